@@ -1,0 +1,105 @@
+"""Which utterance belongs to training, validation and test."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.errors import InputError
+
+SUBSETS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """The utterance ids of each subset, each sorted.
+
+    Args:
+        train: ids to learn from
+        val: ids to choose a checkpoint by
+        test: ids to report on
+
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def subset_of(self) -> dict[str, str]:
+        """Return the subset of every utterance id."""
+        return {id_: subset for subset in SUBSETS for id_ in getattr(self, subset)}
+
+
+def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -> Split:
+    """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset.
+
+    Args:
+        split: the split to be checked
+        utterances: the corpus
+        source: what to call the split in a message
+
+    Raises:
+        InputError: an utterance in two subsets, unknown to the corpus or in no subset; an empty subset
+
+    """
+    seen: dict[str, str] = {}
+    for subset in SUBSETS:
+        ids = getattr(split, subset)
+        if not ids:
+            raise InputError(f"{source}: the {subset} subset is empty; give it utterances")
+        for id_ in ids:
+            if id_ in seen:
+                raise InputError(
+                    f"{source}: utterance {id_} is in {seen[id_]} and in {subset}; subsets must be disjoint"
+                )
+            seen[id_] = subset
+    corpus = {utterance.id for utterance in utterances}
+    for what, ids in (
+        ("names utterances that the corpus lacks", sorted(seen.keys() - corpus)),
+        ("leaves out utterances of the corpus", sorted(corpus - seen.keys())),
+    ):
+        if ids:
+            raise InputError(
+                f"{source} {what}: {len(ids)} of {len(corpus)}, the first is {ids[0]}; use the corpus it was made for,"
+                " or draw a new split with split=random"
+            )
+    return split
+
+
+def write_split(path: str | Path, split: Split, utterances: Sequence[Utterance]) -> None:
+    """Write ``utterance,speaker,emotion,subset``, a row an utterance, sorted by id."""
+    subset_of = split.subset_of()
+    with write_atomically(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["utterance", "speaker", "emotion", "subset"])
+        for utterance in utterances:
+            writer.writerow([utterance.id, utterance.speaker, utterance.emotion, subset_of[utterance.id]])
+
+
+def read_split(path: str | Path) -> Split:
+    """Read the columns ``utterance`` and ``subset`` of a CSV file; lines that start with ``#`` are comments.
+
+    Raises:
+        InputError: the file is absent, has other columns, a repeated utterance or an unknown subset
+
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the split manifest {path}: {error}; give a CSV of utterance,subset") from error
+    reader = csv.DictReader(line for line in lines if not line.startswith("#"))
+    if not {"utterance", "subset"} <= set(reader.fieldnames or ()):
+        raise InputError(f"{path}: expected the columns utterance and subset, but got {reader.fieldnames}")
+    members: dict[str, list[str]] = {subset: [] for subset in SUBSETS}
+    seen = set()
+    for row in reader:
+        if row["subset"] not in members:
+            raise InputError(f"{path}: utterance {row['utterance']} has subset {row['subset']!r}, expected {SUBSETS}")
+        if row["utterance"] in seen:
+            raise InputError(f"{path}: utterance {row['utterance']} is listed twice; subsets must be disjoint")
+        seen.add(row["utterance"])
+        members[row["subset"]].append(row["utterance"])
+    return Split(**{subset: tuple(sorted(ids)) for subset, ids in members.items()})
