@@ -1,0 +1,67 @@
+"""A file to the waveform that everything else starts from."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.audio.reader import DOWNMIXES, read_audio, to_mono
+from ser_lightning.audio.vad import check_vad, voiced_frames
+from ser_lightning.errors import InputError
+
+
+class Clip(NamedTuple):
+    """A waveform and what happened to it.
+
+    Args:
+        wave: (samples,), full scale 1
+        nothing_voiced: voice activity detection found no speech, so the clip is kept whole
+
+    """
+
+    wave: npt.NDArray[np.float32]
+    nothing_voiced: bool
+
+
+class Audio:
+    """Read, mix down, resample, cut to speech.
+
+    Args:
+        sampling_rate: rate of the waveforms made, Hz
+        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus
+        vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
+        frame_ms: frame of the detection, ms
+
+    Raises:
+        InputError: a value out of its range
+
+    """
+
+    def __init__(self, *, sampling_rate: int, downmix: str, vad_mode: int | None, frame_ms: int) -> None:
+        if downmix not in DOWNMIXES:
+            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}")
+        if vad_mode is not None:
+            check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
+        elif sampling_rate < 1:
+            raise InputError(f"audio.sampling_rate is {sampling_rate}; expected a positive number of Hz")
+        self.sampling_rate = sampling_rate
+        self.downmix = downmix
+        self.vad_mode = vad_mode
+        self.frame_ms = frame_ms
+
+    def load(self, path: str | Path) -> Clip:
+        """Return the clip of a file.
+
+        Raises:
+            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`
+
+        """
+        wave, rate = read_audio(path)
+        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix)
+        if self.vad_mode is None:
+            return Clip(mono, nothing_voiced=False)
+        voiced = voiced_frames(
+            mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms
+        )
+        return Clip(voiced, nothing_voiced=False) if len(voiced) else Clip(mono, nothing_voiced=True)

@@ -1,0 +1,66 @@
+"""Copies of a training clip: with noise, with another pitch."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.augment.pitch import pitch_shift
+
+
+class WaveformCopies:
+    """Altered copies of a clip, each a function of the clip, its id and the seed alone.
+
+    Args:
+        seed: of the noise; the noise of a clip depends on the seed and the utterance id, on no other clip
+        sampling_rate: of the waveforms, Hz
+        noise_sigma: standard deviation of the Gaussian noise, full scale 1; None makes no such copy
+        pitch_steps: a copy each, shifted by so many semitones
+        pcm16: round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV file
+
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        sampling_rate: int,
+        noise_sigma: float | None,
+        pitch_steps: Sequence[float],
+        pcm16: bool,
+    ) -> None:
+        self.seed = seed
+        self.sampling_rate = sampling_rate
+        self.noise_sigma = noise_sigma
+        self.pitch_steps = tuple(pitch_steps)
+        self.pcm16 = pcm16
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each copy, in order."""
+        noise = () if self.noise_sigma is None else ("noise",)
+        return (*noise, *(f"pitch{steps:+g}" for steps in self.pitch_steps))
+
+    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Make the copies of a clip; ``wave`` itself is left alone.
+
+        Args:
+            wave: (samples,), full scale 1
+            utterance: id of the utterance, the seed of its own noise
+
+        Returns:
+            The copy of each name, (samples,), as long as ``wave``.
+
+        """
+        copies = []
+        if self.noise_sigma is not None:
+            digest = hashlib.sha256(f"{self.seed}/{utterance}".encode()).digest()
+            generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+            copies.append(
+                wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32)
+            )
+        copies += [pitch_shift(wave, sampling_rate=self.sampling_rate, steps=steps) for steps in self.pitch_steps]
+        if self.pcm16:
+            copies = [np.clip(np.round(copy * 32768), -32768, 32767) / np.float32(32768) for copy in copies]
+        return dict(zip(self.names, copies, strict=True))
