@@ -1,0 +1,53 @@
+"""What a run shows in TensorBoard beside its curves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.evaluation import Predictions
+
+EXAMPLES = 4
+
+
+def write_summary(
+    logger: TensorBoardLogger,
+    result: Mapping[str, Any],
+    figures: Mapping[str, Figure],
+    *,
+    data: SpeechDataModule,
+    predictions: Predictions,
+) -> None:
+    """Write figures, hyper-parameters with the final metrics, and test clips to listen to.
+
+    Args:
+        logger: of the run
+        result: as in ``result.json``
+        figures: by tag
+        data: the corpus and its audio
+        predictions: of the test clips
+
+    """
+    writer = logger.experiment
+    step = result["epochs"]
+    for tag, figure in figures.items():
+        writer.add_figure(tag, figure, step)
+    finals = {
+        f"final/{subset}_{name}": result["metrics"][subset][name]
+        for subset in ("val", "test")
+        for name in ("accuracy", "uar", "macro_f1")
+    }
+    parts = ("seed", "dropout", "model", "features", "augment", "audio", "data", "optim")
+    logger.log_hyperparams({"experiment": result["name"], **{part: result["config"][part] for part in parts}}, finals)
+    path_of = {utterance.id: utterance.path for utterance in data.utterances}
+    ids, emotions = data.datasets["test"].utterances, result["emotions"]
+    # Spread over the test set, which is in the order of its ids and so of its emotions.
+    for row in range(0, len(ids), -(-len(ids) // EXAMPLES)):
+        target, heard = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
+        wave = data.audio.load(path_of[ids[row]]).wave
+        writer.add_audio(f"test/{ids[row]}: {target}, heard as {heard}", wave, step, sample_rate=data.audio.sampling_rate)
+    logger.finalize("success")
+
+

@@ -1,0 +1,132 @@
+"""The study's network: convolutions, a bidirectional LSTM, a classifier with dropout."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ser_lightning.model.layers import (
+    ACTIVATIONS,
+    BiLSTM,
+    Standardize,
+    max_and_mean,
+    valid_length,
+    valid_lengths,
+)
+
+
+class CNNBiLSTM(nn.Module):
+    """CNN, BiLSTM, max and mean over time, BatchNorm, MLP with dropout.
+
+    With ``masked`` the logits of a clip depend on that clip alone: padding and the clips it shares a batch with change
+    nothing. Without, padding is heard as silence would be and the network is the one that was released.
+
+    Args:
+        features: rows of the input
+        classes: logits of the output
+        standardize: remove mean and deviation of the training set from each row first
+        channels: output channels of each convolution
+        kernel_sizes: frames each convolution sees
+        strides: step of each convolution
+        pool_sizes: frames each max-pooling sees
+        pool_strides: step of each max-pooling
+        conv_activation: after each convolution: ``none``, ``relu`` or ``leaky_relu``
+        hidden: LSTM units per direction
+        mlp: sizes of the fully connected layers before the last
+        activation: after each of these: ``relu`` or ``leaky_relu``
+        dropout: probability that a unit of these layers is dropped in training
+        dropout_after_activation: drop after the activation; else before it, as the released code does
+        masked: let the network know where each clip ends
+
+    Raises:
+        ValueError: an unknown activation, a probability outside [0, 1), lists of unequal length
+
+    Source: "Fully-connected and dropout layers in Speech Emotion Recognition"; released code, SER_Dropout_Model.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int,
+        standardize: bool,
+        channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        strides: Sequence[int],
+        pool_sizes: Sequence[int],
+        pool_strides: Sequence[int],
+        conv_activation: str,
+        hidden: int,
+        mlp: Sequence[int],
+        activation: str,
+        dropout: float,
+        dropout_after_activation: bool,
+        masked: bool,
+    ) -> None:
+        super().__init__()
+        for name, value in (("conv_activation", conv_activation), ("activation", activation)):
+            if value not in ACTIVATIONS:
+                raise ValueError(f"model.{name} is {value!r}; expected one of {', '.join(ACTIVATIONS)}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"the dropout probability is {dropout}; expected at least 0 and less than 1")
+        stages = [channels, kernel_sizes, strides, pool_sizes, pool_strides]
+        if len({len(stage) for stage in stages}) != 1:
+            raise ValueError(
+                "model.channels, kernel_sizes, strides, pool_sizes and pool_strides have lengths"
+                f" {[len(stage) for stage in stages]}; expected one value a convolution in each"
+            )
+        self.masked = masked
+        self.standardize = Standardize(features=features) if standardize else None
+        self.steps = list(zip(kernel_sizes, strides, strict=True)), list(zip(pool_sizes, pool_strides, strict=True))
+        sizes = [features, *channels]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(sizes, channels, self.steps[0], strict=False)
+        )
+        self.pools = nn.ModuleList(nn.MaxPool1d(k, s) for k, s in self.steps[1])
+        self.conv_activation = ACTIVATIONS[conv_activation]()
+        self.lstm = BiLSTM(channels=channels[-1], hidden=hidden)
+        widths = [4 * hidden, *mlp]
+        layers: list[nn.Module] = [nn.BatchNorm1d(widths[0])]
+        for i, o in zip(widths, mlp, strict=False):
+            regularised = [nn.Dropout(dropout), ACTIVATIONS[activation]()]
+            layers += [nn.Linear(i, o), *(reversed(regularised) if dropout_after_activation else regularised)]
+        self.classifier = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+        self.receptive_field = self._receptive_field()
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of each clip.
+
+        Args:
+            features: (B, F, K), zero beyond each clip's end
+            lengths: (B,), frames of each clip; one shorter than the receptive field is padded to it
+
+        Returns:
+            (B, classes)
+
+        """
+        x = features if self.standardize is None else self.standardize(features, lengths)  # (B, F, K)
+        x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
+        if self.masked:
+            lengths = lengths.clamp(min=self.receptive_field)
+        else:
+            lengths = torch.full_like(lengths, x.size(2))
+        for convolution, pool, *steps in zip(self.convolutions, self.pools, *self.steps, strict=True):
+            # Neither pads: the outputs that fit into a clip see nothing beyond its end.
+            x = pool(self.conv_activation(convolution(x)))  # (B, C, T)
+            for kernel_size, stride in steps:
+                lengths = valid_lengths(lengths, kernel_size, stride)
+        x = self.lstm(x, lengths)  # (B, 2H, T)
+        logits: Tensor = self.classifier(max_and_mean(x, lengths))  # (B, 4H) -> (B, classes)
+        return logits
+
+    def _receptive_field(self) -> int:
+        """Frames that make one step of the LSTM."""
+        frames = 1
+        for (kernel, stride), (pool, pool_stride) in zip(*map(reversed, self.steps), strict=True):
+            frames = ((frames - 1) * pool_stride + pool - 1) * stride + kernel
+        length = frames
+        for (kernel, stride), (pool, pool_stride) in zip(*self.steps, strict=True):
+            length = valid_length(valid_length(length, kernel, stride), pool, pool_stride)
+        assert length == 1  # noqa: S101 - the two formulas above are each other's inverse
+        return frames

@@ -1,0 +1,105 @@
+"""What is optimised and what is measured: the LightningModule."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from ser_lightning import metrics
+from ser_lightning.data.batch import Batch
+
+
+class EmotionTask(pl.LightningModule):
+    """Cross-entropy training of an emotion classifier.
+
+    Every metric comes from one confusion matrix over all clips of a subset, so that a short last batch weighs what its
+    clips weigh. Training metrics are gathered while the weights move and with dropout on; ``result.json`` has those of
+    the finished model.
+
+    Args:
+        model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
+            one, is fitted to the training set before the first step
+        optimizer: makes the optimizer of the parameters
+        classes: number of classes
+
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        classes: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.make_optimizer = optimizer
+        self.loss = nn.CrossEntropyLoss()
+        self.confusion = nn.ModuleDict(
+            {f"{subset}_": MulticlassConfusionMatrix(classes, validate_args=False) for subset in ("train", "val")}
+        )
+        self.mean_loss = nn.ModuleDict({f"{subset}_": MeanMetric() for subset in ("train", "val")})
+        self.history: dict[str, list[float]] = defaultdict(list)
+
+    def setup(self, stage: str) -> None:
+        """Fit the standardisation to the training set."""
+        standardize = getattr(self.model, "standardize", None)
+        if stage == "fit" and standardize is not None:
+            standardize.fit(*self.trainer.datamodule.training_statistics())  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimizer."""
+        return self.make_optimizer(self.parameters())
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch, (B, classes)."""
+        logits: Tensor = self.model(batch.features, batch.lengths)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch."""
+        self._step(batch, "val")
+
+    def on_train_epoch_end(self) -> None:
+        """Log what training saw."""
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the whole validation set, but for Lightning's trial before the first epoch."""
+        if not self.trainer.sanity_checking:
+            self._log_epoch("val")
+
+    def _step(self, batch: Batch, subset: str) -> Tensor:
+        logits = self(batch)
+        loss: Tensor = self.loss(logits, batch.target)
+        self.confusion[f"{subset}_"].update(logits.detach(), batch.target)
+        self.mean_loss[f"{subset}_"].update(loss.detach(), len(batch.target))
+        return loss
+
+    def _log_epoch(self, subset: str) -> None:
+        confusion, mean_loss = self.confusion[f"{subset}_"], self.mean_loss[f"{subset}_"]
+        values = summarise(confusion.compute(), float(mean_loss.compute()))
+        confusion.reset()
+        mean_loss.reset()
+        for name, value in values.items():
+            self.history[f"{subset}/{name}"].append(value)
+            self.log(f"{subset}/{name}", value, prog_bar=name == "uar")
+
+
+def summarise(confusion: Tensor, loss: float) -> dict[str, float]:
+    """Return loss, accuracy, UAR and macro F1 of a confusion matrix (rows true, columns predicted)."""
+    matrix = confusion.cpu().numpy()
+    return {
+        "loss": loss,
+        "accuracy": metrics.accuracy(matrix),
+        "uar": metrics.uar(matrix),
+        "macro_f1": metrics.macro_f1(matrix),
+    }
