@@ -1,0 +1,282 @@
+"""RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song, its audio-only speech."""
+
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path, PurePath
+from typing import ClassVar
+
+from filelock import FileLock
+
+from ser_lightning import emotions
+from ser_lightning.corpus.download import Progress, download, extract, progress_bar, staging
+from ser_lightning.corpus.scanning import (
+    Clip,
+    collapse_copies,
+    find_audio,
+    one_id_per_content,
+    one_per_id,
+    settle,
+    sha256,
+    shown,
+)
+from ser_lightning.corpus.utterance import Problem, Scan, Utterance
+from ser_lightning.errors import InputError
+
+ARCHIVE = "Audio_Speech_Actors_01-24.zip"
+HOW_TO_GET_IT = (
+    "to get the corpus, (1) run ser-prepare corpus=ravdess corpus.download=true corpus.root=<folder>, or "
+    f"(2) download {ARCHIVE} from Zenodo record 1188976 (https://zenodo.org/records/1188976) by hand and "
+    "unpack it, or (3) let corpus.root=<folder> or RAVDESS_ROOT point to a copy you already have; "
+    "corpus=synthetic needs nothing"
+)
+
+# One recording was published under two names. Both belong to the 1440, so neither is a problem here; that the
+# pair can fall on both sides of a split is for the split's audit to say.
+PUBLISHED_PAIR = frozenset({"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"})
+
+_FIELDS = {
+    "modality": ("01", "02", "03"),
+    "channel": ("01", "02"),
+    "emotion": tuple(f"{code:02}" for code in range(1, 9)),
+    "intensity": ("01", "02"),
+    "statement": ("01", "02"),
+    "repetition": ("01", "02"),
+    "actor": tuple(f"{code:02}" for code in range(1, 25)),
+}
+_INTENSITIES = ("normal", "strong")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RavdessName:
+    """What the name of a RAVDESS file says.
+
+    Args:
+        modality: ``"01"`` audio and video, ``"02"`` video only, ``"03"`` audio only
+        channel: ``"01"`` speech, ``"02"`` song
+        emotion: a label of :data:`ser_lightning.emotions.RAVDESS`
+        intensity: ``"normal"`` or ``"strong"``; neutral is never strong
+        statement: ``"01"`` "Kids are talking by the door", ``"02"`` "Dogs are sitting by the door"
+        repetition: 1 or 2
+        actor: 1 to 24; odd are men, even are women
+
+    """
+
+    modality: str
+    channel: str
+    emotion: str
+    intensity: str
+    statement: str
+    repetition: int
+    actor: int
+
+    @property
+    def gender(self) -> str:
+        """``"male"`` or ``"female"``."""
+        return "male" if self.actor % 2 else "female"
+
+
+def parse_stem(stem: str) -> RavdessName:
+    """Read the name of a RAVDESS file, without its folder and its ending.
+
+    Args:
+        stem: seven two-digit numbers: modality-channel-emotion-intensity-statement-repetition-actor
+
+    Raises:
+        InputError: the name is anything else
+
+    Source:
+        Livingstone & Russo 2018, PLOS ONE 13(5) e0196391; https://zenodo.org/records/1188976
+
+    >>> name = parse_stem("03-01-06-02-01-02-12")
+    >>> name.emotion, name.intensity, name.repetition, name.actor, name.gender
+    ('fearful', 'strong', 2, 12, 'female')
+    >>> parse_stem("03-01-09-01-01-01-12")
+    Traceback (most recent call last):
+    ser_lightning.errors.InputError: '03-01-09-01-01-01-12': wrong emotion: got 09, expected 01 to 08
+
+    """
+    # [0-9] and not \d, which takes the digits of every script.
+    if not re.fullmatch("[0-9]{2}(-[0-9]{2}){6}", stem):
+        raise InputError(
+            f"{stem!r}: not a RAVDESS name: expected seven two-digit numbers such as 03-01-06-01-02-01-12"
+        )
+    fields = dict(zip(_FIELDS, stem.split("-"), strict=True))
+    for field, value in fields.items():
+        allowed = _FIELDS[field]
+        if value not in allowed:
+            span = f"{allowed[0]} {'or' if len(allowed) == 2 else 'to'} {allowed[-1]}"
+            raise InputError(f"{stem!r}: wrong {field}: got {value}, expected {span}")
+    if fields["emotion"] == "01" and fields["intensity"] == "02":
+        raise InputError(f"{stem!r}: strong neutral: got intensity 02, expected 01 (neutral is never strong)")
+    return RavdessName(
+        modality=fields["modality"],
+        channel=fields["channel"],
+        emotion=emotions.RAVDESS[int(fields["emotion"]) - 1],
+        intensity=_INTENSITIES[int(fields["intensity"]) - 1],
+        statement=fields["statement"],
+        repetition=int(fields["repetition"]),
+        actor=int(fields["actor"]),
+    )
+
+
+def _design() -> set[str]:
+    """The stems of the 24 x 60 clips of audio-only speech."""
+    codes = product(
+        *(_FIELDS[field] for field in ("emotion", "intensity", "statement", "repetition", "actor"))
+    )
+    return {"-".join(("03", "01", *code)) for code in codes if code[:2] != ("01", "02")}
+
+
+def _misplaced(name: RavdessName, path: PurePath) -> str | None:
+    if name.modality != "03":
+        return "video, not audio-only: modality " + name.modality
+    if name.channel != "01":
+        return "song, not speech: channel " + name.channel
+    for folder in path.parts[:-1]:
+        match = re.fullmatch("actor_([0-9]+)", folder, re.IGNORECASE)
+        if match and int(match[1]) != name.actor:
+            return f"folder of another actor: {shown(folder)} holds a clip of actor {name.actor:02}"
+    return None
+
+
+def _utterance(root: Path, clip: Clip, name: RavdessName) -> Utterance:
+    return Utterance(
+        id=clip.id,
+        path=root / clip.path,
+        corpus=Ravdess.name,
+        speaker=f"{name.actor:02}",
+        gender=name.gender,
+        emotion=name.emotion,
+        intensity=name.intensity,
+        statement=name.statement,
+        repetition=name.repetition,
+        digest=clip.digest,
+    )
+
+
+def _is_fetched(root: Path) -> bool:
+    # A staging folder is what an unpacking killed half-way leaves.
+    return bool(root.is_dir() and find_audio(root)[0] and not staging(root).exists())
+
+
+class Ravdess:
+    """The 1440 clips of RAVDESS's audio-only speech: 24 actors, eight emotions, licence CC BY-NC-SA 4.0.
+
+    Args:
+        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
+        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
+        download: whether :meth:`fetch` may load the corpus from Zenodo (208 MB)
+        downmix: how files of several channels become mono: ``"mean"`` of the channels, or ``"interleave"``,
+            their samples in turn, which is the error of the released code
+
+    Raises:
+        InputError: an unknown ``on_problem`` or ``downmix``
+
+    """
+
+    name: ClassVar[str] = "ravdess"
+    url: ClassVar[str] = f"https://zenodo.org/records/1188976/files/{ARCHIVE}?download=1"
+    size: ClassVar[int] = 208_468_073
+    md5: ClassVar[str] = "bc696df654c87fed845eb13823edef8a"
+
+    def __init__(self, *, root: str | Path | None, on_problem: str, download: bool, downmix: str) -> None:
+        for key, value, allowed in (
+            ("on_problem", on_problem, ("refuse", "skip")),
+            ("downmix", downmix, ("mean", "interleave")),
+        ):
+            if value not in allowed:
+                raise InputError(f"corpus.{key}: expected {' or '.join(allowed)}, got {value!r}")
+        # An empty RAVDESS_ROOT is none, not the current folder; a shell leaves the ~ in corpus.root=~/x.
+        self.root = Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
+        self.on_problem = on_problem
+        self.download = download
+        self.downmix = downmix
+        self.emotions = emotions.RAVDESS
+
+    def scan(self) -> Scan:
+        """Look through the folder and check it against the design of the corpus.
+
+        Raises:
+            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
+
+        """
+        if self.root is None:
+            raise InputError(f"corpus.root: expected the folder of RAVDESS, got none; {HOW_TO_GET_IT}")
+        try:
+            what = "" if self.root.is_dir() else "not a folder" if self.root.exists() else "no such folder"
+        except OSError as error:
+            what = f"cannot be looked into ({error.strerror})"
+        if what:
+            raise InputError(f"{shown(self.root)}: {what}; {HOW_TO_GET_IT}")
+        files, problems = find_audio(self.root)
+        if not files and not problems:
+            raise InputError(f"{shown(self.root)}: holds no .wav or .flac file; {HOW_TO_GET_IT}")
+        # A clip that is there but cannot be used is reported once, and not as missing too.
+        missing = (
+            _design() - {PurePath(problem.path).stem for problem in problems} - {file.stem for file in files}
+        )
+
+        names: dict[str, RavdessName] = {}
+        clips = []
+        for file in files:
+            try:
+                name = parse_stem(file.stem)
+                reason = _misplaced(name, file)
+                if reason is None:
+                    clips.append(Clip(id=file.stem, path=file, digest=sha256(self.root / file)))
+                    names[file.stem] = name
+            except InputError as error:
+                reason = str(error).removeprefix(f"{file.stem!r}: ")
+            except OSError as error:
+                reason = f"unreadable file: {error.strerror}"
+            if reason is not None:
+                problems.append(Problem(path=shown(file), reason=reason))
+
+        kept, copies = one_per_id(clips)
+        note = "the Kaggle archive ships every clip twice"
+        problems += collapse_copies(copies, total=len(clips), note=note)
+        kept, mislabelled = one_id_per_content(kept, published={PUBLISHED_PAIR})
+        problems += mislabelled
+        problems += [Problem(path=stem, reason="missing") for stem in missing]
+        utterances = [_utterance(self.root, clip, names[clip.id]) for clip in kept]
+        return settle(self.root, utterances, problems, on_problem=self.on_problem)
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Download and unpack the corpus into the root, if that was asked for and no audio is there yet.
+
+        An interrupted download goes on where it stopped. The archive is removed once it is unpacked; one that
+        was put into the root by hand is used instead of a download.
+
+        Args:
+            progress: called with the bytes done and the bytes in all; None shows a bar
+
+        Raises:
+            InputError: there is no root to download to, or the download fails
+
+        """
+        if not self.download:
+            return
+        if self.root is None:
+            raise InputError(
+                "corpus.download=true needs a folder; give corpus.root=<folder> or set RAVDESS_ROOT"
+            )
+        try:
+            if _is_fetched(self.root):  # asked before the lock too: this root may be read-only
+                return
+            self.root.mkdir(parents=True, exist_ok=True)
+            # Of two runs that start at once, the second waits and then finds the audio.
+            with FileLock(self.root / ".fetch.lock"), ExitStack() as stack:
+                if _is_fetched(self.root):
+                    return
+                archive = self.root / ARCHIVE
+                bar = progress or stack.enter_context(progress_bar("RAVDESS: downloading"))
+                download(self.url, archive, size=self.size, md5=self.md5, progress=bar)
+                bar = progress or stack.enter_context(progress_bar("RAVDESS: unpacking"))
+                extract(archive, self.root, max_bytes=2 * 1024**3, max_ratio=100, progress=bar)
+                archive.unlink()
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror or error}"
+            raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error

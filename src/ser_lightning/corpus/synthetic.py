@@ -1,0 +1,211 @@
+"""The synthetic corpus: real synthetic speech in RAVDESS's design, made on this machine without a network."""
+
+import multiprocessing
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import soundfile
+from filelock import FileLock
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from ser_lightning.corpus.ravdess import parse_stem
+from ser_lightning.corpus.scanning import find_audio, sha256, shown
+from ser_lightning.corpus.synthesis import RATE, VERSION, base_of, render, speak
+from ser_lightning.corpus.utterance import Scan, Utterance
+from ser_lightning.emotions import RAVDESS
+from ser_lightning.errors import InputError
+
+MANIFEST = "SHA256SUMS"
+"""Lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
+
+
+def stems(*, speakers: int, repetitions: int) -> list[str]:
+    """Name the clips: 30 a speaker and repetition, sorted.
+
+    >>> len(stems(speakers=2, repetitions=1)), len(stems(speakers=24, repetitions=2))
+    (60, 1440)
+
+    """
+    codes = product(range(1, 9), (1, 2), (1, 2), range(1, repetitions + 1), range(1, speakers + 1))
+    return ["-".join(f"{code:02}" for code in (3, 1, *clip)) for clip in codes if clip[:2] != (1, 2)]
+
+
+def make_clips(folder: Path, names: Sequence[str], base: NDArray[np.float32]) -> dict[str, str]:
+    """Make the clips that are spoken with one voice and statement.
+
+    Args:
+        folder: the corpus; an actor's folder in it is made
+        names: the stems
+        base: the sentence that :func:`~ser_lightning.corpus.synthesis.base_of` names for all of them
+
+    Returns:
+        the SHA-256 by path relative to ``folder``
+
+    """
+    digests = {}
+    for stem in names:
+        path = _path(folder, stem)
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, render(stem, base), RATE, format="FLAC", subtype="PCM_16")
+        digests[path.relative_to(folder).as_posix()] = sha256(path)
+    return digests
+
+
+def _path(folder: Path, stem: str) -> Path:
+    return folder / f"Actor_{stem[-2:]}" / f"{stem}.flac"
+
+
+def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
+    """Make the clips and, last, their manifest.
+
+    The bytes depend on the names alone, not on which others are made with them, nor on the workers.
+
+    Args:
+        folder: an existing, empty one
+        names: the stems
+        workers: processes
+
+    """
+    groups = defaultdict(list)
+    for stem in names:
+        groups[stem[-2:], base_of(parse_stem(stem))].append(stem)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as fresh:  # eSpeak repeats itself only in a fresh process
+        bases = fresh.submit(speak).result()
+    digests: dict[str, str] = {}
+    with (
+        Progress(console=Console(stderr=True)) as progress,
+        ProcessPoolExecutor(workers, mp_context=spawn) as pool,
+    ):
+        bar = progress.add_task("synthetic corpus: speaking", total=len(names))
+        try:
+            made = [pool.submit(make_clips, folder, group, bases[key]) for (_, key), group in groups.items()]
+            for clips in as_completed(made):
+                digests |= clips.result()
+                progress.update(bar, completed=len(digests))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # the folder is given up: do not fill it first
+            raise
+    lines = (f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
+    (folder / MANIFEST).write_text("".join(lines), encoding="utf-8")
+
+
+class Synthetic:
+    """Eight emotions by rule on the sentences of RAVDESS, under its file names.
+
+    For trying out and testing without a download. What is learnt here is the rules of
+    :mod:`ser_lightning.corpus.synthesis`: no number on it says anything about people.
+
+    Args:
+        root: where the corpus is kept, in a subfolder named after the generator's version and the size
+        speakers: even, 2 to 24; odd ones are men, even ones women
+        repetitions: takes of each sentence, 1 or 2
+        workers: processes that make the clips, at least 1; they do not change them
+        downmix: ``"mean"`` or ``"interleave"``, as for RAVDESS; without effect, as the clips are mono
+
+    Raises:
+        InputError: a value out of these
+
+    """
+
+    name: ClassVar[str] = "synthetic"
+    emotions: ClassVar[tuple[str, ...]] = RAVDESS
+
+    def __init__(
+        self, *, root: str | Path, speakers: int, repetitions: int, workers: int, downmix: str
+    ) -> None:
+        for key, value, valid, expected in (
+            ("speakers", speakers, speakers in range(2, 25, 2), "an even number, 2 to 24"),
+            ("repetitions", repetitions, repetitions in (1, 2), "1 or 2"),
+            ("workers", workers, workers >= 1, "at least 1"),
+            ("downmix", downmix, downmix in ("mean", "interleave"), "mean or interleave"),
+        ):
+            if not valid:
+                raise InputError(f"corpus.{key}: expected {expected}, got {value!r}")
+        self.root = Path(root).expanduser()
+        self.workers = workers
+        self.downmix = downmix
+        self.folder = self.root / f"synthetic-{VERSION}-{speakers}x{repetitions}"
+        self._stems = stems(speakers=speakers, repetitions=repetitions)
+
+    def scan(self) -> Scan:
+        """Make the corpus if it is not there, and look through it.
+
+        Raises:
+            InputError: the root cannot be written, or a clip is not as it was made
+
+        """
+        try:
+            if not self.folder.exists():  # asked before the lock too: the root may be read-only
+                self._make()
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror or error}"
+            raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error
+        return Scan(utterances=self._check(), problems=())
+
+    def _make(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        # Of two that start at once, the second waits and then finds the corpus.
+        with FileLock(self.root / f".{self.folder.name}.lock"):
+            if self.folder.exists():
+                return
+            part = self.root / f".{self.folder.name}.part"
+            if part.exists():  # of a build that was killed: who holds the lock is the only builder
+                shutil.rmtree(part)
+            part.mkdir()
+            try:
+                make_corpus(part, self._stems, workers=self.workers)
+                part.rename(self.folder)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+
+    def _check(self) -> tuple[Utterance, ...]:
+        paths = {stem: _path(self.folder, stem) for stem in self._stems}
+        try:
+            lines = (self.folder / MANIFEST).read_text(encoding="utf-8").splitlines()
+            listed = {self.folder / path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+        except (OSError, ValueError) as error:
+            raise self._damaged(self.folder / MANIFEST, "unreadable") from error
+        if listed.keys() != set(paths.values()):
+            raise self._damaged(self.folder / MANIFEST, "does not list the clips of the design")
+        files, problems = find_audio(self.folder)
+        if problems:
+            raise self._damaged(self.folder / problems[0].path, problems[0].reason)
+        found = {self.folder / file for file in files}
+        if found != listed.keys():
+            path = min(found ^ listed.keys())
+            raise self._damaged(path, "not a clip of the corpus" if path in found else "missing")
+        return tuple(self._utterance(stem, path, listed[path]) for stem, path in sorted(paths.items()))
+
+    def _utterance(self, stem: str, path: Path, digest: str) -> Utterance:
+        try:
+            intact = sha256(path) == digest
+        except OSError as error:
+            raise self._damaged(path, f"unreadable ({error.strerror})") from error
+        if not intact:
+            raise self._damaged(path, "changed since it was made")
+        name = parse_stem(stem)
+        return Utterance(
+            id=stem,
+            path=path,
+            corpus=self.name,
+            speaker=f"{name.actor:02}",
+            gender=name.gender,
+            emotion=name.emotion,
+            intensity=name.intensity,
+            statement=name.statement,
+            repetition=name.repetition,
+            digest=digest,
+        )
+
+    def _damaged(self, path: Path, reason: str) -> InputError:
+        return InputError(f"{shown(path)}: {reason}; delete {shown(self.folder)}, and it is made again")
