@@ -1,0 +1,129 @@
+"""The metrics, each defined once, all from a confusion matrix.
+
+Numbers are fractions from 0 to 1. A confusion matrix has one row per true class and one column per predicted
+class.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Confusion = NDArray[np.int64]
+
+
+def confusion_matrix(target: NDArray[np.int64], prediction: NDArray[np.int64], num_classes: int) -> Confusion:
+    """Count how often each true class was predicted as each class.
+
+    Args:
+        target: true class of each utterance, ``(N,)``
+        prediction: predicted class of each utterance, ``(N,)``
+        num_classes: number of classes C
+
+    Returns:
+        ``(C, C)`` counts, rows true, columns predicted
+
+    Raises:
+        ValueError: the lengths differ, or a class is not an integer from 0 to C - 1
+
+    >>> confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), 3)
+    array([[1, 1, 0],
+           [0, 1, 0],
+           [0, 1, 0]])
+
+    """
+    target, prediction = np.asarray(target), np.asarray(prediction)
+    if target.ndim != 1 or target.shape != prediction.shape:
+        raise ValueError(
+            f"Expected target and prediction of one shape (N,) but got {target.shape} and {prediction.shape}."
+        )
+    for name, values in (("target", target), ("prediction", prediction)):
+        if values.size and not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"Expected integer classes in {name} but got {values.dtype}.")
+        if values.size and not (values.min() >= 0 and values.max() < num_classes):
+            raise ValueError(
+                f"Expected classes from 0 to {num_classes - 1} in {name} "
+                f"but got {values.min()} to {values.max()}."
+            )
+    # Cast before multiplying: in a narrow dtype the pair's number would overflow.
+    pair = target.astype(np.int64) * num_classes + prediction.astype(np.int64)
+    return np.bincount(pair, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
+
+
+def accuracy(confusion: Confusion) -> float:
+    """Fraction of utterances predicted correctly.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows true
+
+    Raises:
+        ValueError: the matrix is not square or counts no utterance
+
+    >>> accuracy(np.array([[3, 1], [0, 0]]))
+    0.75
+
+    """
+    confusion = _counts(confusion)
+    return float(confusion.trace() / confusion.sum())
+
+
+def recall_per_class(confusion: Confusion) -> NDArray[np.float64]:
+    """Fraction of each true class that was predicted correctly; NaN where a class has no utterance.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows true
+
+    Raises:
+        ValueError: the matrix is not square or counts no utterance
+
+    >>> recall_per_class(np.array([[3, 1], [0, 0]]))
+    array([0.75,  nan])
+
+    """
+    confusion = _counts(confusion)
+    true = confusion.sum(axis=1)
+    recall = np.full(len(true), np.nan)
+    np.divide(confusion.diagonal(), true, out=recall, where=true > 0)
+    return recall
+
+
+def uar(confusion: Confusion) -> float:
+    """Unweighted average recall: the mean of the recalls of the classes that have utterances.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows true
+
+    Raises:
+        ValueError: the matrix is not square or counts no utterance
+
+    >>> uar(np.array([[3, 1, 0], [1, 1, 0], [0, 0, 0]]))
+    0.625
+
+    """
+    return float(np.nanmean(recall_per_class(confusion)))
+
+
+def macro_f1(confusion: Confusion) -> float:
+    """Mean F1 score of the classes that occur among the targets or the predictions.
+
+    Args:
+        confusion: ``(C, C)`` counts, rows true
+
+    Raises:
+        ValueError: the matrix is not square or counts no utterance
+
+    >>> macro_f1(np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0]]))  # (4/5 + 2/3) / 2
+    0.7333333333333334
+
+    """
+    confusion = _counts(confusion)
+    occurrences = confusion.sum(axis=0) + confusion.sum(axis=1)  # 2 TP + FP + FN
+    present = occurrences > 0
+    return float(np.mean(2 * confusion.diagonal()[present] / occurrences[present]))
+
+
+def _counts(confusion: Confusion) -> Confusion:
+    confusion = np.asarray(confusion)
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
+        raise ValueError(f"Expected a square confusion matrix but got the shape {confusion.shape}.")
+    if confusion.sum() == 0:
+        raise ValueError("Expected a confusion matrix of at least one utterance but it counts none.")
+    return confusion

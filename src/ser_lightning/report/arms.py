@@ -1,0 +1,191 @@
+"""The arms of a comparison, and the proof that nothing else differs between their runs.
+
+The rule, for every key of the resolved configs:
+
+- ``INCIDENTAL`` keys, and keys that repeat the seed or the folder of their own run, change no science;
+- keys of the arm itself (the config section of its group, or its one key) may differ between arms, and so may
+  keys that repeat one of them;
+- a group without a section of its own (``experiment``) is a bundle: whatever it changes, in the same way in
+  every run of an arm, belongs to it and is listed;
+- any other difference is refused. To leave out "the odd one" would be to choose between results.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from ser_lightning.errors import InputError
+from ser_lightning.report.runs import Run
+
+INCIDENTAL = frozenset({"name", "run_id", "seed", "output_root", "data.store", "data.workers", "corpus.root"})
+ABSENT = "absent"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Runs by arm, found to differ in nothing else.
+
+    Args:
+        arm: the group or config key that the arms are values of
+        baseline: the arm that the others are compared with
+        arms: runs of each arm by ascending seed, the baseline first
+        varied: config key -> arm -> value, of every key that differs between the arms
+        bundle: whether the arm is a group that changes keys of several sections
+
+    """
+
+    arm: str
+    baseline: str
+    arms: dict[str, tuple[Run, ...]]
+    varied: dict[str, dict[str, str]]
+    bundle: bool
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, arm by arm."""
+        return tuple(run for runs in self.arms.values() for run in runs)
+
+
+def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comparison:
+    """Sort runs into arms and check that they are comparable.
+
+    Args:
+        runs: the runs of a sweep, at least one
+        arm: a Hydra group, or a dotted config key such as ``model.activation``
+        baseline: an arm; ``None`` for ``"none"`` if there is one, or else the first in order
+
+    Raises:
+        InputError: the arm or the baseline does not exist, a seed occurs twice in an arm, or runs differ in
+            what should be equal
+
+    """
+    flat = {run.path: _flatten(run) for run in runs}
+    group = all(arm in run.choices for run in runs)
+    grouped: dict[str, list[Run]] = {}
+    for run in runs:
+        value = str(run.choices[arm]) if group else _config_value(run, flat[run.path], arm)
+        grouped.setdefault(value, []).append(run)
+    order = sorted(grouped, key=_natural)
+    if baseline is None:
+        baseline = "none" if "none" in grouped else order[0]
+    if baseline not in grouped:
+        raise InputError(f"baseline={baseline} is not an arm of {arm}; the arms are {', '.join(order)}.")
+    order.sort(key=lambda value: value != baseline)  # stable, so the rest stays in order
+    arms = {value: tuple(sorted(grouped[value], key=lambda run: run.seed)) for value in order}
+    _check_seeds(arms, arm)
+    prefix = arm.replace("/", ".")
+    own = sorted(
+        {key for keys in flat.values() for key in keys if key == prefix or key.startswith(f"{prefix}.")}
+    )
+    varied = _check_equal(arms, flat, arm=arm, own=own)
+    return Comparison(arm=arm, baseline=baseline, arms=arms, varied=varied, bundle=not own)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Say which valid name a mistaken one may have meant.
+
+    >>> nearest("dropuot", ["dropout", "model"])
+    "did you mean 'dropout'?"
+    >>> nearest("x", ["dropout", "model"])
+    'valid are dropout, model.'
+
+    """
+    valid = sorted(valid)
+    match = difflib.get_close_matches(name, valid, 1)
+    return f"did you mean {match[0]!r}?" if match else f"valid are {', '.join(valid)}."
+
+
+def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
+    if arm in INCIDENTAL:
+        raise InputError(
+            f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key."
+        )
+    if arm in flat and not arm.startswith("result."):
+        text = flat[arm]
+        value = json.loads(text)
+        return value if isinstance(value, str) else text
+    if any(key.startswith(f"{arm}.") for key in flat):
+        raise InputError(
+            f"arm={arm} is a section of the config. Give a group or one key, such as {arm}.<key>."
+        )
+    # Config keys are too many to list: they are only proposed when one is close.
+    close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
+    hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
+    raise InputError(f"arm={arm} is neither a group nor a config key of run {run.path}; {hint}")
+
+
+def _check_seeds(arms: Mapping[str, Sequence[Run]], arm: str) -> None:
+    for value, runs in arms.items():
+        for first, second in pairwise(runs):
+            if first.seed == second.seed:
+                raise InputError(
+                    f"Runs {first.path} and {second.path} both have {arm}={value} and seed {first.seed}. "
+                    "Move one of them out of the folder; the report does not choose between results."
+                )
+
+
+def _check_equal(
+    arms: Mapping[str, Sequence[Run]], flat: Mapping[str, Mapping[str, str]], *, arm: str, own: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    runs = [run for members in arms.values() for run in members]
+    varied = {}
+    for key in sorted({key for run in runs for key in flat[run.path]} - INCIDENTAL):
+        values = {run.path: flat[run.path].get(key, ABSENT) for run in runs}
+        repeats_seed = all(values[run.path] == str(run.seed) for run in runs)
+        if len(set(values.values())) == 1 or repeats_seed:
+            continue
+        for members in arms.values():
+            _refuse_difference(members, key, values, arm)
+        repeats_own = any(
+            all(values[run.path] == flat[run.path].get(mine, ABSENT) for run in runs) for mine in own
+        )
+        if key == "result.emotions" or (own and not repeats_own):
+            _refuse_difference(runs, key, values, arm)
+        varied[key] = {value: values[members[0].path] for value, members in arms.items()}
+    return varied
+
+
+def _refuse_difference(runs: Sequence[Run], key: str, values: Mapping[str, str], arm: str) -> None:
+    first = runs[0].path
+    for run in runs:
+        if values[run.path] != values[first]:
+            raise InputError(
+                f"Runs {first} and {run.path} differ in {key}: {values[first]} and {values[run.path]}. "
+                f"Arms of {arm} must be equal in all else: move the runs that do not belong out of the "
+                "folder, or compare another arm (arm=<group or key>)."
+            )
+
+
+def _flatten(run: Run) -> dict[str, str]:
+    """Config key -> JSON text, with the run's own folder taken out of the values."""
+    flat: dict[str, str] = {}
+    # A callback or logger is given the run's folder: that is its identity again, not a setting.
+    own_folder = re.compile(rf'(?<=")(?:[^"]*/)?{re.escape(run.run_id)}(?=[/"])')
+
+    def visit(key: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for inner, item in value.items():
+                visit(f"{key}.{inner}" if key else inner, item)
+        else:
+            flat[key] = own_folder.sub("<run>", json.dumps(value, sort_keys=True))
+
+    visit("", run.config)
+    for name in ("name", "digest", "utterances"):
+        visit(f"corpus.{name}", run.corpus[name])
+    visit("result.checkpoint", run.checkpoint)
+    visit("result.emotions", list(run.emotions))
+    if not any(
+        "EarlyStopping" in text for text in flat.values()
+    ):  # which ends every run at an epoch of its own
+        visit("result.epochs", run.epochs)
+    return flat
+
+
+def _natural(name: str) -> tuple[tuple[bool, float, str], ...]:
+    """Order p5 before p25, and numbers before words."""
+    parts = re.findall(r"\d+(?:\.\d+)?|\D+", name)
+    return tuple((not part[0].isdigit(), float(part) if part[0].isdigit() else 0.0, part) for part in parts)

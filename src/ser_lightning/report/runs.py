@@ -1,0 +1,241 @@
+"""Finished runs, read from their folders and checked against their own predictions."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ser_lightning.errors import InputError
+from ser_lightning.metrics import Confusion, accuracy, confusion_matrix, macro_f1, uar
+
+FORMAT = 1
+RECOMPUTED = {"accuracy": accuracy, "uar": uar, "macro_f1": macro_f1}
+TOLERANCE = 1e-5  # single precision on the way to result.json; one utterance of 10,000 weighs more
+
+
+class LeftOut(NamedTuple):
+    """A run folder that is not part of the report, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One finished run.
+
+    Args:
+        path: folder of the run, relative to the folder searched
+        name: name of the experiment
+        run_id: identity of the run in the experiment
+        seed: the seed of the run
+        choices: Hydra group -> option
+        config: resolved config, nested
+        emotions: label of each class, in order
+        corpus: ``name``, ``digest``, ``utterances`` and ``problems`` of the corpus
+        checkpoint: ``"best"`` or ``"last"``, the checkpoint the metrics are of
+        metrics: subset -> metric -> fraction
+        confusion: subset -> counts, rows true
+        study_metric: subset -> the study's own arithmetic, in its percent; empty if it was not computed
+        counts: number of utterances by subset
+        epochs: number of epochs trained
+        history: series name -> value per epoch
+        versions: package -> version
+        git: ``commit`` and ``dirty``
+        test_set: digest of the test utterances and their targets
+
+    """
+
+    path: str
+    name: str
+    run_id: str
+    seed: int
+    choices: dict[str, str]
+    config: dict[str, Any]
+    emotions: tuple[str, ...]
+    corpus: dict[str, Any]
+    checkpoint: str
+    metrics: dict[str, dict[str, float]]
+    confusion: dict[str, Confusion]
+    study_metric: dict[str, float]
+    counts: dict[str, int]
+    epochs: int
+    history: dict[str, list[float]]
+    versions: dict[str, str]
+    git: dict[str, Any]
+    test_set: str
+
+
+class _UnusableError(Exception):
+    """Why a run folder cannot be read; becomes the reason of a LeftOut."""
+
+
+def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
+    """Read every run under a folder.
+
+    A run is a folder that holds ``result.json``, ``.hydra/config.yaml`` or ``checkpoints/``; hidden folders
+    and the inside of a run are not searched. A run that is unfinished, damaged, of another format, or at odds
+    with its own ``predictions.csv`` is left out with the reason.
+
+    Args:
+        folder: a sweep folder, or the folder of one run
+
+    Returns:
+        the runs, and what was left out, each in the order of the paths
+
+    Raises:
+        InputError: the folder does not exist, or no finished run was found in it
+
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Give the sweep folder that holds the runs.")
+    runs, left_out = [], []
+    for path in _run_folders(folder):
+        shown = path.relative_to(folder).as_posix()
+        try:
+            runs.append(_read_run(path, shown))
+        except _UnusableError as unusable:
+            left_out.append(LeftOut(shown, str(unusable)))
+    if not runs:
+        found = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
+        more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        raise InputError(
+            f"{folder} holds no finished run to report. "
+            + (
+                f"Found {found}{more}."
+                if found
+                else "Found no run folder. Train first, or give another folder."
+            )
+        )
+    return runs, left_out
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    for current, folders, files in os.walk(root):
+        path = Path(current)
+        is_run = "result.json" in files or "checkpoints" in folders or (path / ".hydra/config.yaml").is_file()
+        if is_run:
+            yield path
+        # A stray checkpoint beside the runs of a sweep must not hide them, so the root is always searched.
+        keep = [] if is_run and path != root else [name for name in folders if not name.startswith(".")]
+        folders[:] = sorted(set(keep) - ({"checkpoints"} if is_run else set()))
+
+
+def _read_run(folder: Path, shown: str) -> Run:
+    result = _read_result(folder / "result.json")
+    take = _Taker(result)
+    if take("format", int) != FORMAT:
+        raise _UnusableError(f"result.json has format {result['format']}, this ser-report reads {FORMAT}")
+    emotions = tuple(take("emotions", list))
+    metrics = {subset: values for subset, values in take("metrics", dict).items() if isinstance(values, dict)}
+    if "test" not in metrics:
+        raise _UnusableError("result.json lacks metrics.test")
+    confusion, test_set = _read_predictions(folder / "predictions.csv", emotions)
+    written = take("confusion_matrix", dict)
+    for subset in ("val", "test"):
+        if subset in metrics:
+            _agree(subset, metrics[subset], written.get(subset), confusion.get(subset))
+    return Run(
+        path=shown,
+        name=take("name", str),
+        run_id=take("run_id", str),
+        seed=take("seed", int),
+        choices=take("choices", dict),
+        config=take("config", dict),
+        emotions=emotions,
+        corpus=_Taker(take("corpus", dict), "corpus.").all(
+            name=str, digest=str, utterances=int, problems=list
+        ),
+        checkpoint=take("checkpoint", str),
+        metrics=metrics,
+        confusion=confusion,
+        study_metric=result.get("study_metric") or {},
+        counts=take("counts", dict),
+        epochs=take("epochs", int),
+        history=take("history", dict),
+        versions=take("versions", dict),
+        git=take("git", dict),
+        test_set=test_set,
+    )
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _UnusableError("unfinished: no result.json") from None
+    except OSError as error:
+        raise _UnusableError(f"result.json cannot be read: {error.strerror}") from None
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise _UnusableError(f"result.json is damaged: {error}") from None
+    if not isinstance(result, dict):
+        raise _UnusableError("result.json is damaged: not an object")
+    return result
+
+
+class _Taker:
+    """Takes the values of a JSON object by key and type."""
+
+    def __init__(self, values: dict[str, Any], prefix: str = "") -> None:
+        self.values, self.prefix = values, prefix
+
+    def __call__(self, key: str, kind: type) -> Any:
+        if key not in self.values:
+            raise _UnusableError(f"result.json lacks {self.prefix}{key}")
+        value = self.values[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            got = type(value).__name__
+            raise _UnusableError(
+                f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}"
+            )
+        return value
+
+    def all(self, **kinds: type) -> dict[str, Any]:
+        return {key: self(key, kind) for key, kind in kinds.items()}
+
+
+def _read_predictions(path: Path, emotions: tuple[str, ...]) -> tuple[dict[str, Confusion], str]:
+    index = {emotion: number for number, emotion in enumerate(emotions)}
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    tested = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                pairs.setdefault(row["subset"], []).append((index[row["target"]], index[row["prediction"]]))
+                if row["subset"] == "test":
+                    tested.append(f"{row['utterance']},{row['target']}")
+    except FileNotFoundError:
+        raise _UnusableError("no predictions.csv, so the metrics cannot be checked") from None
+    except KeyError as error:
+        raise _UnusableError(f"predictions.csv: {error} is missing or not among the emotions") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise _UnusableError(f"predictions.csv cannot be read: {error}") from None
+    if len(set(tested)) < len(tested):
+        raise _UnusableError("predictions.csv holds a test utterance twice")
+    confusion = {}
+    for subset, counted in pairs.items():
+        target, prediction = np.array(counted, np.int64).T
+        confusion[subset] = confusion_matrix(target, prediction, len(emotions))
+    return confusion, hashlib.sha256("\n".join(sorted(tested)).encode()).hexdigest()
+
+
+def _agree(subset: str, metrics: dict[str, float], written: Any, confusion: Confusion | None) -> None:
+    if confusion is None:
+        raise _UnusableError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
+    for name, metric in RECOMPUTED.items():
+        stated, recomputed = metrics.get(name), metric(confusion)
+        if not isinstance(stated, float | int):
+            raise _UnusableError(f"result.json lacks metrics.{subset}.{name}")
+        if not abs(stated - recomputed) <= TOLERANCE:  # written so that NaN disagrees
+            raise _UnusableError(
+                f"result.json says {subset} {name} {stated:.4f}, its predictions.csv gives {recomputed:.4f}"
+            )
+    if written != confusion.tolist():
+        raise _UnusableError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")

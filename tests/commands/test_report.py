@@ -1,0 +1,85 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+from ser_lightning.commands.report import main
+from ser_lightning.errors import InputError
+
+made = runpy.run_path(str(Path(__file__).parents[1] / "report/conftest.py"))
+write_sweep = made["write_sweep"]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("outputs"), seeds=2)
+
+
+def test_it_prints_the_answer_the_arms_and_last_the_path(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(sweep)])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "p25 - none = " in lines[0]
+    assert any("test accuracy" in line and "±" in line for line in lines)
+    assert any("none" in line and "p25" in line and "dropout" in line for line in lines)
+    assert lines[-1] == str(sweep / "report.md")
+    assert (sweep / "report.md").is_file()
+
+
+def test_arm_and_baseline_are_given_as_in_hydra(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(sweep), "arm=model.dropout", "baseline=0.25"])
+
+    out = capsys.readouterr().out
+    assert "0.0 - 0.25 = " in out or "0.0 is " in out
+
+
+def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, seeds=1, corpus__name="synthetic")
+
+    main([str(tmp_path)])
+
+    assert "synthetic speech" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["arms=dropout"], "unknown key 'arms'; did you mean 'arm'?"),
+        (["zzz"], "unknown key 'zzz'; valid are arm, baseline."),
+        (["arm="], "expected arm=<value> but got 'arm='."),
+        (["arm=dropout", "arm=model"], "arm is given twice."),
+        (["arm=dropuot"], "did you mean 'dropout'?"),
+        (["baseline=p26"], "baseline=p26 is not an arm of dropout; the arms are none, p25."),
+    ],
+)
+def test_a_mistake_is_one_line(
+    sweep: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main([str(sweep), *arguments])
+
+    captured = capsys.readouterr()
+    assert raised.value.code == 1
+    assert captured.out == ""
+    assert captured.err.startswith("ser-report: ")
+    assert captured.err.endswith(f"{message}\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    with pytest.raises(InputError, match="no finished run"):
+        main([str(tmp_path)])
+
+
+def test_help_names_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+
+    assert raised.value.code == 0
+    out = capsys.readouterr().out
+    assert "arm=<group or key>" in out
+    assert "baseline=<value>" in out

@@ -1,0 +1,141 @@
+"""Made-up result files of a sweep: data for a reader of files, not results of anything."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ser_lightning.emotions import RAVDESS
+from ser_lightning.metrics import accuracy, confusion_matrix, macro_f1, recall_per_class, uar
+
+COUNTS = {"val": 216, "test": 360}
+CORRECT = {("none", "val"): 0.66, ("none", "test"): 0.645, ("p25", "val"): 0.67, ("p25", "test"): 0.64}
+
+
+def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
+    """Write one finished run; ``changes`` are applied to its result.json (``None`` deletes the key)."""
+    run_id = f"dropout-{dropout}/seed-{seed}"
+    path = folder / run_id
+    (path / ".hydra").mkdir(parents=True)
+    (path / "checkpoints").mkdir()
+    (path / ".hydra/config.yaml").write_text(f"seed: {seed}\n")
+    generator = np.random.default_rng([seed, *dropout.encode()])
+    rows, confusion = _predictions(generator, dropout)
+    with (path / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["utterance", "speaker", "subset", "target", "prediction", *RAVDESS], *rows]
+        )
+    rate = {"none": 0.0}.get(dropout, int(dropout[1:]) / 100 if dropout[1:].isdigit() else 0.5)
+    metrics = {
+        subset: {"accuracy": accuracy(m), "uar": uar(m), "macro_f1": macro_f1(m), "loss": 1.1}
+        for subset, m in confusion.items()
+    }
+    metrics["train"] = {"accuracy": 0.97 - rate / 10, "uar": 0.97, "macro_f1": 0.97, "loss": 0.1}
+    result = {
+        "format": 1,
+        "name": "ablation",
+        "run_id": run_id,
+        "seed": seed,
+        "choices": {"corpus": "ravdess", "dropout": dropout, "experiment": "released", "split": "released"},
+        "config": {
+            "name": "ablation",
+            "run_id": run_id,
+            "seed": seed,
+            "output_root": "outputs",
+            "corpus": {"root": f"/data/{seed}"},
+            "data": {"store": f"/stores/{seed}", "workers": seed, "batch_size": 100, "shuffle_seed": seed},
+            "dropout": {"lstm": rate, "head": rate},
+            "model": {"activation": "relu", "dropout": rate},
+            "trainer": {"max_epochs": 80},
+            "callbacks": {"checkpoint": {"dirpath": f"outputs/ablation/{run_id}/checkpoints"}},
+        },
+        "overrides": [f"dropout={dropout}", f"seed={seed}"],
+        "digest": "00",
+        "emotions": list(RAVDESS),
+        "corpus": {"name": "ravdess", "digest": "ab" * 32, "utterances": 1440, "problems": []},
+        "checkpoint": "last",
+        "metrics": metrics,
+        "checkpoints": {"last": {"epoch": 79, "metrics": metrics}},
+        "per_class_recall": {
+            subset: dict(zip(RAVDESS, recall_per_class(m).tolist(), strict=True))
+            for subset, m in confusion.items()
+        },
+        "confusion_matrix": {subset: m.tolist() for subset, m in confusion.items()},
+        "study_metric": {"train": 95.0, "val": 48.0, "test": 100 * metrics["test"]["accuracy"] * 0.9},
+        "counts": {"train": 864, "train_with_copies": 3456, **COUNTS},
+        "epochs": 80,
+        "history": _history(generator, rate),
+        "parameters": 157338,
+        "seconds": {"train": 100.0},
+        "versions": {"torch": "2.11.0", "ser-lightning": "0.1.0"},
+        "git": {"commit": "f00d" * 10, "dirty": False},
+        "machine": {"cpu": "x"},
+    }
+    for dotted, value in changes.items():
+        *parents, key = dotted.split("__")
+        section: Any = result
+        for parent in parents:
+            section = section[parent]
+        if value is None:
+            del section[key]
+        else:
+            section[key] = value
+    (path / "result.json").write_text(json.dumps(result))
+    return path
+
+
+def write_sweep(
+    folder: Path, arms: tuple[str, ...] = ("none", "p25"), seeds: int = 3, **changes: Any
+) -> Path:
+    for arm in arms:
+        for seed in range(seeds):
+            write_run(folder, dropout=arm, seed=seed, **changes)
+    return folder
+
+
+def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the result.json of a run in place."""
+    result = json.loads((run / "result.json").read_text())
+    change(result)
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def _predictions(generator: np.random.Generator, dropout: str) -> tuple[list[list[str]], dict[str, Any]]:
+    rows, confusion = [], {}
+    for subset, count in COUNTS.items():
+        # neutral has half as many utterances as the others, as in RAVDESS
+        target = (np.arange(count) % 15 + 1) // 2
+        chance = CORRECT.get((dropout, subset), 0.62)
+        wrong = generator.integers(0, 8, count)
+        prediction = np.where(generator.random(count) < chance, target, wrong)
+        confusion[subset] = confusion_matrix(target, prediction, 8)
+        for number, (true, predicted) in enumerate(zip(target, prediction, strict=True)):
+            probability = np.full(8, 0.05)
+            probability[predicted] = 0.65
+            rows.append(
+                [f"{subset}-{number:03}", f"{number % 24 + 1:02}", subset, RAVDESS[true], RAVDESS[predicted]]
+                + [f"{p:.6f}" for p in probability]
+            )
+    return rows, confusion
+
+
+def _history(generator: np.random.Generator, rate: float) -> dict[str, list[float]]:
+    epoch = np.arange(80)
+    history = {}
+    for subset, floor, top in (("train", 0.05 + rate, 0.98 - rate / 4), ("val", 1.0 - rate / 2, 0.64)):
+        noise = generator.normal(0, 0.012, (2, 80))
+        history[f"{subset}/loss"] = floor + (2.08 - floor) * np.exp(-epoch / 12) + noise[0]
+        history[f"{subset}/uar"] = top - (top - 0.125) * np.exp(-epoch / 10) + noise[1]
+        history[f"{subset}/accuracy"] = history[f"{subset}/uar"]
+    history["val/loss"] += np.maximum(0, epoch - 30) * 0.012 * (1 - rate)
+    return {name: values.tolist() for name, values in history.items()}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two arms of three seeds."""
+    return write_sweep(tmp_path / "ablation")

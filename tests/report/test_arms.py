@@ -1,0 +1,142 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+from ser_lightning.errors import InputError
+from ser_lightning.report.arms import Comparison, compare_arms
+from ser_lightning.report.runs import read_runs
+
+made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+write_run, write_sweep, edit = made["write_run"], made["write_sweep"], made["edit"]
+
+
+def compare(folder: Path, arm: str = "dropout", baseline: str | None = None) -> Comparison:
+    return compare_arms(read_runs(folder)[0], arm=arm, baseline=baseline)
+
+
+def edit_all(folder: Path, change) -> None:
+    runs = sorted(folder.glob("dropout-*/seed-*"))
+    assert runs
+    for run in runs:
+        edit(run, change)
+
+
+def test_arms_of_a_group(sweep: Path) -> None:
+    found = compare(sweep)
+
+    assert list(found.arms) == ["none", "p25"]
+    assert found.baseline == "none"
+    assert [run.seed for run in found.arms["p25"]] == [0, 1, 2]
+    # The model repeats the rate of its group; paths, stores, workers and copies of the seed do not count.
+    assert found.varied == {
+        key: {"none": "0.0", "p25": "0.25"} for key in ("dropout.head", "dropout.lstm", "model.dropout")
+    }
+
+
+def test_the_baseline_comes_first_and_numbers_are_in_their_order(tmp_path: Path) -> None:
+    write_sweep(tmp_path, arms=("p5", "p25", "p10"), seeds=1)
+
+    assert list(compare(tmp_path).arms) == ["p5", "p10", "p25"]
+    assert list(compare(tmp_path, baseline="p25").arms) == ["p25", "p5", "p10"]
+    with pytest.raises(InputError, match="baseline=none is not an arm of dropout; the arms are p5, p10, p25"):
+        compare(tmp_path, baseline="none")
+
+
+def test_arms_of_a_config_key(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "relu", arms=("p25",))
+    write_sweep(tmp_path / "gelu", arms=("p25",))
+    edit_all(tmp_path / "gelu", lambda r: r["config"]["model"].update(activation="gelu"))
+
+    found = compare(tmp_path, arm="model.activation")
+
+    assert list(found.arms) == ["gelu", "relu"]
+    assert found.varied == {"model.activation": {"gelu": '"gelu"', "relu": '"relu"'}}
+    assert not found.bundle
+
+
+def test_arms_of_a_number(sweep: Path) -> None:
+    edit_all(sweep, lambda r: r["config"].pop("dropout"))
+
+    assert list(compare(sweep, arm="model.dropout").arms) == ["0.0", "0.25"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["config"]["trainer"].update(max_epochs=40), "differ in trainer.max_epochs: 80 and 40"),
+        (lambda r: r.update(epochs=40), "differ in result.epochs: 80 and 40"),
+        (lambda r: r["corpus"].update(digest="cd"), 'differ in corpus.digest: "abab(ab)*" and "cd"'),
+        (lambda r: r.update(checkpoint="best"), 'differ in result.checkpoint: "last" and "best"'),
+        (lambda r: r["config"]["model"].update(norm="x"), 'differ in model.norm: absent and "x"'),
+        (lambda r: r["config"]["dropout"].update(lstm=0.5), r"differ in dropout.lstm: 0.25 and 0.5"),
+        (lambda r: r.update(emotions=[*r["emotions"], "bored"]), "Runs .* differ in result.emotions"),
+    ],
+)
+def test_a_run_that_differs_in_what_is_fixed_is_refused(sweep: Path, change, message: str) -> None:
+    edit(sweep / "dropout-p25/seed-1", change)
+    if "emotions" in message:
+        edit(sweep / "dropout-p25/seed-1", lambda r: [row.append(0) for row in r["confusion_matrix"]["test"]])
+        edit(
+            sweep / "dropout-p25/seed-1",
+            lambda r: [
+                r["confusion_matrix"].update({s: [[*row[:8], 0] for row in m[:8]] + [[0] * 9]})
+                for s, m in r["confusion_matrix"].items()
+            ],
+        )
+
+    with pytest.raises(InputError, match=message) as raised:
+        compare(sweep)
+
+    assert "dropout-p25/seed-1" in str(raised.value)
+
+
+def test_a_confounded_arm_is_refused_though_it_is_consistent(sweep: Path) -> None:
+    edit_all(
+        sweep,
+        lambda r: r["config"]["trainer"].update(max_epochs=80 - 40 * (r["choices"]["dropout"] == "p25")),
+    )
+
+    with pytest.raises(
+        InputError, match=r"none/seed-0 and dropout-p25/seed-0 differ in trainer.max_epochs: 80 and 40"
+    ):
+        compare(sweep)
+
+
+def test_early_stopping_ends_runs_where_it_likes(sweep: Path) -> None:
+    stop = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
+    edit_all(sweep, lambda r: (r["config"]["callbacks"].update(stop=stop), r.update(epochs=50 + r["seed"])))
+
+    assert len(compare(sweep).runs) == 6
+
+
+def test_a_group_without_a_section_is_a_bundle_and_lists_what_it_changes(sweep: Path) -> None:
+    edit_all(sweep, lambda r: r["choices"].update(experiment=r["choices"]["dropout"]))
+
+    found = compare(sweep, arm="experiment")
+
+    assert found.bundle
+    assert sorted(found.varied) == ["dropout.head", "dropout.lstm", "model.dropout"]
+
+
+def test_a_seed_twice_in_an_arm_is_refused(sweep: Path) -> None:
+    write_run(sweep / "again", dropout="p25", seed=2)
+
+    with pytest.raises(InputError, match=r"again/dropout-p25/seed-2 and dropout-p25/seed-2 both .* seed 2"):
+        compare(sweep)
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ("dropuot", r"neither a group nor a config key of run dropout-none/seed-0; did you mean 'dropout'\?"),
+        ("model.activatoin", "did you mean 'model.activation'"),
+        ("zzz", "valid are corpus, dropout, experiment, split"),
+        ("model", "arm=model is a section of the config"),
+        ("seed", "arm=seed cannot be compared"),
+        ("result.epochs", "neither a group nor a config key"),
+    ],
+)
+def test_an_arm_that_does_not_exist_is_refused(sweep: Path, arm: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare(sweep, arm=arm)

@@ -1,0 +1,244 @@
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ser_lightning.errors import InputError
+from ser_lightning.report.report import make_report, write_report
+
+made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+write_run, write_sweep, edit = made["write_run"], made["write_sweep"], made["edit"]
+
+
+def set_accuracy(folder: Path, arm: str, seed: int, correct: int) -> None:
+    """Give a run exactly this many correct test utterances, in all its files."""
+    run = folder / f"dropout-{arm}/seed-{seed}"
+    header, *lines = (run / "predictions.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    for number, row in enumerate([row for row in rows if row[2] == "test"]):
+        row[4] = row[3] if number < correct else "calm" if row[3] != "calm" else "sad"
+    (run / "predictions.csv").write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    pairs = [(row[3], row[4]) for row in rows if row[2] == "test"]
+
+    def change(result) -> None:
+        index = {emotion: number for number, emotion in enumerate(result["emotions"])}
+        matrix = made["confusion_matrix"](*made["np"].array([[index[a], index[b]] for a, b in pairs]).T, 8)
+        result["confusion_matrix"]["test"] = matrix.tolist()
+        result["metrics"]["test"] = {name: made[name](matrix) for name in ("accuracy", "uar", "macro_f1")}
+
+    edit(run, change)
+
+
+def set_accuracies(folder: Path, arm: str, *correct: int) -> None:
+    for seed, count in enumerate(correct):
+        set_accuracy(folder, arm, seed, count)
+
+
+def test_a_report_is_written_and_reading_it_again_makes_the_same_bytes(sweep: Path) -> None:
+    path = write_report(sweep)
+    first = {file: file.read_bytes() for file in [path, sweep / "report.json", *sweep.glob("figures/*.png")]}
+    assert write_report(sweep) == path == sweep / "report.md"
+
+    assert {file.name for file in first} == {
+        *("report.md", "report.json", "curves.png", "confusion.png", "paired.png"),
+    }
+    assert {file: file.read_bytes() for file in first} == first
+    text = path.read_text()
+    for image in re.findall(r"\]\((.*?)\)", text):
+        assert (sweep / image).is_file()
+    assert f"ser-report {sweep}" in text
+    assert "test: 360 utterances" in text
+    assert "commit: f00df00d" in text
+    assert "it is not an accuracy" in text
+    assert "synthetic" not in text
+    assert "Left out\n\nNothing." in text
+
+
+def test_no_difference_is_not_called_one(sweep: Path) -> None:
+    set_accuracies(sweep, "none", 234, 230, 238)
+    set_accuracies(sweep, "p25", 236, 226, 240)
+
+    # differences 2, -4, 2 of 360: mean 0, sd 0.962, t(0.975, 2) = 4.303
+    assert make_report(sweep).answer == (
+        "No difference shown: p25 - none = 0.0 points of test accuracy, "
+        "95 % interval -2.4 to 2.4 over 3 paired seeds."
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "answer"),
+    [("none", "p25 is better than none by"), ("p25", "none is worse than p25 by")],
+)
+def test_a_difference_is_claimed_with_its_interval_and_caution(
+    sweep: Path, baseline: str, answer: str
+) -> None:
+    set_accuracies(sweep, "none", 200, 202, 204)
+    set_accuracies(sweep, "p25", 236, 237, 242)
+
+    # differences 36, 35, 38 of 360: mean 10.09, sd 0.424, half width 1.05
+    report = make_report(sweep, baseline=baseline)
+
+    assert report.answer == (
+        f"{answer} 10.1 points of test accuracy, 95 % interval 9.0 to 11.1 over 3 paired seeds. "
+        "Few seeds: repeat with more before relying on it."
+    )
+    assert any("Few seeds" in note for note in report.cautions)
+    assert any("same 360 utterances" in note for note in report.cautions)
+
+
+def test_equal_differences_claim_nothing(sweep: Path) -> None:
+    set_accuracies(sweep, "none", 200, 210, 220)
+    set_accuracies(sweep, "p25", 218, 228, 238)
+
+    assert make_report(sweep).answer == (
+        "No difference shown: p25 - none = 5.0 points of test accuracy at each of 3 paired seeds; "
+        "all differences are equal, so their spread cannot be estimated."
+    )
+
+
+def test_one_seed_gives_no_interval(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=1)
+
+    report = make_report(tmp_path)
+
+    assert re.search(r"points of test accuracy at seed 0; one pair gives no interval\.$", report.answer)
+    assert "| one pair gives no interval |" in report.write().read_text()
+
+
+def test_one_arm_is_described_and_not_compared(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    write_report(tmp_path)
+    for seed in range(3):
+        (tmp_path / f"dropout-none/seed-{seed}").rename(tmp_path / f".seed-{seed}")
+
+    text = write_report(tmp_path).read_text()
+
+    assert "Nothing to compare: p25 is the only value of dropout; its test accuracy is" in text
+    assert "over 3 runs." in text
+    assert "paired.png" not in text
+    assert not (tmp_path / "figures/paired.png").exists()
+
+
+def test_arms_without_a_common_seed_are_not_paired(tmp_path: Path) -> None:
+    write_run(tmp_path, dropout="none", seed=0)
+    write_run(tmp_path, dropout="p25", seed=1)
+
+    report = make_report(tmp_path)
+
+    assert report.answer == "No paired difference of p25 and none: the arms share no seed."
+    assert "| the arms share no seed |" in report.write().read_text()
+
+
+def test_a_missing_seed_is_in_the_mean_but_not_in_the_pairs(sweep: Path) -> None:
+    (sweep / "dropout-p25/seed-1/result.json").unlink()
+
+    report = make_report(sweep)
+    text = report.write().read_text()
+
+    assert "over 2 paired seeds" in report.answer
+    assert any("Not every arm has seed 1 of none" in note for note in report.cautions)
+    assert "1 run folder was left out" in text
+    assert "| dropout-p25/seed-1 | unfinished: no result.json |" in text
+
+
+def test_a_truncated_result_and_wrong_metrics_are_listed(sweep: Path) -> None:
+    result = sweep / "dropout-p25/seed-0/result.json"
+    result.write_text(result.read_text()[:500])
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["test"].update(accuracy=0.99))
+
+    text = write_report(sweep).read_text()
+
+    assert "2 run folders were left out" in text
+    assert re.search(r"\| dropout-p25/seed-0 \| result.json is damaged: ", text)
+    assert re.search(r"\| dropout-p25/seed-1 \| result.json says test accuracy 0.9900, its predictions", text)
+
+
+def test_three_arms_are_each_compared_with_the_baseline(tmp_path: Path) -> None:
+    write_sweep(tmp_path, arms=("p25", "none", "p10"), seeds=2)
+
+    report = make_report(tmp_path)
+    written = json.loads(report.write().with_name("report.json").read_text())
+
+    assert list(written["arms"]) == ["none", "p10", "p25"]
+    assert list(written["differences"]) == ["p10", "p25"]
+    assert "p10" in report.answer
+    assert "p25" in report.answer
+    assert any("2 arms are compared with none" in note for note in report.cautions)
+
+
+def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
+    write_sweep(tmp_path, corpus__name="synthetic", study_metric=None)
+
+    text = write_report(tmp_path).read_text()
+
+    assert re.search(
+        r"^\*\*These numbers are of synthetic speech: .* nothing of human emotion\.\*\*$", text, re.M
+    )
+    assert "study's" not in text
+
+
+def test_runs_that_differ_in_epochs_make_no_report(sweep: Path) -> None:
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
+
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: 80 and 40"):
+        write_report(sweep)
+
+    assert not (sweep / "report.md").exists()
+
+
+def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
+    for arm in ("none", "p25"):
+        for seed in range(3):
+            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r, arm=arm: r["choices"].update(experiment=arm))
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["git"].update(commit="beef", dirty=True))
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["versions"].update(torch="2.12.0"))
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["corpus"].update(problems=[{"path": "a", "reason": "b"}]))
+    predictions = sweep / "dropout-p25/seed-2/predictions.csv"
+    predictions.write_text(predictions.read_text().replace("test-000", "test-999"))
+
+    report = make_report(sweep, arm="experiment", baseline="none")
+    text = "\n".join(report.cautions)
+
+    assert "experiment changes 3 config keys at once" in text
+    assert "made at 2 commits: beef, f00d" in text
+    assert "1 of 6 runs were made with uncommitted changes" in text
+    assert "several versions of torch: 2.11.0, 2.12.0" in text
+    assert "1 files of the corpus" in text
+    assert "different utterances at seed 2" in text
+    assert report.command == f"ser-report {sweep} arm=experiment baseline=none"
+
+
+def test_arms_of_one_config_are_cautioned(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=2)
+    for arm in ("none", "p25"):
+        for seed in range(2):
+            edit(tmp_path / f"dropout-{arm}/seed-{seed}", lambda r: r["config"].update(dropout={}, model={}))
+
+    assert "they may be the same experiment" in "\n".join(make_report(tmp_path).cautions)
+
+
+def test_report_json_holds_the_numbers_and_is_strict(sweep: Path) -> None:
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["train"].update(accuracy=float("nan")))
+    written = json.loads(
+        write_report(sweep).with_name("report.json").read_text(),
+        parse_constant=pytest.fail,
+    )
+
+    accuracy = [run["test/accuracy"] for run in written["runs"] if run["arm"] == "none"]
+    assert written["arms"]["none"]["test/accuracy"]["mean"] == pytest.approx(sum(accuracy) / 3)
+    assert written["arms"]["p25"]["train/accuracy"]["n"] == 2
+    assert written["differences"]["p25"]["test/accuracy"]["seeds"] == [0, 1, 2]
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = (
+        "import sys, ser_lightning.report.report, ser_lightning.commands.report\n"
+        "found = {'torch', 'pytorch_lightning', 'pandas', 'matplotlib.pyplot'} & sys.modules.keys()\n"
+        "assert not found, found"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
