@@ -1,0 +1,140 @@
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.audio.folder import find_audio
+from ser_lightning.audio.reader import read_audio, to_mono
+from ser_lightning.audio.vad import voiced_frames
+from ser_lightning.errors import InputError
+
+VALUES = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
+
+
+def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def speech(rate: int = 16000, seconds: float = 1.0) -> np.ndarray:
+    """A vowel-like buzz, which the detector takes for speech."""
+    time = np.arange(int(rate * seconds)) / rate
+    harmonics = [np.sin(2 * np.pi * 120 * k * time) * np.exp(-abs(120 * k - 600) / 500) for k in range(1, 30)]
+    return (0.1 * np.sum(harmonics, axis=0) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
+
+
+def test_read_keeps_samples_channels_and_rate(tmp_path):
+    wave = np.stack([tone(8000, 0.1), tone(8000, 0.1, 220)], axis=1)
+    soundfile.write(tmp_path / "a.flac", wave, 8000, subtype="PCM_16")
+    read, rate = read_audio(tmp_path / "a.flac")
+    assert rate == 8000
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, wave, atol=1 / 32768)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
+def test_any_rate_becomes_the_rate_wanted(rate):
+    mono = to_mono(tone(rate, 1.0)[:, None], rate, sampling_rate=16000, downmix="mean")
+    assert abs(len(mono) - 16000) <= 1
+    spectrum = np.abs(np.fft.rfft(mono * np.hanning(len(mono))))
+    assert abs(spectrum.argmax() * 16000 / len(mono) - 440) < 2
+
+
+def test_the_mean_of_channels_and_their_interleaving():
+    stereo = np.stack([np.full(100, 0.5), np.full(100, -0.1)], axis=1).astype(np.float32)
+    mean = to_mono(stereo, 16000, sampling_rate=16000, downmix="mean")
+    np.testing.assert_allclose(mean, np.full(100, 0.2), atol=1e-7)
+    interleaved = to_mono(stereo, 16000, sampling_rate=16000, downmix="interleave")
+    assert len(interleaved) == 200
+    np.testing.assert_allclose(interleaved[:4], [0.5, -0.1, 0.5, -0.1], atol=1e-7)
+
+
+def test_interleaving_leaves_a_mono_clip_alone():
+    mono = tone(48000, 0.2)[:, None]
+    np.testing.assert_array_equal(
+        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix="mean"),
+    )
+
+
+def test_one_sample_survives():
+    assert len(to_mono(np.ones((1, 1), np.float32), 48000, sampling_rate=16000, downmix="mean")) == 1
+
+
+def test_vad_cuts_silence_and_keeps_whole_frames():
+    wave = np.concatenate([np.zeros(16000), speech(), np.zeros(16000)]).astype(np.float32)
+    voiced = voiced_frames(wave, sampling_rate=16000, mode=2, frame_ms=20)
+    assert len(voiced) % 320 == 0
+    assert 0.8 * 16000 < len(voiced) < 1.6 * 16000
+
+
+def test_a_clip_that_loses_everything_is_kept_whole_and_said_so(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    clip = Audio(**VALUES).load(tmp_path / "a.wav")
+    assert clip.nothing_voiced
+    assert len(clip.wave) == 16000
+
+
+def test_untrimmed_keeps_everything(tmp_path):
+    wave = np.concatenate([np.zeros(8000), speech()]).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    clip = Audio(**VALUES | {"vad_mode": None}).load(tmp_path / "a.wav")
+    np.testing.assert_array_equal(clip.wave, wave)
+    assert not clip.nothing_voiced
+    assert len(Audio(**VALUES).load(tmp_path / "a.wav").wave) < len(wave)
+
+
+@pytest.mark.parametrize("mode", [0, 3])
+def test_mode_and_frame_are_alive(mode):
+    rng = np.random.default_rng(0)
+    wave = (speech(seconds=2) * np.linspace(0, 1, 32000) + 0.01 * rng.standard_normal(32000)).astype(np.float32)
+    kept = {
+        (m, f): len(voiced_frames(wave, sampling_rate=16000, mode=m, frame_ms=f)) for m in (mode, 2) for f in (10, 20)
+    }
+    assert len(set(kept.values())) > 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"sampling_rate": 22050}, {"vad_mode": 4}, {"frame_ms": 25}, {"downmix": "left"}, {"sampling_rate": 0, "vad_mode": None}]
+)
+def test_values_out_of_range_are_refused(change):
+    with pytest.raises(InputError, match=next(iter(change))[:7]):
+        Audio(**VALUES | change)
+
+
+def test_what_is_no_audio_is_refused_by_name(tmp_path):
+    (tmp_path / "text.wav").write_text("no sound at all")
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "folder.wav").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(0), 16000)
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, subtype="FLOAT")
+    names = ["text.wav", "empty.wav", "folder.wav", "pipe.wav", "silent.wav", "nan.wav", "absent.wav"]
+    for name in names:
+        with pytest.raises(InputError, match=name):
+            read_audio(tmp_path / name)
+
+
+def test_find_audio(tmp_path):
+    for name in ("b.WAV", "sub/a.flac", "note.txt", ".hidden.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in find_audio(tmp_path)] == ["b.WAV", "sub/a.flac"]
+    assert find_audio(tmp_path / "note.txt") == [tmp_path / "note.txt"]
+    with pytest.raises(InputError, match="there is no"):
+        find_audio(tmp_path / "absent")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no sound file"):
+        find_audio(tmp_path / "none")
+
+
+@pytest.mark.real
+def test_ravdess_stereo_and_length(ravdess_root):
+    (path,) = ravdess_root.rglob("03-01-02-01-01-02-01.flac")
+    assert read_audio(path)[0].shape[1] == 2
+    mean = Audio(**VALUES | {"vad_mode": None}).load(path).wave
+    interleaved = Audio(**VALUES | {"vad_mode": None, "downmix": "interleave"}).load(path).wave
+    assert len(interleaved) == 2 * len(mean)
+    trimmed = Audio(**VALUES).load(path).wave
+    assert 0.3 * len(mean) < len(trimmed) < 0.9 * len(mean)

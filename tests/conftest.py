@@ -1,0 +1,98 @@
+"""What many tests share: a small corpus of synthetic speech, commands run in this process, one trained run."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# Not used by any test unless it asks for the environment itself: a test must not depend on whose machine it runs on.
+RAVDESS_ROOT = os.environ.pop("RAVDESS_ROOT", None)
+REFERENCE_ROOT = os.environ.pop("REFERENCE_ROOT", None)
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def ravdess_root() -> Path:
+    if RAVDESS_ROOT is None:
+        pytest.skip("RAVDESS_ROOT does not name a copy of RAVDESS")
+    return Path(RAVDESS_ROOT)
+
+
+@pytest.fixture(scope="session")
+def reference_root() -> Path:
+    if REFERENCE_ROOT is None:
+        pytest.skip("REFERENCE_ROOT does not name what the study released")
+    return Path(REFERENCE_ROOT)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the worker processes of one test session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def synthetic_root(shared_folder: Path) -> Path:
+    return shared_folder / "synthetic"
+
+
+def _run(command: str, *words: str) -> tuple[int, None]:
+    module = import_module(f"ser_lightning.commands.{command}")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", [f"ser-{command}", *words])
+        try:
+            module.main()
+        finally:
+            for logger in (logging.getLogger(), logging.getLogger("ser_lightning")):
+                for handler in list(logger.handlers):
+                    if isinstance(handler, logging.FileHandler):
+                        handler.close()
+                        logger.removeHandler(handler)
+    return (ended.value.code if isinstance(ended.value.code, int) else 0), None
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process."""
+
+    def run(name: str, *words: str) -> Outcome:
+        capfd.readouterr()
+        code, _ = _run(name, *words)
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
+    """Overrides that make any experiment a matter of seconds."""
+    return [
+        "corpus=synthetic_small",
+        f"corpus.root={synthetic_root}",
+        f"data.store={shared_folder / 'store'}",
+        "split=random",
+        "trainer.max_epochs=2",
+        "data.batch_size=32",
+    ]
+
+
+@pytest.fixture(scope="session")
+def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished run of ``corrected``."""
+    root = tmp_path_factory.mktemp("trained")
+    code, _ = _run("train", "experiment=corrected", *small, f"output_root={root}")
+    assert code == 0
+    return root / "corrected" / "dropout-p25" / "seed-0"
