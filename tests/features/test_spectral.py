@@ -1,0 +1,283 @@
+"""The features are librosa's, block by block, on odd, random and real signals."""
+
+import pickle
+import warnings
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ser_lightning.errors import InputError
+from ser_lightning.features import spectral
+from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.features.tuning import estimate_tuning, median
+
+RATE = 16000
+VALUES = {
+    "sampling_rate": RATE,
+    "analysis_rate": RATE,
+    "filterbank_rate": RATE,
+    "n_fft": 2048,
+    "hop_length": 512,
+    "window": "hann",
+    "n_chroma": 12,
+    "n_mfcc": 20,
+    "n_mels": 128,
+    "log": False,
+    "standardize": False,
+}
+BLOCKS = {
+    "zcr": slice(0, 1),
+    "chroma": slice(1, 13),
+    "mfcc": slice(13, 33),
+    "rms": slice(33, 34),
+    "mel": slice(34, 162),
+}
+ANALYSIS_RATES = {"true_rate": 16000, "released": 22050}
+
+
+def plain(wave, analysis_rate, n_chroma=12):
+    """Return the features and the tuning as the study's calls to librosa give them."""
+    with warnings.catch_warnings():
+        # librosa warns of waves shorter than a frame and of waves without pitch, which are both given here.
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
+        y = librosa.resample(wave, orig_sr=RATE, target_sr=analysis_rate, res_type="soxr_hq")
+        stft = np.abs(librosa.stft(y))
+        blocks = [
+            librosa.feature.zero_crossing_rate(y),
+            librosa.feature.chroma_stft(S=stft, sr=RATE, n_chroma=n_chroma),
+            librosa.feature.mfcc(y=y, sr=RATE),
+            librosa.feature.rms(y=y),
+            librosa.feature.melspectrogram(y=y, sr=RATE),
+        ]
+        tuning = librosa.estimate_tuning(S=stft, sr=RATE, bins_per_octave=n_chroma)
+    return np.concatenate(blocks).astype(np.float32), tuning
+
+
+def tuning_of(wave, analysis_rate, n_chroma=12):
+    wave = spectral.resample(wave, sampling_rate=RATE, analysis_rate=analysis_rate)
+    frames = spectral.frame(wave, n_fft=2048, hop_length=512)
+    spectrum = spectral.magnitude(frames, spectral.window_of("hann", 2048))
+    return estimate_tuning(spectrum, sampling_rate=RATE, n_chroma=n_chroma)
+
+
+def assert_equal_blocks(features, expected, tolerance=1e-5):
+    assert features.shape == expected.shape
+    assert features.dtype == np.float32
+    for name, rows in BLOCKS.items():
+        scale = np.abs(expected[rows]).max()
+        error = np.abs(features[rows].astype(np.float64) - expected[rows]).max()
+        assert error <= tolerance * scale, f"{name}: {error} at a scale of {scale}"
+
+
+def odd_waves():
+    noise = np.random.default_rng(0)
+    time = np.arange(RATE) / RATE
+    pulses = np.zeros(RATE)
+    pulses[:: RATE // 125] = 1  # a voice of 125 Hz through two formants
+    vowel = pulses
+    for formant in (700, 1200):
+        pole = 0.98 * np.exp(2j * np.pi * formant / RATE)
+        ring = (pole ** np.arange(400)).real
+        vowel = np.convolve(vowel, ring)[:RATE]
+    half_silent = np.concatenate((np.zeros(RATE // 2), np.sin(2 * np.pi * 440 * time)))
+    waves = {
+        "silence": np.zeros(RATE),
+        "impulse": np.eye(1, RATE, 5000)[0],
+        "one_sample": np.array([0.5]),
+        "ten_samples": noise.standard_normal(10),
+        "less_than_a_frame": noise.standard_normal(1500),
+        "a_frame": noise.standard_normal(2048),
+        "a_hop_less_one": noise.standard_normal(5 * 512 - 1),
+        "hops": noise.standard_normal(5 * 512),
+        "clipped": np.clip(3 * np.sin(2 * np.pi * 331 * time), -1, 1),
+        "dc": np.full(RATE, 0.3),
+        "white_noise": noise.standard_normal(RATE),
+        "chirp": np.sin(2 * np.pi * (100 + 3000 * time) * time),
+        "vowel": vowel / np.abs(vowel).max(),
+        "half_silent": half_silent,
+        "faint": 1e-6 * noise.standard_normal(RATE),
+        "loud": 1e6 * noise.standard_normal(RATE),
+        "more_than_a_block": noise.standard_normal(512 * 3 * spectral.BLOCK),
+    }
+    return {name: wave.astype(np.float32) for name, wave in waves.items()}
+
+
+@pytest.mark.parametrize("analysis_rate", ANALYSIS_RATES.values(), ids=ANALYSIS_RATES)
+@pytest.mark.parametrize("wave", odd_waves().values(), ids=odd_waves())
+def test_equals_librosa(wave, analysis_rate):
+    expected, tuning = plain(wave, analysis_rate)
+    assert_equal_blocks(Spectral162(**VALUES | {"analysis_rate": analysis_rate})(wave), expected)
+    assert tuning_of(wave, analysis_rate) == tuning
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    samples=st.integers(1, 6000),
+    seed=st.integers(0, 2**32 - 1),
+    hertz=st.floats(20, 7900),
+    noise=st.floats(0, 1),
+    amplitude=st.floats(1e-3, 100),
+)
+def test_equals_librosa_on_random_waves(samples, seed, hertz, noise, amplitude):
+    wave = np.sin(2 * np.pi * hertz * np.arange(samples) / RATE)
+    wave += noise * np.random.default_rng(seed).standard_normal(samples)
+    wave = (amplitude * wave).astype(np.float32)
+    expected, tuning = plain(wave, RATE)
+    assert_equal_blocks(Spectral162(**VALUES)(wave), expected)
+    assert tuning_of(wave, RATE) == tuning
+
+
+def test_chroma_and_tuning_follow_the_number_of_pitch_classes():
+    wave = odd_waves()["vowel"]
+    expected, tuning = plain(wave, RATE, n_chroma=24)
+    features = Spectral162(**VALUES | {"n_chroma": 24})(wave)
+    np.testing.assert_allclose(features[1:25], expected[1:25], atol=1e-5)
+    assert tuning_of(wave, RATE, n_chroma=24) == tuning != tuning_of(wave, RATE)
+
+
+def test_spectrum_has_the_bits_of_librosa():
+    wave = odd_waves()["vowel"]
+    spectrum = spectral.magnitude(
+        spectral.frame(wave, n_fft=2048, hop_length=512), spectral.window_of("hann", 2048)
+    )
+    np.testing.assert_array_equal(spectrum.T, np.abs(librosa.stft(wave)))
+
+
+def test_filterbanks_without_a_pitch_in_range_have_no_tuning():
+    assert estimate_tuning(np.ones((3, 1025), np.float32), sampling_rate=200, n_chroma=12) == 0.0
+
+
+@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 2.0], [4.0, 1.0, 3.0, 9.0]])
+def test_median(values):
+    assert median(np.array(values, np.float32)) == np.median(values)
+
+
+@pytest.mark.parametrize("samples", [1, 511, 512, 513, 2048, 16000, 16383, 16384])
+@pytest.mark.parametrize("analysis_rate", ANALYSIS_RATES.values(), ids=ANALYSIS_RATES)
+def test_number_of_frames(samples, analysis_rate):
+    wave = np.full(samples, 0.1, np.float32)
+    at_analysis_rate = -(-samples * analysis_rate // RATE)  # rounded up
+    features = Spectral162(**VALUES | {"analysis_rate": analysis_rate})(wave)
+    assert features.shape == (162, 1 + at_analysis_rate // 512)
+
+
+def test_names_follow_the_rows():
+    features = Spectral162(**VALUES)
+    assert features.size == len(features.names) == len(set(features.names)) == 162
+    first = {name: features.names[rows.start] for name, rows in BLOCKS.items()}
+    assert first == {"zcr": "zcr", "chroma": "chroma_01", "mfcc": "mfcc_01", "rms": "rms", "mel": "mel_001"}
+    assert features.names[-1] == "mel_128"
+    small = Spectral162(**VALUES | {"n_chroma": 24, "n_mfcc": 13, "n_mels": 40})
+    assert small.size == 79 == len(small(np.ones(4000, np.float32)))
+
+
+def test_attributes_are_what_was_given():
+    features = Spectral162(**VALUES | {"standardize": True})
+    assert {name: getattr(features, name) for name in VALUES} == VALUES | {"standardize": True}
+
+
+@pytest.mark.parametrize("name", ["silence", "vowel", "white_noise"])
+def test_log_changes_mel_and_rms_alone(name):
+    wave = odd_waves()[name]
+    raw, log = Spectral162(**VALUES)(wave), Spectral162(**VALUES | {"log": True})(wave)
+    same = np.r_[0:33]
+    np.testing.assert_array_equal(log[same], raw[same])
+    decibels = {"top_db": None, "ref": 1.0, "amin": 1e-10}
+    np.testing.assert_allclose(log[34:], librosa.power_to_db(raw[34:], **decibels), atol=1e-4)
+    np.testing.assert_allclose(log[33], librosa.power_to_db(raw[33] ** 2, **decibels), atol=1e-4)
+    assert not np.allclose(log[33:], raw[33:])
+
+
+def test_same_clip_same_bytes_whatever_came_before():
+    waves = odd_waves()
+    features = Spectral162(**VALUES | {"analysis_rate": 22050})
+    before = features(waves["vowel"]).tobytes()
+    for other in waves.values():
+        features(other)
+    assert features(waves["vowel"].copy()).tobytes() == before
+    travelled = pickle.loads(pickle.dumps(features))  # noqa: S301
+    assert travelled(waves["vowel"]).tobytes() == before
+
+
+def test_wave_is_left_alone():
+    wave = odd_waves()["vowel"]
+    wave.setflags(write=False)
+    Spectral162(**VALUES)(wave)
+
+
+@pytest.mark.parametrize(
+    ("wave", "message"),
+    [
+        (np.zeros(0, np.float32), "expected at least one sample but got an empty wave"),
+        (np.zeros(100), "but got float64 of shape"),
+        (np.zeros(100, np.int16), "but got int16 of shape"),
+        (np.zeros((2, 100), np.float32), r"but got float32 of shape \(2, 100\)"),
+        (np.array([0, np.nan, 1], np.float32), "but got a peak of nan"),
+        (np.array([0, -np.inf], np.float32), "but got a peak of inf"),
+        (np.array([0, 1e20], np.float32), "but got a peak of 1"),
+    ],
+)
+def test_wave_without_features_is_refused(wave, message):
+    with pytest.raises(InputError, match=message):
+        Spectral162(**VALUES)(wave)
+
+
+def test_loudest_wave_does_not_overflow():
+    noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
+    for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
+        assert np.isfinite(Spectral162(**VALUES)(wave)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({name: 0}, f"features.{name} is 0; expected a positive whole number")
+        for name, value in VALUES.items()
+        if type(value) is int
+    ]
+    + [
+        ({"n_fft": 2047}, "features.n_fft is 2047; expected an even number"),
+        ({"n_mfcc": 129}, "features.n_mfcc is 129; expected at most features.n_mels, 128"),
+        ({"window": "hamn"}, "features.window is 'hamn'; expected a name of"),
+    ],
+)
+def test_value_out_of_range_is_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Spectral162(**VALUES | values)
+
+
+def read(path):
+    wave, rate = soundfile.read(path, dtype="float32")
+    assert rate == RATE
+    return wave
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("setting", ANALYSIS_RATES)
+def test_equals_the_reference_values(reference_root, setting):
+    stored = np.load(reference_root / "features.npz")
+    keys = [key for key in stored.files if key.endswith(f"/{setting}")]
+    assert keys
+    features = Spectral162(**VALUES | {"analysis_rate": ANALYSIS_RATES[setting]})
+    for key in keys:
+        wave = read(reference_root / "test_audio" / f"{key.split('/')[0]}.flac")
+        assert_equal_blocks(features(wave), stored[key])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("setting", ANALYSIS_RATES)
+def test_equals_librosa_on_real_clips(reference_root, setting):
+    rate = ANALYSIS_RATES[setting]
+    paths = sorted((reference_root / "test_audio").glob("*.flac"))
+    assert len(paths) == 360
+    features = Spectral162(**VALUES | {"analysis_rate": rate})
+    for path in paths:
+        wave = read(path)
+        expected, tuning = plain(wave, rate)
+        assert_equal_blocks(features(wave), expected)
+        assert tuning_of(wave, rate) == tuning, path.name
