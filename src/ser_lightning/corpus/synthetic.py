@@ -2,6 +2,8 @@
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -131,6 +133,7 @@ class Synthetic:
             if not valid:
                 raise InputError(f"corpus.{key}: expected {expected}, got {value!r}")
         self.root = Path(root).expanduser()
+        self.speakers, self.repetitions = speakers, repetitions
         self.workers = workers
         self.downmix = downmix
         self.folder = self.root / f"synthetic-{VERSION}-{speakers}x{repetitions}"
@@ -162,7 +165,9 @@ class Synthetic:
                 shutil.rmtree(part)
             part.mkdir()
             try:
-                make_corpus(part, self._stems, workers=self.workers)
+                words = (part, self.speakers, self.repetitions, self.workers)
+                module = "ser_lightning.corpus.make_synthetic"
+                subprocess.run([sys.executable, "-m", module, *map(str, words)], check=True)  # noqa: S603 - ours
                 part.rename(self.folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)

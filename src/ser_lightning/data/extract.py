@@ -15,6 +15,7 @@ import torch
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
+from ser_lightning.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from ser_lightning.data.store import Augment, Features
@@ -63,6 +64,11 @@ def extract(job: Job, audio: Audio, augment: "Augment", features: "Features") ->
     )
 
 
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
 def extract_all(
     jobs: Sequence[Job], audio: Audio, augment: "Augment", features: "Features", workers: int
 ) -> Iterator[Extracted]:
@@ -88,8 +94,7 @@ def extract_all(
         with ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(method),
-            initializer=torch.set_num_threads,
-            initargs=(1,),
+            initializer=_start_worker,
         ) as pool:
             yield from pool.map(work, jobs, chunksize=8)
     finally:

@@ -1,0 +1,141 @@
+"""Checkpoints that carry all it takes to use them, in plain types."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from ser_lightning.build import build
+from ser_lightning.errors import InputError
+
+KEY = "ser_lightning"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint file, read.
+
+    Args:
+        config: the resolved config of the run
+        emotions: the classes in order
+        features: rows of the model's input
+        epoch: epochs trained before it was written, less one
+        state: the task's ``state_dict``
+
+    """
+
+    config: dict[str, Any]
+    emotions: tuple[str, ...]
+    features: int
+    epoch: int
+    state: dict[str, Any]
+
+
+class CarryConfig(pl.Callback):
+    """Write config, classes and input size into every checkpoint.
+
+    Args:
+        config: the resolved config, plain
+        emotions: the classes in order
+        features: rows of the model's input
+
+    """
+
+    def __init__(self, *, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> None:
+        self.payload = contents(config=config, emotions=emotions, features=features)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the payload."""
+        checkpoint[KEY] = self.payload
+
+
+def contents(*, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> dict[str, Any]:
+    """Return what a checkpoint holds beside Lightning's own."""
+    return {"format": FORMAT, "config": dict(config), "emotions": list(emotions), "features": features}
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint without executing anything in it.
+
+    Raises:
+        InputError: no file, no checkpoint, one of another program or version
+
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}; give checkpoint=<run folder>/checkpoints/best.ckpt")
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"{path} cannot be read as a checkpoint of plain types ({reason}); give one that ser-train or ser-import wrote"
+        ) from error
+    if not isinstance(raw, dict) or KEY not in raw or "state_dict" not in raw:
+        raise InputError(
+            f"{path} is not a checkpoint of ser_lightning: it carries no config; ser-import turns the released weights"
+            " into one"
+        )
+    own = raw[KEY]
+    if own.get("format") != FORMAT:
+        raise InputError(f"{path} has checkpoint format {own.get('format')}, expected {FORMAT}; train it again")
+    return Checkpoint(
+        config=own["config"],
+        emotions=tuple(own["emotions"]),
+        features=int(own["features"]),
+        epoch=int(raw.get("epoch", 0)),
+        state=raw["state_dict"],
+    )
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path) -> None:
+    """Load a state dict, strictly.
+
+    Raises:
+        InputError: tensors are missing, unknown or of another shape
+
+    """
+    own = module.state_dict()
+    shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in own.keys() & state.keys()}
+    for what, names in (
+        ("lacks", sorted(own.keys() - state.keys())),
+        ("has unknown", sorted(state.keys() - own.keys())),
+        ("has misshaped", [f"{name} {a} for {b}" for name, (a, b) in sorted(shapes.items()) if a != b]),
+    ):
+        if names:
+            raise InputError(
+                f"{path} is of another model: it {what} {names[0]}"
+                + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+                + "; use the model it was trained with"
+            )
+    module.load_state_dict(dict(state))
+
+
+def rebuild_model(checkpoint: Checkpoint, *, path: str | Path) -> nn.Module:
+    """Build the network that a checkpoint describes, with its weights, in evaluation mode.
+
+    Raises:
+        InputError: the weights are not those of the network that the config describes
+
+    """
+    model = build_model(checkpoint.config, features=checkpoint.features, classes=len(checkpoint.emotions))
+    prefix = "model."
+    state = {name[len(prefix) :]: value for name, value in checkpoint.state.items() if name.startswith(prefix)}
+    load_state(model, state, path=path)
+    return model.eval()
+
+
+def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn.Module:
+    """Build the network of a config, untrained."""
+    model: nn.Module = build(
+        "model", config["model"], features=features, classes=classes, standardize=config["features"]["standardize"]
+    )
+    return model

@@ -1,0 +1,148 @@
+"""What all commands share: Hydra's command line, with errors in one line."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ser_lightning.build import config_folder
+from ser_lightning.errors import InputError
+
+FULL = "HYDRA_FULL_ERROR"
+FULL_BY_USER = "SER_LIGHTNING_FULL_ERROR"  # the user set it, not this module
+
+
+def run(
+    command: str,
+    config_name: str,
+    function: Callable[[DictConfig], Any],
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Compose the config from the command line, call ``function`` and end the process.
+
+    Bad input ends it with 1 and one line that names the thing and the remedy; with ``HYDRA_FULL_ERROR=1`` there is a
+    traceback too.
+
+    Args:
+        command: name of the command, for messages
+        config_name: the primary config in ``conf/``
+        function: takes the config; its number, if it returns one, is the exit code
+        before: called before the config is composed
+
+    """
+    codes: list[int] = []
+    refused: list[InputError] = []
+
+    def task(config: DictConfig) -> None:
+        try:
+            codes.append(function(config) or 0)
+        except InputError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN or os.environ.get(FULL_BY_USER) == "1":
+                raise  # says which job of the sweep it was
+            refused.append(error)  # told below: Hydra would put a line of its own before it
+
+    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
+    if os.environ.get(FULL) == "1":
+        os.environ[FULL_BY_USER] = "1"
+        before()
+        main()
+        sys.exit(max(codes, default=0))
+    os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
+    try:
+        before()
+        main()
+        if refused:
+            raise refused[0]
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        sys.stdout.flush()
+        print(f"{command}: {explain(error, config_name)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        os.environ.pop(FULL, None)
+    sys.exit(max(codes, default=0))
+
+
+def explain(error: BaseException, config_name: str) -> str:
+    """Return an error as one line, with the nearest valid name where a name was unknown."""
+    if isinstance(error, InputError):
+        return " ".join(str(error).split())
+    chain, cause = [str(error)], error.__cause__ or error.__context__
+    while cause is not None:
+        chain.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    text = "\n".join(chain)
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
+    if key:
+        return f"unknown key {key[1]!r} on the command line{_nearest(key[1], _keys(config_name))}"
+    group = re.search(r"You must specify '([^']+)'|Could not override '([^'@]+)'.*No match", text)
+    if group:
+        return f"unknown group {group[1] or group[2]!r}{_nearest(group[1] or group[2], _keys(config_name))}"
+    option = re.search(r"Could not find '([^']+)'\s*\n\s*Available options in '([^']+)':\n((?:\s+\S+\n?)*)", text)
+    if option:
+        options = option[3].split()
+        name = option[1].split("/")[-1]
+        return f"{option[2]}={name}: no such option; expected one of {', '.join(options)}{_nearest(name, options)}"
+    missing = re.search(r"Missing mandatory value: (\S+)", text)
+    if missing:
+        return f"{missing[1]} is missing; give {missing[1]}=<value>"
+    return " ".join(str(error).split("\nSee https")[0].split())
+
+
+def _keys(config_name: str) -> list[str]:
+    """All keys and groups that a command takes."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose(config_name, return_hydra_config=False)
+    names: list[str] = []
+
+    def collect(node: Any, prefix: str) -> None:  # noqa: ANN401 - a config tree
+        for key in node:
+            names.append(f"{prefix}{key}")
+            if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key):
+                child = node._get_node(key)
+                if isinstance(child, DictConfig) and not child._is_none():
+                    collect(child, f"{prefix}{key}.")
+
+    collect(config, "")
+    return names + [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; the nearest valid name is {close[0]!r}" if close else "; --help lists the valid names"
+
+
+def progress(description: str) -> Callable[[Any, int], Any]:
+    """Return a wrapper that shows on stderr how many of the results have come."""
+
+    def wrap(results: Any, total: int) -> Any:  # noqa: ANN401 - any iterable
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            yield from bar.track(results, total=total, description=description)
+
+    return wrap
+
+
+def report_failures(command: str, failures: list[str], *, total: int) -> int:
+    """List the files that were left out; return the exit code: 0 none, 3 some, 1 all."""
+    for failure in failures:
+        print(f"{command}: left out: {failure}", file=sys.stderr)
+    if not failures:
+        return 0
+    return 1 if len(failures) == total else 3

@@ -1,0 +1,39 @@
+"""``ser-features``: the features of any recording."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.audio.folder import find_audio
+from ser_lightning.build import build
+from ser_lightning.commands import cli
+from ser_lightning.errors import InputError
+
+
+def main() -> None:
+    """Console script ``ser-features``."""
+    cli.run("ser-features", "features", features)
+
+
+def features(config: DictConfig) -> int:
+    """Write a .npy for each recording; return the exit code."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
+    source, output = Path(plain["input"]), Path(plain["output"])
+    paths = find_audio(source)
+    failures = []
+    for path in cli.progress("features")(paths, len(paths)):
+        name = path.relative_to(source) if source.is_dir() else Path(path.name)
+        try:
+            matrix = extract(audio.load(path).wave)  # (162, K)
+        except InputError as error:
+            failures.append(str(error))
+            continue
+        # The suffix stays in the name: a folder may hold a.wav and a.flac.
+        with write_atomically(output / name.parent / f"{name.name}.npy", "wb") as file:
+            np.save(file, matrix)
+    print(f"{len(paths) - len(failures)} of {len(paths)} recordings: features in {output}")
+    return cli.report_failures("ser-features", failures, total=len(paths))

@@ -1,0 +1,49 @@
+"""``ser-prepare``: fetch or verify a corpus and fill the store."""
+
+from collections import Counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from ser_lightning.commands import cli
+from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.split.split import SUBSETS
+
+
+def main() -> None:
+    """Console script ``ser-prepare``."""
+    cli.run("ser-prepare", "prepare", prepare)
+
+
+def prepare(config: DictConfig) -> None:
+    """Scan, split, compute the features, and print what was found."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    data = assemble_data(plain, progress=cli.progress("features"))
+    data.scan()
+    data.prepare_data()
+    data.setup()
+    subset_of = data.split.subset_of()
+    counts = Counter((utterance.emotion, subset_of[utterance.id]) for utterance in data.utterances)
+    table = Table("emotion", *SUBSETS, title=f"{data.corpus.name}: {len(data.utterances)} utterances")
+    for emotion in data.corpus.emotions:
+        table.add_row(emotion, *(str(counts[emotion, subset]) for subset in SUBSETS))
+    table.add_row("all", *(str(len(getattr(data.split, subset))) for subset in SUBSETS))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for title, rows in (
+        ("left out", [(problem.path, problem.reason) for problem in data.problems]),
+        ("kept whole: no voiced frame", [(id_, "") for id_ in data.nothing_voiced]),
+    ):
+        if rows:
+            listing = Table("file", "reason", title=title)
+            for row in rows:
+                listing.add_row(*row)
+            console.print(listing)
+    speakers = len({utterance.speaker for utterance in data.utterances})
+    console.print(
+        f"{speakers} speakers; {len(data.datasets['train'])} training clips with their copies;"
+        f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
+    )
+    console.print(f"store: {data.store.folder}", highlight=False)

@@ -1,0 +1,28 @@
+"""The config of a checkpoint as the base of a command line."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from ser_lightning.checkpoint import read_checkpoint
+
+
+def argument(key: str) -> str | None:
+    """Return the last ``key=value`` of the command line, without quotes."""
+    values = [word.partition("=")[2] for word in sys.argv[1:] if word.partition("=")[0] == key]
+    return values[-1].strip("'\"") if values else None
+
+
+def offer_config(path: str | Path) -> None:
+    """Let the command's config start from the one in a checkpoint.
+
+    Hydra composes before any code of a command runs, so the config must be known by then.
+
+    Raises:
+        InputError: the checkpoint cannot be read
+
+    """
+    config: dict[str, Any] = read_checkpoint(path).config
+    ConfigStore.instance().store(group="stored", name="checkpoint", node=config, package="_global_")

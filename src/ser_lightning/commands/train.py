@@ -1,0 +1,238 @@
+"""``ser-train``: one run, or with ``--multirun`` a sweep."""
+
+import json
+import logging
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from ser_lightning.build import build
+from ser_lightning.callbacks.epoch_log import EpochLog
+from ser_lightning.callbacks.tensorboard import write_summary
+from ser_lightning.checkpoint import CarryConfig, build_model, load_state, read_checkpoint
+from ser_lightning.commands import cli
+from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.store import corpus_digest
+from ser_lightning.errors import InputError
+from ser_lightning.evaluation import Predictions, predict, study_metric, write_predictions
+from ser_lightning.memory import keep_freed_memory
+from ser_lightning.metrics import recall_per_class
+from ser_lightning.report.figures import confusion_figure, curves_figure, save
+from ser_lightning.runs import FORMAT, finished, provenance, science_digest, write_json
+from ser_lightning.split.split import SUBSETS, write_split
+from ser_lightning.task import EmotionTask
+
+log = logging.getLogger(__name__)
+STUDY_BATCH = 100
+
+
+def main() -> None:
+    """Console script ``ser-train``."""
+    cli.run("ser-train", "train", train)
+
+
+def train(config: DictConfig) -> None:
+    """Train and test as the config says, unless that is done already."""
+    hydra_config = HydraConfig.get()
+    folder = Path(config.folder)
+    try:
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        with filelock.FileLock(_lock_path(folder), timeout=0):
+            _train(
+                plain,
+                folder=folder,
+                choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
+                overrides=list(hydra_config.overrides.task),
+                sweeping=hydra_config.mode == RunMode.MULTIRUN,
+            )
+    except filelock.Timeout as error:
+        raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
+    finally:
+        _lock_path(folder).unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # Hydra makes it before anything is known to be right
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder / ".lock"
+
+
+def _train(
+    config: dict[str, Any], *, folder: Path, choices: dict[str, Any], overrides: list[str], sweeping: bool
+) -> None:
+    _check(config)
+    digest = science_digest(config)
+    done = finished(folder, digest)
+    if done is not None:
+        log.info("done already: %s", folder)
+        _tell(done)
+        return
+    _quieten()
+    keep_freed_memory()
+    torch.set_num_threads(config["threads"])
+    data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
+    pl.seed_everything(config["seed"], verbose=False)
+    emotions = data.corpus.emotions
+    # Built before any work: what it refuses is found at once.
+    model = build_model(config, features=data.features.size, classes=len(emotions))
+    task = EmotionTask(model=model, optimizer=build("optim", config["optim"]), classes=len(emotions))
+    data.scan()
+    _start_folder(folder, config, overrides)
+    write_split(folder / "split.csv", data.split, data.utterances)
+    data.prepare_data()
+    if data.problems or data.nothing_voiced:
+        log.info("%d files left out, %d clips with no voiced frame kept whole", len(data.problems), len(data.nothing_voiced))
+    data.setup()
+
+    logger = build("logger", config["logger"])
+    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
+    callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
+    callbacks += [CarryConfig(config=config, emotions=emotions, features=data.features.size), EpochLog()]
+    if show_bar:
+        callbacks.append(pl.callbacks.RichProgressBar(leave=False))
+    trainer = build("trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks)
+    start = time.perf_counter()
+    trainer.fit(task, datamodule=data)
+    data.seconds["train"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    tested = {which: _test(task, data, folder / "checkpoints" / f"{which}.ckpt") for which in ("best", "last")}
+    headline, predictions = tested[config["checkpoint"]]
+    study = _study(task, data, folder / "checkpoints" / "last.ckpt") if config["study_metric"] else {}
+    data.seconds["test"] = time.perf_counter() - start
+    result = {
+        "format": FORMAT,
+        "name": config["name"],
+        "run_id": config["run_id"],
+        "seed": config["seed"],
+        "checkpoint": config["checkpoint"],
+        "metrics": headline["metrics"],
+        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
+        **study,
+        "per_class_recall": {
+            subset: {
+                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN: no such clip
+                for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
+            }
+            for subset in ("val", "test")
+        },
+        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
+        "emotions": list(emotions),
+        "counts": {subset: len(getattr(data.split, subset)) for subset in SUBSETS}
+        | {"train_with_copies": len(data.datasets["train"])},
+        "corpus": {
+            "name": data.corpus.name,
+            "digest": corpus_digest(data.utterances),
+            "utterances": len(data.utterances),
+            "problems": [{"path": problem.path, "reason": problem.reason} for problem in data.problems],
+            "nothing_voiced": data.nothing_voiced,
+        },
+        "epochs": trainer.current_epoch,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "history": dict(task.history),
+        "seconds": data.seconds,
+        "choices": choices,
+        "overrides": overrides,
+        "digest": digest,
+        "config": config,
+        **provenance(),
+    }
+    rows = {subset: (data.datasets[subset].utterances, predictions[subset]) for subset in ("val", "test")}
+    write_predictions(folder / "predictions.csv", rows, utterances=data.utterances, emotions=emotions)
+    figures = {
+        "confusion_matrix": confusion_figure(
+            predictions["test"].confusion, emotions, f"{config['name']} {config['run_id']}, test"
+        ),
+        "curves": curves_figure(task.history, f"{config['name']} {config['run_id']}"),
+    }
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+    write_summary(logger, result, figures, data=data, predictions=predictions["test"])
+    write_json(folder / "result.json", result)
+    _tell(result)
+
+
+def _check(config: dict[str, Any]) -> None:
+    for key, kind in (("seed", int), ("threads", int), ("name", str), ("run_id", str), ("study_metric", bool)):
+        if type(config[key]) is not kind:
+            raise InputError(f"{key} is {config[key]!r}; expected {kind.__name__}")
+    if config["threads"] < 1 or config["seed"] < 0:
+        raise InputError(f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and at least 0")
+    if config["checkpoint"] not in ("best", "last"):
+        raise InputError(f"checkpoint is {config['checkpoint']!r}; expected best or last")
+    epochs = config["trainer"]["max_epochs"]
+    if type(epochs) is not int or epochs < 1:
+        raise InputError(f"trainer.max_epochs is {epochs!r}; expected a whole number of at least 1")
+    known = [f"{subset}/{name}" for subset in ("train", "val") for name in ("accuracy", "uar", "macro_f1", "loss")]
+    if config["monitor"] not in known:
+        raise InputError(f"monitor is {config['monitor']!r}; logged are {', '.join(known)}")
+
+
+def _start_folder(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
+    """Clear what an unfinished run left and write down what this one is."""
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(config), folder / ".hydra" / "config.yaml")
+    OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra" / "overrides.yaml")
+
+
+def _test(
+    task: EmotionTask, data: SpeechDataModule, path: Path
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    checkpoint = read_checkpoint(path)
+    load_state(task, checkpoint.state, path=path)
+    predictions = {s: predict(task.model, data.eval_dataloader(s), device=task.device) for s in SUBSETS}
+    metrics = {subset: result.summary() for subset, result in predictions.items()}
+    return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
+
+
+def _study(task: EmotionTask, data: SpeechDataModule, path: Path) -> dict[str, Any]:
+    load_state(task, read_checkpoint(path).state, path=path)
+    figures, corrected = {}, {}
+    for subset in SUBSETS:
+        loader = data.study_dataloader(subset, batch_size=STUDY_BATCH)
+        figures[subset], corrected[subset] = study_metric(task.model, loader, device=task.device)
+    return {"study_metric": figures, "training_mode_metrics": corrected}
+
+
+def _tell(result: dict[str, Any]) -> None:
+    metrics = result["metrics"]
+    text = "  ".join(
+        f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
+        for subset in ("val", "test")
+    )
+    log.info("%s %s (%s checkpoint): %s", result["name"], result["run_id"], result["checkpoint"], text)
+    if "study_metric" in result:
+        study, counted = result["study_metric"], result["training_mode_metrics"]
+        log.info(
+            "study_metric %s: the study's own arithmetic (correct clips per batch of %d, in training mode), no accuracy;"
+            " the same predictions counted rightly are %.1f %% of the test clips",
+            json.dumps({subset: round(value, 2) for subset, value in study.items()}),
+            STUDY_BATCH,
+            100 * counted["test"]["accuracy"],
+        )
+
+
+def _quieten() -> None:
+    """Silence what Lightning says of choices that are deliberate here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # batches are gathered faster than a process could send them
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*GPU available but not used.*",
+        ".*smaller than the logging interval.*",  # nothing is logged by step
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own, of torch's
+    ):
+        warnings.filterwarnings("ignore", message)

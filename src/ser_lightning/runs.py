@@ -1,0 +1,108 @@
+"""A run is a folder; its ``result.json`` says that it is done."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.errors import InputError
+
+FORMAT = 1
+LIBRARIES = (
+    *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
+    *("librosa", "numpy", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
+)
+# Where things lie and how fast they are made, not what comes out.
+UNSCIENTIFIC = (
+    *("name", "run_id", "output_root", "folder", "logger", "corpus.root", "corpus.download", "corpus.workers"),
+    *("data.store", "data.workers", "callbacks.checkpoint.dirpath", "trainer.enable_progress_bar"),
+)
+
+
+def science_digest(config: Mapping[str, Any]) -> str:
+    """Digest a resolved config without the keys that do not change the science, in hexadecimal.
+
+    >>> science_digest({"seed": 1, "name": "a"}) == science_digest({"seed": 1, "name": "b"})
+    True
+    >>> science_digest({"seed": 1}) == science_digest({"seed": 2})
+    False
+    """
+    values: dict[str, Any] = json.loads(json.dumps(config))
+    for key in UNSCIENTIFIC:
+        *parents, last = key.split(".")
+        node: Any = values
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(last, None)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def finished(folder: Path, digest: str) -> dict[str, Any] | None:
+    """Return the result of a run that is done, None if there is none.
+
+    Raises:
+        InputError: the folder holds the result of another configuration, or one that cannot be read
+
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = result["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error!r}); remove the folder to run again") from error
+    if found != digest:
+        raise InputError(
+            f"{folder} holds a run of another configuration (digest {found}, this one is {digest});"
+            " choose another name= or run_id=, or remove the folder"
+        )
+    return result
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, complete or not at all."""
+    with write_atomically(path) as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions of the libraries, commit of the code and the machine."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
+        "git": _git(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    source = Path(__file__).parents[2]
+    if not (source / ".git").exists():  # installed, not a checkout
+        return None
+    try:
+        commit, status = (
+            subprocess.run(  # noqa: S603 - fixed words
+                ["git", "-C", str(source), *words],  # noqa: S607 - the user's git
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(status)}

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from ser_lightning.data.batch import FeatureDataset
+from ser_lightning.data.sampler import BatchSampler
+
+LENGTHS = [3, 7, 1, 5]
+
+
+@pytest.fixture
+def clips() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((2, k)).astype(np.float32) for k in LENGTHS]
+
+
+@pytest.fixture
+def dataset(clips) -> FeatureDataset:
+    lengths = np.array(LENGTHS)
+    return FeatureDataset(
+        frames=torch.from_numpy(np.concatenate([clip.T for clip in clips])),
+        offsets=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        targets=np.array([0, 1, 2, 1]),
+        utterances=list("abcd"),
+    )
+
+
+def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
+    batch = dataset[[3, 0, 2]]
+    assert batch.features.shape == (3, 2, 5)
+    assert batch.lengths.tolist() == [5, 3, 1]
+    assert batch.target.tolist() == [1, 0, 2]
+    assert batch.index.tolist() == [3, 0, 2]
+    for features, row in zip(batch.features, [3, 0, 2], strict=True):
+        k = LENGTHS[row]
+        np.testing.assert_array_equal(features[:, :k], clips[row])
+        assert not features[:, k:].any()
+
+
+def test_a_batch_does_not_write_to_the_store(dataset):
+    before = dataset.frames.clone()
+    dataset[[0, 1]].features.fill_(9.0)
+    assert torch.equal(dataset.frames, before)
+
+
+def test_statistics_are_of_the_real_frames(dataset, clips):
+    mean, deviation = dataset.statistics()
+    frames = np.concatenate([clip.T for clip in clips])
+    np.testing.assert_allclose(mean, frames.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(deviation, frames.std(0), rtol=1e-5)
+
+
+def sampler(**change) -> BatchSampler:
+    rng = np.random.default_rng(1)
+    values = {"lengths": rng.integers(20, 150, 1000), "batch_size": 64, "shuffle": True, "reshuffle": True}
+    return BatchSampler(**values | {"bucket": False, "seed": 0} | change)
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_clip_comes_once_an_epoch(bucket, shuffle):
+    batches = list(sampler(bucket=bucket, shuffle=shuffle))
+    assert sorted(sum(batches, [])) == list(range(1000))
+    assert len(batches) == len(sampler()) == 16
+    assert all(len(batch) <= 64 for batch in batches)
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+def test_the_order_is_a_function_of_seed_and_epoch(bucket):
+    one, two = sampler(bucket=bucket), sampler(bucket=bucket)
+    assert list(one) == list(two)
+    one.set_epoch(1)
+    assert list(one) != list(two)
+    one.set_epoch(0)
+    assert list(one) == list(two)
+    assert list(sampler(bucket=bucket, seed=1)) != list(two)
+
+
+def test_an_order_of_evaluation_stays():
+    kept = sampler(reshuffle=False)
+    before = list(kept)
+    kept.set_epoch(5)
+    assert list(kept) == before != list(sampler(shuffle=False))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_buckets_save_padding(shuffle):
+    def padded(batches: BatchSampler) -> int:
+        return sum(len(batch) * int(batches.lengths[batch].max()) for batch in batches)
+
+    assert padded(sampler(bucket=True, shuffle=shuffle)) < 0.75 * padded(sampler(bucket=False, shuffle=shuffle))

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.augment.waveform import WaveformCopies
+from ser_lightning.corpus.synthetic import Synthetic
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.errors import InputError
+from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.split.random import RandomSplit
+from tests.data.test_store import AUDIO, AUGMENT, FEATURES
+
+
+@pytest.fixture
+def make(synthetic_root, tmp_path):
+    def make(**change) -> SpeechDataModule:
+        values = {
+            "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean"),
+            "split": RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
+            "audio": Audio(**AUDIO),
+            "augment": WaveformCopies(**AUGMENT),
+            "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
+            **{"store": tmp_path / "store", "workers": 1, "batch_size": 8, "eval_batch_size": 4},
+            **{"bucket": False, "eval_shuffle": False, "seed": 0},
+        }
+        module = SpeechDataModule(**values | change)
+        module.prepare_data()
+        module.setup()
+        return module
+
+    return make
+
+
+def test_subsets_have_their_sizes_and_only_training_has_copies(make):
+    data = make()
+    assert {name: len(dataset) for name, dataset in data.datasets.items()} == {"train": 36 * 3, "val": 9, "test": 15}
+    for subset, dataset in data.datasets.items():
+        assert set(dataset.utterances) == set(getattr(data.split, subset))
+    batches = list(data.train_dataloader())
+    assert sum(len(batch.target) for batch in batches) == 108
+    assert sum(len(batch.target) for batch in data.val_dataloader()) == 9
+    assert sum(len(batch.target) for batch in data.test_dataloader()) == 15
+
+
+def test_targets_are_those_of_the_corpus(make):
+    data = make()
+    emotion_of = {u.id: u.emotion for u in data.utterances}
+    for dataset in data.datasets.values():
+        named = [data.corpus.emotions[t] for t in dataset.targets.tolist()]
+        assert named == [emotion_of[id_] for id_ in dataset.utterances]
+
+
+def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make):
+    """Spoil every frame outside training: neither a training batch nor the standardisation may change."""
+    data = make()
+    clean = [batch.features.clone() for batch in data.train_dataloader()]
+    mean, deviation = data.training_statistics()
+    own = data.datasets["train"]
+    mine = torch.zeros(len(own.frames), dtype=torch.bool)
+    for offset, length in zip(own.offsets.tolist(), own.lengths.tolist(), strict=True):
+        mine[offset : offset + length] = True
+    assert (~mine).any()
+    own.frames[~mine] = torch.nan
+    for batch, before in zip(data.train_dataloader(), clean, strict=True):
+        assert torch.equal(batch.features, before)
+    after = data.training_statistics()
+    assert torch.equal(after[0], mean)
+    assert torch.equal(after[1], deviation)
+    # and no copy outside training was even computed
+    assert {id_ for id_, name in data.store.open()[1] if name} == set(data.split.train)
+
+
+def test_two_splits_share_one_store(make):
+    one, two = make(), make(split=RandomSplit(seed=1, train=0.6, val=0.15, test=0.25))
+    assert one.store.folder == two.store.folder
+    assert one.split != two.split
+    assert len(list(one.store.folder.glob("*.f32"))) == 1
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 16}, {"eval_batch_size": 2}, {"bucket": True}, {"eval_shuffle": True}, {"seed": 1}])
+def test_every_value_is_alive(make, change):
+    def orders(data):
+        loaders = [data.train_dataloader(), data.val_dataloader(), data.eval_dataloader("test")]
+        return [[batch.index.tolist() for batch in loader] for loader in loaders]
+
+    assert orders(make(**change)) != orders(make())
+
+
+def test_the_study_measures_in_random_company(make):
+    loader = make().study_dataloader("test", batch_size=10)
+    batches = [batch.index.tolist() for batch in loader]
+    assert [len(batch) for batch in batches] == [10, 5]
+    assert sorted(sum(batches, [])) == list(range(15)) != sum(batches, [])
+    assert [batch.index.tolist() for batch in loader] == batches
+
+
+def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean")
+    victim = corpus.scan().utterances[0]
+
+    class OneBroken(Audio):
+        def load(self, path):
+            if path == victim.path:
+                raise InputError(f"cannot read {path} as audio")
+            return super().load(path)
+
+    with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
+        make(audio=OneBroken(**AUDIO), corpus=corpus)
+    corpus.on_problem = "skip"
+    data = make(audio=OneBroken(**AUDIO), corpus=corpus)
+    assert len(data.utterances) == 59
+    assert victim.id not in data.split.subset_of()
+    assert [problem.path for problem in data.problems] == [str(victim.path)]
+
+
+@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "workers"])
+def test_numbers_below_one_are_refused(make, name):
+    with pytest.raises(InputError, match=rf"data\.{name} is 0"):
+        make(**{name: 0})
+
+
+def test_features_are_finite_and_not_constant(make):
+    frames = make().datasets["train"].frames
+    assert torch.isfinite(frames).all()
+    assert np.ptp(frames.numpy(), axis=0).min() > 0

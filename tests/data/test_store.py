@@ -1,0 +1,175 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.augment.waveform import WaveformCopies
+from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
+from ser_lightning.errors import InputError
+from ser_lightning.features.spectral162 import Spectral162
+
+AUDIO = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
+AUGMENT = {"seed": 0, "sampling_rate": 16000, "noise_sigma": 0.01, "pitch_steps": [3], "pcm16": False}
+FEATURES = {
+    **{"sampling_rate": 16000, "analysis_rate": 16000, "filterbank_rate": 16000, "n_fft": 2048, "hop_length": 512},
+    **{"window": "hann", "n_chroma": 12, "n_mfcc": 20, "n_mels": 128, "log": False, "standardize": False},
+}
+IDS = ("a", "b", "c", "d")
+
+
+def silent(results, _total):
+    return results
+
+
+@pytest.fixture
+def utterances(tmp_path: Path) -> list[Utterance]:
+    rng = np.random.default_rng(0)
+    made = []
+    for i, id_ in enumerate(IDS):
+        path = tmp_path / "corpus" / f"{id_}.wav"
+        path.parent.mkdir(exist_ok=True)
+        wave = np.sin(np.arange(8000 + 4000 * i) * 0.05 * (i + 1)) * 0.3 + 0.001 * rng.standard_normal(8000 + 4000 * i)
+        soundfile.write(path, wave, 16000)
+        made.append(
+            Utterance(
+                **{"id": id_, "path": path, "corpus": "c", "speaker": "01", "gender": "male", "emotion": "calm"},
+                **{"intensity": "normal", "statement": "01", "repetition": 1, "digest": f"digest {id_}"},
+            )
+        )
+    return made
+
+
+def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
+    parts = {
+        "audio": Audio(**AUDIO | {"vad_mode": None}),
+        "augment": WaveformCopies(**AUGMENT),
+        "features": Spectral162(**FEATURES),
+    }
+    return FeatureStore(folder=folder, utterances=utterances, **parts | change)
+
+
+ALL = {id_: ("", "noise", "pitch+3") for id_ in IDS}
+
+
+def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):
+    s = store(tmp_path / "store", utterances)
+    assert s.ensure(ALL, workers=1, progress=silent) == {}
+    frames, rows, unvoiced = s.open()
+    assert set(rows) == {(id_, name) for id_, names in ALL.items() for name in names}
+    assert unvoiced == []
+    for utterance in utterances:
+        wave = s.audio.load(utterance.path).wave
+        for name, copy in {"": wave, **s.augment(wave, utterance=utterance.id)}.items():
+            row = rows[utterance.id, name]
+            np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, s.features(copy))
+
+
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path, utterances):
+    stores = {workers: store(tmp_path / f"store{workers}", utterances) for workers in (1, 2, 3)}
+    for workers, s in stores.items():
+        s.ensure(ALL, workers=workers, progress=silent)
+    assert len({s.data.read_bytes() for s in stores.values()}) == 1
+    assert len({s.index.read_text() for s in stores.values()}) == 1
+
+
+def test_what_is_there_is_not_computed_again(tmp_path, utterances):
+    seen = []
+
+    def watch(results, total):
+        seen.append(total)
+        return results
+
+    s = store(tmp_path / "store", utterances)
+    s.ensure({"a": ("",), "b": ("",)}, workers=1, progress=watch)
+    before = s.open()[1]["a", ""]
+    data = s.data.read_bytes()
+    s.ensure({"a": ("", "noise"), "b": ("",)}, workers=1, progress=watch)
+    s.ensure({"a": ("", "noise")}, workers=1, progress=watch)
+    assert seen == [2, 1]
+    assert s.data.read_bytes().startswith(data)
+    assert s.open()[1]["a", ""] == before
+
+
+def test_an_open_store_is_not_disturbed_by_growth_nor_can_it_be_written(tmp_path, utterances):
+    s = store(tmp_path / "store", utterances)
+    s.ensure({"a": ("",)}, workers=1, progress=silent)
+    frames, rows, _ = s.open()
+    before = frames.clone()
+    s.ensure(ALL, workers=1, progress=silent)
+    np.testing.assert_array_equal(frames, before)
+    frames.zero_()
+    assert s.open()[0][rows["a", ""].offset :].abs().sum() > 0
+
+
+def test_remains_of_a_killed_build_are_cut_off(tmp_path, utterances):
+    clean = store(tmp_path / "clean", utterances)
+    clean.ensure(ALL, workers=1, progress=silent)
+    s = store(tmp_path / "store", utterances)
+    s.ensure({"a": ALL["a"]}, workers=1, progress=silent)
+    with s.data.open("ab") as file:
+        file.write(b"half a matrix")
+    s.ensure(ALL, workers=1, progress=silent)
+    assert s.data.read_bytes() == clean.data.read_bytes()
+
+
+def test_a_clip_without_speech_is_listed(tmp_path, utterances):
+    soundfile.write(utterances[1].path, np.zeros(8000), 16000)
+    s = store(tmp_path / "store", utterances, audio=Audio(**AUDIO))
+    s.ensure({"b": ("",)}, workers=1, progress=silent)
+    assert s.open()[2] == ["b"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unreadable_clip_is_named_and_the_others_are_kept(tmp_path, utterances, workers):
+    utterances[2].path.write_text("no sound")
+    s = store(tmp_path / "store", utterances)
+    failures = s.ensure(ALL, workers=workers, progress=silent)
+    assert list(failures) == ["c"]
+    assert str(utterances[2].path) in failures["c"]
+    assert {id_ for id_, _ in s.open()[1]} == {"a", "b", "d"}
+
+
+def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
+    folders = {
+        store(tmp_path, utterances).folder,
+        store(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
+        store(tmp_path, utterances[1:]).folder,
+        store(tmp_path, utterances, audio=Audio(**AUDIO)).folder,
+        store(tmp_path, utterances, augment=WaveformCopies(**AUGMENT | {"noise_sigma": 0.02})).folder,
+        store(tmp_path, utterances, features=Spectral162(**FEATURES | {"log": True})).folder,
+    }
+    assert len(folders) == 6
+    assert store(tmp_path, utterances[::-1]).folder in folders
+
+
+def test_a_store_of_another_version_is_refused(tmp_path, utterances):
+    s = store(tmp_path / "store", utterances)
+    s.ensure({"a": ("",)}, workers=1, progress=silent)
+    index = json.loads(s.index.read_text())
+    s.index.write_text(json.dumps(index | {"format": 0}))
+    with pytest.raises(InputError, match=rf"{s.folder} was written by another version .*delete"):
+        s.open()
+    s.index.write_text("{")
+    with pytest.raises(InputError, match=r"index\.json is damaged .*delete"):
+        s.ensure(ALL, workers=1, progress=silent)
+
+
+def test_a_truncated_store_is_refused(tmp_path, utterances):
+    s = store(tmp_path / "store", utterances)
+    s.ensure({"a": ("",)}, workers=1, progress=silent)
+    s.data.write_bytes(s.data.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"frames\.f32 has \d+ bytes, expected \d+.*delete"):
+        s.open()
+
+
+def test_describe_and_digest(utterances):
+    described = describe(WaveformCopies(**AUGMENT))
+    assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"
+    assert described["pitch_steps"] == [3]
+    assert corpus_digest(utterances) == corpus_digest(utterances[::-1])
+    assert Row(0, 3) == Row(offset=0, frames=3)
