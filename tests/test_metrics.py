@@ -28,9 +28,7 @@ def test_every_metric_equals_scikit_learn(drawn: list[tuple[int, int]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns of predicted classes without targets
         assert uar(confusion) == pytest.approx(reference.balanced_accuracy_score(target, prediction))
-    recall = reference.recall_score(
-        target, prediction, labels=np.arange(CLASSES), average=None, zero_division=np.nan
-    )
+    recall = reference.recall_score(target, prediction, labels=np.arange(CLASSES), average=None, zero_division=np.nan)
     assert_allclose(recall_per_class(confusion), recall)
 
 

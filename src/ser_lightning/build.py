@@ -21,7 +21,7 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
-def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:  # noqa: ANN401 - any class
+def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
     """Construct what a part of the config describes.
 
     Args:
@@ -42,7 +42,7 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:  # 
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
     if target.startswith("ser_lightning."):
-        _check(name, cls, config, arguments)
+        check_values(name, cls, config, arguments)
     try:
         return hydra.utils.instantiate(config, **arguments, _convert_="all")
     except InstantiationException as error:
@@ -54,10 +54,21 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:  # 
         raise
 
 
-def _check(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[str, object]) -> None:
-    """Hold the values of a config against the signature that takes them."""
+def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[str, object]) -> None:
+    """Hold the values of a config against the signature that takes them.
+
+    Args:
+        name: of the part, for messages
+        cls: the class that takes them
+        config: the values by name; names that start with ``_`` are passed over
+        arguments: what else the class is given
+
+    Raises:
+        InputError: a missing, unknown or ill-typed value
+
+    """
     parameters = inspect.signature(cls).parameters
-    hints = typing.get_type_hints(cls.__init__)
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc] - of this very class
     given = {key: value for key, value in config.items() if not key.startswith("_")}
     for key in given:
         if key not in parameters:
@@ -70,7 +81,7 @@ def _check(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[s
             raise InputError(f"{name}.{key} is {given[key]!r}; expected {expected}")
 
 
-def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - any annotation
+def _fits(value: object, hint: Any) -> bool:
     """Tell whether a plain value fits an annotation of plain types; other annotations take anything."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):

@@ -1,6 +1,6 @@
 """Checkpoints that carry all it takes to use them, in plain types."""
 
-import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +72,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}; give checkpoint=<run folder>/checkpoints/best.ckpt")
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(
-            f"{path} cannot be read as a checkpoint of plain types ({reason}); give one that ser-train or ser-import wrote"
-        ) from error
+    raw = load_plain(path)
     if not isinstance(raw, dict) or KEY not in raw or "state_dict" not in raw:
         raise InputError(
             f"{path} is not a checkpoint of ser_lightning: it carries no config; ser-import turns the released weights"
@@ -94,6 +88,26 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         epoch=int(raw.get("epoch", 0)),
         state=raw["state_dict"],
     )
+
+
+def load_plain(path: Path) -> Any:
+    """Load a file of ``torch.save`` that holds tensors and plain types alone; nothing in it is executed.
+
+    Raises:
+        InputError: another kind of file, a damaged one, or one that holds anything else
+
+    """
+    try:
+        if not zipfile.is_zipfile(path):  # as torch.save writes; older and foreign pickles are not even opened
+            raise InputError(f"{path} is not a file of torch.save, or it is damaged; write it again")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # the restricted unpickler raises whatever the bytes lead it to
+        reason = (str(error).splitlines() or [repr(error)])[0][:120]
+        raise InputError(
+            f"{path} cannot be read as tensors and plain types ({reason}); nothing in it was executed"
+        ) from error
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path) -> None:
@@ -136,6 +150,10 @@ def rebuild_model(checkpoint: Checkpoint, *, path: str | Path) -> nn.Module:
 def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn.Module:
     """Build the network of a config, untrained."""
     model: nn.Module = build(
-        "model", config["model"], features=features, classes=classes, standardize=config["features"]["standardize"]
+        "model",
+        config["model"],
+        features=features,
+        classes=classes,
+        standardize=config["features"]["standardize"],
     )
     return model

@@ -33,7 +33,8 @@ class Predictions:
     @property
     def prediction(self) -> npt.NDArray[np.int64]:
         """Most probable class, (N,)."""
-        return self.logits.argmax(1)
+        prediction: npt.NDArray[np.int64] = self.logits.argmax(1)
+        return prediction
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
@@ -61,7 +62,7 @@ def predict(model: nn.Module, loader: DataLoader[Batch], *, device: torch.device
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes)
-        loader: yields batches whose ``index`` tells each clip's place
+        loader: yields batches whose ``row`` tells each clip's place
         device: where the model is
 
     """
@@ -105,12 +106,12 @@ def study_metric(
 def _run(
     model: nn.Module, loader: DataLoader[Batch], device: torch.device
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    index, target, logits = [], [], []
+    rows, target, logits = [], [], []
     for batch in loader:
         logits.append(model(batch.features.to(device), batch.lengths.to(device)).cpu())
         target.append(batch.target)
-        index.append(batch.index)
-    order = torch.cat(index).argsort()
+        rows.append(batch.row)
+    order = torch.cat(rows).argsort()
     return torch.cat(target)[order].numpy(), torch.cat(logits)[order].numpy()
 
 

@@ -40,8 +40,7 @@ def confusion_matrix(target: NDArray[np.int64], prediction: NDArray[np.int64], n
             raise ValueError(f"Expected integer classes in {name} but got {values.dtype}.")
         if values.size and not (values.min() >= 0 and values.max() < num_classes):
             raise ValueError(
-                f"Expected classes from 0 to {num_classes - 1} in {name} "
-                f"but got {values.min()} to {values.max()}."
+                f"Expected classes from 0 to {num_classes - 1} in {name} but got {values.min()} to {values.max()}."
             )
     # Cast before multiplying: in a narrow dtype the pair's number would overflow.
     pair = target.astype(np.int64) * num_classes + prediction.astype(np.int64)

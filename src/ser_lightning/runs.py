@@ -20,7 +20,16 @@ LIBRARIES = (
 )
 # Where things lie and how fast they are made, not what comes out.
 UNSCIENTIFIC = (
-    *("name", "run_id", "output_root", "folder", "logger", "corpus.root", "corpus.download", "corpus.workers"),
+    *(
+        "name",
+        "run_id",
+        "output_root",
+        "folder",
+        "logger",
+        "corpus.root",
+        "corpus.download",
+        "corpus.workers",
+    ),
     *("data.store", "data.workers", "callbacks.checkpoint.dirpath", "trainer.enable_progress_bar"),
 )
 

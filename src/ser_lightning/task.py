@@ -39,10 +39,8 @@ class EmotionTask(pl.LightningModule):
         self.model = model
         self.make_optimizer = optimizer
         self.loss = nn.CrossEntropyLoss()
-        self.confusion = nn.ModuleDict(
-            {f"{subset}_": MulticlassConfusionMatrix(classes, validate_args=False) for subset in ("train", "val")}
-        )
-        self.mean_loss = nn.ModuleDict({f"{subset}_": MeanMetric() for subset in ("train", "val")})
+        self.train_tally = Tally(classes=classes)
+        self.val_tally = Tally(classes=classes)
         self.history: dict[str, list[float]] = defaultdict(list)
 
     def setup(self, stage: str) -> None:
@@ -62,44 +60,60 @@ class EmotionTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        return self._step(batch, "train")
+        return self._step(batch, self.train_tally)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch."""
-        self._step(batch, "val")
+        self._step(batch, self.val_tally)
 
     def on_train_epoch_end(self) -> None:
         """Log what training saw."""
-        self._log_epoch("train")
+        self._log_epoch("train", self.train_tally)
 
     def on_validation_epoch_end(self) -> None:
         """Log the whole validation set, but for Lightning's trial before the first epoch."""
         if not self.trainer.sanity_checking:
-            self._log_epoch("val")
+            self._log_epoch("val", self.val_tally)
 
-    def _step(self, batch: Batch, subset: str) -> Tensor:
+    def _step(self, batch: Batch, tally: "Tally") -> Tensor:
         logits = self(batch)
         loss: Tensor = self.loss(logits, batch.target)
-        self.confusion[f"{subset}_"].update(logits.detach(), batch.target)
-        self.mean_loss[f"{subset}_"].update(loss.detach(), len(batch.target))
+        tally.update(logits.detach(), batch.target, loss.detach())
         return loss
 
-    def _log_epoch(self, subset: str) -> None:
-        confusion, mean_loss = self.confusion[f"{subset}_"], self.mean_loss[f"{subset}_"]
-        values = summarise(confusion.compute(), float(mean_loss.compute()))
-        confusion.reset()
-        mean_loss.reset()
-        for name, value in values.items():
+    def _log_epoch(self, subset: str, tally: "Tally") -> None:
+        for name, value in tally.take().items():
             self.history[f"{subset}/{name}"].append(value)
             self.log(f"{subset}/{name}", value, prog_bar=name == "uar")
 
 
-def summarise(confusion: Tensor, loss: float) -> dict[str, float]:
-    """Return loss, accuracy, UAR and macro F1 of a confusion matrix (rows true, columns predicted)."""
-    matrix = confusion.cpu().numpy()
-    return {
-        "loss": loss,
-        "accuracy": metrics.accuracy(matrix),
-        "uar": metrics.uar(matrix),
-        "macro_f1": metrics.macro_f1(matrix),
-    }
+class Tally(nn.Module):
+    """Confusion matrix and mean loss of an epoch.
+
+    Args:
+        classes: number of classes
+
+    """
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__()
+        self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
+        self.loss = MeanMetric()
+
+    def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Add a batch: logits (B, classes), target (B,), and the mean loss of the batch."""
+        self.confusion.update(logits, target)
+        self.loss.update(loss, len(target))
+
+    def take(self) -> dict[str, float]:
+        """Return loss, accuracy, UAR and macro F1 of all batches, and forget them."""
+        matrix = self.confusion.compute().cpu().numpy()
+        values = {
+            "loss": float(self.loss.compute()),
+            "accuracy": metrics.accuracy(matrix),
+            "uar": metrics.uar(matrix),
+            "macro_f1": metrics.macro_f1(matrix),
+        }
+        self.confusion.reset()
+        self.loss.reset()
+        return values

@@ -96,7 +96,14 @@ def test_mode_and_frame_are_alive(mode):
 
 
 @pytest.mark.parametrize(
-    "change", [{"sampling_rate": 22050}, {"vad_mode": 4}, {"frame_ms": 25}, {"downmix": "left"}, {"sampling_rate": 0, "vad_mode": None}]
+    "change",
+    [
+        {"sampling_rate": 22050},
+        {"vad_mode": 4},
+        {"frame_ms": 25},
+        {"downmix": "left"},
+        {"sampling_rate": 0, "vad_mode": None},
+    ],
 )
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))[:7]):

@@ -15,9 +15,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sweep(tmp_path_factory.mktemp("outputs"), seeds=2)
 
 
-def test_it_prints_the_answer_the_arms_and_last_the_path(
-    sweep: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(sweep)])
 
     lines = capsys.readouterr().out.splitlines()

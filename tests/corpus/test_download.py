@@ -154,9 +154,7 @@ def test_a_complete_file_is_verified_and_not_downloaded_again(server: Server, tm
     ],
     ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
 )
-def test_download_goes_on(
-    server: Server, tmp_path: Path, script: list[str], ranges: list[str | None]
-) -> None:
+def test_download_goes_on(server: Server, tmp_path: Path, script: list[str], ranges: list[str | None]) -> None:
     server.script = script
     # Short only where it is waited for: on a busy machine even the good server may take its time.
     get(server, tmp_path / "corpus.zip", timeout=0.2 if script[0] in ("hang", "stall") else 5.0)
@@ -225,9 +223,7 @@ def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>please log in</html>", CONTENT + b"more"])
-def test_a_file_of_another_size_does_not_cost_the_part(
-    server: Server, tmp_path: Path, content: bytes
-) -> None:
+def test_a_file_of_another_size_does_not_cost_the_part(server: Server, tmp_path: Path, content: bytes) -> None:
     server.content = content
     server.script = ["no range"]
     part = part_of(tmp_path / "corpus.zip")
@@ -529,9 +525,7 @@ def test_fetch_needs_a_root(local: Callable[..., Ravdess]) -> None:
         local(None).fetch()
 
 
-def test_fetch_takes_an_archive_that_is_there(
-    local: Callable[..., Ravdess], server: Server, tmp_path: Path
-) -> None:
+def test_fetch_takes_an_archive_that_is_there(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
     (tmp_path / ARCHIVE).write_bytes(GOOD)
     local(tmp_path).fetch()
     assert names(tmp_path) == ["b.wav", "folder"]
@@ -568,9 +562,7 @@ def test_fetch_into_a_file(local: Callable[..., Ravdess], tmp_path: Path) -> Non
         local(tmp_path / "file").fetch()
 
 
-def test_fetch_shows_a_bar(
-    local: Callable[..., Ravdess], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fetch_shows_a_bar(local: Callable[..., Ravdess], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     local(tmp_path).fetch()
     out, err = capsys.readouterr()
     assert out == ""

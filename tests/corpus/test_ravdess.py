@@ -20,9 +20,7 @@ from ser_lightning.errors import InputError
 # Written out again here, so that the tests do not agree with the code by construction.
 STEMS = [
     f"03-01-{emotion:02}-{intensity:02}-{statement:02}-{repetition:02}-{actor:02}"
-    for actor, emotion, intensity, statement, repetition in product(
-        range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2)
-    )
+    for actor, emotion, intensity, statement, repetition in product(range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2))
     if (emotion, intensity) != (1, 2)
 ]
 FIRST = "03-01-01-01-01-01-01"
@@ -174,9 +172,7 @@ def test_constructor_keeps_its_arguments() -> None:
 )
 def test_constructor_refuses_unknown_choices(key: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"corpus\.{key}: .*{message}"):
-        Ravdess(
-            **({"root": None, "on_problem": "skip", "download": False, "downmix": "mean"} | {key: "ignore"})
-        )
+        Ravdess(**({"root": None, "on_problem": "skip", "download": False, "downmix": "mean"} | {key: "ignore"}))
 
 
 # ---------------------------------------------------------------------- good scans
@@ -319,9 +315,7 @@ EXTRA = [
     ),
     case(lambda root: os.mkfifo(root / "pipe.wav"), "pipe.wav", "not a regular file", "fifo"),
     case(lambda root: link_out(root / "a.wav"), "a.wav", "a link out of the folder: to ", "link out"),
-    case(
-        lambda root: (root / "more").symlink_to("/usr"), "more", "link to a folder that is not", "folder out"
-    ),
+    case(lambda root: (root / "more").symlink_to("/usr"), "more", "link to a folder that is not", "folder out"),
     case(hidden_folder_link, "linked", "link to a folder that is not searched: ", "folder link to hidden"),
     case(lambda root: (root / "a.wav").symlink_to("nowhere"), "a.wav", "a link to nothing", "dangling"),
     case(lambda root: (root / "a.wav").symlink_to("a.wav"), "a.wav", "a link to nothing", "loop"),
@@ -455,9 +449,7 @@ def test_a_file_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPatch
     assert len(scan.utterances) == len(SMALL) - 1
 
 
-def test_a_file_that_vanishes_between_listing_and_reading(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_vanishes_between_listing_and_reading(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = os.walk
 
     def walk_and_delete(*args: object, **kwargs: object) -> Iterable[tuple[str, list[str], list[str]]]:

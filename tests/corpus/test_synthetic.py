@@ -24,9 +24,7 @@ FOLDER = f"synthetic-{VERSION}-2x1"
 
 
 def corpus(root: Path, **changes: object) -> Synthetic:
-    return Synthetic(
-        **({"root": root, "speakers": 2, "repetitions": 1, "workers": 2, "downmix": "mean"} | changes)
-    )
+    return Synthetic(**({"root": root, "speakers": 2, "repetitions": 1, "workers": 2, "downmix": "mean"} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -133,20 +131,14 @@ def test_emotions_are_heard(measured):
         "brightness": ("sad", "neutral", "angry"),
         "span": ("calm", "surprised"),
     }.items():
-        values = [
-            average(measured, what, emotion=e, intensity="01" if e == "neutral" else "02") for e in order
-        ]
+        values = [average(measured, what, emotion=e, intensity="01" if e == "neutral" else "02") for e in order]
         assert values == sorted(values), (what, order)
         assert values[-1] - values[0] > 0.05 * abs(values[0]), (what, order)
 
 
 def test_strong_exaggerates(measured):
-    assert average(measured, "pitch", emotion="fearful") > average(
-        measured, "pitch", emotion="fearful", intensity="01"
-    )
-    assert average(measured, "level", emotion="angry") > average(
-        measured, "level", emotion="angry", intensity="01"
-    )
+    assert average(measured, "pitch", emotion="fearful") > average(measured, "pitch", emotion="fearful", intensity="01")
+    assert average(measured, "level", emotion="angry") > average(measured, "level", emotion="angry", intensity="01")
 
 
 def test_men_speak_lower_than_women(measured):
@@ -289,9 +281,7 @@ def test_an_unreadable_clip_is_refused(copy, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(synthetic, "sha256", fail)
-    with pytest.raises(
-        InputError, match=r"03-01-01-01-01-01-01\.flac: unreadable \(Permission denied\); delete"
-    ):
+    with pytest.raises(InputError, match=r"03-01-01-01-01-01-01\.flac: unreadable \(Permission denied\); delete"):
         corpus(copy).scan()
 
 

@@ -31,7 +31,7 @@ def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
     assert batch.features.shape == (3, 2, 5)
     assert batch.lengths.tolist() == [5, 3, 1]
     assert batch.target.tolist() == [1, 0, 2]
-    assert batch.index.tolist() == [3, 0, 2]
+    assert batch.row.tolist() == [3, 0, 2]
     for features, row in zip(batch.features, [3, 0, 2], strict=True):
         k = LENGTHS[row]
         np.testing.assert_array_equal(features[:, :k], clips[row])

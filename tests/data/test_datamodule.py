@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.data.test_store import AUDIO, AUGMENT, FEATURES
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
@@ -9,7 +10,6 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.split.random import RandomSplit
-from tests.data.test_store import AUDIO, AUGMENT, FEATURES
 
 
 @pytest.fixture
@@ -34,7 +34,11 @@ def make(synthetic_root, tmp_path):
 
 def test_subsets_have_their_sizes_and_only_training_has_copies(make):
     data = make()
-    assert {name: len(dataset) for name, dataset in data.datasets.items()} == {"train": 36 * 3, "val": 9, "test": 15}
+    assert {name: len(dataset) for name, dataset in data.datasets.items()} == {
+        "train": 36 * 3,
+        "val": 9,
+        "test": 15,
+    }
     for subset, dataset in data.datasets.items():
         assert set(dataset.utterances) == set(getattr(data.split, subset))
     batches = list(data.train_dataloader())
@@ -78,21 +82,24 @@ def test_two_splits_share_one_store(make):
     assert len(list(one.store.folder.glob("*.f32"))) == 1
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 16}, {"eval_batch_size": 2}, {"bucket": True}, {"eval_shuffle": True}, {"seed": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 16}, {"eval_batch_size": 2}, {"bucket": True}, {"eval_shuffle": True}, {"seed": 1}],
+)
 def test_every_value_is_alive(make, change):
     def orders(data):
         loaders = [data.train_dataloader(), data.val_dataloader(), data.eval_dataloader("test")]
-        return [[batch.index.tolist() for batch in loader] for loader in loaders]
+        return [[batch.row.tolist() for batch in loader] for loader in loaders]
 
     assert orders(make(**change)) != orders(make())
 
 
 def test_the_study_measures_in_random_company(make):
     loader = make().study_dataloader("test", batch_size=10)
-    batches = [batch.index.tolist() for batch in loader]
+    batches = [batch.row.tolist() for batch in loader]
     assert [len(batch) for batch in batches] == [10, 5]
     assert sorted(sum(batches, [])) == list(range(15)) != sum(batches, [])
-    assert [batch.index.tolist() for batch in loader] == batches
+    assert [batch.row.tolist() for batch in loader] == batches
 
 
 def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):

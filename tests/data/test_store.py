@@ -16,7 +16,13 @@ from ser_lightning.features.spectral162 import Spectral162
 AUDIO = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
 AUGMENT = {"seed": 0, "sampling_rate": 16000, "noise_sigma": 0.01, "pitch_steps": [3], "pcm16": False}
 FEATURES = {
-    **{"sampling_rate": 16000, "analysis_rate": 16000, "filterbank_rate": 16000, "n_fft": 2048, "hop_length": 512},
+    **{
+        "sampling_rate": 16000,
+        "analysis_rate": 16000,
+        "filterbank_rate": 16000,
+        "n_fft": 2048,
+        "hop_length": 512,
+    },
     **{"window": "hann", "n_chroma": 12, "n_mfcc": 20, "n_mels": 128, "log": False, "standardize": False},
 }
 IDS = ("a", "b", "c", "d")
@@ -37,7 +43,14 @@ def utterances(tmp_path: Path) -> list[Utterance]:
         soundfile.write(path, wave, 16000)
         made.append(
             Utterance(
-                **{"id": id_, "path": path, "corpus": "c", "speaker": "01", "gender": "male", "emotion": "calm"},
+                **{
+                    "id": id_,
+                    "path": path,
+                    "corpus": "c",
+                    "speaker": "01",
+                    "gender": "male",
+                    "emotion": "calm",
+                },
                 **{"intensity": "normal", "statement": "01", "repetition": 1, "digest": f"digest {id_}"},
             )
         )
@@ -53,7 +66,7 @@ def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
     return FeatureStore(folder=folder, utterances=utterances, **parts | change)
 
 
-ALL = {id_: ("", "noise", "pitch+3") for id_ in IDS}
+ALL = dict.fromkeys(IDS, ("", "noise", "pitch+3"))
 
 
 def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):

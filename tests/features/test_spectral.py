@@ -142,9 +142,7 @@ def test_chroma_and_tuning_follow_the_number_of_pitch_classes():
 
 def test_spectrum_has_the_bits_of_librosa():
     wave = odd_waves()["vowel"]
-    spectrum = spectral.magnitude(
-        spectral.frame(wave, n_fft=2048, hop_length=512), spectral.window_of("hann", 2048)
-    )
+    spectrum = spectral.magnitude(spectral.frame(wave, n_fft=2048, hop_length=512), spectral.window_of("hann", 2048))
     np.testing.assert_array_equal(spectrum.T, np.abs(librosa.stft(wave)))
 
 

@@ -26,9 +26,7 @@ def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
     generator = np.random.default_rng([seed, *dropout.encode()])
     rows, confusion = _predictions(generator, dropout)
     with (path / "predictions.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["utterance", "speaker", "subset", "target", "prediction", *RAVDESS], *rows]
-        )
+        csv.writer(file).writerows([["utterance", "speaker", "subset", "target", "prediction", *RAVDESS], *rows])
     rate = {"none": 0.0}.get(dropout, int(dropout[1:]) / 100 if dropout[1:].isdigit() else 0.5)
     metrics = {
         subset: {"accuracy": accuracy(m), "uar": uar(m), "macro_f1": macro_f1(m), "loss": 1.1}
@@ -61,8 +59,7 @@ def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
         "metrics": metrics,
         "checkpoints": {"last": {"epoch": 79, "metrics": metrics}},
         "per_class_recall": {
-            subset: dict(zip(RAVDESS, recall_per_class(m).tolist(), strict=True))
-            for subset, m in confusion.items()
+            subset: dict(zip(RAVDESS, recall_per_class(m).tolist(), strict=True)) for subset, m in confusion.items()
         },
         "confusion_matrix": {subset: m.tolist() for subset, m in confusion.items()},
         "study_metric": {"train": 95.0, "val": 48.0, "test": 100 * metrics["test"]["accuracy"] * 0.9},
@@ -88,9 +85,7 @@ def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
     return path
 
 
-def write_sweep(
-    folder: Path, arms: tuple[str, ...] = ("none", "p25"), seeds: int = 3, **changes: Any
-) -> Path:
+def write_sweep(folder: Path, arms: tuple[str, ...] = ("none", "p25"), seeds: int = 3, **changes: Any) -> Path:
     for arm in arms:
         for seed in range(seeds):
             write_run(folder, dropout=arm, seed=seed, **changes)

@@ -97,9 +97,7 @@ def test_a_confounded_arm_is_refused_though_it_is_consistent(sweep: Path) -> Non
         lambda r: r["config"]["trainer"].update(max_epochs=80 - 40 * (r["choices"]["dropout"] == "p25")),
     )
 
-    with pytest.raises(
-        InputError, match=r"none/seed-0 and dropout-p25/seed-0 differ in trainer.max_epochs: 80 and 40"
-    ):
+    with pytest.raises(InputError, match=r"none/seed-0 and dropout-p25/seed-0 differ in trainer.max_epochs: 80 and 40"):
         compare(sweep)
 
 

@@ -32,9 +32,7 @@ def test_a_confusion_matrix_shows_counts_and_is_coloured_by_row() -> None:
 
 @pytest.mark.parametrize("arms", [1, 2, 4])
 def test_arms_share_one_colour_scale(arms: int) -> None:
-    figure = arms_confusion_figure(
-        {f"a{n}": np.eye(8, dtype=int) * (n + 1) for n in range(arms)}, RAVDESS, "test"
-    )
+    figure = arms_confusion_figure({f"a{n}": np.eye(8, dtype=int) * (n + 1) for n in range(arms)}, RAVDESS, "test")
 
     panels = [axes for axes in figure.axes if axes.images and axes.get_title()]
     assert [axes.get_title() for axes in panels] == [f"a{n}" for n in range(arms)]
@@ -71,9 +69,7 @@ def test_a_diverged_loss_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_seeds_are_joined_and_their_names_do_not_overlap() -> None:
-    figure = paired_figure(
-        {"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", "title"
-    )
+    figure = paired_figure({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", "title")
 
     axes = figure.axes[0]
     assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1]

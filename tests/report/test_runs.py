@@ -21,9 +21,7 @@ def only_reason(sweep: Path) -> str:
 def test_a_sweep_is_read_completely_and_in_order(sweep: Path) -> None:
     runs, left_out = read_runs(sweep)
 
-    assert [run.path for run in runs] == [
-        f"dropout-{arm}/seed-{n}" for arm in ("none", "p25") for n in range(3)
-    ]
+    assert [run.path for run in runs] == [f"dropout-{arm}/seed-{n}" for arm in ("none", "p25") for n in range(3)]
     assert left_out == []
     assert runs[4].seed == 1
     assert runs[4].confusion["test"].sum() == 360

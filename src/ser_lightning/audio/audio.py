@@ -61,7 +61,5 @@ class Audio:
         mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix)
         if self.vad_mode is None:
             return Clip(mono, nothing_voiced=False)
-        voiced = voiced_frames(
-            mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms
-        )
+        voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
         return Clip(voiced, nothing_voiced=False) if len(voiced) else Clip(mono, nothing_voiced=True)

@@ -41,9 +41,7 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
     return wave, int(rate)
 
 
-def to_mono(
-    wave: npt.NDArray[np.float32], rate: int, *, sampling_rate: int, downmix: str
-) -> npt.NDArray[np.float32]:
+def to_mono(wave: npt.NDArray[np.float32], rate: int, *, sampling_rate: int, downmix: str) -> npt.NDArray[np.float32]:
     """Make one channel at ``sampling_rate``.
 
     Args:

@@ -31,7 +31,8 @@ def voiced_frames(
     pcm = np.clip(np.round(padded * 32768), -32768, 32767).astype("<i2")
     detector = webrtcvad.Vad(mode)  # it adapts to what it heard: a new one for every clip
     voiced = [detector.is_speech(row.tobytes(), sampling_rate) for row in pcm]
-    return padded[np.array(voiced, dtype=bool)].reshape(-1)
+    kept: npt.NDArray[np.float32] = padded[np.array(voiced, dtype=bool)].reshape(-1)
+    return kept
 
 
 def check_vad(*, sampling_rate: int, mode: int, frame_ms: int) -> None:

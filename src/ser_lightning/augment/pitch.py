@@ -17,9 +17,9 @@ def pitch_shift(wave: npt.NDArray[np.float32], *, sampling_rate: int, steps: flo
 
     The arithmetic of ``torchaudio.transforms.PitchShift``, which the study used: its STFT, its phase vocoder, its
     inverse. Only the resampler at the end differs: soxr, because torchaudio builds a kernel of about a gigabyte for
-    3 semitones. Measured on RAVDESS, the long-term spectra are within 0.2 dB of each other below 5 kHz and the waveforms
-    differ by less than -25 dB (``tests/augment``); above that torchaudio's filter falls off earlier and, shifted down,
-    lets images through above 6.7 kHz.
+    3 semitones. Measured on RAVDESS, the long-term spectra are within 0.2 dB of each other below 5 kHz and the
+    waveforms differ by less than -25 dB (``tests/augment``); above that torchaudio's filter falls off earlier and,
+    shifted down, lets images through above 6.7 kHz.
 
     Args:
         wave: (samples,), full scale 1
@@ -39,7 +39,11 @@ def pitch_shift(wave: npt.NDArray[np.float32], *, sampling_rate: int, steps: flo
     spectrum = torch.stft(x, N_FFT, HOP_LENGTH, window=window, pad_mode="reflect", return_complex=True)  # (257, K)
     advance = torch.linspace(0, math.pi * HOP_LENGTH, spectrum.shape[0])[:, None]
     stretched = torch.istft(
-        AF.phase_vocoder(spectrum, rate, advance), N_FFT, HOP_LENGTH, window=window, length=round(len(x) / rate)
+        AF.phase_vocoder(spectrum, rate, advance),
+        N_FFT,
+        HOP_LENGTH,
+        window=window,
+        length=round(len(x) / rate),
     )
     shifted = soxr.resample(stretched.numpy(), int(sampling_rate / rate), sampling_rate, quality="HQ")[: len(wave)]
     return np.pad(shifted, (0, len(wave) - len(shifted)))

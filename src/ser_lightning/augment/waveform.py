@@ -57,9 +57,7 @@ class WaveformCopies:
         if self.noise_sigma is not None:
             digest = hashlib.sha256(f"{self.seed}/{utterance}".encode()).digest()
             generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-            copies.append(
-                wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32)
-            )
+            copies.append(wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32))
         copies += [pitch_shift(wave, sampling_rate=self.sampling_rate, steps=steps) for steps in self.pitch_steps]
         if self.pcm16:
             copies = [np.clip(np.round(copy * 32768), -32768, 32767) / np.float32(32768) for copy in copies]

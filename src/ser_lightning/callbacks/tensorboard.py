@@ -47,7 +47,7 @@ def write_summary(
     for row in range(0, len(ids), -(-len(ids) // EXAMPLES)):
         target, heard = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
         wave = data.audio.load(path_of[ids[row]]).wave
-        writer.add_audio(f"test/{ids[row]}: {target}, heard as {heard}", wave, step, sample_rate=data.audio.sampling_rate)
+        writer.add_audio(
+            f"test/{ids[row]}: {target}, heard as {heard}", wave, step, sample_rate=data.audio.sampling_rate
+        )
     logger.finalize("success")
-
-

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ser_lightning.build import build
+from ser_lightning.build import build, check_values
 from ser_lightning.data.datamodule import Progress, SpeechDataModule
 
 
@@ -17,4 +17,6 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDat
     parts = {name: build(name, config[name]) for name in ("corpus", "split", "audio", "augment", "features")}
     if config["corpus"].get("download"):
         parts["corpus"].fetch()
-    return SpeechDataModule(**parts, **config["data"], seed=config["seed"], progress=progress)
+    rest = {**parts, "seed": config["seed"], "progress": progress}
+    check_values("data", SpeechDataModule, config["data"], rest)
+    return SpeechDataModule(**config["data"], **rest)

@@ -22,7 +22,6 @@ from ser_lightning.build import config_folder
 from ser_lightning.errors import InputError
 
 FULL = "HYDRA_FULL_ERROR"
-FULL_BY_USER = "SER_LIGHTNING_FULL_ERROR"  # the user set it, not this module
 
 
 def run(
@@ -43,20 +42,20 @@ def run(
         before: called before the config is composed
 
     """
+    full = os.environ.get(FULL) == "1"
     codes: list[int] = []
-    refused: list[InputError] = []
+    refused: list[Exception] = []
 
     def task(config: DictConfig) -> None:
         try:
             codes.append(function(config) or 0)
-        except InputError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN or os.environ.get(FULL_BY_USER) == "1":
+        except (InputError, OmegaConfBaseException) as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN or full:
                 raise  # says which job of the sweep it was
             refused.append(error)  # told below: Hydra would put a line of its own before it
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
-    if os.environ.get(FULL) == "1":
-        os.environ[FULL_BY_USER] = "1"
+    if full:
         before()
         main()
         sys.exit(max(codes, default=0))
@@ -111,7 +110,7 @@ def _keys(config_name: str) -> list[str]:
         config = compose(config_name, return_hydra_config=False)
     names: list[str] = []
 
-    def collect(node: Any, prefix: str) -> None:  # noqa: ANN401 - a config tree
+    def collect(node: Any, prefix: str) -> None:
         for key in node:
             names.append(f"{prefix}{key}")
             if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key):
@@ -131,7 +130,7 @@ def _nearest(name: str, names: list[str]) -> str:
 def progress(description: str) -> Callable[[Any, int], Any]:
     """Return a wrapper that shows on stderr how many of the results have come."""
 
-    def wrap(results: Any, total: int) -> Any:  # noqa: ANN401 - any iterable
+    def wrap(results: Any, total: int) -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
             yield from bar.track(results, total=total, description=description)

@@ -1,6 +1,7 @@
 """``ser-evaluate``: test a finished run again."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def read_result(folder: Path) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         result["digest"], result["metrics"], result["checkpoint"]
     except OSError as error:
-        raise InputError(f"{folder} is no finished run: it has no result.json; give run=<folder that has one>") from error
+        raise InputError(
+            f"{folder} is no finished run: it has no result.json; give run=<folder that has one>"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); train the run again") from error
     return result
@@ -71,7 +74,7 @@ def evaluate(config: DictConfig) -> int:
             before = result["metrics"][subset][name]
             equal &= value == before
             table.add_row(subset, name, repr(before), repr(value))
-    Console(soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
     if equal:
         print("equal, to the last digit")
     elif not same:

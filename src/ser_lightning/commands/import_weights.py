@@ -1,6 +1,5 @@
 """``ser-import``: the study's released weights as a checkpoint of ours."""
 
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build
-from ser_lightning.checkpoint import KEY, build_model, contents, load_state
+from ser_lightning.checkpoint import KEY, build_model, contents, load_plain, load_state
 from ser_lightning.commands import cli
 from ser_lightning.errors import InputError
 
@@ -67,15 +66,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict without executing anything in it.
 
     Raises:
-        InputError: no file, a pickle of something else, a dict that does not hold tensors
+        InputError: no file, one of something else, a dict that does not hold tensors
 
     """
     if not path.is_file():
         raise InputError(f"there is no {path}; give weights=<the released model.pt>")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not a state dict of plain tensors: {str(error).splitlines()[0][:200]}") from error
+    state = load_plain(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} holds a {type(state).__name__} that is no state dict; expected names and tensors")
     return dict(state)

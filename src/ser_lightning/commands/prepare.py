@@ -1,5 +1,6 @@
 """``ser-prepare``: fetch or verify a corpus and fill the store."""
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -30,7 +31,7 @@ def prepare(config: DictConfig) -> None:
     for emotion in data.corpus.emotions:
         table.add_row(emotion, *(str(counts[emotion, subset]) for subset in SUBSETS))
     table.add_row("all", *(str(len(getattr(data.split, subset))) for subset in SUBSETS))
-    console = Console(soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 400)  # in a file or a pipe no path is broken
     console.print(table)
     for title, rows in (
         ("left out", [(problem.path, problem.reason) for problem in data.problems]),

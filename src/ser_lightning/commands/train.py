@@ -92,7 +92,11 @@ def _train(
     write_split(folder / "split.csv", data.split, data.utterances)
     data.prepare_data()
     if data.problems or data.nothing_voiced:
-        log.info("%d files left out, %d clips with no voiced frame kept whole", len(data.problems), len(data.nothing_voiced))
+        log.info(
+            "%d files left out, %d clips with no voiced frame kept whole",
+            len(data.problems),
+            len(data.nothing_voiced),
+        )
     data.setup()
 
     logger = build("logger", config["logger"])
@@ -101,7 +105,9 @@ def _train(
     callbacks += [CarryConfig(config=config, emotions=emotions, features=data.features.size), EpochLog()]
     if show_bar:
         callbacks.append(pl.callbacks.RichProgressBar(leave=False))
-    trainer = build("trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks)
+    trainer = build(
+        "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
+    )
     start = time.perf_counter()
     trainer.fit(task, datamodule=data)
     data.seconds["train"] = time.perf_counter() - start
@@ -164,11 +170,19 @@ def _train(
 
 
 def _check(config: dict[str, Any]) -> None:
-    for key, kind in (("seed", int), ("threads", int), ("name", str), ("run_id", str), ("study_metric", bool)):
+    for key, kind in (
+        ("seed", int),
+        ("threads", int),
+        ("name", str),
+        ("run_id", str),
+        ("study_metric", bool),
+    ):
         if type(config[key]) is not kind:
             raise InputError(f"{key} is {config[key]!r}; expected {kind.__name__}")
     if config["threads"] < 1 or config["seed"] < 0:
-        raise InputError(f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and at least 0")
+        raise InputError(
+            f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and at least 0"
+        )
     if config["checkpoint"] not in ("best", "last"):
         raise InputError(f"checkpoint is {config['checkpoint']!r}; expected best or last")
     epochs = config["trainer"]["max_epochs"]
@@ -188,9 +202,7 @@ def _start_folder(folder: Path, config: dict[str, Any], overrides: list[str]) ->
     OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra" / "overrides.yaml")
 
 
-def _test(
-    task: EmotionTask, data: SpeechDataModule, path: Path
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
+def _test(task: EmotionTask, data: SpeechDataModule, path: Path) -> tuple[dict[str, Any], dict[str, Predictions]]:
     checkpoint = read_checkpoint(path)
     load_state(task, checkpoint.state, path=path)
     predictions = {s: predict(task.model, data.eval_dataloader(s), device=task.device) for s in SUBSETS}
@@ -217,8 +229,8 @@ def _tell(result: dict[str, Any]) -> None:
     if "study_metric" in result:
         study, counted = result["study_metric"], result["training_mode_metrics"]
         log.info(
-            "study_metric %s: the study's own arithmetic (correct clips per batch of %d, in training mode), no accuracy;"
-            " the same predictions counted rightly are %.1f %% of the test clips",
+            "study_metric %s: the study's own arithmetic (correct clips per batch of %d, in training mode),"
+            " no accuracy; the same predictions counted rightly are %.1f %% of the test clips",
             json.dumps({subset: round(value, 2) for subset, value in study.items()}),
             STUDY_BATCH,
             100 * counted["test"]["accuracy"],

@@ -142,9 +142,7 @@ def _connect(url: str, part: Path, *, have: int, timeout: float) -> http.client.
     return response
 
 
-def _receive(
-    url: str, part: Path, *, have: int, size: int, progress: Progress | None, timeout: float
-) -> None:
+def _receive(url: str, part: Path, *, have: int, size: int, progress: Progress | None, timeout: float) -> None:
     """Append to ``part`` what one connection brings."""
     with _connect(url, part, have=have, timeout=timeout) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -234,9 +232,7 @@ def extract(
         raise InputError(f"{archive}: cannot be unpacked into {folder}: {error}") from error
 
 
-def _unpack(
-    archive: Path, stage: Path, *, max_bytes: int, max_ratio: float, progress: Progress | None
-) -> None:
+def _unpack(archive: Path, stage: Path, *, max_bytes: int, max_ratio: float, progress: Progress | None) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
             members = file.infolist()

@@ -100,9 +100,7 @@ def parse_stem(stem: str) -> RavdessName:
     """
     # [0-9] and not \d, which takes the digits of every script.
     if not re.fullmatch("[0-9]{2}(-[0-9]{2}){6}", stem):
-        raise InputError(
-            f"{stem!r}: not a RAVDESS name: expected seven two-digit numbers such as 03-01-06-01-02-01-12"
-        )
+        raise InputError(f"{stem!r}: not a RAVDESS name: expected seven two-digit numbers such as 03-01-06-01-02-01-12")
     fields = dict(zip(_FIELDS, stem.split("-"), strict=True))
     for field, value in fields.items():
         allowed = _FIELDS[field]
@@ -124,9 +122,7 @@ def parse_stem(stem: str) -> RavdessName:
 
 def _design() -> set[str]:
     """The stems of the 24 x 60 clips of audio-only speech."""
-    codes = product(
-        *(_FIELDS[field] for field in ("emotion", "intensity", "statement", "repetition", "actor"))
-    )
+    codes = product(*(_FIELDS[field] for field in ("emotion", "intensity", "statement", "repetition", "actor")))
     return {"-".join(("03", "01", *code)) for code in codes if code[:2] != ("01", "02")}
 
 
@@ -215,9 +211,7 @@ class Ravdess:
         if not files and not problems:
             raise InputError(f"{shown(self.root)}: holds no .wav or .flac file; {HOW_TO_GET_IT}")
         # A clip that is there but cannot be used is reported once, and not as missing too.
-        missing = (
-            _design() - {PurePath(problem.path).stem for problem in problems} - {file.stem for file in files}
-        )
+        missing = _design() - {PurePath(problem.path).stem for problem in problems} - {file.stem for file in files}
 
         names: dict[str, RavdessName] = {}
         clips = []
@@ -260,9 +254,7 @@ class Ravdess:
         if not self.download:
             return
         if self.root is None:
-            raise InputError(
-                "corpus.download=true needs a folder; give corpus.root=<folder> or set RAVDESS_ROOT"
-            )
+            raise InputError("corpus.download=true needs a folder; give corpus.root=<folder> or set RAVDESS_ROOT")
         try:
             if _is_fetched(self.root):  # asked before the lock too: this root may be read-only
                 return

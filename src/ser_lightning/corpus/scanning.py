@@ -75,9 +75,7 @@ def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
                 report(path, "a folder with the name of an audio file")
             elif path.is_symlink() and not _is_visited(path.resolve(), home):
                 report(path, f"link to a folder that is not searched: {shown(path.resolve())}")
-        subfolders[:] = [
-            n for n in subfolders if not n.startswith(".") and Path(n).suffix.lower() not in SUFFIXES
-        ]
+        subfolders[:] = [n for n in subfolders if not n.startswith(".") and Path(n).suffix.lower() not in SUFFIXES]
         for name in names:
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
@@ -90,9 +88,7 @@ def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
 
 
 def _is_visited(target: Path, home: Path) -> bool:
-    return target.is_relative_to(home) and not any(
-        part.startswith(".") for part in target.relative_to(home).parts
-    )
+    return target.is_relative_to(home) and not any(part.startswith(".") for part in target.relative_to(home).parts)
 
 
 def _fault(path: Path, home: Path) -> str | None:
@@ -198,9 +194,7 @@ def one_id_per_content(
     return kept, problems
 
 
-def settle(
-    root: Path, utterances: Iterable[Utterance], problems: Iterable[Problem], *, on_problem: str
-) -> Scan:
+def settle(root: Path, utterances: Iterable[Utterance], problems: Iterable[Problem], *, on_problem: str) -> Scan:
     """Turn what was found into a scan, or refuse it.
 
     Args:

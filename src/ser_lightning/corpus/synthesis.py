@@ -147,9 +147,7 @@ def render(stem: str, base: NDArray[np.float32]) -> NDArray[np.int16]:
     name = parse_stem(stem)
     rng = _generator(stem)
     manner = _manner(name, rng)
-    speech = _scale(
-        _colour(_intone(base, manner, _VOICED_RANGE[name.gender], rng), manner, rng), -27 + manner.level
-    )
+    speech = _scale(_colour(_intone(base, manner, _VOICED_RANGE[name.gender], rng), manner, rng), -27 + manner.level)
     before, after = (int(seconds * RATE) for seconds in rng.uniform(0.5, 0.9, size=2))
     clip = np.pad(speech, (before, after))
     clip += _scale(_filter(rng.standard_normal(len(clip)), slope=-3), rng.normal(-68, 2))
@@ -196,9 +194,7 @@ def _intone(
         f"{manner.slope} * ({place}^2 - 1/3) + {1.7 * manner.jitter} * randomUniform (-1, 1)"
         f" + {rng.normal(0, 0.8)} * sin (2 * pi * ({rng.uniform(1, 2.5)} * {place} + {rng.uniform()}))"
     )
-    hertz = (
-        f"{mean / stretch * 2**manner.pitch} * (self / {mean}) ^ {2**manner.span} * 2 ^ (({semitones}) / 12)"
-    )
+    hertz = f"{mean / stretch * 2**manner.pitch} * (self / {mean}) ^ {2**manner.span} * 2 ^ (({semitones}) / 12)"
     call(contour, "Formula", f"max (50, min (650, {hertz}))")
 
     timing = call("Create DurationTier", "timing", 0, sound.duration)

@@ -121,9 +121,7 @@ class Synthetic:
     name: ClassVar[str] = "synthetic"
     emotions: ClassVar[tuple[str, ...]] = RAVDESS
 
-    def __init__(
-        self, *, root: str | Path, speakers: int, repetitions: int, workers: int, downmix: str
-    ) -> None:
+    def __init__(self, *, root: str | Path, speakers: int, repetitions: int, workers: int, downmix: str) -> None:
         for key, value, valid, expected in (
             ("speakers", speakers, speakers in range(2, 25, 2), "an even number, 2 to 24"),
             ("repetitions", repetitions, repetitions in (1, 2), "1 or 2"),

@@ -16,21 +16,21 @@ class Batch(NamedTuple):
         features: (B, F, K_max)
         lengths: (B,), frames of each clip that are real
         target: (B,), class index of each clip
-        index: (B,), row of each clip in its dataset
+        row: (B,), row of each clip in its dataset
 
     """
 
     features: Tensor
     lengths: Tensor
     target: Tensor
-    index: Tensor
+    row: Tensor
 
 
 class FeatureDataset(Dataset[Batch]):
     """The rows of one subset; indexed by a list of rows, it returns them as a batch.
 
-    A whole batch is gathered by one ``index_select`` on the frames: cheaper than a clip at a time, so that loading needs
-    no worker process.
+    A whole batch is gathered by one ``index_select`` on the frames: cheaper than a clip at a time, so that loading
+    needs no worker process.
 
     Args:
         frames: (all frames, F), the clips one after another; may be memory-mapped

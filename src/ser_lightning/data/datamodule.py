@@ -76,7 +76,11 @@ class SpeechDataModule(pl.LightningDataModule):
         progress: Progress = lambda results, _: results,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size), ("workers", workers)):
+        for name, value in (
+            ("batch_size", batch_size),
+            ("eval_batch_size", eval_batch_size),
+            ("workers", workers),
+        ):
             if value < 1:
                 raise InputError(f"data.{name} is {value}; expected at least 1")
         self.corpus, self.split_strategy = corpus, split
@@ -118,8 +122,8 @@ class SpeechDataModule(pl.LightningDataModule):
             augment=self.augment,
             features=self.features,
         )
-        copies = {id_: (ORIGINAL,) for id_ in (*self.split.val, *self.split.test)}
-        copies |= {id_: (ORIGINAL, *self.augment.names) for id_ in self.split.train}
+        copies: dict[str, tuple[str, ...]] = dict.fromkeys((*self.split.val, *self.split.test), (ORIGINAL,))
+        copies |= dict.fromkeys(self.split.train, (ORIGINAL, *self.augment.names))
         failures = self.store.ensure(copies, workers=self.workers, progress=self.progress)
         if failures:
             self._drop(failures)
@@ -161,17 +165,13 @@ class SpeechDataModule(pl.LightningDataModule):
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
         """Clips of a subset in the fixed order of evaluation."""
         bucket = self.bucket and not self.eval_shuffle
-        return self._loader(
-            subset, self.eval_batch_size, shuffle=self.eval_shuffle, reshuffle=False, bucket=bucket
-        )
+        return self._loader(subset, self.eval_batch_size, shuffle=self.eval_shuffle, reshuffle=False, bucket=bucket)
 
     def study_dataloader(self, subset: str, *, batch_size: int) -> DataLoader[Batch]:
         """Clips of a subset in random company, as the study measured them."""
         return self._loader(subset, batch_size, shuffle=True, reshuffle=False, bucket=False)
 
-    def _loader(
-        self, subset: str, batch_size: int, *, shuffle: bool, reshuffle: bool, bucket: bool
-    ) -> DataLoader[Any]:
+    def _loader(self, subset: str, batch_size: int, *, shuffle: bool, reshuffle: bool, bucket: bool) -> DataLoader[Any]:
         dataset = self.datasets[subset]
         sampler = BatchSampler(
             lengths=dataset.lengths.tolist(),

@@ -1,5 +1,6 @@
 """Which clips make up which batch."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ class BatchSampler(Sampler[list[int]]):
         self.epoch = epoch if self.reshuffle else 0
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return math.ceil(len(self.lengths) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])

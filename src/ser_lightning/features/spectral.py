@@ -80,9 +80,7 @@ def frame(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
     padded[n_fft // 2 : n_fft // 2 + len(wave)] = wave
     step = padded.itemsize
     # The constructor checks the bounds as as_strided does not, and costs less than sliding_window_view.
-    return np.ndarray(
-        (1 + len(wave) // hop_length, n_fft), np.float32, padded, strides=(hop_length * step, step)
-    )
+    return np.ndarray((1 + len(wave) // hop_length, n_fft), np.float32, padded, strides=(hop_length * step, step))
 
 
 @lru_cache

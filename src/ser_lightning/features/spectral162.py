@@ -70,9 +70,7 @@ class Spectral162:
         try:
             spectral.window_of(window, n_fft)
         except ValueError as error:
-            raise InputError(
-                f"features.window is {window!r}; expected a name of scipy.signal.get_window"
-            ) from error
+            raise InputError(f"features.window is {window!r}; expected a name of scipy.signal.get_window") from error
         self.sampling_rate = sampling_rate
         self.analysis_rate = analysis_rate
         self.filterbank_rate = filterbank_rate

@@ -78,7 +78,10 @@ class CNNBiLSTM(nn.Module):
             )
         self.masked = masked
         self.standardize = Standardize(features=features) if standardize else None
-        self.steps = list(zip(kernel_sizes, strides, strict=True)), list(zip(pool_sizes, pool_strides, strict=True))
+        self.steps = (
+            list(zip(kernel_sizes, strides, strict=True)),
+            list(zip(pool_sizes, pool_strides, strict=True)),
+        )
         sizes = [features, *channels]
         self.convolutions = nn.ModuleList(
             nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(sizes, channels, self.steps[0], strict=False)
@@ -107,10 +110,7 @@ class CNNBiLSTM(nn.Module):
         """
         x = features if self.standardize is None else self.standardize(features, lengths)  # (B, F, K)
         x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
-        if self.masked:
-            lengths = lengths.clamp(min=self.receptive_field)
-        else:
-            lengths = torch.full_like(lengths, x.size(2))
+        lengths = lengths.clamp(min=self.receptive_field) if self.masked else torch.full_like(lengths, x.size(2))
         for convolution, pool, *steps in zip(self.convolutions, self.pools, *self.steps, strict=True):
             # Neither pads: the outputs that fit into a clip see nothing beyond its end.
             x = pool(self.conv_activation(convolution(x)))  # (B, C, T)

@@ -9,8 +9,7 @@ from ser_lightning.report.tables import HEADLINE, interval_text, summaries
 
 FEW = 6  # pairs; with fewer, not even a win at every seed is significant in a sign test (2 / 2**5 > 0.05)
 SYNTHETIC = (
-    "These numbers are of synthetic speech: they show that the experiment runs, "
-    "and say nothing of human emotion."
+    "These numbers are of synthetic speech: they show that the experiment runs, and say nothing of human emotion."
 )
 
 
@@ -64,9 +63,7 @@ def _sentence(arm: str, baseline: str, found: PairedDifference) -> str:
     )
 
 
-def cautions(
-    comparison: Comparison, found: Mapping[str, PairedDifference], left_out: Sequence[LeftOut]
-) -> list[str]:
+def cautions(comparison: Comparison, found: Mapping[str, PairedDifference], left_out: Sequence[LeftOut]) -> list[str]:
     """What a reader must know before believing the answer.
 
     Args:
@@ -102,9 +99,7 @@ def _about_varied(comparison: Comparison) -> list[str]:
             "a difference belongs to all of them together."
         ]
     if len(comparison.arms) > 1 and not comparison.varied:
-        return [
-            f"No config key differs between the arms of {comparison.arm}: they may be the same experiment."
-        ]
+        return [f"No config key differs between the arms of {comparison.arm}: they may be the same experiment."]
     return []
 
 
@@ -112,18 +107,11 @@ def _about_test_sets(comparison: Comparison) -> list[str]:
     tested = {arm: {run.seed: run.test_set for run in runs} for arm, runs in comparison.arms.items()}
     baseline = tested[comparison.baseline]
     unlike = sorted(
-        {
-            seed
-            for sets in tested.values()
-            for seed in sets.keys() & baseline.keys()
-            if sets[seed] != baseline[seed]
-        }
+        {seed for sets in tested.values() for seed in sets.keys() & baseline.keys() if sets[seed] != baseline[seed]}
     )
     if unlike:
         seeds = ", ".join(map(str, unlike))
-        return [
-            f"The arms were tested on different utterances at seed {seeds}: a pair there is not a fair pair."
-        ]
+        return [f"The arms were tested on different utterances at seed {seeds}: a pair there is not a fair pair."]
     if len({run.test_set for run in comparison.runs}) == 1 and len(comparison.runs) > 1:
         count = int(comparison.runs[0].confusion["test"].sum())
         return [

@@ -78,9 +78,7 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
     arms = {value: tuple(sorted(grouped[value], key=lambda run: run.seed)) for value in order}
     _check_seeds(arms, arm)
     prefix = arm.replace("/", ".")
-    own = sorted(
-        {key for keys in flat.values() for key in keys if key == prefix or key.startswith(f"{prefix}.")}
-    )
+    own = sorted({key for keys in flat.values() for key in keys if key == prefix or key.startswith(f"{prefix}.")})
     varied = _check_equal(arms, flat, arm=arm, own=own)
     return Comparison(arm=arm, baseline=baseline, arms=arms, varied=varied, bundle=not own)
 
@@ -101,17 +99,13 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
     if arm in INCIDENTAL:
-        raise InputError(
-            f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key."
-        )
+        raise InputError(f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key.")
     if arm in flat and not arm.startswith("result."):
         text = flat[arm]
         value = json.loads(text)
         return value if isinstance(value, str) else text
     if any(key.startswith(f"{arm}.") for key in flat):
-        raise InputError(
-            f"arm={arm} is a section of the config. Give a group or one key, such as {arm}.<key>."
-        )
+        raise InputError(f"arm={arm} is a section of the config. Give a group or one key, such as {arm}.<key>.")
     # Config keys are too many to list: they are only proposed when one is close.
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
     hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
@@ -140,9 +134,7 @@ def _check_equal(
             continue
         for members in arms.values():
             _refuse_difference(members, key, values, arm)
-        repeats_own = any(
-            all(values[run.path] == flat[run.path].get(mine, ABSENT) for run in runs) for mine in own
-        )
+        repeats_own = any(all(values[run.path] == flat[run.path].get(mine, ABSENT) for run in runs) for mine in own)
         if key == "result.emotions" or (own and not repeats_own):
             _refuse_difference(runs, key, values, arm)
         varied[key] = {value: values[members[0].path] for value, members in arms.items()}
@@ -178,9 +170,7 @@ def _flatten(run: Run) -> dict[str, str]:
         visit(f"corpus.{name}", run.corpus[name])
     visit("result.checkpoint", run.checkpoint)
     visit("result.emotions", list(run.emotions))
-    if not any(
-        "EarlyStopping" in text for text in flat.values()
-    ):  # which ends every run at an epoch of its own
+    if not any("EarlyStopping" in text for text in flat.values()):  # which ends every run at an epoch of its own
         visit("result.epochs", run.epochs)
     return flat
 

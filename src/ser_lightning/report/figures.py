@@ -217,9 +217,7 @@ def _stack(runs: Iterable[History], series: str) -> NDArray[np.float64]:
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], *, colour: str, style: Style) -> None:
     marker = "o" if len(values) < 4 else ""  # a line of one point is invisible
-    axes.plot(
-        np.arange(1, len(values) + 1), values, color=colour, linestyle=style, marker=marker, linewidth=1.6
-    )
+    axes.plot(np.arange(1, len(values) + 1), values, color=colour, linestyle=style, marker=marker, linewidth=1.6)
 
 
 def _finish_curves(axes: Axes, label: str) -> None:

@@ -123,9 +123,7 @@ def _write_figures(comparison: Comparison, folder: Path) -> list[tuple[str, str]
     """Write the figures; return file name and description of each."""
     arms = comparison.arms
     confusion = {
-        f"{arm} ({len(runs)} run{'s' * (len(runs) > 1)})": np.sum(
-            [run.confusion["test"] for run in runs], axis=0
-        )
+        f"{arm} ({len(runs)} run{'s' * (len(runs) > 1)})": np.sum([run.confusion["test"] for run in runs], axis=0)
         for arm, runs in arms.items()
     }
     accuracies = {arm: by_seed(runs, HEADLINE) for arm, runs in arms.items()}

@@ -108,11 +108,7 @@ def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         raise InputError(
             f"{folder} holds no finished run to report. "
-            + (
-                f"Found {found}{more}."
-                if found
-                else "Found no run folder. Train first, or give another folder."
-            )
+            + (f"Found {found}{more}." if found else "Found no run folder. Train first, or give another folder.")
         )
     return runs, left_out
 
@@ -150,9 +146,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         choices=take("choices", dict),
         config=take("config", dict),
         emotions=emotions,
-        corpus=_Taker(take("corpus", dict), "corpus.").all(
-            name=str, digest=str, utterances=int, problems=list
-        ),
+        corpus=_Taker(take("corpus", dict), "corpus.").all(name=str, digest=str, utterances=int, problems=list),
         checkpoint=take("checkpoint", str),
         metrics=metrics,
         confusion=confusion,
@@ -192,9 +186,7 @@ class _Taker:
         value = self.values[key]
         if not isinstance(value, kind) or isinstance(value, bool):
             got = type(value).__name__
-            raise _UnusableError(
-                f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}"
-            )
+            raise _UnusableError(f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}")
         return value
 
     def all(self, **kinds: type) -> dict[str, Any]:

@@ -70,9 +70,7 @@ class Table(NamedTuple):
 
 def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
     """The metrics that some run has."""
-    return tuple(
-        metric for metric in (*METRICS, STUDY) if any(metric.of(run) is not None for run in comparison.runs)
-    )
+    return tuple(metric for metric in (*METRICS, STUDY) if any(metric.of(run) is not None for run in comparison.runs))
 
 
 def by_seed(runs: Sequence[Run], metric: Metric) -> dict[int, float]:

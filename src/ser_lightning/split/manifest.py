@@ -35,5 +35,7 @@ class ManifestSplit:
 
         """
         return check_split(
-            read_split(MANIFESTS / f"{self.manifest}.csv"), utterances, source=f"split manifest {self.manifest!r}"
+            read_split(MANIFESTS / f"{self.manifest}.csv"),
+            utterances,
+            source=f"split manifest {self.manifest!r}",
         )

@@ -32,8 +32,8 @@ class RandomSplit:
         fractions = (train, val, test)
         if not all(0 < fraction < 1 for fraction in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
             raise InputError(
-                f"split.train, split.val and split.test are {train}, {val} and {test}; expected fractions between 0 and 1"
-                " that sum to 1"
+                f"split.train, split.val and split.test are {train}, {val} and {test}; expected fractions between"
+                " 0 and 1 that sum to 1"
             )
         self.seed = seed
         self.train = train
@@ -52,6 +52,8 @@ class RandomSplit:
         first = int(self.train * len(ids) + 1e-6)
         second = int((self.train + self.val) * len(ids) + 1e-6)
         split = Split(
-            train=tuple(sorted(ids[:first])), val=tuple(sorted(ids[first:second])), test=tuple(sorted(ids[second:]))
+            train=tuple(sorted(ids[:first])),
+            val=tuple(sorted(ids[first:second])),
+            test=tuple(sorted(ids[second:])),
         )
         return check_split(split, utterances, source=f"split=random over {len(ids)} utterances")

@@ -1,0 +1,241 @@
+"""A run from the command line to its result, and what stops it."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ser_lightning.emotions import RAVDESS
+
+
+def result_of(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def rows_of(folder: Path, subset: str) -> list[dict]:
+    table = csv.DictReader((folder / "predictions.csv").read_text().splitlines())
+    return [row for row in table if row["subset"] == subset]
+
+
+def test_a_run_leaves_its_folder_complete(trained):
+    files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    events = {name for name in files if name.startswith("tensorboard/events")}
+    assert events
+    assert files - events == {
+        *(
+            ".hydra/config.yaml",
+            ".hydra/overrides.yaml",
+            "split.csv",
+            "checkpoints/best.ckpt",
+            "checkpoints/last.ckpt",
+        ),
+        *(
+            "tensorboard/hparams.yaml",
+            "predictions.csv",
+            "confusion_matrix.png",
+            "curves.png",
+            "train.log",
+            "result.json",
+        ),
+    }
+
+
+def test_the_result_says_what_was_done(trained):
+    result = result_of(trained)
+    assert result["counts"] == {"train": 36, "val": 9, "test": 15, "train_with_copies": 144}
+    assert (result["name"], result["run_id"], result["seed"]) == ("corrected", "dropout-p25/seed-0", 0)
+    assert result["epochs"] == 2
+    assert result["parameters"] == 157_338
+    assert result["choices"]["dropout"] == "p25"
+    assert all(len(values) == 2 for values in result["history"].values())
+    assert set(result["metrics"]) == {"train", "val", "test"}
+    assert {"torch", "ser-lightning"} <= set(result["versions"])
+    best = max(range(2), key=lambda epoch: result["history"]["val/uar"][epoch])
+    assert result["checkpoints"]["best"]["epoch"] == best
+    assert result["checkpoints"]["best"]["metrics"]["val"]["uar"] == result["history"]["val/uar"][best]
+
+
+@pytest.mark.parametrize("subset", ["val", "test"])
+def test_the_result_follows_from_the_predictions(trained, subset):
+    result, rows = result_of(trained), rows_of(trained, subset)
+    assert len(rows) == result["counts"][subset]
+    target, prediction = ([row[column] for row in rows] for column in ("target", "prediction"))
+    assert accuracy_score(target, prediction) == result["metrics"][subset]["accuracy"]
+    present = sorted(set(target))
+    uar = recall_score(target, prediction, average="macro", labels=present, zero_division=0)
+    assert uar == pytest.approx(result["metrics"][subset]["uar"])
+    assert confusion_matrix(target, prediction, labels=RAVDESS).tolist() == result["confusion_matrix"][subset]
+    for row in rows:
+        assert RAVDESS[int(row["utterance"][6:8]) - 1] == row["target"]
+        assert RAVDESS[int(np.argmax([float(row[emotion]) for emotion in RAVDESS]))] == row["prediction"]
+
+
+def test_the_split_is_written_and_disjoint(trained):
+    rows = list(csv.DictReader((trained / "split.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["utterance", "speaker", "emotion", "subset"]
+    assert len({row["utterance"] for row in rows}) == len(rows) == 60
+    tested = {row["utterance"] for row in rows_of(trained, "test")}
+    assert tested == {row["utterance"] for row in rows if row["subset"] == "test"}
+
+
+def test_tensorboard_has_curves_images_hyper_parameters_and_sound(trained):
+    tags, scalars = {}, {}
+    for path in (trained / "tensorboard").glob("events*"):
+        events = EventAccumulator(str(path), size_guidance={"images": 0, "audio": 0, "scalars": 0})
+        events.Reload()
+        for kind, names in events.Tags().items():
+            if isinstance(names, list):
+                tags.setdefault(kind, []).extend(names)
+        scalars |= {tag: [e.value for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+        content = events.Tags()["tensors"]
+        assert content == []
+    result = result_of(trained)
+    for name, values in result["history"].items():
+        assert scalars[name] == pytest.approx(values)
+    assert {"confusion_matrix", "curves"} <= set(tags["images"])
+    assert len(tags["audio"]) == 4
+    assert all(" heard as " in tag for tag in tags["audio"])
+    assert scalars["final/test_accuracy"] == [pytest.approx(result["metrics"]["test"]["accuracy"])]
+    raw = b"".join(path.read_bytes() for path in (trained / "tensorboard").glob("events*"))
+    assert b"_hparams_/session_start_info" in raw
+    assert b"_hparams_/session_end_info" in raw
+    assert b"dropout/p" in raw
+
+
+def test_a_finished_run_is_not_done_again_nor_overwritten(command, trained, small):
+    words = ["experiment=corrected", *small, f"output_root={trained.parents[2]}"]
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != "train.log"}
+    done = command("train", *words)
+    assert done.code == 0
+    assert "done already" in done.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    done = command("train", *words, "trainer.max_epochs=3")
+    assert done.code == 1
+    assert "holds a run of another configuration" in done.err
+    assert "name= or run_id=" in done.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def same(one: dict, two: dict) -> bool:
+    keys = ("metrics", "checkpoints", "history", "confusion_matrix", "per_class_recall")
+    return all(one[key] == two[key] for key in keys)
+
+
+def test_the_same_seed_gives_the_same_result_whatever_the_workers(command, trained, small, tmp_path):
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.workers=1"]
+    words = [w for w in words if not w.startswith("data.store")]  # a store of its own, made by one process
+    assert command("train", *words).code == 0
+    again = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    assert same(result_of(again), result_of(trained))
+    assert (again / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
+    states = [torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (again, trained)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("change", ["seed=1", "dropout=none", "optim.lr=0.01", "model.hidden=40", "augment=none"])
+def test_what_is_swept_is_alive(command, trained, small, tmp_path, change):
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", change, "run_id=other"]
+    assert command("train", *words).code == 0
+    assert not same(result_of(tmp_path / "corrected" / "other"), result_of(trained))
+
+
+def test_an_unfinished_run_is_begun_again(command, trained, small, tmp_path):
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "best.ckpt").write_text("half")
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "events.out.tfevents.1").write_text("half")
+    assert command("train", "experiment=corrected", *small, f"output_root={tmp_path}").code == 0
+    assert same(result_of(folder), result_of(trained))
+    assert not (folder / "tensorboard" / "events.out.tfevents.1").exists()
+
+
+def test_released_shows_its_own_arithmetic_beside_the_true_accuracy(command, small, tmp_path):
+    words = ["experiment=released", *small, "features=released", f"output_root={tmp_path}"]
+    done = command("train", *words)
+    assert done.code == 0, done.err
+    result = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")
+    assert result["checkpoint"] == "last"
+    assert result["metrics"] == result["checkpoints"]["last"]["metrics"]
+    assert set(result["study_metric"]) == {"train", "val", "test"}
+    # 15 test clips are one batch of the study: its figure counts them.
+    assert result["study_metric"]["test"] == pytest.approx(15 * result["training_mode_metrics"]["test"]["accuracy"])
+    assert f'"test": {result["study_metric"]["test"]}' in done.err
+    assert "no accuracy" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["trainer.max_epoch=3"],
+            "unknown key 'trainer.max_epoch' on the command line; the nearest valid name is 'trainer.max_epochs'",
+        ),
+        (["drpout=p25"], "unknown key 'drpout' on the command line; the nearest valid name is 'dropout'"),
+        (
+            ["dropout=p26"],
+            "dropout=p26: no such option; expected one of none, p10, p25, p50; the nearest valid name is 'p25'",
+        ),
+        (["experiment=papr"], "the nearest valid name is 'paper'"),
+        (["nonsense"], "nonsense"),
+        (["seed=abc"], "seed is 'abc'; expected int"),
+        (["seed=-1"], "seed -1"),
+        (["threads=0"], "threads is 0"),
+        (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
+        (["trainer.max_epochs=-1"], "trainer.max_epochs is -1; expected a whole number of at least 1"),
+        (["monitor=val/war"], "monitor is 'val/war'; logged are"),
+        (["data.batch_size=0"], "data.batch_size is 0; expected at least 1"),
+        (["data.workers=two"], "data.workers is 'two'"),
+        (["dropout.p=1.5"], "model: the dropout probability is 1.5"),
+        (["model.activation=gelu"], "model.activation is 'gelu'"),
+        (["split=random", "split.train=0.7"], "fractions between 0 and 1 that sum to 1"),
+        (["corpus.root=null"], "corpus.download=true"),
+        (["corpus.root=/no/such/folder"], "/no/such/folder"),
+        (["model._target_=os.system"], "model._target_ is 'os.system'"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_leaves_nothing(command, tmp_path, words, message):
+    done = command("train", f"output_root={tmp_path}/out", *words)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("ser-train: ")
+    assert message in line
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_released_split_refuses_another_corpus(command, small, tmp_path):
+    done = command("train", *[w for w in small if w != "split=random"], f"output_root={tmp_path}")
+    assert done.code == 1
+    assert "split manifest 'ravdess_released' names utterances that the corpus lacks" in done.err
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+def test_an_unreadable_result_is_not_trusted(command, small, tmp_path):
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{")
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}")
+    assert done.code == 1
+    assert f"{folder}/result.json cannot be read" in done.err
+
+
+def test_full_errors_on_request(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    from ser_lightning.commands import train
+    from ser_lightning.errors import InputError
+
+    monkeypatch.setattr("sys.argv", ["ser-train", f"output_root={tmp_path}", "seed=abc"])
+    with pytest.raises(InputError, match="seed is 'abc'"):
+        train.main()
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "evaluate", "features", "predict", "import_weights"])
+def test_help(command, name):
+    done = command(name, "--help")
+    assert done.code == 0
+    assert f"ser-{name.split('_')[0]} " in done.out

@@ -1,0 +1,182 @@
+"""What every network promises, and the values of this one."""
+
+import pytest
+import torch
+from torch import nn
+
+from ser_lightning.model.cnn_bilstm import CNNBiLSTM
+
+RELEASED = {
+    **{"features": 162, "classes": 8, "standardize": False, "channels": [60, 40], "kernel_sizes": [5, 3]},
+    **{
+        "strides": [2, 2],
+        "pool_sizes": [5, 5],
+        "pool_strides": [1, 1],
+        "conv_activation": "none",
+        "hidden": 80,
+    },
+    **{
+        "mlp": [60, 50],
+        "activation": "relu",
+        "dropout": 0.25,
+        "dropout_after_activation": False,
+        "masked": False,
+    },
+}
+
+
+def network(**change) -> CNNBiLSTM:
+    torch.manual_seed(0)
+    return CNNBiLSTM(**RELEASED | change).eval()
+
+
+def clips(*lengths: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(162, length, generator=generator) for length in lengths]
+
+
+def batch(matrices: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([matrix.size(1) for matrix in matrices])
+    features = torch.zeros(len(matrices), 162, int(lengths.max()) + pad)
+    for row, matrix in zip(features, matrices, strict=True):
+        row[:, : matrix.size(1)] = matrix
+    return features, lengths
+
+
+def test_parameters_of_the_released_model():
+    assert sum(p.numel() for p in network().parameters()) == 157_338
+    assert network().receptive_field == 33
+
+
+def test_the_shapes_of_the_released_layers():
+    x = torch.zeros(1, 162, 87)
+    seen = []
+    model = network()
+    for layer in (*model.convolutions, *model.pools):
+        layer.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape[1:])))
+    model(x, torch.tensor([87]))
+    assert seen == [(60, 42), (60, 38), (40, 18), (40, 14)]
+
+
+VARIANTS = [
+    {"masked": True},
+    {"masked": True, "standardize": True},
+    {"masked": True, "strides": [1, 1], "hidden": 40},
+    {"masked": True, "pool_strides": [5, 5], "strides": [1, 1]},
+]
+
+
+@pytest.mark.parametrize("change", VARIANTS)
+def test_masked_padding_batch_mates_and_order_change_nothing(change):
+    model = network(**change)
+    if model.standardize is not None:
+        model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
+    matrices = clips(87, 60, 40, 5, 1, 120)
+    alone = torch.cat([model(*batch([matrix])) for matrix in matrices])
+    for got in (
+        model(*batch(matrices)),
+        model(*batch(matrices, pad=50)),
+        model(*batch(matrices[::-1])).flip(0),
+        torch.cat([model(*batch(matrices[:3])), model(*batch(matrices[3:]))]),
+    ):
+        torch.testing.assert_close(got, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_unmasked_padding_is_heard():
+    model = network()
+    matrices = clips(87, 60)
+    apart = torch.cat([model(*batch([matrix])) for matrix in matrices])
+    together = model(*batch(matrices))
+    torch.testing.assert_close(together[0], apart[0])
+    assert (together[1] - apart[1]).abs().max() > 1e-3
+
+
+def test_unmasked_is_the_plain_network():
+    """Against the layers of the released code written down plainly."""
+    model = network()
+    lstm = nn.LSTM(40, 80, batch_first=True, bidirectional=True)
+    for name, parameter in model.lstm.ahead.named_parameters():
+        getattr(lstm, name).data.copy_(parameter)
+        getattr(lstm, f"{name}_reverse").data.copy_(getattr(model.lstm.back, name))
+    x, lengths = batch(clips(87, 60))
+    pool = nn.MaxPool1d(5, 1)
+    y = lstm(pool(model.convolutions[1](pool(model.convolutions[0](x)))).transpose(1, 2))[0]
+    expected = model.classifier(torch.cat([y.amax(1), y.mean(1)], dim=1))
+    torch.testing.assert_close(model(x, lengths), expected)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("length", [1, 32, 33, 34])
+def test_a_clip_shorter_than_the_receptive_field_is_taken(masked, length):
+    assert torch.isfinite(network(masked=masked)(*batch(clips(length)))).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strides": [1, 2]},
+        {"pool_strides": [2, 1]},
+        {"pool_sizes": [5, 4]},
+        {"kernel_sizes": [3, 3]},
+        {"conv_activation": "relu"},
+        {"activation": "leaky_relu"},
+        {"hidden": 40},
+        {"mlp": [60]},
+        {"masked": True},
+    ],
+)
+def test_every_value_is_alive(change):
+    x = batch(clips(87, 60))
+    assert not torch.allclose(network(**change)(*x), network()(*x), atol=1e-6)
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_dropout_is_alive_in_training_and_silent_in_evaluation(after):
+    x = batch(clips(87, 60, 70))
+    for p in (0.0, 0.5):
+        model = network(dropout=p, dropout_after_activation=after)
+        assert torch.equal(model(*x), model(*x))
+        model.train()
+        assert torch.equal(model(*x), model(*x)) == (p == 0.0)
+
+
+def test_the_place_of_dropout_is_a_value():
+    kinds = [[type(layer).__name__ for layer in network(dropout_after_activation=a).classifier] for a in (False, True)]
+    assert kinds[0][:4] == ["BatchNorm1d", "Linear", "Dropout", "ReLU"]
+    assert kinds[1][:4] == ["BatchNorm1d", "Linear", "ReLU", "Dropout"]
+
+
+@pytest.mark.parametrize("change", [{}, *VARIANTS])
+def test_every_parameter_receives_a_gradient(change):
+    model = network(dropout=0.0, **change).train()
+    nn.functional.cross_entropy(model(*batch(clips(87, 60, 70, 40))), torch.tensor([0, 1, 2, 3])).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_one_batch_can_be_learnt_by_heart():
+    model = network(dropout=0.0, masked=True).train()
+    x, target = batch(clips(87, 60, 70, 40, 90, 50, 80, 45)), torch.arange(8)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(*x), target)
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+    assert model(*x).argmax(1).tolist() == target.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "gelu"}, "model.activation is 'gelu'; expected one of none, relu, leaky_relu"),
+        ({"conv_activation": "x"}, "model.conv_activation is 'x'"),
+        ({"dropout": 1.5}, "dropout probability is 1.5"),
+        ({"strides": [2]}, r"lengths \[2, 2, 1, 2, 2\]"),
+    ],
+)
+def test_values_out_of_range_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        network(**change)

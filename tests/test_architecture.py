@@ -1,0 +1,82 @@
+"""Imports point one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src" / "ser_lightning"
+LEAVES = {"errors", "atomic", "emotions", "metrics", "memory"}
+# What each part may import of ours, beside itself and the leaves.
+ALLOWED = {
+    "audio": set(),
+    "augment": set(),
+    "features": set(),
+    "model": set(),
+    "corpus": set(),
+    "split": {"corpus"},
+    "data": {"corpus", "split", "audio", "augment", "features"},
+    "task": {"data", "model"},
+    "evaluation": {"data", "corpus"},
+    "report": set(),
+    "build": set(),
+    "runs": set(),
+    "checkpoint": {"build"},
+    "callbacks": {"data", "evaluation"},
+    "commands": None,  # everything
+}
+THIRD_PARTY_FORBIDDEN = {
+    "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra", "pandas"},
+    "metrics": {"torch", "pytorch_lightning"},
+    "corpus": {"torch", "pytorch_lightning", "hydra"},
+    "split": {"torch", "pytorch_lightning", "hydra"},
+    "audio": {"torch", "pytorch_lightning", "hydra"},
+    "augment": {"pytorch_lightning", "hydra"},
+    "features": {"pytorch_lightning", "hydra"},
+    "model": {"pytorch_lightning", "hydra"},
+    "data": {"hydra"},
+    "task": {"hydra"},
+    "callbacks": {"hydra"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= (
+                {node.module} if node.module != "ser_lightning" else {f"ser_lightning.{a.name}" for a in node.names}
+            )
+    return found
+
+
+def test_every_arrow_is_allowed():
+    files = sorted(SOURCE.rglob("*.py"))
+    assert len(files) > 30
+    seen = set()
+    for path in files:
+        part = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        seen.add(part)
+        names = imports(path)
+        ours = {name.split(".")[1] for name in names if name.startswith("ser_lightning.")} - LEAVES - {part}
+        theirs = {name.split(".")[0] for name in names}
+        if part in LEAVES:
+            assert not ours, f"{path} is a leaf and imports {ours}"
+        elif ALLOWED[part] is not None:
+            assert ours <= ALLOWED[part], f"{path} imports {ours - ALLOWED[part]}"
+        assert not theirs & THIRD_PARTY_FORBIDDEN.get(part, set()), path
+    assert seen == {*ALLOWED, *LEAVES}
+
+
+def test_only_build_instantiates():
+    users = [path.name for path in SOURCE.rglob("*.py") if "instantiate" in path.read_text()]
+    assert users == ["build.py"]
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys, ser_lightning.commands.report; assert not {'torch', 'pytorch_lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

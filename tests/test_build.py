@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from ser_lightning.build import build, config_folder
+from ser_lightning.errors import InputError
+
+AUGMENT = {
+    **{"_target_": "ser_lightning.augment.waveform.WaveformCopies", "seed": 0, "sampling_rate": 16000},
+    **{"noise_sigma": 0.01, "pitch_steps": [3, -3], "pcm16": False},
+}
+
+
+def test_a_config_becomes_its_object():
+    built = build("augment", AUGMENT)
+    assert built.names == ("noise", "pitch+3", "pitch-3")
+    optimizer = build("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5})
+    assert optimizer([torch.nn.Parameter(torch.zeros(1))]).defaults["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "subprocess.run", "builtins.eval", "torch.load", "", "ser_lightningx.a"]
+)
+def test_other_targets_are_refused_and_not_called(target, tmp_path):
+    mark = tmp_path / "mark"
+    with pytest.raises(InputError, match="augment._target_"):
+        build("augment", {"_target_": target, "command": f"touch {mark}", "_args_": [f"touch {mark}"]})
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sede": 1}, r"augment\.sede is unknown to WaveformCopies; it takes seed"),
+        ({"seed": "x"}, r"augment\.seed is 'x'; expected int"),
+        ({"seed": True}, r"augment\.seed is True"),
+        ({"pcm16": 1}, r"augment\.pcm16 is 1; expected bool"),
+        ({"noise_sigma": "loud"}, r"augment\.noise_sigma is 'loud'"),
+        ({"pitch_steps": "3"}, r"augment\.pitch_steps is '3'"),
+        ({"pitch_steps": [None]}, r"augment\.pitch_steps is \[None\]"),
+        ({"_target_": "ser_lightning.augment.waveform.Nothing"}, "cannot be imported"),
+        ({"_target_": "ser_lightning.nothing.Nothing"}, "cannot be imported"),
+    ],
+)
+def test_values_are_held_against_the_signature(change, message):
+    with pytest.raises(InputError, match=message):
+        build("augment", AUGMENT | change)
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(InputError, match=r"augment\.seed is missing; WaveformCopies needs it"):
+        build("augment", {key: value for key, value in AUGMENT.items() if key != "seed"})
+
+
+def test_what_a_class_refuses_is_told_in_its_words():
+    optim = {"_target_": "torch.optim.Adam", "lr": -1.0}
+    with pytest.raises(InputError, match="optim: Invalid learning rate"):
+        build("optim", optim, params=[torch.nn.Parameter(torch.zeros(1))])
+    audio = {"_target_": "ser_lightning.audio.audio.Audio", "sampling_rate": 16000, "downmix": "mean"}
+    with pytest.raises(InputError, match=r"audio\.vad_mode is 7"):
+        build("audio", audio | {"vad_mode": 7, "frame_ms": 20})
+
+
+def test_the_configs_are_found():
+    assert (config_folder() / "train.yaml").is_file()

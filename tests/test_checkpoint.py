@@ -1,0 +1,82 @@
+import os
+import pickle
+
+import pytest
+import torch
+
+from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.commands.import_weights import read_state
+from ser_lightning.errors import InputError
+
+
+class Payload:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_state])
+def test_a_pickle_with_a_payload_is_refused_and_not_run(tmp_path, read):
+    mark, path = tmp_path / "mark", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": Payload(mark)}, path)
+    with pytest.raises(InputError, match=r"evil\.ckpt"):
+        read(path)
+    path.write_bytes(pickle.dumps(Payload(mark)))
+    with pytest.raises(InputError, match=r"evil\.ckpt"):
+        read(path)
+    assert not mark.exists()
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"there is no checkpoint .*absent\.ckpt"):
+        read_checkpoint(tmp_path / "absent.ckpt")
+    (tmp_path / "text.ckpt").write_text("text")
+    with pytest.raises(InputError, match=r"text\.ckpt is not a file of torch\.save"):
+        read_checkpoint(tmp_path / "text.ckpt")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match=r"other\.ckpt is not a checkpoint of ser_lightning"):
+        read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_finished_run_leaves_checkpoints_of_plain_types(trained):
+    for name in ("best", "last"):
+        raw = torch.load(trained / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert raw["ser_lightning"]["config"]["name"] == "corrected"
+        assert read_checkpoint(trained / "checkpoints" / f"{name}.ckpt").features == 162
+
+
+def test_a_truncated_checkpoint_is_refused(trained, tmp_path):
+    content = (trained / "checkpoints" / "best.ckpt").read_bytes()
+    (tmp_path / "half.ckpt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"half\.ckpt is not a file of torch\.save"):
+        read_checkpoint(tmp_path / "half.ckpt")
+
+
+def test_the_format_is_checked(trained, tmp_path):
+    raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    raw["ser_lightning"]["format"] = 99
+    torch.save(raw, tmp_path / "new.ckpt")
+    with pytest.raises(InputError, match="has checkpoint format 99, expected 1"):
+        read_checkpoint(tmp_path / "new.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: state.pop("model.lstm.ahead.bias_ih_l0"), "lacks lstm.ahead.bias_ih_l0"),
+        (lambda state: state.update({"model.extra": torch.zeros(1)}), "has unknown extra"),
+        (
+            lambda state: state.update({"model.classifier.7.bias": torch.zeros(9)}),
+            r"classifier.7.bias \(9,\) for \(8,\)",
+        ),
+    ],
+)
+def test_weights_of_another_model_are_refused(trained, spoil, message):
+    checkpoint = read_checkpoint(trained / "checkpoints" / "best.ckpt")
+    spoil(checkpoint.state)
+    with pytest.raises(InputError, match=rf"x\.ckpt is of another model: .*{message}"):
+        rebuild_model(checkpoint, path="x.ckpt")

@@ -1,0 +1,117 @@
+"""Every YAML is found, composes, and fits the class that takes it."""
+
+import inspect
+from pathlib import Path
+
+import hydra.utils
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ser_lightning.build import check_values, config_folder
+
+CONF = config_folder()
+COMMANDS = {"train", "prepare", "evaluate", "features", "predict", "import"}
+GROUPS = {
+    "corpus": 3,
+    "split": 2,
+    "audio": 2,
+    "augment": 2,
+    "features": 3,
+    "data": 1,
+    "model": 1,
+    "dropout": 4,
+    "optim": 1,
+    "trainer": 1,
+    "callbacks": 1,
+    "logger": 1,
+    "experiment": 4,
+}
+ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=["run_id=x", *overrides])
+        return OmegaConf.to_container(config, resolve=True)
+
+
+def test_every_file_is_looked_at():
+    assert {path.stem for path in CONF.glob("*.yaml")} == COMMANDS
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "hydra"}
+    assert {group: len(options(group)) for group in GROUPS} == GROUPS
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g) if g != "experiment"])
+def test_every_option_composes_and_fits_its_class(group, option):
+    part = composed(f"{group}={option}")[group]
+    if "_target_" in part:
+        target = part["_target_"]
+        assert target.startswith((f"ser_lightning.{group}.", "torch.", "pytorch_lightning."))
+        cls = hydra.utils.get_object(target)
+        if target.startswith("ser_lightning."):
+            check_values(group, cls, part, ARGUMENTS.get(group, {}))
+        else:
+            arguments = {key: value for key, value in part.items() if not key.startswith("_")}
+            inspect.signature(cls).bind_partial(**arguments)
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes_and_restates_no_target(experiment):
+    assert composed(f"experiment={experiment}")["name"] == experiment
+    assert "_target_" not in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+
+
+def test_an_ablation_lies_on_top_of_any_experiment():
+    for experiment in ("released", "paper", "corrected"):
+        ablation = composed(f"experiment=[{experiment},ablation_dropout]")
+        plain = composed(f"experiment={experiment}")
+        assert {k: v for k, v in ablation.items() if plain[k] != v}.keys() <= {
+            "name",
+            "folder",
+            "callbacks",
+            "logger",
+        }
+
+
+def test_the_defaults_are_corrected():
+    default, corrected = composed(), composed("experiment=corrected")
+    assert {k for k in default if default[k] != corrected[k]} == {"name", "folder", "callbacks", "logger"}
+
+
+def test_the_experiments_are_what_they_say():
+    released, paper, corrected = (composed(f"experiment={e}") for e in ("released", "paper", "corrected"))
+    assert released["features"]["analysis_rate"] == 22050
+    assert released["features"]["filterbank_rate"] == 16000
+    assert not released["model"]["masked"]
+    assert released["corpus"]["downmix"] == released["audio"]["downmix"] == "interleave"
+    assert released["augment"]["pcm16"]
+    assert released["study_metric"]
+    assert paper["features"]["analysis_rate"] == paper["features"]["filterbank_rate"] == 16000
+    assert paper["model"]["strides"] == [1, 1]
+    assert paper["model"]["masked"]
+    assert corrected["features"]["standardize"]
+    assert corrected["features"]["log"]
+    assert [e["checkpoint"] for e in (released, paper, corrected)] == ["last", "last", "best"]
+    for experiment in (released, paper, corrected):
+        assert experiment["trainer"]["max_epochs"] == 80
+        assert experiment["data"]["batch_size"] == 256
+        assert experiment["optim"]["lr"] == 1e-3
+        assert experiment["trainer"]["gradient_clip_val"] == 1.0
+
+
+@pytest.mark.parametrize("experiment", ["paper", "ablation_dropout"])
+def test_every_experiment_takes_a_step(command, small, tmp_path, experiment):
+    # corrected and released are run by tests/commands/test_train.py
+    words = [f"experiment={experiment}", *small, "trainer.max_epochs=1", f"output_root={tmp_path}"]
+    assert command("train", *words).code == 0
+    assert (tmp_path / experiment / "dropout-p25" / "seed-0" / "result.json").is_file()
+
+
+def test_the_wheel_carries_the_configs():
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert 'force-include = { "conf" = "ser_lightning/conf" }' in text
