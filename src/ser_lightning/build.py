@@ -68,7 +68,7 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
 
     """
     parameters = inspect.signature(cls).parameters
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc] - of this very class
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
     given = {key: value for key, value in config.items() if not key.startswith("_")}
     for key in given:
         if key not in parameters:
@@ -81,7 +81,7 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
             raise InputError(f"{name}.{key} is {given[key]!r}; expected {expected}")
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - a case each
     """Tell whether a plain value fits an annotation of plain types; other annotations take anything."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):

@@ -77,6 +77,24 @@ def run(
     sys.exit(max(codes, default=0))
 
 
+def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a config as plain types, with every interpolation resolved.
+
+    Args:
+        config: as Hydra composed it
+        needs: keys without a default, in the order they are asked for
+
+    Raises:
+        InputError: one of these was not given
+
+    """
+    for key in needs:
+        if OmegaConf.is_missing(config, key):
+            raise InputError(f"{key} is missing; give {key}=<value>")
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return values
+
+
 def explain(error: BaseException, config_name: str) -> str:
     """Return an error as one line, with the nearest valid name where a name was unknown."""
     if isinstance(error, InputError):
@@ -97,9 +115,6 @@ def explain(error: BaseException, config_name: str) -> str:
         options = option[3].split()
         name = option[1].split("/")[-1]
         return f"{option[2]}={name}: no such option; expected one of {', '.join(options)}{_nearest(name, options)}"
-    missing = re.search(r"Missing mandatory value: (\S+)", text)
-    if missing:
-        return f"{missing[1]} is missing; give {missing[1]}=<value>"
     return " ".join(str(error).split("\nSee https")[0].split())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
@@ -57,7 +57,7 @@ def _checkpoint_path(folder: Path, result: dict[str, Any]) -> Path:
 
 def evaluate(config: DictConfig) -> int:
     """Print old and new figures; return 1 if the same configuration gives others."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = cli.plain(config, needs=("run",))
     folder = Path(plain.pop("run"))
     result = read_result(folder)
     path = _checkpoint_path(folder, result)

@@ -1,10 +1,9 @@
 """``ser-features``: the features of any recording."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.folder import find_audio
@@ -20,7 +19,13 @@ def main() -> None:
 
 def features(config: DictConfig) -> int:
     """Write a .npy for each recording; return the exit code."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = cli.plain(
+        config,
+        needs=(
+            "input",
+            "output",
+        ),
+    )
     audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
     source, output = Path(plain["input"]), Path(plain["output"])
     paths = find_audio(source)

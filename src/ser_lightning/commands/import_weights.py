@@ -2,10 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from ser_lightning.atomic import write_atomically
@@ -31,7 +30,13 @@ def main() -> None:
 
 def import_weights(config: DictConfig) -> None:
     """Write the checkpoint."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = cli.plain(
+        config,
+        needs=(
+            "weights",
+            "output",
+        ),
+    )
     weights, output = Path(plain.pop("weights")), Path(plain.pop("output"))
     state = {rename(name): value for name, value in read_state(weights).items()}
     emotions = build("corpus", plain["corpus"]).emotions

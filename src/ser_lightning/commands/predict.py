@@ -2,11 +2,10 @@
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.folder import find_audio
@@ -26,12 +25,19 @@ def main() -> None:
 def _offer() -> None:
     path = argument("checkpoint")
     if path is not None:
-        offer_config(path)
+        offer_config(path, without=("checkpoint",))  # there: which one heads the result
 
 
 def predict(config: DictConfig) -> int:
     """Write the probabilities of each recording; return the exit code."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = cli.plain(
+        config,
+        needs=(
+            "checkpoint",
+            "input",
+            "output",
+        ),
+    )
     torch.set_num_threads(plain["threads"])
     checkpoint = read_checkpoint(plain["checkpoint"])
     model = rebuild_model(checkpoint, path=plain["checkpoint"])

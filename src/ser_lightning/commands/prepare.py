@@ -2,9 +2,8 @@
 
 import sys
 from collections import Counter
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +19,7 @@ def main() -> None:
 
 def prepare(config: DictConfig) -> None:
     """Scan, split, compute the features, and print what was found."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = cli.plain(config)
     data = assemble_data(plain, progress=cli.progress("features"))
     data.scan()
     data.prepare_data()

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
@@ -15,14 +14,18 @@ def argument(key: str) -> str | None:
     return values[-1].strip("'\"") if values else None
 
 
-def offer_config(path: str | Path) -> None:
+def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
     """Let the command's config start from the one in a checkpoint.
 
     Hydra composes before any code of a command runs, so the config must be known by then.
+
+    Args:
+        path: the checkpoint
+        without: keys that mean something else to this command
 
     Raises:
         InputError: the checkpoint cannot be read
 
     """
-    config: dict[str, Any] = read_checkpoint(path).config
+    config = {key: value for key, value in read_checkpoint(path).config.items() if key not in without}
     ConfigStore.instance().store(group="stored", name="checkpoint", node=config, package="_global_")

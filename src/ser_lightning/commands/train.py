@@ -47,10 +47,9 @@ def train(config: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder = Path(config.folder)
     try:
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         with filelock.FileLock(_lock_path(folder), timeout=0):
             _train(
-                plain,
+                cli.plain(config),
                 folder=folder,
                 choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
                 overrides=list(hydra_config.overrides.task),
