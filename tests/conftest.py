@@ -10,8 +10,16 @@ from typing import NamedTuple
 import pytest
 
 # Not used by any test unless it asks for the environment itself: a test must not depend on whose machine it runs on.
-RAVDESS_ROOT = os.environ.pop("RAVDESS_ROOT", None)
-REFERENCE_ROOT = os.environ.pop("REFERENCE_ROOT", None)
+RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
+REFERENCE_ROOT = os.environ.get("REFERENCE_ROOT")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_roots() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAVDESS_ROOT", raising=False)
+        patch.delenv("REFERENCE_ROOT", raising=False)
+        yield
 
 
 class Outcome(NamedTuple):

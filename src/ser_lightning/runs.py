@@ -30,7 +30,7 @@ UNSCIENTIFIC = (
         "corpus.download",
         "corpus.workers",
     ),
-    *("data.store", "data.workers", "callbacks.checkpoint.dirpath", "trainer.enable_progress_bar"),
+    *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
 

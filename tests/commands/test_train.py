@@ -56,8 +56,20 @@ def test_the_result_says_what_was_done(trained):
     assert set(result["metrics"]) == {"train", "val", "test"}
     assert {"torch", "ser-lightning"} <= set(result["versions"])
     best = max(range(2), key=lambda epoch: result["history"]["val/uar"][epoch])
+    assert result["checkpoints"]["last"]["epoch"] == 1
     assert result["checkpoints"]["best"]["epoch"] == best
     assert result["checkpoints"]["best"]["metrics"]["val"]["uar"] == result["history"]["val/uar"][best]
+
+
+def test_the_last_checkpoint_is_the_last_and_the_best_the_best(command, small, tmp_path):
+    """Over epochs enough for validation to fall again."""
+    words = ["experiment=corrected", *small, "trainer.max_epochs=6", "optim.lr=0.01", f"output_root={tmp_path}"]
+    assert command("train", *words).code == 0
+    result = result_of(tmp_path / "corrected" / "dropout-p25" / "seed-0")
+    history = result["history"]["val/uar"]
+    assert result["checkpoints"]["last"]["epoch"] == 5
+    assert result["checkpoints"]["last"]["metrics"]["val"]["uar"] == history[5]
+    assert result["checkpoints"]["best"]["metrics"]["val"]["uar"] == max(history)
 
 
 @pytest.mark.parametrize("subset", ["val", "test"])
