@@ -200,11 +200,11 @@ def test_a_killed_build_leaves_nothing(root):
 
 
 def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
-    def fail(folder, names, *, workers):
-        (folder / "some.flac").write_bytes(b"clip")
+    def interrupted(words, **_):
+        (Path(words[3]) / "some.flac").write_bytes(b"clip")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, "make_corpus", fail)
+    monkeypatch.setattr(synthetic.subprocess, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         corpus(tmp_path).scan()
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
@@ -231,13 +231,13 @@ def test_the_second_of_two_builders_finds_the_corpus(root, tmp_path, monkeypatch
             pass
 
     monkeypatch.setattr(synthetic, "FileLock", Lock)
-    monkeypatch.setattr(synthetic, "make_corpus", lambda *a, **k: pytest.fail("made twice"))
+    monkeypatch.setattr(synthetic.subprocess, "run", lambda *a, **k: pytest.fail("made twice"))
     assert len(corpus(tmp_path).scan().utterances) == 60
 
 
 def test_cache_is_reused(root, scan, monkeypatch):
     before = {u.path: u.path.stat().st_mtime_ns for u in scan.utterances}
-    monkeypatch.setattr(synthetic, "make_corpus", lambda *a, **k: pytest.fail("made again"))
+    monkeypatch.setattr(synthetic.subprocess, "run", lambda *a, **k: pytest.fail("made again"))
     assert corpus(root, workers=1).scan() == scan
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

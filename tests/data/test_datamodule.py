@@ -13,7 +13,7 @@ from ser_lightning.split.random import RandomSplit
 
 
 @pytest.fixture
-def make(synthetic_root, tmp_path):
+def make(synthetic_root, shared_folder):
     def make(**change) -> SpeechDataModule:
         values = {
             "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean"),
@@ -21,7 +21,7 @@ def make(synthetic_root, tmp_path):
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
-            **{"store": tmp_path / "store", "workers": 1, "batch_size": 8, "eval_batch_size": 4},
+            **{"store": shared_folder / "datamodule", "workers": 1, "batch_size": 8, "eval_batch_size": 4},
             **{"bucket": False, "eval_shuffle": False, "seed": 0},
         }
         module = SpeechDataModule(**values | change)
@@ -55,9 +55,9 @@ def test_targets_are_those_of_the_corpus(make):
         assert named == [emotion_of[id_] for id_ in dataset.utterances]
 
 
-def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make):
+def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make, tmp_path):
     """Spoil every frame outside training: neither a training batch nor the standardisation may change."""
-    data = make()
+    data = make(store=tmp_path)
     clean = [batch.features.clone() for batch in data.train_dataloader()]
     mean, deviation = data.training_statistics()
     own = data.datasets["train"]
@@ -113,9 +113,9 @@ def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path)
             return super().load(path)
 
     with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
-        make(audio=OneBroken(**AUDIO), corpus=corpus)
+        make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
     corpus.on_problem = "skip"
-    data = make(audio=OneBroken(**AUDIO), corpus=corpus)
+    data = make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
     assert len(data.utterances) == 59
     assert victim.id not in data.split.subset_of()
     assert [problem.path for problem in data.problems] == [str(victim.path)]

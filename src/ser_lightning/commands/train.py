@@ -97,6 +97,8 @@ def _train(
             len(data.nothing_voiced),
         )
     data.setup()
+    sizes = "/".join(str(len(getattr(data.split, subset))) for subset in SUBSETS)
+    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
 
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from ser_lightning.errors import InputError
+from ser_lightning.runs import UNSCIENTIFIC, finished, provenance, science_digest, write_json
+
+CONFIG = {
+    "name": "a",
+    "run_id": "b",
+    "output_root": "o",
+    "folder": "o/a/b",
+    "seed": 1,
+    "logger": {"save_dir": "o"},
+    "corpus": {"root": "/data", "download": False, "workers": 2, "downmix": "mean"},
+    "data": {"store": "s", "workers": 2, "batch_size": 4},
+    "callbacks": {"best": {"dirpath": "o"}, "last": {"dirpath": "o"}},
+    "trainer": {"enable_progress_bar": True, "max_epochs": 3},
+}
+
+
+@pytest.mark.parametrize("key", UNSCIENTIFIC)
+def test_where_things_lie_is_no_science(key):
+    changed = json.loads(json.dumps(CONFIG))
+    *parents, last = key.split(".")
+    node = changed
+    for parent in parents:
+        node = node[parent]
+    assert last in node
+    node[last] = "elsewhere"
+    assert science_digest(changed) == science_digest(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("group", "key"), [(None, "seed"), ("corpus", "downmix"), ("data", "batch_size"), ("trainer", "max_epochs")]
+)
+def test_everything_else_is(group, key):
+    changed = json.loads(json.dumps(CONFIG))
+    (changed if group is None else changed[group])[key] = 99
+    assert science_digest(changed) != science_digest(CONFIG)
+
+
+def test_a_result_is_found_by_its_digest(tmp_path):
+    assert finished(tmp_path, "x") is None
+    write_json(tmp_path / "result.json", {"digest": "x"})
+    assert finished(tmp_path, "x") == {"digest": "x"}
+    with pytest.raises(InputError, match=r"another configuration \(digest x, this one is y\)"):
+        finished(tmp_path, "y")
+
+
+def test_a_result_holds_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "result.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_provenance_names_versions_and_machine():
+    told = provenance()
+    assert told["versions"]["ser-lightning"]
+    assert told["machine"]["cores"] >= 1
+    assert told["git"] is None or len(told["git"]["commit"]) == 40
