@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -179,6 +180,26 @@ def test_released_shows_its_own_arithmetic_beside_the_true_accuracy(command, sma
     assert result["study_metric"]["test"] == pytest.approx(15 * result["training_mode_metrics"]["test"]["accuracy"])
     assert f'"test": {result["study_metric"]["test"]}' in done.err
     assert "no accuracy" in done.err
+    raw = b"".join(path.read_bytes() for path in (tmp_path / "released").rglob("events*"))
+    assert b"study_metric/test" in raw
+
+
+def test_a_folder_that_another_process_writes_is_left_alone(command, small, tmp_path):
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}")
+        assert done.code == 1
+        assert f"another process is writing {folder}" in done.err
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = command("train", *small, f"output_root={tmp_path}/file")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert f"{tmp_path}/file" in line
 
 
 @pytest.mark.parametrize(
@@ -217,7 +238,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(command, tmp_path, words,
     (line,) = done.err.splitlines()
     assert line.startswith("ser-train: ")
     assert message in line
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(tmp_path.glob("out/*")) == []
 
 
 def test_the_released_split_refuses_another_corpus(command, small, tmp_path):

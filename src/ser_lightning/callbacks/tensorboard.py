@@ -39,8 +39,13 @@ def write_summary(
         for subset in ("val", "test")
         for name in ("accuracy", "uar", "macro_f1")
     }
-    parts = ("seed", "dropout", "model", "features", "augment", "audio", "data", "optim")
-    logger.log_hyperparams({"experiment": result["name"], **{part: result["config"][part] for part in parts}}, finals)
+    for subset, value in (result.get("study_metric") or {}).items():
+        writer.add_scalar(f"study_metric/{subset}", value, step)
+    config = result["config"]
+    values: dict[str, Any] = {"experiment": result["name"], "seed": config["seed"]}
+    for part in ("dropout", "model", "features", "augment", "audio", "data", "optim"):
+        values[part] = {key: value for key, value in config[part].items() if not key.startswith("_")}
+    logger.log_hyperparams(values, finals)
     path_of = {utterance.id: utterance.path for utterance in data.utterances}
     ids, emotions = data.datasets["test"].utterances, result["emotions"]
     # Spread over the test set, which is in the order of its ids and so of its emotions.

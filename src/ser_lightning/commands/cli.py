@@ -49,7 +49,7 @@ def run(
     def task(config: DictConfig) -> None:
         try:
             codes.append(function(config) or 0)
-        except (InputError, OmegaConfBaseException) as error:
+        except (InputError, OmegaConfBaseException, OSError) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:
                 raise  # says which job of the sweep it was
             refused.append(error)  # told below: Hydra would put a line of its own before it
@@ -68,6 +68,11 @@ def run(
     except (InputError, HydraException, OmegaConfBaseException) as error:
         sys.stdout.flush()
         print(f"{command}: {explain(error, config_name)}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{command}: {error.filename}: {error.strerror}; check the path and its rights", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)

@@ -46,25 +46,30 @@ def train(config: DictConfig) -> None:
     """Train and test as the config says, unless that is done already."""
     hydra_config = HydraConfig.get()
     folder = Path(config.folder)
+    lock = filelock.FileLock(folder / ".lock")
     try:
-        with filelock.FileLock(_lock_path(folder), timeout=0):
-            _train(
-                cli.plain(config),
-                folder=folder,
-                choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
-                overrides=list(hydra_config.overrides.task),
-                sweeping=hydra_config.mode == RunMode.MULTIRUN,
-            )
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
+    try:
+        _train(
+            cli.plain(config),
+            folder=folder,
+            choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
+            overrides=list(hydra_config.overrides.task),
+            sweeping=hydra_config.mode == RunMode.MULTIRUN,
+        )
     finally:
-        _lock_path(folder).unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()  # Hydra makes it before anything is known to be right
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        _remove_if_empty(folder, below=Path(config.output_root))
 
 
-def _lock_path(folder: Path) -> Path:
-    return folder / ".lock"
+def _remove_if_empty(folder: Path, *, below: Path) -> None:
+    """Take back the folders that Hydra makes before anything is known to be right."""
+    while folder != below and below in folder.parents and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def _train(
