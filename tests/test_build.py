@@ -46,6 +46,30 @@ def test_values_are_held_against_the_signature(change, message):
         build("augment", AUGMENT | change)
 
 
+def test_what_is_nested_in_a_config_is_not_called(tmp_path):
+    mark = tmp_path / "mark"
+    payload = {"_target_": "os.system", "command": f"touch {mark}"}
+    with pytest.raises(InputError, match=r"augment\.seed is"):
+        build("augment", AUGMENT | {"seed": payload})
+    build("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": payload})
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("model", "torch.nn.Identity"),
+        ("model", "torch.optim.Adam"),
+        ("trainer", "pytorch_lightning.trainer.trainer.os.getcwd"),
+        ("trainer", "pytorch_lightning.seed_everything"),
+        ("audio", "ser_lightning.audio.reader.soundfile.SoundFile"),
+    ],
+)
+def test_a_part_is_a_class_of_its_own_home(name, target):
+    with pytest.raises(InputError, match=rf"{name}\._target_ is '{target}'"):
+        build(name, {"_target_": target})
+
+
 def test_a_missing_value_is_named():
     with pytest.raises(InputError, match=r"augment\.seed is missing; WaveformCopies needs it"):
         build("augment", {key: value for key, value in AUGMENT.items() if key != "seed"})

@@ -64,6 +64,15 @@ def test_the_format_is_checked(trained, tmp_path):
         read_checkpoint(tmp_path / "new.ckpt")
 
 
+@pytest.mark.parametrize("missing", ["config", "emotions", "features"])
+def test_a_checkpoint_without_its_config_is_refused(trained, tmp_path, missing):
+    raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    del raw["ser_lightning"][missing]
+    torch.save(raw, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match=rf"x\.ckpt is damaged: KeyError\('{missing}'\)"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

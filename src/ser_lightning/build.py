@@ -12,7 +12,13 @@ from hydra.errors import InstantiationException
 
 from ser_lightning.errors import InputError
 
-ALLOWED = ("ser_lightning.", "torch.optim.", "torch.nn.", "pytorch_lightning.")
+OURS = "ser_lightning."
+BORROWED = {  # parts whose classes are torch's or Lightning's
+    "optim": "torch.optim.",
+    "trainer": "pytorch_lightning.",
+    "callbacks": "pytorch_lightning.",
+    "logger": "pytorch_lightning.",
+}
 
 
 def config_folder() -> Path:
@@ -26,8 +32,8 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
 
     Args:
         name: of the part, for messages
-        config: its values and ``_target_``, a class of this project, of torch or of Lightning and nothing else:
-            configs travel in checkpoints, and a checkpoint may be a stranger's
+        config: its values and ``_target_``, a class of this project (of torch or Lightning for the parts they
+            lend) and nothing else: configs travel in checkpoints, and a checkpoint may be a stranger's
         arguments: what the config cannot know
 
     Raises:
@@ -35,16 +41,20 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
 
     """
     target = str(config.get("_target_", ""))
-    if not target.startswith(ALLOWED):
-        raise InputError(f"{name}._target_ is {target!r}; only classes in {', '.join(ALLOWED)} are built from a config")
+    home = BORROWED.get(name.split(".", maxsplit=1)[0], OURS)
+    if not target.startswith((home, OURS)):
+        raise InputError(f"{name}._target_ is {target!r}; only classes of {home}* are built from a config")
     try:
         cls = hydra.utils.get_object(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
-    if target.startswith("ser_lightning."):
+    # By its name a path may lead through a module to anything that module imports.
+    if not isinstance(cls, type) or not f"{cls.__module__}.".startswith((home, OURS)):
+        raise InputError(f"{name}._target_ is {target!r}, which is no class of {home}*")
+    if target.startswith(OURS):
         check_values(name, cls, config, arguments)
     try:
-        return hydra.utils.instantiate(config, **arguments, _convert_="all")
+        return hydra.utils.instantiate(config, **arguments, _convert_="all", _recursive_=False)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):

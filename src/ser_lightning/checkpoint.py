@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ser_lightning.build import build
 from ser_lightning.errors import InputError
@@ -81,13 +81,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     own = raw[KEY]
     if own.get("format") != FORMAT:
         raise InputError(f"{path} has checkpoint format {own.get('format')}, expected {FORMAT}; train it again")
-    return Checkpoint(
-        config=own["config"],
-        emotions=tuple(own["emotions"]),
-        features=int(own["features"]),
-        epoch=int(raw.get("epoch", 0)),
-        state=raw["state_dict"],
-    )
+    try:
+        checkpoint = Checkpoint(
+            config=dict(own["config"]),
+            emotions=tuple(own["emotions"]),
+            features=int(own["features"]),
+            epoch=int(raw.get("epoch", 0)),
+            state={name: value for name, value in raw["state_dict"].items() if isinstance(value, Tensor)},
+        )
+        checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: {error!r} in its config or weights; write it again") from error
+    return checkpoint
 
 
 def load_plain(path: Path) -> Any:

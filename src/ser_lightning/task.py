@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ser_lightning import metrics
 from ser_lightning.data.batch import Batch
+from ser_lightning.errors import InputError
 
 
 class EmotionTask(pl.LightningModule):
@@ -78,6 +79,8 @@ class EmotionTask(pl.LightningModule):
     def _step(self, batch: Batch, tally: "Tally") -> Tensor:
         logits = self(batch)
         loss: Tensor = self.loss(logits, batch.target)
+        if not torch.isfinite(loss):
+            raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
         tally.update(logits.detach(), batch.target, loss.detach())
         return loss
 

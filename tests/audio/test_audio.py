@@ -123,6 +123,13 @@ def test_what_is_no_audio_is_refused_by_name(tmp_path):
             read_audio(tmp_path / name)
 
 
+@pytest.mark.parametrize("rate", [1, 3999, 1_000_000])
+def test_a_sampling_rate_beyond_belief_is_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 0.1), rate)
+    with pytest.raises(InputError, match=rf"a\.wav claims a sampling rate of {rate} Hz"):
+        read_audio(tmp_path / "a.wav")
+
+
 def test_find_audio(tmp_path):
     for name in ("b.WAV", "sub/a.flac", "note.txt", ".hidden.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -191,6 +191,7 @@ def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trai
             "the nearest valid name is 'untrimmed'",
         ),
         (["checkpoint={good}", "inptu={tmp}"], "unknown key 'inptu'"),
+        (["checkpoint={good}", "input={tmp}/in", "output={tmp}/p.csv", "model.hidden=7"], "is of another model"),
     ],
 )
 def test_predict_refuses_in_one_line(command, trained, tmp_path, words, message):

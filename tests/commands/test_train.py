@@ -184,6 +184,14 @@ def test_released_shows_its_own_arithmetic_beside_the_true_accuracy(command, sma
     assert b"study_metric/test" in raw
 
 
+def test_a_diverging_run_says_so_and_is_not_done(command, small, tmp_path):
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "optim.lr=1e30")
+    assert done.code == 1
+    assert "in epoch" in done.err.splitlines()[-1]
+    assert "lower optim.lr" in done.err.splitlines()[-1]
+    assert not list(tmp_path.rglob("result.json"))
+
+
 def test_a_folder_that_another_process_writes_is_left_alone(command, small, tmp_path):
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     folder.mkdir(parents=True)
@@ -218,11 +226,21 @@ def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
         (["nonsense"], "nonsense"),
         (["seed=abc"], "seed is 'abc'; expected int"),
         (["seed=-1"], "seed -1"),
+        (["seed=5000000000"], "0 to 2^32-1"),
+        (["optim.lr=-1"], "optim: Invalid learning rate"),
+        (["optim.lr=foo"], "optim: "),
+        (["+trainer.foo=1"], "trainer: "),
+        (["trainer=null"], "Config group override must be a string or a list"),
+        (["model.strides=[0,2]"], "model.strides is [0, 2]; expected whole numbers of at least 1"),
+        (["model.hidden=0"], "model.hidden is [0]"),
+        (["augment.noise_sigma=-1"], "augment.noise_sigma is -1"),
+        (["augment.pitch_steps=[3,3]"], "augment.pitch_steps is [3, 3]; expected distinct semitones"),
         (["threads=0"], "threads is 0"),
         (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
         (["trainer.max_epochs=-1"], "trainer.max_epochs is -1; expected a whole number of at least 1"),
         (["monitor=val/war"], "monitor is 'val/war'; logged are"),
         (["data.batch_size=0"], "data.batch_size is 0; expected at least 1"),
+        (["data.batch_size=1"], "data.batch_size is 1; expected at least 2"),
         (["data.workers=two"], "data.workers is 'two'"),
         (["dropout.p=1.5"], "model: the dropout probability is 1.5"),
         (["model.activation=gelu"], "model.activation is 'gelu'"),

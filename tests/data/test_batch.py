@@ -67,6 +67,14 @@ def test_every_clip_comes_once_an_epoch(bucket, shuffle):
 
 
 @pytest.mark.parametrize("bucket", [True, False])
+def test_no_training_batch_is_a_clip_alone(bucket):
+    batches = list(sampler(lengths=range(1, 130), bucket=bucket))
+    assert sorted(len(batch) for batch in batches) == [64, 65]
+    assert len(sampler(lengths=range(1, 130), bucket=bucket)) == 2
+    assert [len(batch) for batch in sampler(lengths=range(1, 130), shuffle=False)] == [64, 64, 1]
+
+
+@pytest.mark.parametrize("bucket", [True, False])
 def test_the_order_is_a_function_of_seed_and_epoch(bucket):
     one, two = sampler(bucket=bucket), sampler(bucket=bucket)
     assert list(one) == list(two)

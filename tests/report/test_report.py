@@ -237,3 +237,10 @@ def test_a_report_needs_no_torch() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_runs_of_an_installed_package_have_no_commit(sweep: Path) -> None:
+    for arm in ("none", "p25"):
+        for seed in range(3):
+            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.update(git=None))
+    assert make_report(sweep).write().is_file()

@@ -11,6 +11,7 @@ import soxr
 from ser_lightning.errors import InputError
 
 DOWNMIXES = ("mean", "interleave")
+RATES = (4000, 768_000)  # Hz; a header that claims less would make gigabytes of a short file
 
 
 def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -34,6 +35,10 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError, RuntimeError) as error:
         raise InputError(f"cannot read {path} as audio: {error}; replace the file or leave it out") from error
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(
+            f"{path} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: mend its header"
+        )
     if wave.shape[0] == 0:
         raise InputError(f"{path} holds no samples; replace the file or leave it out")
     if not np.isfinite(wave).all():

@@ -1,12 +1,14 @@
 """Copies of a training clip: with noise, with another pitch."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.pitch import pitch_shift
+from ser_lightning.errors import InputError
 
 
 class WaveformCopies:
@@ -19,6 +21,9 @@ class WaveformCopies:
         pitch_steps: a copy each, shifted by so many semitones
         pcm16: round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV file
 
+    Raises:
+        InputError: a value out of its range
+
     """
 
     def __init__(
@@ -30,6 +35,11 @@ class WaveformCopies:
         pitch_steps: Sequence[float],
         pcm16: bool,
     ) -> None:
+        if noise_sigma is not None and not 0 < noise_sigma < math.inf:
+            raise InputError(f"augment.noise_sigma is {noise_sigma}; expected a positive number, or null for none")
+        steps = list(pitch_steps)
+        if len(set(steps)) < len(steps) or not all(0 < abs(step) <= 24 for step in steps):
+            raise InputError(f"augment.pitch_steps is {steps}; expected distinct semitones from -24 to 24 without 0")
         self.seed = seed
         self.sampling_rate = sampling_rate
         self.noise_sigma = noise_sigma

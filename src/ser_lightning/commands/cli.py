@@ -44,9 +44,11 @@ def run(
     """
     full = os.environ.get(FULL) == "1"
     codes: list[int] = []
+    entered: list[bool] = []
     refused: list[Exception] = []
 
     def task(config: DictConfig) -> None:
+        entered.append(True)
         try:
             codes.append(function(config) or 0)
         except (InputError, OmegaConfBaseException, OSError) as error:
@@ -68,6 +70,11 @@ def run(
     except (InputError, HydraException, OmegaConfBaseException) as error:
         sys.stdout.flush()
         print(f"{command}: {explain(error, config_name)}", file=sys.stderr)
+        sys.exit(1)
+    except ValueError as error:
+        if entered:
+            raise
+        print(f"{command}: {explain(error, config_name)}", file=sys.stderr)  # Hydra's, of an override
         sys.exit(1)
     except OSError as error:
         if error.filename is None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def evaluate(config: DictConfig) -> int:
     data = assemble_data(plain, progress=cli.progress("features"))
     data.prepare_data()
     data.setup()
-    model = rebuild_model(read_checkpoint(path), path=path)
+    model = rebuild_model(replace(read_checkpoint(path), config=plain), path=path)
     same, equal = science_digest(plain) == result["digest"], True
     table = Table("subset", "metric", "result.json", "now", title=str(path))
     for subset in SUBSETS:

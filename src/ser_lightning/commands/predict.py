@@ -1,6 +1,7 @@
 """``ser-predict``: the emotion of any recording."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def predict(config: DictConfig) -> int:
     )
     torch.set_num_threads(plain["threads"])
     checkpoint = read_checkpoint(plain["checkpoint"])
-    model = rebuild_model(checkpoint, path=plain["checkpoint"])
+    model = rebuild_model(replace(checkpoint, config=plain), path=plain["checkpoint"])
     audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
     batch_size = plain["data"]["batch_size"]
     if type(batch_size) is not int or batch_size < 1:

@@ -28,4 +28,6 @@ def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
 
     """
     config = {key: value for key, value in read_checkpoint(path).config.items() if key not in without}
+    if "download" in config.get("corpus", {}):
+        config["corpus"] = config["corpus"] | {"download": False}  # asked for then, not now
     ConfigStore.instance().store(group="stored", name="checkpoint", node=config, package="_global_")

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
 
 from ser_lightning.build import build
 from ser_lightning.callbacks.epoch_log import EpochLog
@@ -90,7 +93,16 @@ def _train(
     emotions = data.corpus.emotions
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=data.features.size, classes=len(emotions))
-    task = EmotionTask(model=model, optimizer=build("optim", config["optim"]), classes=len(emotions))
+    task = EmotionTask(model=model, optimizer=_build_optimizer(config, model), classes=len(emotions))
+    logger = build("logger", config["logger"])
+    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
+    callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
+    callbacks += [CarryConfig(config=config, emotions=emotions, features=data.features.size), EpochLog()]
+    if show_bar:
+        callbacks.append(pl.callbacks.RichProgressBar(leave=False))
+    trainer = build(
+        "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
+    )
     data.scan()
     _start_folder(folder, config, overrides)
     write_split(folder / "split.csv", data.split, data.utterances)
@@ -105,15 +117,6 @@ def _train(
     sizes = "/".join(str(len(getattr(data.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
 
-    logger = build("logger", config["logger"])
-    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
-    callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
-    callbacks += [CarryConfig(config=config, emotions=emotions, features=data.features.size), EpochLog()]
-    if show_bar:
-        callbacks.append(pl.callbacks.RichProgressBar(leave=False))
-    trainer = build(
-        "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
-    )
     start = time.perf_counter()
     trainer.fit(task, datamodule=data)
     data.seconds["train"] = time.perf_counter() - start
@@ -175,6 +178,16 @@ def _train(
     _tell(result)
 
 
+def _build_optimizer(config: dict[str, Any], model: nn.Module) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    make = build("optim", config["optim"])
+    try:
+        make(model.parameters())  # Lightning calls it much later: what it refuses shall be known now
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optim: {error}") from error
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = make
+    return optimizer
+
+
 def _check(config: dict[str, Any]) -> None:
     for key, kind in (
         ("seed", int),
@@ -185,9 +198,9 @@ def _check(config: dict[str, Any]) -> None:
     ):
         if type(config[key]) is not kind:
             raise InputError(f"{key} is {config[key]!r}; expected {kind.__name__}")
-    if config["threads"] < 1 or config["seed"] < 0:
+    if config["threads"] < 1 or not 0 <= config["seed"] < 2**32:
         raise InputError(
-            f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and at least 0"
+            f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and 0 to 2^32-1"
         )
     if config["checkpoint"] not in ("best", "last"):
         raise InputError(f"checkpoint is {config['checkpoint']!r}; expected best or last")
@@ -203,6 +216,8 @@ def _start_folder(folder: Path, config: dict[str, Any], overrides: list[str]) ->
     """Clear what an unfinished run left and write down what this one is."""
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("predictions.csv", "confusion_matrix.png", "curves.png"):
+        (folder / name).unlink(missing_ok=True)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), folder / ".hydra" / "config.yaml")
     OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra" / "overrides.yaml")

@@ -34,7 +34,7 @@ HOW_TO_GET_IT = (
 )
 
 # One recording was published under two names. Both belong to the 1440, so neither is a problem here; that the
-# pair can fall on both sides of a split is for the split's audit to say.
+# pair can fall on both sides of a split is for an audit of the split to say.
 PUBLISHED_PAIR = frozenset({"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"})
 
 _FIELDS = {

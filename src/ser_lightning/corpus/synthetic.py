@@ -147,6 +147,8 @@ class Synthetic:
         try:
             if not self.folder.exists():  # asked before the lock too: the root may be read-only
                 self._make()
+        except subprocess.CalledProcessError as error:
+            raise InputError(f"{shown(self.root)}: the corpus could not be made; see the error above") from error
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
             raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error

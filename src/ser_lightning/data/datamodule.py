@@ -83,6 +83,8 @@ class SpeechDataModule(pl.LightningDataModule):
         ):
             if value < 1:
                 raise InputError(f"data.{name} is {value}; expected at least 1")
+        if batch_size < 2:
+            raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot learn from a clip alone")
         self.corpus, self.split_strategy = corpus, split
         self.audio, self.augment, self.features = audio, augment, features
         self.store_folder, self.workers, self.progress = Path(store), workers, progress

@@ -1,6 +1,5 @@
 """Which clips make up which batch."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ class BatchSampler(Sampler[list[int]]):
 
     Args:
         lengths: frames of each clip
-        batch_size: clips a batch; the last may be smaller
+        batch_size: clips a batch; the last may be smaller, or larger by one when shuffled
         shuffle: shuffle the clips
         reshuffle: draw the order anew every epoch; else the first is kept
         bucket: make batches of clips of like length
@@ -48,7 +47,8 @@ class BatchSampler(Sampler[list[int]]):
         self.epoch = epoch if self.reshuffle else 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.lengths) / self.batch_size)
+        full, rest = divmod(len(self.lengths), self.batch_size)
+        return full + (rest > 0) - (self.shuffle and rest == 1 and full > 0)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
@@ -65,6 +65,8 @@ class BatchSampler(Sampler[list[int]]):
                 ]
             )
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot learn from a clip alone
         if self.bucket and self.shuffle:
             batches = [batches[i] for i in generator.permutation(len(batches))]
         return iter([batch.tolist() for batch in batches])

@@ -22,7 +22,9 @@ from ser_lightning.data.extract import Extracted, Job, extract_all
 from ser_lightning.errors import InputError
 
 FORMAT = 1
-LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels")
+LIBRARIES = (
+    *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
+)
 ORIGINAL = ""  # name of the copy that is the clip itself
 
 

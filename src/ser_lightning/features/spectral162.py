@@ -28,7 +28,7 @@ class Spectral162:
         n_mfcc: cepstral coefficients, at most ``n_mels``
         n_mels: mel bands
         log: mel power and RMS in dB above -100 dB, instead of as they are
-        standardize: the data module shall standardise these features; nothing is done about it here
+        standardize: the model shall standardise these features; nothing is done about it here
 
     Raises:
         InputError: a value out of its range

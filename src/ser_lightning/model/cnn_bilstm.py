@@ -76,15 +76,20 @@ class CNNBiLSTM(nn.Module):
                 "model.channels, kernel_sizes, strides, pool_sizes and pool_strides have lengths"
                 f" {[len(stage) for stage in stages]}; expected one value a convolution in each"
             )
+        sizes = {"hidden": [hidden], "mlp": mlp, "channels": channels, "kernel_sizes": kernel_sizes}
+        sizes |= {"strides": strides, "pool_sizes": pool_sizes, "pool_strides": pool_strides}
+        for name, values in sizes.items():
+            if not values or min(values) < 1:
+                raise ValueError(f"model.{name} is {list(values)}; expected whole numbers of at least 1")
         self.masked = masked
         self.standardize = Standardize(features=features) if standardize else None
         self.steps = (
             list(zip(kernel_sizes, strides, strict=True)),
             list(zip(pool_sizes, pool_strides, strict=True)),
         )
-        sizes = [features, *channels]
+        inputs = [features, *channels]
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(sizes, channels, self.steps[0], strict=False)
+            nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(inputs, channels, self.steps[0], strict=False)
         )
         self.pools = nn.ModuleList(nn.MaxPool1d(k, s) for k, s in self.steps[1])
         self.conv_activation = ACTIVATIONS[conv_activation]()

@@ -155,7 +155,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         epochs=take("epochs", int),
         history=take("history", dict),
         versions=take("versions", dict),
-        git=take("git", dict),
+        git=take("git", dict) if result.get("git") is not None else {},
         test_set=test_set,
     )
 
