@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Problem, Scan, Utterance
 from ser_lightning.data.batch import Batch, FeatureDataset
-from ser_lightning.data.extract import Extracted
+from ser_lightning.data.extract import Augment, Extracted, Features
 from ser_lightning.data.sampler import BatchSampler
-from ser_lightning.data.store import ORIGINAL, Augment, Features, FeatureStore
+from ser_lightning.data.store import ORIGINAL, FeatureStore
 from ser_lightning.errors import InputError
 from ser_lightning.split.split import SUBSETS, Split, check_split
 

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,26 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
 from ser_lightning.memory import keep_freed_memory
 
-if TYPE_CHECKING:
-    from ser_lightning.data.store import Augment, Features
+
+class Augment(Protocol):
+    """Makes altered copies of a waveform."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each copy."""
+
+    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Make the copies."""
+
+
+class Features(Protocol):
+    """Makes the features of a waveform."""
+
+    size: int
+    standardize: bool
+
+    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return (F, K)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +66,7 @@ class Extracted:
     failure: str | None = None
 
 
-def extract(job: Job, audio: Audio, augment: "Augment", features: "Features") -> Extracted:
+def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
     """Compute the features of one file."""
     try:
         clip = audio.load(job.path)
@@ -70,7 +88,7 @@ def _start_worker() -> None:
 
 
 def extract_all(
-    jobs: Sequence[Job], audio: Audio, augment: "Augment", features: "Features", workers: int
+    jobs: Sequence[Job], audio: Audio, augment: Augment, features: Features, workers: int
 ) -> Iterator[Extracted]:
     """Yield the result of each job, in order, whatever the number of processes.
 

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import filelock
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.data.extract import Extracted, Job, extract_all
+from ser_lightning.data.extract import Augment, Extracted, Features, Job, extract_all
 from ser_lightning.errors import InputError
 
 FORMAT = 1
@@ -26,27 +25,6 @@ LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )
 ORIGINAL = ""  # name of the copy that is the clip itself
-
-
-class Augment(Protocol):
-    """Makes altered copies of a waveform."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Name of each copy."""
-
-    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies."""
-
-
-class Features(Protocol):
-    """Makes the features of a waveform."""
-
-    size: int
-    standardize: bool
-
-    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return (F, K)."""
 
 
 @dataclass(frozen=True, slots=True)
