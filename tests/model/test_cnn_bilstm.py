@@ -82,6 +82,43 @@ def test_masked_padding_batch_mates_and_order_change_nothing(change):
         torch.testing.assert_close(got, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("change", VARIANTS)
+def test_masked_is_the_network_with_packed_sequences(change):
+    """Logits and gradients against torch's own way, over the whole batch at once; in training, so BatchNorm too."""
+    model = network(dropout=0.0, **change).train()
+    if model.standardize is not None:
+        model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
+    x, lengths = batch(clips(87, 60, 40, 33, 120, 61, 44, 99, 61))
+    target = torch.arange(9) % 8
+    logits = model(x, lengths)
+    nn.functional.cross_entropy(logits, target).backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    expected = packed(model, x, lengths)
+    nn.functional.cross_entropy(expected, target).backward()
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def packed(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return the logits of a masked network as ``pack_padded_sequence`` computes them."""
+    y = x if model.standardize is None else model.standardize(x, lengths)
+    lengths = lengths.clamp(min=model.receptive_field)
+    for convolution, pool in zip(model.convolutions, model.pools, strict=True):
+        y = pool(convolution(y))
+        lengths = (lengths - convolution.kernel_size[0]) // convolution.stride[0] + 1
+        lengths = (lengths - pool.kernel_size) // pool.stride + 1
+    lstm = nn.LSTM(y.size(1), model.lstm.ahead.hidden_size, batch_first=True, bidirectional=True)
+    weights = {name: getattr(model.lstm.ahead, name) for name in dict(model.lstm.ahead.named_parameters())}
+    weights |= {f"{name}_reverse": getattr(model.lstm.back, name) for name in weights}
+    sequence = nn.utils.rnn.pack_padded_sequence(y.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False)
+    z, _ = nn.utils.rnn.pad_packed_sequence(torch.func.functional_call(lstm, weights, (sequence,))[0], batch_first=True)
+    real = (torch.arange(z.size(1)) < lengths[:, None])[:, :, None]
+    mean = z.sum(1) / lengths[:, None]  # torch pads with zeros
+    return model.classifier(torch.cat([z.masked_fill(~real, -torch.inf).amax(1), mean], dim=1))
+
+
 def test_unmasked_padding_is_heard():
     model = network()
     matrices = clips(87, 60)

@@ -75,7 +75,7 @@ def _classify(
 ) -> list[list[str]]:
     lengths = np.array([matrix.shape[1] for _, matrix in clips])
     dataset = FeatureDataset(
-        frames=torch.from_numpy(np.concatenate([matrix.T for _, matrix in clips])),
+        frames=np.concatenate([matrix.T for _, matrix in clips]),
         offsets=np.cumsum(lengths) - lengths,
         lengths=lengths,
         targets=np.zeros(len(clips), dtype=np.int64),

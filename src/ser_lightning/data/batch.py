@@ -29,8 +29,8 @@ class Batch(NamedTuple):
 class FeatureDataset(Dataset[Batch]):
     """The rows of one subset; indexed by a list of rows, it returns them as a batch.
 
-    A whole batch is gathered by one ``index_select`` on the frames: cheaper than a clip at a time, so that loading
-    needs no worker process.
+    A batch is gathered where it is used: copying its clips takes less time than handing them over from another process
+    would.
 
     Args:
         frames: (all frames, F), the clips one after another; may be memory-mapped
@@ -44,7 +44,7 @@ class FeatureDataset(Dataset[Batch]):
     def __init__(
         self,
         *,
-        frames: Tensor,
+        frames: npt.NDArray[np.float32],
         offsets: npt.NDArray[np.int64],
         lengths: npt.NDArray[np.int64],
         targets: npt.NDArray[np.int64],
@@ -63,22 +63,19 @@ class FeatureDataset(Dataset[Batch]):
         """Return the rows as a batch, in the order given."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
-        time = torch.arange(int(lengths.max()))  # (K,)
-        real = time < lengths[:, None]  # (B, K)
-        # Padding reads the clip's first frame and is zeroed after: the index must not leave the clip.
-        position = torch.where(real, self.offsets[index][:, None] + time, self.offsets[index][:, None])  # (B, K)
-        features = self.frames.index_select(0, position.flatten()).view(*real.shape, -1)  # (B, K, F)
-        features.masked_fill_(~real[:, :, None], 0.0)
-        return Batch(features.transpose(1, 2).contiguous(), lengths, self.targets[index], index)
+        features = np.zeros((len(rows), self.frames.shape[1], int(lengths.max())), dtype=np.float32)  # (B, F, K)
+        for clip, offset, length in zip(features, self.offsets[index].tolist(), lengths.tolist(), strict=True):
+            clip[:, :length] = self.frames[offset : offset + length].T
+        return Batch(torch.from_numpy(features), lengths, self.targets[index], index)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every feature over the frames of this dataset, each (F,)."""
-        count, total, square = 0, torch.zeros(self.frames.shape[1], dtype=torch.float64), torch.tensor(0.0)
+        count, total, square = 0, np.zeros(self.frames.shape[1]), np.zeros(self.frames.shape[1])
         for offset, length in zip(self.offsets.tolist(), self.lengths.tolist(), strict=True):
-            clip = self.frames[offset : offset + length].double()
+            clip = self.frames[offset : offset + length].astype(np.float64)
             count += length
-            total = total + clip.sum(0)
-            square = square + clip.square().sum(0)
+            total += clip.sum(0)
+            square += np.square(clip).sum(0)
         mean = total / count
-        deviation = (square / count - mean.square()).clamp_min(0).sqrt()
-        return mean.float(), deviation.float()
+        deviation = np.sqrt(np.maximum(square / count - np.square(mean), 0))
+        return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()

@@ -12,7 +12,7 @@ from typing import Any
 
 import filelock
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
@@ -134,7 +134,7 @@ class FeatureStore:
                 )
             return failures
 
-    def open(self) -> tuple[torch.Tensor, dict[tuple[str, str], Row], list[str]]:
+    def open(self) -> tuple[npt.NDArray[np.float32], dict[tuple[str, str], Row], list[str]]:
         """Map the store into memory.
 
         Returns:
@@ -143,9 +143,8 @@ class FeatureStore:
         """
         rows, unvoiced = self._read_index()
         total = max((row.offset + row.frames for row in rows.values()), default=0)
-        # Copy-on-write: torch wants a writable array, and nothing written here may reach the file.
-        frames = np.memmap(self.data, dtype=np.float32, mode="c", shape=(total, self.features.size))
-        return torch.from_numpy(frames), rows, sorted(unvoiced)
+        frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
+        return frames, rows, sorted(unvoiced)
 
     def _read_index(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
         if not self.index.exists():

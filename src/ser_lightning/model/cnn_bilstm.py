@@ -14,6 +14,8 @@ from ser_lightning.model.layers import (
     valid_lengths,
 )
 
+GROUPS = 4  # of like length in a batch: with more, the LSTM's steps are too small to be fast
+
 
 class CNNBiLSTM(nn.Module):
     """CNN, BiLSTM, max and mean over time, BatchNorm, MLP with dropout.
@@ -113,7 +115,20 @@ class CNNBiLSTM(nn.Module):
             (B, classes)
 
         """
-        x = features if self.standardize is None else self.standardize(features, lengths)  # (B, F, K)
+        if self.masked:
+            # Clips do not see each other before BatchNorm: groups of like length hold little padding, and that saves
+            # a third of a step, while the batch that BatchNorm sees stays as it was drawn.
+            groups = lengths.argsort(stable=True).chunk(GROUPS)
+            summaries = [self._summarize(features[:, :, : int(lengths[g].max())][g], lengths[g]) for g in groups]
+            summary = torch.cat(summaries)[torch.cat(groups).argsort()]  # back in the order of the batch
+        else:
+            summary = self._summarize(features, lengths)
+        logits: Tensor = self.classifier(summary)  # (B, 4H) -> (B, classes)
+        return logits
+
+    def _summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return maximum and mean over time of what the LSTM makes of each clip: (B, F, K) -> (B, 4H)."""
+        x = x if self.standardize is None else self.standardize(x, lengths)
         x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
         lengths = lengths.clamp(min=self.receptive_field) if self.masked else torch.full_like(lengths, x.size(2))
         for convolution, pool, *steps in zip(self.convolutions, self.pools, *self.steps, strict=True):
@@ -121,9 +136,7 @@ class CNNBiLSTM(nn.Module):
             x = pool(self.conv_activation(convolution(x)))  # (B, C, T)
             for kernel_size, stride in steps:
                 lengths = valid_lengths(lengths, kernel_size, stride)
-        x = self.lstm(x, lengths)  # (B, 2H, T)
-        logits: Tensor = self.classifier(max_and_mean(x, lengths))  # (B, 4H) -> (B, classes)
-        return logits
+        return max_and_mean(self.lstm(x, lengths), lengths)  # (B, 2H, T) -> (B, 4H)
 
     def _receptive_field(self) -> int:
         """Frames that make one step of the LSTM."""
