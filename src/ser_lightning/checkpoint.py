@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -35,26 +34,6 @@ class Checkpoint:
     features: int
     epoch: int
     state: dict[str, Any]
-
-
-class CarryConfig(pl.Callback):
-    """Write config, classes and input size into every checkpoint.
-
-    Args:
-        config: the resolved config, plain
-        emotions: the classes in order
-        features: rows of the model's input
-
-    """
-
-    def __init__(self, *, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> None:
-        self.payload = contents(config=config, emotions=emotions, features=features)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add the payload."""
-        checkpoint[KEY] = self.payload
 
 
 def contents(*, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.corpus.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.split.random import RandomSplit
@@ -21,10 +22,11 @@ def make(synthetic_root, shared_folder):
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
-            **{"store": shared_folder / "datamodule", "workers": 1, "batch_size": 8, "eval_batch_size": 4},
-            **{"bucket": False, "eval_shuffle": False, "seed": 0},
+            **{"store": shared_folder / "datamodule", "workers": 1},
         }
-        module = SpeechDataModule(**values | change)
+        batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
+        preparation = Preparation(**{key: change.pop(key, value) for key, value in values.items()})
+        module = SpeechDataModule(preparation=preparation, **batches | change)
         module.prepare_data()
         module.setup()
         return module
@@ -40,7 +42,7 @@ def test_subsets_have_their_sizes_and_only_training_has_copies(make):
         "test": 15,
     }
     for subset, dataset in data.datasets.items():
-        assert set(dataset.utterances) == set(getattr(data.split, subset))
+        assert set(dataset.utterances) == set(getattr(data.preparation.split, subset))
     batches = list(data.train_dataloader())
     assert sum(len(batch.target) for batch in batches) == 108
     assert sum(len(batch.target) for batch in data.val_dataloader()) == 9
@@ -49,9 +51,9 @@ def test_subsets_have_their_sizes_and_only_training_has_copies(make):
 
 def test_targets_are_those_of_the_corpus(make):
     data = make()
-    emotion_of = {u.id: u.emotion for u in data.utterances}
+    emotion_of = {u.id: u.emotion for u in data.preparation.utterances}
     for dataset in data.datasets.values():
-        named = [data.corpus.emotions[t] for t in dataset.targets.tolist()]
+        named = [data.preparation.corpus.emotions[t] for t in dataset.targets.tolist()]
         assert named == [emotion_of[id_] for id_ in dataset.utterances]
 
 
@@ -72,14 +74,14 @@ def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make, tmp
     assert torch.equal(after[0], mean)
     assert torch.equal(after[1], deviation)
     # and no copy outside training was even computed
-    assert {id_ for id_, name in data.store.open()[1] if name} == set(data.split.train)
+    assert {id_ for id_, name in data.preparation.store.open()[1] if name} == set(data.preparation.split.train)
 
 
 def test_two_splits_share_one_store(make):
     one, two = make(), make(split=RandomSplit(seed=1, train=0.6, val=0.15, test=0.25))
-    assert one.store.folder == two.store.folder
-    assert one.split != two.split
-    assert len(list(one.store.folder.glob("*.f32"))) == 1
+    assert one.preparation.store.folder == two.preparation.store.folder
+    assert one.preparation.split != two.preparation.split
+    assert len(list(one.preparation.store.folder.glob("*.f32"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,9 +118,9 @@ def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path)
         make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
     corpus.on_problem = "skip"
     data = make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
-    assert len(data.utterances) == 59
-    assert victim.id not in data.split.subset_of()
-    assert [problem.path for problem in data.problems] == [str(victim.path)]
+    assert len(data.preparation.utterances) == 59
+    assert victim.id not in data.preparation.split.subset_of()
+    assert [problem.path for problem in data.preparation.problems] == [str(victim.path)]
 
 
 @pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "workers"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.pitch import pitch_shift
+from ser_lightning.augment.pitch import analyse, pitch_shift
 from ser_lightning.errors import InputError
 
 
@@ -68,7 +68,9 @@ class WaveformCopies:
             digest = hashlib.sha256(f"{self.seed}/{utterance}".encode()).digest()
             generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
             copies.append(wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32))
-        copies += [pitch_shift(wave, sampling_rate=self.sampling_rate, steps=steps) for steps in self.pitch_steps]
+        if self.pitch_steps:
+            analysis = analyse(wave)
+            copies += [pitch_shift(analysis, sampling_rate=self.sampling_rate, steps=s) for s in self.pitch_steps]
         if self.pcm16:
             copies = [np.clip(np.round(copy * 32768), -32768, 32767) / np.float32(32768) for copy in copies]
         return dict(zip(self.names, copies, strict=True))

@@ -1,10 +1,31 @@
 """The data of a config, from raw files to batches."""
 
+from __future__ import annotations
+
+import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ser_lightning.build import build, check_values
-from ser_lightning.data.datamodule import Progress, SpeechDataModule
+from ser_lightning.data.preparation import Preparation, Progress
+
+if TYPE_CHECKING:
+    from ser_lightning.data.datamodule import SpeechDataModule
+
+
+def assemble_preparation(config: Mapping[str, Any], *, progress: Progress) -> Preparation:
+    """Build corpus, split and store and their parts.
+
+    Raises:
+        InputError: a value that a part refuses
+
+    """
+    parts = {name: build(name, config[name]) for name in ("corpus", "split", "audio", "augment", "features")}
+    if config["corpus"].get("download"):
+        parts["corpus"].fetch()
+    values, _ = _divide(config["data"])
+    check_values("data", Preparation, values, parts | {"progress": progress})
+    return Preparation(**values, **parts, progress=progress)
 
 
 def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDataModule:
@@ -14,9 +35,15 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDat
         InputError: a value that a part refuses
 
     """
-    parts = {name: build(name, config[name]) for name in ("corpus", "split", "audio", "augment", "features")}
-    if config["corpus"].get("download"):
-        parts["corpus"].fetch()
-    rest = {**parts, "seed": config["seed"], "progress": progress}
-    check_values("data", SpeechDataModule, config["data"], rest)
-    return SpeechDataModule(**config["data"], **rest)
+    from ser_lightning.data.datamodule import SpeechDataModule  # and with it Lightning: seconds that others spare
+
+    rest = {"preparation": assemble_preparation(config, progress=progress), "seed": config["seed"]}
+    _, values = _divide(config["data"])
+    check_values("data", SpeechDataModule, values, rest)
+    return SpeechDataModule(**values, **rest)
+
+
+def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part the values of ``data`` into those of the preparation and those of the batches."""
+    first = {key: value for key, value in values.items() if key in inspect.signature(Preparation).parameters}
+    return first, {key: value for key, value in values.items() if key not in first}

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.commands.assemble import assemble_preparation
 from ser_lightning.split.split import SUBSETS
 
 
@@ -20,10 +20,8 @@ def main() -> None:
 def prepare(config: DictConfig) -> None:
     """Scan, split, compute the features, and print what was found."""
     plain = cli.plain(config)
-    data = assemble_data(plain, progress=cli.progress("features"))
-    data.scan()
-    data.prepare_data()
-    data.setup()
+    data = assemble_preparation(plain, progress=cli.progress("features"))
+    data.prepare()
     subset_of = data.split.subset_of()
     counts = Counter((utterance.emotion, subset_of[utterance.id]) for utterance in data.utterances)
     table = Table("emotion", *SUBSETS, title=f"{data.corpus.name}: {len(data.utterances)} utterances")
@@ -43,7 +41,7 @@ def prepare(config: DictConfig) -> None:
             console.print(listing)
     speakers = len({utterance.speaker for utterance in data.utterances})
     console.print(
-        f"{speakers} speakers; {len(data.datasets['train'])} training clips with their copies;"
+        f"{speakers} speakers; {len(data.split.train) * len(data.copies('train'))} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"store: {data.store.folder}", highlight=False)

@@ -20,9 +20,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ser_lightning.build import build
+from ser_lightning.callbacks.carry_config import CarryConfig
 from ser_lightning.callbacks.epoch_log import EpochLog
 from ser_lightning.callbacks.tensorboard import write_summary
-from ser_lightning.checkpoint import CarryConfig, build_model, load_state, read_checkpoint
+from ser_lightning.checkpoint import build_model, load_state, read_checkpoint
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data
 from ser_lightning.data.datamodule import SpeechDataModule
@@ -90,42 +91,43 @@ def _train(
     torch.set_num_threads(config["threads"])
     data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
     pl.seed_everything(config["seed"], verbose=False)
-    emotions = data.corpus.emotions
+    of = data.preparation
+    emotions = of.corpus.emotions
     # Built before any work: what it refuses is found at once.
-    model = build_model(config, features=data.features.size, classes=len(emotions))
+    model = build_model(config, features=of.features.size, classes=len(emotions))
     task = EmotionTask(model=model, optimizer=_build_optimizer(config, model), classes=len(emotions))
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
     callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
-    callbacks += [CarryConfig(config=config, emotions=emotions, features=data.features.size), EpochLog()]
+    callbacks += [CarryConfig(config=config, emotions=emotions, features=of.features.size), EpochLog()]
     if show_bar:
         callbacks.append(pl.callbacks.RichProgressBar(leave=False))
     trainer = build(
         "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
     )
-    data.scan()
+    of.scan()
     _start_folder(folder, config, overrides)
-    write_split(folder / "split.csv", data.split, data.utterances)
+    write_split(folder / "split.csv", of.split, of.utterances)
     data.prepare_data()
-    if data.problems or data.nothing_voiced:
+    if of.problems or of.nothing_voiced:
         log.info(
             "%d files left out, %d clips with no voiced frame kept whole",
-            len(data.problems),
-            len(data.nothing_voiced),
+            len(of.problems),
+            len(of.nothing_voiced),
         )
     data.setup()
-    sizes = "/".join(str(len(getattr(data.split, subset))) for subset in SUBSETS)
+    sizes = "/".join(str(len(getattr(of.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
 
     start = time.perf_counter()
     trainer.fit(task, datamodule=data)
-    data.seconds["train"] = time.perf_counter() - start
+    of.seconds["train"] = time.perf_counter() - start
 
     start = time.perf_counter()
     tested = {which: _test(task, data, folder / "checkpoints" / f"{which}.ckpt") for which in ("best", "last")}
     headline, predictions = tested[config["checkpoint"]]
     study = _study(task, data, folder / "checkpoints" / "last.ckpt") if config["study_metric"] else {}
-    data.seconds["test"] = time.perf_counter() - start
+    of.seconds["test"] = time.perf_counter() - start
     result = {
         "format": FORMAT,
         "name": config["name"],
@@ -144,19 +146,19 @@ def _train(
         },
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
-        "counts": {subset: len(getattr(data.split, subset)) for subset in SUBSETS}
+        "counts": {subset: len(getattr(of.split, subset)) for subset in SUBSETS}
         | {"train_with_copies": len(data.datasets["train"])},
         "corpus": {
-            "name": data.corpus.name,
-            "digest": corpus_digest(data.utterances),
-            "utterances": len(data.utterances),
-            "problems": [{"path": problem.path, "reason": problem.reason} for problem in data.problems],
-            "nothing_voiced": data.nothing_voiced,
+            "name": of.corpus.name,
+            "digest": corpus_digest(of.utterances),
+            "utterances": len(of.utterances),
+            "problems": [{"path": problem.path, "reason": problem.reason} for problem in of.problems],
+            "nothing_voiced": of.nothing_voiced,
         },
         "epochs": trainer.current_epoch,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "history": dict(task.history),
-        "seconds": data.seconds,
+        "seconds": of.seconds,
         "choices": choices,
         "overrides": overrides,
         "digest": digest,
@@ -164,7 +166,7 @@ def _train(
         **provenance(),
     }
     rows = {subset: (data.datasets[subset].utterances, predictions[subset]) for subset in ("val", "test")}
-    write_predictions(folder / "predictions.csv", rows, utterances=data.utterances, emotions=emotions)
+    write_predictions(folder / "predictions.csv", rows, utterances=of.utterances, emotions=emotions)
     figures = {
         "confusion_matrix": confusion_figure(
             predictions["test"].confusion, emotions, f"{config['name']} {config['run_id']}, test"

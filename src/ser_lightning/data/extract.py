@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
@@ -83,7 +83,8 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
 
 
 def _start_worker() -> None:
-    torch.set_num_threads(1)
+    # A clip is too small to share among threads, and the processes are as many as they shall be.
+    threadpool_limits(1)
     keep_freed_memory()
 
 
@@ -101,19 +102,13 @@ def extract_all(
 
     """
     work = partial(extract, audio=audio, augment=augment, features=features)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a clip is too small to share, and one thread gives the same bits everywhere
-    try:
-        if workers <= 1 or len(jobs) == 1:
+    if workers <= 1 or len(jobs) == 1:
+        with threadpool_limits(1):  # one thread gives the same bits everywhere
             yield from map(work, jobs)
-            return
-        # A fork starts in milliseconds what a fresh interpreter imports in seconds.
-        method = "fork" if sys.platform == "linux" else "spawn"
-        with ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context(method),
-            initializer=_start_worker,
-        ) as pool:
-            yield from pool.map(work, jobs, chunksize=8)
-    finally:
-        torch.set_num_threads(threads)
+        return
+    # A fork starts in milliseconds what a fresh interpreter imports in seconds.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    with ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context(method), initializer=_start_worker
+    ) as pool:
+        yield from pool.map(work, jobs, chunksize=8)

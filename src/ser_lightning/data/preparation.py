@@ -1,0 +1,122 @@
+"""Corpus, split and store: everything before the first batch."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.corpus.utterance import Problem, Scan, Utterance
+from ser_lightning.data.extract import Augment, Extracted, Features
+from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
+from ser_lightning.errors import InputError
+from ser_lightning.split.split import SUBSETS, Split, check_split
+
+Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
+
+
+class Corpus(Protocol):
+    """A folder of recordings and the label set of its annotation."""
+
+    name: str
+    emotions: tuple[str, ...]
+
+    def scan(self) -> Scan:
+        """List the recordings."""
+
+
+class Preparation:
+    """A corpus, split, with the features of every clip in the store.
+
+    Knows neither torch nor Lightning, which take longer to load than a store takes to open.
+
+    Args:
+        corpus: where the recordings are
+        split: utterances to subsets
+        audio: file to waveform
+        augment: waveform to altered copies
+        features: waveform to features
+        store: folder of the stored features
+        workers: processes that compute features; nothing depends on it but time
+        progress: wraps the results of feature extraction to show how far it is
+
+    Raises:
+        InputError: no worker
+
+    """
+
+    def __init__(
+        self,
+        *,
+        corpus: Corpus,
+        split: Callable[[Sequence[Utterance]], Split],
+        audio: Audio,
+        augment: Augment,
+        features: Features,
+        store: str | Path,
+        workers: int,
+        progress: Progress = lambda results, _: results,
+    ) -> None:
+        if workers < 1:
+            raise InputError(f"data.workers is {workers}; expected at least 1")
+        self.corpus, self.split_strategy = corpus, split
+        self.audio, self.augment, self.features = audio, augment, features
+        self.store_folder, self.workers, self.progress = Path(store), workers, progress
+        self.seconds: dict[str, float] = {}
+        self.utterances: tuple[Utterance, ...] = ()
+        self.problems: tuple[Problem, ...] = ()
+        self.split: Split
+        self.store: FeatureStore
+        self.frames: npt.NDArray[np.float32]
+        self.rows: dict[tuple[str, str], Row]
+        self.nothing_voiced: list[str] = []
+
+    def copies(self, subset: str) -> tuple[str, ...]:
+        """Return the names of the copies of a clip of a subset; only training has altered ones."""
+        return (ORIGINAL, *self.augment.names) if subset == "train" else (ORIGINAL,)
+
+    def scan(self) -> None:
+        """List the corpus and split it; cheap, and says early what is wrong with them."""
+        if not self.utterances:
+            start = time.perf_counter()
+            scan = self.corpus.scan()
+            self.utterances, self.problems = scan.utterances, scan.problems
+            self.split = self.split_strategy(self.utterances)
+            self.seconds["scan"] = time.perf_counter() - start
+
+    def prepare(self) -> None:
+        """Scan, compute what the store lacks, and open it.
+
+        Raises:
+            InputError: a clip cannot be read and the corpus is not told to skip such clips
+
+        """
+        self.scan()
+        start = time.perf_counter()
+        self.store = FeatureStore(
+            folder=self.store_folder,
+            utterances=self.utterances,
+            audio=self.audio,
+            augment=self.augment,
+            features=self.features,
+        )
+        copies = {id_: self.copies(subset) for subset in SUBSETS for id_ in getattr(self.split, subset)}
+        failures = self.store.ensure(copies, workers=self.workers, progress=self.progress)
+        if failures:
+            self._drop(failures)
+        self.frames, self.rows, self.nothing_voiced = self.store.open()
+        self.seconds["prepare"] = time.perf_counter() - start
+
+    def _drop(self, failures: dict[str, str]) -> None:
+        first = next(iter(failures.values()))
+        if getattr(self.corpus, "on_problem", "refuse") != "skip":
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            raise InputError(f"{first}{more}; corpus.on_problem=skip leaves such clips out and lists them")
+        path_of = {utterance.id: str(utterance.path) for utterance in self.utterances}
+        self.problems += tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
+        self.utterances = tuple(u for u in self.utterances if u.id not in failures)
+        kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in SUBSETS}
+        self.split = check_split(Split(**kept), self.utterances, source="the split without unreadable clips")
