@@ -20,7 +20,7 @@ ALLOWED = {
     "data": {"corpus", "split", "audio", "augment", "features"},
     "task": {"data", "model"},
     "evaluation": {"data", "corpus"},
-    "report": set(),
+    "report": {"runs"},
     "build": set(),
     "runs": set(),
     "checkpoint": {"build"},

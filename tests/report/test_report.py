@@ -54,6 +54,9 @@ def test_a_report_is_written_and_reading_it_again_makes_the_same_bytes(sweep: Pa
     assert "test: 360 utterances" in text
     assert "commit: f00df00d" in text
     assert "it is not an accuracy" in text
+    arms = json.loads((sweep / "report.json").read_text())["arms"]
+    for arm in arms.values():
+        assert arm["test/training_mode"]["mean"] == pytest.approx(arm["test/accuracy"]["mean"] - 1)
     assert "synthetic" not in text
     assert "Left out\n\nNothing." in text
 
@@ -168,7 +171,7 @@ def test_three_arms_are_each_compared_with_the_baseline(tmp_path: Path) -> None:
 
 
 def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
-    write_sweep(tmp_path, corpus__name="synthetic", study_metric=None)
+    write_sweep(tmp_path, corpus__name="synthetic", study_metric=None, training_mode_metrics=None)
 
     text = write_report(tmp_path).read_text()
 

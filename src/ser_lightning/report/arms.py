@@ -2,7 +2,8 @@
 
 The rule, for every key of the resolved configs:
 
-- ``INCIDENTAL`` keys, and keys that repeat the seed or the folder of their own run, change no science;
+- keys that the digest of a run leaves out, and keys that repeat the seed or the folder of their own run, change no
+  science;
 - keys of the arm itself (the config section of its group, or its one key) may differ between arms, and so may
   keys that repeat one of them;
 - a group without a section of its own (``experiment``) is a bundle: whatever it changes, in the same way in
@@ -20,8 +21,8 @@ from typing import Any
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
+from ser_lightning.runs import UNSCIENTIFIC
 
-INCIDENTAL = frozenset({"name", "run_id", "seed", "output_root", "data.store", "data.workers", "corpus.root"})
 ABSENT = "absent"
 
 
@@ -98,7 +99,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
-    if arm in INCIDENTAL:
+    if arm == "seed" or _unscientific(arm):
         raise InputError(f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key.")
     if arm in flat and not arm.startswith("result."):
         text = flat[arm]
@@ -110,6 +111,10 @@ def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
     hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
     raise InputError(f"arm={arm} is neither a group nor a config key of run {run.path}; {hint}")
+
+
+def _unscientific(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
 
 
 def _check_seeds(arms: Mapping[str, Sequence[Run]], arm: str) -> None:
@@ -127,7 +132,9 @@ def _check_equal(
 ) -> dict[str, dict[str, str]]:
     runs = [run for members in arms.values() for run in members]
     varied = {}
-    for key in sorted({key for run in runs for key in flat[run.path]} - INCIDENTAL):
+    for key in sorted({key for run in runs for key in flat[run.path]}):
+        if key == "seed" or _unscientific(key):
+            continue
         values = {run.path: flat[run.path].get(key, ABSENT) for run in runs}
         repeats_seed = all(values[run.path] == str(run.seed) for run in runs)
         if len(set(values.values())) == 1 or repeats_seed:

@@ -164,7 +164,8 @@ def _as_markdown(report: Report, shown: Sequence[tuple[str, str]]) -> str:
         "Percent; mean ± sample standard deviation over the runs.",
         arms_table(comparison).markdown(),
         "The study's test metric is the study's own arithmetic (correct predictions divided by the number of "
-        "batches of 100), given for comparison with its table; it is not an accuracy."
+        "batches of 100, with dropout on and BatchNorm normalising by the batch), given for comparison with its table; "
+        "it is not an accuracy. The last column counts the same predictions by utterance."
         if study
         else "",
         "## Differences",

@@ -43,6 +43,7 @@ class Run:
         metrics: subset -> metric -> fraction
         confusion: subset -> counts, rows true
         study_metric: subset -> the study's own arithmetic, in its percent; empty if it was not computed
+        training_mode: subset -> metric -> fraction, of the predictions that ``study_metric`` counts
         counts: number of utterances by subset
         epochs: number of epochs trained
         history: series name -> value per epoch
@@ -64,6 +65,7 @@ class Run:
     metrics: dict[str, dict[str, float]]
     confusion: dict[str, Confusion]
     study_metric: dict[str, float]
+    training_mode: dict[str, dict[str, float]]
     counts: dict[str, int]
     epochs: int
     history: dict[str, list[float]]
@@ -151,6 +153,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         metrics=metrics,
         confusion=confusion,
         study_metric=result.get("study_metric") or {},
+        training_mode=result.get("training_mode_metrics") or {},
         counts=take("counts", dict),
         epochs=take("epochs", int),
         history=take("history", dict),

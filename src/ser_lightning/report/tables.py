@@ -20,7 +20,8 @@ class Metric(NamedTuple):
     Args:
         title: its name in a table
         subset: ``"train"``, ``"val"`` or ``"test"``
-        name: key of result.json's metrics, or ``"study_metric"``
+        name: key of result.json's metrics, ``"study_metric"``, or ``"training_mode"``: the accuracy of the predictions
+            that the study's metric counts
 
     """
 
@@ -32,12 +33,16 @@ class Metric(NamedTuple):
         """The value in percent; none if the run has no such number."""
         if self.name == "study_metric":
             return run.study_metric.get(self.subset)
-        value = run.metrics.get(self.subset, {}).get(self.name)
+        if self.name == "training_mode":
+            value = run.training_mode.get(self.subset, {}).get("accuracy")
+        else:
+            value = run.metrics.get(self.subset, {}).get(self.name)
         return None if value is None or not math.isfinite(value) else 100 * value
 
 
 HEADLINE = Metric("test accuracy", "test", "accuracy")
 STUDY = Metric("study's test metric", "test", "study_metric")
+TRAINING_MODE = Metric("the same predictions by utterance", "test", "training_mode")
 METRICS = (
     HEADLINE,
     Metric("test UAR", "test", "uar"),
@@ -70,7 +75,11 @@ class Table(NamedTuple):
 
 def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
     """The metrics that some run has."""
-    return tuple(metric for metric in (*METRICS, STUDY) if any(metric.of(run) is not None for run in comparison.runs))
+    return tuple(
+        metric
+        for metric in (*METRICS, STUDY, TRAINING_MODE)
+        if any(metric.of(run) is not None for run in comparison.runs)
+    )
 
 
 def by_seed(runs: Sequence[Run], metric: Metric) -> dict[int, float]:
