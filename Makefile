@@ -11,7 +11,7 @@ EPOCHS ?=
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format ablation table tensorboard clean
+.PHONY: help setup demo test lint format bench ablation table tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ lint: setup  ## format, rules and types
 format: setup  ## mend what the formatter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: setup  ## measure ours against the study's way; QUICK=1 a subset in under 2 minutes; RAVDESS_ROOT for the real corpus
+	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick)
 
 ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

@@ -1,0 +1,453 @@
+"""``make bench``: our figures and those of the study's way, measured in one run, as ratios.
+
+Machines are shared and noisy, so each repeat measures both sides, one after the other, and the median of the repeats
+counts. Absolute times are of the machine; the ratios are what to compare.
+"""
+
+import argparse
+import json
+import os
+import platform
+import pty
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from benchmarks import plain
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from threadpoolctl import threadpool_limits
+
+from ser_lightning.augment.pitch import analyse, pitch_shift
+from ser_lightning.build import build, config_folder
+from ser_lightning.checkpoint import build_model
+from ser_lightning.commands.assemble import assemble_data, assemble_preparation
+from ser_lightning.memory import keep_freed_memory
+
+BIN = Path(sys.executable).parent
+NOTHING = "-"
+EPOCHS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        work: what is done
+        baseline: how the other side does it
+        unit: of the three figures
+        plain: the other side's figure, None if there is none to measure
+        ours: our figure
+        floor: what the machine would need at the least, None where it is not known
+        target: what the project asks for, in words
+        note: how it was measured
+
+    """
+
+    work: str
+    baseline: str
+    unit: str
+    plain: float | None
+    ours: float
+    floor: float | None = None
+    target: str = ""
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times less ours is (more, where more is better)."""
+        if self.plain is None:
+            return None
+        return self.ours / self.plain if self.unit == "runs/h" else self.plain / self.ours
+
+
+class Bench:
+    """The measurements and what they share.
+
+    Args:
+        corpus: overrides that choose the corpus and its split
+        repeats: of every measurement
+        quick: a subset, in under two minutes
+        folder: for what is written; the store of the measured commands is made in it
+
+    """
+
+    def __init__(self, *, corpus: Sequence[str], repeats: int, quick: bool, folder: Path) -> None:
+        self.corpus, self.repeats, self.quick, self.folder = corpus, repeats, quick, folder
+        self.store = folder / "store"
+        preparation = assemble_preparation(self.config("paper"), progress=lambda results, _: results)
+        preparation.scan()
+        self.split = preparation.split
+        self.path_of = {utterance.id: utterance.path for utterance in preparation.utterances}
+        self.audio = preparation.audio
+
+    def config(self, experiment: str, *more: str) -> dict[str, Any]:
+        """Return the resolved config of an experiment on the corpus."""
+        words = [f"experiment={experiment}", *self.corpus, f"data.store={self.store}", "run_id=bench", *more]
+        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+            return OmegaConf.to_container(compose("train", overrides=words), resolve=True)  # type: ignore[return-value]
+
+    def sample(self, subset: str, count: int) -> list[Path]:
+        """Return some clips of a subset, evenly spread."""
+        ids = getattr(self.split, subset)
+        return [self.path_of[ids[i]] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
+
+    def waves(self, count: int) -> list[np.ndarray]:
+        """Return some training clips, cut to speech, (samples,) at 16 kHz."""
+        return [self.audio.load(path).wave for path in self.sample("train", count)]
+
+    def compare(self, *works: Callable[[], Any]) -> list[float]:
+        """Return the median seconds of each piece of work, measured by turns."""
+        took: list[list[float]] = [[] for _ in works]
+        for _ in range(self.repeats):
+            for seconds, work in zip(took, works, strict=True):
+                start = time.perf_counter()
+                work()
+                seconds.append(time.perf_counter() - start)
+        return [statistics.median(seconds) for seconds in took]
+
+    # Preparation
+
+    def prepare(self) -> Iterable[Row]:
+        """Raw recordings to the whole paper set in the store, by the command, start-up counted."""
+        n_train, n_rest = len(self.split.train), len(self.split.val) + len(self.split.test)
+        train, rest = self.sample("train", plain.BATCH), self.sample("test", plain.BATCH * n_rest // n_train)
+        whole = n_train / len(train)
+        runs = [0]
+
+        def command() -> None:
+            runs[0] += 1
+            run_command(
+                "prepare", "experiment=paper", *self.corpus, f"data.store={self.folder}/cold{runs[0]}", quiet=True
+            )
+
+        def by(torchaudio_pitch: bool) -> None:
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                plain.prepare(train, rest, folder=Path(folder), torchaudio_pitch=torchaudio_pitch)
+
+        plain.features(self.waves(1)[0])  # librosa compiles on first use: not to be counted against it
+        note = (
+            f"baseline: {len(train)} training and {len(rest)} other clips, times {whole:.0f}; ours: all, start-up too"
+        )
+        seconds, ours = self.compare(lambda: by(False), command)
+        floor = self.preparation_floor()
+        yield Row(
+            **{"work": "prepare the paper set, cold store", "baseline": "librosa's pitch shift", "unit": "s"},
+            **{"plain": seconds * whole, "ours": ours, "floor": floor, "target": ">= 6x", "note": note},
+        )
+        if not self.quick:
+            (seconds,) = self.compare(lambda: by(True))
+            yield Row(
+                **{
+                    "work": "prepare the paper set, cold store",
+                    "baseline": "the study's way (torchaudio)",
+                    "unit": "s",
+                },
+                **{"plain": seconds * whole, "ours": ours, "floor": floor, "target": ">= 30x", "note": note},
+            )
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # kB on Linux
+        yield Row(
+            work="peak memory of a process, preparing", baseline="", unit="GB", plain=None, ours=memory, target="<= 1"
+        )
+
+    def preparation_floor(self) -> float:
+        """Decoding the files and transforming the frames of all copies, on two cores."""
+        import scipy.fft
+
+        train = self.sample("train", 48)
+        frames = [np.ones((1 + len(w) // 512, 2048)) for w in self.waves(48)]
+        start = time.perf_counter()
+        for path in train:
+            soundfile.read(path, dtype="float32")
+        read = (time.perf_counter() - start) / len(train)
+        start = time.perf_counter()
+        for f in frames:
+            scipy.fft.rfft(f)
+        transform = (time.perf_counter() - start) / len(frames)
+        total = len(self.split.train) + len(self.split.val) + len(self.split.test)
+        return (total * read + (total + 3 * len(self.split.train)) * transform) / 2
+
+    def warm_start(self) -> Iterable[Row]:
+        """Second start: everything up to the first batch, imports not counted."""
+        run_command("prepare", "experiment=paper", *self.corpus, f"data.store={self.store}", quiet=True)
+        code = (
+            "import json, sys, time\nfrom ser_lightning.commands.assemble import assemble_data\n"
+            "import ser_lightning.commands.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
+            "data = assemble_data(config, progress=lambda results, _: results)\ndata.prepare_data()\ndata.setup()\n"
+            "next(iter(data.train_dataloader()))\nprint(time.perf_counter() - start)"
+        )
+        config = json.dumps(self.config("paper"))
+        took = [float(python("-c", code, given=config)) for _ in range(self.repeats)]
+        yield Row(
+            **{"work": "second start, warm store, to the first batch", "baseline": "", "unit": "s", "plain": None},
+            **{"ours": statistics.median(took), "target": "< 2 s beyond imports"},
+        )
+
+    # One clip, one thread
+
+    def clip(self) -> Iterable[Row]:
+        """Features and pitch shift of a clip on one thread."""
+        import scipy.fft
+
+        waves = self.waves(20 if self.quick else 60)
+        extract = build("features", self.config("paper")["features"])
+        extract(waves[0]), plain.features(waves[0])  # warms both sides up; that they are equal is for the tests
+        frames = [np.ones((1 + len(wave) // 512, 2048)) for wave in waves]
+        with threadpool_limits(1):
+            seconds, ours = self.compare(
+                lambda: [plain.features(wave) for wave in waves], lambda: [extract(wave) for wave in waves]
+            )
+            (floor,) = self.compare(lambda: [scipy.fft.rfft(f) for f in frames])
+        yield Row(
+            **{"work": "162 features of a clip, one thread", "baseline": "librosa", "unit": "ms"},
+            **{"plain": 1e3 * seconds / len(waves), "ours": 1e3 * ours / len(waves), "target": ">= 10x"},
+            **{"floor": 1e3 * floor / len(waves), "note": "floor: the Fourier transforms alone"},
+        )
+        few = waves[: 5 if self.quick else 20]
+        with threadpool_limits(1):
+            seconds, ours = self.compare(
+                lambda: [librosa.effects.pitch_shift(wave, sr=plain.RATE, n_steps=3) for wave in few],
+                lambda: [pitch_shift(analyse(wave), sampling_rate=plain.RATE, steps=3) for wave in few],
+            )
+        yield Row(
+            **{"work": "pitch shift by 3 semitones, one thread", "baseline": "librosa", "unit": "ms"},
+            **{"plain": 1e3 * seconds / len(few), "ours": 1e3 * ours / len(few), "target": ">= 2x"},
+        )
+        if not self.quick:  # building its kernel takes a quarter of a minute
+            transform = torchaudio.transforms.PitchShift(plain.RATE, 3)
+            tensors = [torch.from_numpy(wave) for wave in few[:3]]
+            with torch.no_grad(), threadpool_limits(1):
+                transform(tensors[0])
+                (warm,) = self.compare(lambda: [transform(tensor) for tensor in tensors])
+            yield Row(
+                **{"work": "pitch shift by 3 semitones, one thread", "baseline": "torchaudio, warm", "unit": "ms"},
+                **{"plain": 1e3 * warm / len(tensors), "ours": 1e3 * ours / len(few), "target": ">= 100x"},
+            )
+
+    # Training
+
+    def training(self) -> Iterable[Row]:
+        """An epoch with everything on, and 80-epoch runs per hour."""
+        count = 3 if self.quick else 6
+        plain_seconds = {}
+        for experiment, baseline, target in (
+            ("released", "plain loop, padded to the longest clip", ">= 2x"),
+            ("corrected", "plain loop, pack_padded_sequence", ">= 3x"),
+        ):
+            run_command("prepare", f"experiment={experiment}", *self.corpus, f"data.store={self.store}", quiet=True)
+            config = json.dumps(self.config(experiment))
+            words = [f"experiment={experiment}", *self.corpus, f"data.store={self.store}", "threads=2"]
+            theirs, ours = [], []
+            for repeat in range(1 if self.quick else self.repeats):
+                took = json.loads(python("-m", "benchmarks.plain_loop", str(count), given=config))
+                theirs.append(statistics.median(took[1:]))
+                name = f"{experiment}{repeat}"
+                self.train(*words, f"name={name}", f"trainer.max_epochs={count}")
+                ours.append(statistics.median(epoch_seconds(self.folder / "outputs" / name)))
+            plain_seconds[experiment] = statistics.median(theirs)
+            yield Row(
+                **{"work": f"training epoch of {experiment}, two threads", "baseline": baseline, "unit": "s"},
+                **{"plain": plain_seconds[experiment], "ours": statistics.median(ours), "target": target},
+                **{
+                    "floor": self.training_floor(experiment),
+                    "note": "validation, logging, progress bar, checkpoint on",
+                },
+            )
+        yield Row(
+            **{"work": "peak memory of a run", "baseline": "", "unit": "GB", "plain": None, "target": "<= 1.5"},
+            **{"ours": self.training_memory},
+        )
+        if self.quick:
+            return
+        words = ["experiment=corrected", *self.corpus, f"data.store={self.store}", "seed=0,1"]
+        rates = []
+        for repeat in range(self.repeats):
+            seconds = [
+                self.train("--multirun", *words, f"name=sweep{repeat}-{n}", f"trainer.max_epochs={n}") for n in (2, 10)
+            ]
+            pair = seconds[0] + (EPOCHS - 2) * (seconds[1] - seconds[0]) / 8
+            rates.append(2 * 3600 / pair)
+        yield Row(
+            **{"work": f"{EPOCHS}-epoch runs of corrected per hour, ser-train --multirun", "unit": "runs/h"},
+            **{
+                "baseline": "the plain loop, one run after another",
+                "plain": 3600 / (EPOCHS * plain_seconds["corrected"]),
+            },
+            **{"ours": statistics.median(rates), "target": ">= 2.5x"},
+            note=f"ours from sweeps of 2 and 10 epochs, start-up counted; the plain loop's {EPOCHS} epochs without it",
+        )
+
+    def train(self, *words: str) -> float:
+        """Run ser-train on a terminal of its own, so that bars are drawn, and return its seconds."""
+        start = time.perf_counter()
+        leader, follower = pty.openpty()
+        command = [BIN / "ser-train", *words, f"output_root={self.folder}/outputs"]
+        child = subprocess.Popen(command, stdout=follower, stderr=follower, stdin=subprocess.DEVNULL)  # noqa: S603
+        os.close(follower)
+        shown = bytearray()
+        try:
+            while part := os.read(leader, 65536):
+                shown += part
+        except OSError:
+            pass  # Linux ends a terminal that nobody holds with an error
+        os.close(leader)
+        _, status, usage = os.wait4(child.pid, 0)
+        if status != 0:
+            raise SystemExit(f"ser-train {' '.join(words)} failed:\n{shown.decode(errors='replace')[-2000:]}")
+        self.training_memory = max(getattr(self, "training_memory", 0.0), usage.ru_maxrss / 2**20)
+        return time.perf_counter() - start
+
+    def training_floor(self, experiment: str) -> float:
+        """The arithmetic of the real frames at the speed of a large matrix product."""
+        config = self.config(experiment)
+        data = assemble_data(config, progress=lambda results, _: results)
+        data.prepare_data()
+        data.setup()
+        model = config["model"]
+        inputs, operations = 162, 0
+        lengths = data.datasets["train"].lengths.double()
+        for channels, kernel, stride in zip(model["channels"], model["kernel_sizes"], model["strides"], strict=True):
+            lengths = (lengths - kernel) / stride + 1
+            backward = 2 if inputs == 162 else 3  # the input needs no gradient
+            operations += backward * 2 * kernel * inputs * channels * float(lengths.sum())
+            lengths, inputs = lengths - 4, channels
+        operations += 3 * 2 * 2 * 4 * model["hidden"] * (inputs + model["hidden"]) * float(lengths.sum())
+        torch.set_num_threads(os.cpu_count() or 1)
+        a = torch.randn(1024, 1024)
+        a @ a
+        start = time.perf_counter()
+        for _ in range(10):
+            a @ a
+        return operations / (10 * 2 * 1024**3 / (time.perf_counter() - start))
+
+    # Prediction
+
+    def prediction(self) -> Iterable[Row]:
+        """A recording of 3 seconds to a probability, in a warm process and by a cold command."""
+        path = self.folder / "clip.wav"
+        wave = np.concatenate(self.waves(8))[: 3 * plain.RATE]
+        soundfile.write(path, wave, plain.RATE, subtype="PCM_16")
+        config = self.config("corrected", "audio=untrimmed")
+        extract, audio = build("features", config["features"]), build("audio", config["audio"])
+        model = build_model(config, features=extract.size, classes=8).eval()
+        values = {key: config["model"][key] for key in ("channels", "kernel_sizes", "strides", "hidden", "masked")}
+        network = plain.Network(**values, mean=model.standardize.mean, deviation=model.standardize.deviation).eval()
+
+        def ours() -> None:
+            matrix = torch.from_numpy(extract(audio.load(path).wave))[None]
+            model(matrix, torch.tensor([matrix.size(2)])).softmax(1)
+
+        def theirs() -> None:
+            matrix = torch.from_numpy(plain.features(librosa.load(path, sr=plain.RATE)[0]))[None]
+            network(matrix, torch.tensor([matrix.size(2)])).softmax(1)
+
+        with torch.inference_mode(), threadpool_limits(1):
+            ours(), theirs()
+            seconds, took = self.compare(lambda: [theirs() for _ in range(20)], lambda: [ours() for _ in range(20)])
+        yield Row(
+            **{"work": "prediction of a 3 s clip, warm process", "baseline": "librosa + plain network", "unit": "ms"},
+            **{"plain": 1e3 * seconds / 20, "ours": 1e3 * took / 20, "target": ">= 5x"},
+        )
+        checkpoint = next((self.folder / "outputs" / "corrected0").rglob("last.ckpt"))
+        words = [f"checkpoint='{checkpoint}'", f"input='{path}'", f"output='{self.folder}/emotions.csv'"]
+        (cold,) = self.compare(lambda: run_command("predict", *words, quiet=True))
+        yield Row(
+            **{"work": "prediction of a 3 s clip, cold command", "baseline": "", "unit": "s", "plain": None},
+            **{"ours": cold, "target": "< 4 s"},
+        )
+
+
+def epoch_seconds(run: Path) -> list[float]:
+    """Return the seconds of each epoch but the first, by the clock of the run's own TensorBoard events."""
+    (folder,) = run.rglob("tensorboard")
+    reader = EventAccumulator(str(folder))
+    reader.Reload()
+    ends = [event.wall_time for event in reader.Scalars("train/loss")]
+    return np.diff(ends).tolist()
+
+
+def run_command(command: str, *words: str, quiet: bool = False) -> None:
+    """Run one of the project's commands."""
+    done = subprocess.run(  # noqa: S603 - our own command
+        [BIN / f"ser-{command}", *words], capture_output=quiet, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"ser-{command} {' '.join(words)} failed:\n{done.stderr}")
+
+
+def python(*words: str, given: str) -> str:
+    """Run this interpreter on its own and return the last line that it printed."""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, *words], input=given, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{words} failed:\n{done.stderr}")
+    return done.stdout.splitlines()[-1]
+
+
+def show(rows: Sequence[Row], title: str) -> None:
+    """Print the table."""
+    table = Table("work", "baseline", "unit", "baseline's", "ours", "ratio", "target", "floor", title=title)
+    for row in rows:
+        figures = (row.plain, row.ours)
+        ratio = NOTHING if row.ratio is None else f"{row.ratio:.1f}x"
+        floor = NOTHING if row.floor is None else f"{row.floor:.3g}"
+        cells = [NOTHING if figure is None else f"{figure:.3g}" for figure in figures]
+        table.add_row(row.work, row.baseline, row.unit, *cells, ratio, row.target, floor)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def main() -> None:
+    """Measure, print the table and write the JSON beside it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a subset, in under two minutes")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement; the median counts")
+    parser.add_argument("--output", type=Path, default=Path("outputs/bench"), help="folder of bench.json")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    root = os.environ.get("RAVDESS_ROOT")
+    if root and not arguments.quick:
+        corpus = ["corpus=ravdess", "split=released", f"corpus.root={Path(root).resolve()}"]
+    else:
+        corpus = ["corpus=synthetic", "split=random"]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(corpus=corpus, repeats=arguments.repeats, quick=arguments.quick, folder=Path(folder))
+        rows: list[Row] = []
+        for part in (bench.clip, bench.prepare, bench.warm_start, bench.training, bench.prediction):
+            for row in part():
+                rows.append(row)
+                ratio = "" if row.ratio is None else f", {row.ratio:.1f}x"
+                print(f"{row.work}: {row.ours:.3g} {row.unit}{ratio}", file=sys.stderr, flush=True)
+        clips = len(bench.path_of)
+    show(rows, f"{corpus[0].removeprefix('corpus=')}, {clips} clips, medians of {arguments.repeats}")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / "bench.json"
+    content = {
+        "corpus": corpus[0],
+        "clips": clips,
+        "repeats": arguments.repeats,
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "torch": torch.__version__},
+        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
