@@ -11,7 +11,7 @@ EPOCHS ?=
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench ablation table tensorboard clean
+.PHONY: help setup demo test lint format parity bench ablation table tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in m
 
 test: setup  ## all tests; with RAVDESS_ROOT and REFERENCE_ROOT set, those on real recordings too
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+
+parity: setup  ## how near to what the study released? a table; needs REFERENCE_ROOT, RAVDESS_ROOT for all of it
+	$(BIN)/python -m tests.parity
 
 lint: setup  ## format, rules and types
 	$(BIN)/ruff format --check .

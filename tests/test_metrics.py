@@ -41,6 +41,29 @@ def test_a_matrix_worked_by_hand() -> None:
     assert macro_f1(confusion) == pytest.approx((8 / 11 + 4 / 8 + 0) / 3)  # the fourth class never occurs
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 19, 20, 100])
+def test_a_subset_is_one_matrix_whatever_the_last_batch(batch_size: int) -> None:
+    generator = np.random.default_rng(0)
+    target, prediction = generator.choice([0, 2, 5], 20), generator.integers(0, CLASSES, 20)  # five classes are absent
+    starts = range(batch_size, 20, batch_size)
+    parts = zip(np.split(target, starts), np.split(prediction, starts), strict=True)
+    confusion = sum(confusion_matrix(t, p, CLASSES) for t, p in parts)
+
+    assert_array_equal(confusion, reference.confusion_matrix(target, prediction, labels=np.arange(CLASSES)))
+    assert uar(confusion) == pytest.approx(
+        reference.recall_score(target, prediction, labels=[0, 2, 5], average="macro", zero_division=0)
+    )
+
+
+def test_the_mean_of_batches_is_not_the_metric() -> None:
+    """Of the study's own kind of mistake: batches of three and of one, all right and all wrong."""
+    first, last = np.array([[3, 0], [0, 0]]), np.array([[0, 0], [1, 0]])
+
+    assert accuracy(first + last) == 3 / 4 != (accuracy(first) + accuracy(last)) / 2
+    assert uar(first + last) == 1 / 2
+    assert macro_f1(first + last) == pytest.approx((6 / 7 + 0) / 2)
+
+
 def test_a_class_that_is_only_predicted_counts_in_f1_and_not_in_uar() -> None:
     confusion = confusion_matrix(np.array([0, 0]), np.array([0, 1]), 2)
 

@@ -3,11 +3,12 @@ import os
 import numpy as np
 import pytest
 import soundfile
+from tests import parity
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.folder import find_audio
 from ser_lightning.audio.reader import read_audio, to_mono
-from ser_lightning.audio.vad import voiced_frames
+from ser_lightning.audio.vad import detect, voiced_frames
 from ser_lightning.errors import InputError
 
 VALUES = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
@@ -67,6 +68,17 @@ def test_vad_cuts_silence_and_keeps_whole_frames():
     voiced = voiced_frames(wave, sampling_rate=16000, mode=2, frame_ms=20)
     assert len(voiced) % 320 == 0
     assert 0.8 * 16000 < len(voiced) < 1.6 * 16000
+
+
+def test_detection_judges_every_frame_and_fills_up_the_last():
+    wave = np.concatenate([np.zeros(16000), speech(seconds=0.99)]).astype(np.float32)[:-100]
+    values = {"sampling_rate": 16000, "mode": 2, "frame_ms": 20}
+    frames, voiced = detect(wave, **values)
+    assert frames.shape == (100, 320)
+    assert voiced.shape == (100,)
+    assert not voiced[:45].any()
+    np.testing.assert_array_equal(frames.reshape(-1), np.pad(wave, (0, 32000 - len(wave))))
+    np.testing.assert_array_equal(voiced_frames(wave, **values), frames[voiced].reshape(-1))
 
 
 def test_a_clip_that_loses_everything_is_kept_whole_and_said_so(tmp_path):
@@ -152,3 +164,13 @@ def test_ravdess_stereo_and_length(ravdess_root):
     assert len(interleaved) == 2 * len(mean)
     trimmed = Audio(**VALUES).load(path).wave
     assert 0.3 * len(mean) < len(trimmed) < 0.9 * len(mean)
+
+
+@pytest.mark.real
+def test_the_frames_kept_are_nearly_those_of_the_study(ravdess_root, reference_root):
+    """docs/parity.md: the study leaves out two samples of three unfiltered, and no frame differs for another reason."""
+    decisions = parity.decide(reference_root, ravdess_root)
+    assert len(decisions) == parity.CLIPS
+    assert all(clip.remade for clip in decisions)
+    assert parity.pooled(decisions) >= parity.FRAMES_ALIKE
+    assert min(clip.alike for clip in decisions) >= parity.FRAMES_ALIKE_WORST

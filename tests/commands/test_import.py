@@ -1,12 +1,15 @@
 """The released weights and features, clip by clip."""
 
 import csv
+import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
 from tests.model.test_cnn_bilstm import RELEASED
+from tests.parity import CORRECT, PROBABILITY_ERROR, predict
+from torch import nn
 
 from ser_lightning.emotions import RAVDESS
 from ser_lightning.model.cnn_bilstm import CNNBiLSTM
@@ -58,6 +61,8 @@ def test_import_gives_a_checkpoint_that_predicts(command, weights, synthetic_roo
         (lambda s: s.update(extra=torch.zeros(1)), "has unknown extra"),
         (lambda s: s.update({"classify.7.bias": torch.zeros(9)}), "has misshaped classifier.7.bias"),
         (lambda s: s.update(epoch=3), "no state dict"),
+        (lambda s: s.update({0: torch.zeros(1)}), "no state dict"),
+        (lambda s: s.clear(), "lacks classifier.0.bias and"),
     ],
 )
 def test_other_weights_are_refused_by_name(command, weights, tmp_path, spoil, message):
@@ -70,6 +75,35 @@ def test_other_weights_are_refused_by_name(command, weights, tmp_path, spoil, me
     assert str(path) in done.err
     assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "out.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(1)], "holds a list that is no state dict"),
+        (torch.zeros(1), "holds a Tensor that is no state dict"),
+        ({"state_dict": {"lstm.weight_ih_l0": torch.zeros(1)}}, "holds a dict that is no state dict"),
+        (nn.Linear(1, 1), "cannot be read as tensors and plain types"),
+    ],
+)
+def test_a_file_that_holds_no_state_dict_is_refused(command, tmp_path, content, message):
+    torch.save(content, tmp_path / "model.pt")
+    refuses(command, tmp_path, message)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"a": 1}), b"text", b""])
+def test_a_file_of_something_else_is_refused(command, tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    refuses(command, tmp_path, "is not a file of torch.save")
+
+
+def refuses(command, folder, message):
+    done = command("import_weights", f"weights={folder}/model.pt", f"output={folder}/out.ckpt")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"ser-import: {folder}/model.pt ")
+    assert message in line
+    assert not (folder / "out.ckpt").exists()
 
 
 def test_absent_weights_are_named(command, tmp_path):
@@ -85,26 +119,12 @@ def test_absent_weights_are_named(command, tmp_path):
 @pytest.mark.real
 def test_the_released_weights_give_the_released_predictions(command, reference_root, tmp_path):
     """155 of 360 alone, 228 in one batch: what the released model computes, computed here."""
-    output = tmp_path / "released.ckpt"
-    assert command("import_weights", f"weights={reference_root}/model.pt", f"output={output}").code == 0
-    correct = {}
-    rows = {}
-    for batch_size in (1, 360):
-        done = command(
-            "predict",
-            *(f"checkpoint={output}", f"input={reference_root}/test_audio", f"output={tmp_path}/p.csv"),
-            *("audio=untrimmed", f"data.batch_size={batch_size}"),
-        )
+
+    def run(name, *words):
+        done = command(name, *words)
         assert done.code == 0, done.err
-        table = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
-        rows[batch_size] = {row["path"].rpartition("/")[2].removesuffix(".flac"): row for row in table}
-        correct[batch_size] = sum(
-            RAVDESS[int(stem[6:8]) - 1] == row["prediction"] for stem, row in rows[batch_size].items()
-        )
-    assert correct == {1: 155, 360: 228}
-    with np.load(reference_root / "logits_alone.npz") as expected:
-        for stem, logits in zip(expected["utterance"], expected["logits"], strict=True):
-            probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-            got = [float(rows[1][str(stem)][emotion]) for emotion in RAVDESS]
-            np.testing.assert_allclose(got, probabilities, atol=1e-4)
-            assert int(np.argmax(got)) == int(np.argmax(logits))
+
+    got = predict(reference_root, tmp_path, run)
+    assert got.correct == CORRECT == {1: 155, 360: 228}
+    assert got.difference <= PROBABILITY_ERROR
+    assert got.same

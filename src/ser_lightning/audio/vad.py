@@ -10,7 +10,27 @@ from ser_lightning.errors import InputError
 def voiced_frames(
     wave: npt.NDArray[np.float32], *, sampling_rate: int, mode: int, frame_ms: int
 ) -> npt.NDArray[np.float32]:
-    """Cut a clip into frames and return those that WebRTC's detector calls speech, joined.
+    """Return the frames of a clip that WebRTC's detector calls speech, joined.
+
+    Args:
+        wave: as in :func:`detect`
+        sampling_rate: as in :func:`detect`
+        mode: as in :func:`detect`
+        frame_ms: as in :func:`detect`
+
+    Returns:
+        (samples,), a multiple of the frame length; empty if nothing is speech
+
+    """
+    frames, voiced = detect(wave, sampling_rate=sampling_rate, mode=mode, frame_ms=frame_ms)
+    kept: npt.NDArray[np.float32] = frames[voiced].reshape(-1)
+    return kept
+
+
+def detect(
+    wave: npt.NDArray[np.float32], *, sampling_rate: int, mode: int, frame_ms: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Cut a clip into frames and tell which of them hold speech.
 
     The last frame is filled up with zeros, as in the study.
 
@@ -21,7 +41,7 @@ def voiced_frames(
         frame_ms: length of a frame in ms; 10, 20 or 30
 
     Returns:
-        (samples,), a multiple of the frame length; empty if nothing is speech
+        The frames, (frames, samples); and for each whether it is speech, (frames,).
 
     Source: the study's ``noise_removal``, mode 2 on 20 ms; webrtcvad.
 
@@ -31,8 +51,7 @@ def voiced_frames(
     pcm = np.clip(np.round(padded * 32768), -32768, 32767).astype("<i2")
     detector = webrtcvad.Vad(mode)  # it adapts to what it heard: a new one for every clip
     voiced = [detector.is_speech(row.tobytes(), sampling_rate) for row in pcm]
-    kept: npt.NDArray[np.float32] = padded[np.array(voiced, dtype=bool)].reshape(-1)
-    return kept
+    return padded, np.array(voiced, dtype=bool)
 
 
 def check_vad(*, sampling_rate: int, mode: int, frame_ms: int) -> None:

@@ -77,6 +77,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"there is no {path}; give weights=<the released model.pt>")
     state = load_plain(path)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise InputError(f"{path} holds a {type(state).__name__} that is no state dict; expected names and tensors")
     return dict(state)

@@ -1,0 +1,210 @@
+"""What every network in ``conf/model/`` promises, under the values of every experiment that is written for it.
+
+A new YAML there is found and held to this by itself. The logits of a clip are those of that clip: padding, batch mates,
+their order, the size of the batch and what was computed before change nothing. One exemption, by one rule: a network
+whose config says ``masked: false`` hears its padding, as the released one did, and promises the rest for clips of one
+length.
+
+Nothing is tested of a gain here: no network promises not to hear one. RMS, mel power and the first MFCC measure level,
+and ``standardize`` takes away mean and deviation of the training set, not of the clip. The rows that do not hear a
+gain are those of the features that are normalised by themselves: see tests/features/test_spectral.py.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import nn
+
+from ser_lightning.build import build, config_folder
+from ser_lightning.checkpoint import build_model
+from ser_lightning.emotions import RAVDESS
+from ser_lightning.errors import InputError
+
+CONF = config_folder()
+LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
+PARTS = ("model", "features")  # of a config; the others do not shape a network
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def config_of(*overrides: str) -> dict:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=["run_id=x", *overrides])
+        return {part: OmegaConf.to_container(config[part], resolve=True) for part in PARTS}
+
+
+def build_untrained(config: dict) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(config, features=build("features", config["features"]).size, classes=len(RAVDESS))
+
+
+def discover() -> tuple[dict[str, dict], set[str]]:
+    """Return the different configs by the first name that gives them, and the experiments that fit a network."""
+    configs, fitting = {}, set()
+    for model in options("model"):
+        configs[model] = config_of(f"model={model}")
+        for experiment in options("experiment"):
+            config = config_of(f"model={model}", f"experiment={experiment}")
+            try:
+                build_untrained(config)
+            except InputError:  # it sets values of another network
+                continue
+            fitting.add(experiment)
+            configs[f"{model}-{experiment}"] = config
+    different = {json.dumps(config, sort_keys=True): name for name, config in reversed(configs.items())}
+    return {name: configs[name] for name in reversed(different.values())}, fitting
+
+
+CONFIGS, FITTING = discover()
+
+
+def masked(config: dict) -> bool:
+    """The rule of the exemption: only a config that says ``masked: false`` is free to hear its padding."""
+    return config["model"].get("masked") is not False
+
+
+every = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+every_masked = pytest.mark.parametrize(
+    "config", [c for c in CONFIGS.values() if masked(c)], ids=[n for n, c in CONFIGS.items() if masked(c)]
+)
+every_unmasked = pytest.mark.parametrize(
+    "config", [c for c in CONFIGS.values() if not masked(c)], ids=[n for n, c in CONFIGS.items() if not masked(c)]
+)
+
+
+def network(config: dict) -> nn.Module:
+    """A network that has seen data: its statistics are not those it is born with."""
+    model = build_untrained(config)
+    size = build("features", config["features"]).size
+    if getattr(model, "standardize", None) is not None:
+        generator = torch.Generator().manual_seed(2)
+        model.standardize.fit(torch.randn(size, generator=generator), torch.rand(size, generator=generator) + 0.5)
+    with torch.no_grad():
+        model.train()(*batch(clips(config, [70, 50, 90, 40])))
+    return model.eval()
+
+
+def clips(config: dict, lengths: list[int]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    size = build("features", config["features"]).size
+    return [torch.randn(size, length, generator=generator) for length in lengths]
+
+
+def clips_of(config: dict) -> list[torch.Tensor]:
+    """Clips between which the network promises to make no difference."""
+    return clips(config, LENGTHS if masked(config) else [87] * len(LENGTHS))
+
+
+def batch(matrices: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([matrix.size(1) for matrix in matrices])
+    features = torch.zeros(len(matrices), matrices[0].size(0), int(lengths.max()) + pad)
+    for row, matrix in zip(features, matrices, strict=True):
+        row[:, : matrix.size(1)] = matrix
+    return features, lengths
+
+
+@torch.no_grad()
+def each_alone(model: nn.Module, matrices: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([model(*batch([matrix])) for matrix in matrices])
+
+
+def assert_same(got: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_network_and_every_experiment_is_found():
+    files = {path.stem for path in Path(CONF / "model").iterdir()}
+    assert files
+    assert files == set(options("model")) <= set(CONFIGS)
+    assert set(options("experiment")) == FITTING, "an experiment's values fit no network in conf/model/"
+    assert {masked(config) for config in CONFIGS.values()} == {True, False}
+
+
+@every
+@torch.no_grad()
+def test_clips_are_told_apart(config):
+    """Else all of the following would be true of a network that says the same of everything."""
+    logits = each_alone(network(config), clips_of(config))
+    assert logits.shape == (len(LENGTHS), len(RAVDESS))
+    assert (logits[:-1] - logits[1:]).abs().amax(1).min() > 1e-3
+
+
+@every_masked
+@pytest.mark.parametrize("pad", [1, 50])
+@torch.no_grad()
+def test_padding_changes_nothing(config, pad):
+    model, matrices = network(config), clips_of(config)
+    expected = each_alone(model, matrices)
+    assert_same(torch.cat([model(*batch([matrix], pad=pad)) for matrix in matrices]), expected)
+    assert_same(model(*batch(matrices, pad=pad)), expected)
+
+
+@every_unmasked
+@torch.no_grad()
+def test_who_is_exempt_hears_its_padding(config):
+    """Else it would need no exemption."""
+    model, matrices = network(config), clips_of(config)
+    padded = torch.cat([model(*batch([matrix], pad=50)) for matrix in matrices])
+    assert (padded - each_alone(model, matrices)).abs().max() > 1e-3
+
+
+@every
+@torch.no_grad()
+def test_batch_mates_change_nothing(config):
+    model, matrices = network(config), clips_of(config)
+    first, *others = matrices
+    together = torch.cat([model(*batch([first, other]))[:1] for other in others])
+    assert_same(together, each_alone(model, [first]).expand_as(together))
+
+
+@every
+@torch.no_grad()
+def test_the_order_of_a_batch_is_the_order_of_the_logits(config):
+    model, matrices = network(config), clips_of(config)
+    expected = model(*batch(matrices))
+    for seed in range(3):
+        order = torch.randperm(len(matrices), generator=torch.Generator().manual_seed(seed))
+        assert_same(model(*batch([matrices[i] for i in order])), expected[order])
+
+
+@every
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@torch.no_grad()
+def test_the_size_of_a_batch_changes_nothing(config, size):
+    model, matrices = network(config), clips_of(config)
+    parts = [model(*batch(matrices[start : start + size])) for start in range(0, len(matrices), size)]
+    assert_same(torch.cat(parts), model(*batch(matrices)))
+
+
+@every
+@torch.no_grad()
+def test_evaluation_says_the_same_twice_and_learns_nothing(config):
+    model, x = network(config), batch(clips_of(config))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert torch.equal(model(*x), model(*x))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@every
+@torch.no_grad()
+def test_a_clip_of_one_frame_is_taken(config):
+    logits = network(config)(*batch(clips(config, [1])))
+    assert logits.shape == (1, len(RAVDESS))
+    assert torch.isfinite(logits).all()
+
+
+@every
+@pytest.mark.parametrize("samples", [1, 16000])
+@torch.no_grad()
+def test_silence_gives_finite_logits(config, samples):
+    silence = torch.from_numpy(build("features", config["features"])(np.zeros(samples, np.float32)))
+    assert torch.isfinite(network(config)(*batch([silence]))).all()
+    assert torch.isfinite(network(config)(*batch([silence, *clips(config, [60])]))).all()

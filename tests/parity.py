@@ -1,0 +1,464 @@
+"""How near this project comes to what the study released: every comparison and every bound, once.
+
+``make parity`` prints the table; the tests marked ``real`` hold to the same bounds. What is compared:
+
+- features with those that librosa computed for the study, and with librosa itself
+- predictions of the imported weights with those of the released model
+- the frames that voice activity detection keeps of the raw recordings with those of the released clips
+"""
+
+import csv
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+import soundfile
+import soxr
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.audio.reader import read_audio, to_mono
+from ser_lightning.audio.vad import detect
+from ser_lightning.build import build, config_folder
+from ser_lightning.emotions import RAVDESS
+from ser_lightning.errors import InputError
+from ser_lightning.features.spectral162 import Spectral162
+
+Floats = npt.NDArray[np.float32]
+# Runs a command: the name of a module in ser_lightning.commands and the words of its command line.
+Run = Callable[..., None]
+
+RATE = 16000  # Hz, of the released clips and of every filterbank of the study
+CLIPS = 360  # of the released test set
+BLOCKS = {
+    "zcr": slice(0, 1),
+    "chroma": slice(1, 13),
+    "mfcc": slice(13, 33),
+    "rms": slice(33, 34),
+    "mel": slice(34, 162),
+}
+# Options of features -> what features.npz calls them.
+SETTINGS = {"released": "released", "paper": "true_rate"}
+
+# The bounds. Of features: the largest difference of a block as a part of the block's largest value.
+FEATURE_ERROR = 1e-4
+PROBABILITY_ERROR = 1e-3
+# Clips that the released model gets right, by the number of clips in a batch.
+CORRECT = {1: 155, CLIPS: 228}
+# Frames that our preparation judges as the study's did, over all clips and in the worst clip.
+FRAMES_ALIKE = 0.99
+FRAMES_ALIKE_WORST = 0.90
+
+
+class Line(NamedTuple):
+    """A line of what is printed.
+
+    Args:
+        text: as it is printed
+        holds: whether every bound on it does
+
+    """
+
+    text: str
+    holds: bool = True
+
+
+class NotFoundError(Exception):
+    """Something to compare with is not there; the message says what to set."""
+
+
+def config_of(part: str, *overrides: str) -> dict[str, Any]:
+    """Return a part of the config of ``ser-train`` as plain types."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("train", overrides=["run_id=parity", *overrides])
+        values: dict[str, Any] = OmegaConf.to_container(config[part], resolve=True)
+    return values
+
+
+def features_of(option: str) -> Spectral162:
+    """Return the features that ``features=<option>`` makes."""
+    features: Spectral162 = build("features", config_of("features", f"features={option}"))
+    return features
+
+
+def released_clips(reference: Path) -> list[Path]:
+    """Return the released test clips, by name.
+
+    Raises:
+        NotFoundError: they are not all there
+
+    """
+    paths = sorted((reference / "test_audio").glob("*.flac"))
+    if len(paths) != CLIPS:
+        raise NotFoundError(
+            f"{reference / 'test_audio'} holds {len(paths)} FLAC files, expected the {CLIPS} released test clips;"
+            " set REFERENCE_ROOT to the folder that holds test_audio/, model.pt, features.npz and logits_alone.npz"
+        )
+    return paths
+
+
+def read(path: Path) -> Floats:
+    """Return a released clip, (samples,)."""
+    wave, rate = soundfile.read(path, dtype="float32")
+    assert rate == RATE, path
+    return wave
+
+
+def librosa_features(wave: Floats, *, analysis_rate: int, n_chroma: int = 12) -> Floats:
+    """Return the features as the study's calls to librosa give them, (150 + n_chroma, K)."""
+    with warnings.catch_warnings():
+        # librosa warns of waves shorter than a frame and of waves without pitch, which the tests give it too.
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
+        y = librosa.resample(wave, orig_sr=RATE, target_sr=analysis_rate, res_type="soxr_hq")
+        blocks = [
+            librosa.feature.zero_crossing_rate(y),
+            librosa.feature.chroma_stft(S=np.abs(librosa.stft(y)), sr=RATE, n_chroma=n_chroma),
+            librosa.feature.mfcc(y=y, sr=RATE),
+            librosa.feature.rms(y=y),
+            librosa.feature.melspectrogram(y=y, sr=RATE),
+        ]
+    return np.concatenate(blocks).astype(np.float32)
+
+
+def relative_errors(features: Floats, expected: Floats) -> dict[str, float]:
+    """Return the error of each block: the largest difference divided by the largest value expected.
+
+    Infinite where the shapes differ, so that another number of frames is never within a bound.
+    """
+    if features.shape != expected.shape:
+        return dict.fromkeys(BLOCKS, np.inf)
+    errors = {}
+    for block, rows in BLOCKS.items():
+        difference = np.abs(features[rows].astype(np.float64) - expected[rows]).max()
+        scale = np.abs(expected[rows]).max()
+        error = difference / scale if scale > 0 else (0.0 if difference == 0 else np.inf)
+        errors[block] = float(error) if np.isfinite(error) else np.inf  # NaN would be lost in a maximum
+    return errors
+
+
+def pairs_with_reference(reference: Path, option: str) -> Iterator[tuple[Floats, Floats]]:
+    """Yield ours and the stored features of each clip of ``features.npz``."""
+    features = features_of(option)
+    with np.load(reference / "features.npz") as stored:
+        keys = [key for key in stored.files if key.endswith(f"/{SETTINGS[option]}")]
+        for key in keys:
+            yield features(read(reference / "test_audio" / f"{key.split('/')[0]}.flac")), stored[key]
+
+
+def pairs_with_librosa(reference: Path, option: str) -> Iterator[tuple[Floats, Floats]]:
+    """Yield ours and librosa's features of each released test clip."""
+    features = features_of(option)
+    for path in released_clips(reference):
+        wave = read(path)
+        yield features(wave), librosa_features(wave, analysis_rate=features.analysis_rate)
+
+
+def worst_errors(pairs: Iterable[tuple[Floats, Floats]]) -> dict[str, float]:
+    """Return the worst error of each block over the clips; infinite without any clip."""
+    errors = [relative_errors(ours, expected) for ours, expected in pairs]
+    return {block: max((error[block] for error in errors), default=np.inf) for block in BLOCKS}
+
+
+class Predicted(NamedTuple):
+    """What ``ser-predict`` says of the released test clips with the imported weights.
+
+    Args:
+        correct: clips it gets right, by the number of clips in a batch
+        difference: the largest of a probability, each clip alone, from the released model's
+        same: whether the most probable emotion is the released model's for every clip
+
+    """
+
+    correct: dict[int, int]
+    difference: float
+    same: bool
+
+
+def predict(reference: Path, folder: Path, run: Run) -> Predicted:
+    """Import the released weights and predict the released test clips.
+
+    Args:
+        reference: what the study released
+        folder: to write to
+        run: the commands
+
+    """
+    released_clips(reference)
+    checkpoint = folder / "released.ckpt"
+    run("import_weights", f"weights={reference}/model.pt", f"output={checkpoint}")
+    words = [f"checkpoint={checkpoint}", f"input={reference}/test_audio", "audio=untrimmed"]
+    tables = {size: table_of(run, folder, *words, f"data.batch_size={size}") for size in CORRECT}
+    differences, same = [], []
+    with np.load(reference / "logits_alone.npz") as expected:
+        for stem, logits in zip(expected["utterance"], expected["logits"].astype(np.float64), strict=True):
+            probabilities = np.exp(logits - logits.max())
+            probabilities /= probabilities.sum()
+            row = tables[1][str(stem)]
+            differences.append(np.abs([float(row[emotion]) for emotion in RAVDESS] - probabilities).max())
+            same.append(row["prediction"] == RAVDESS[int(logits.argmax())])
+    return Predicted(
+        correct={size: count_correct(table) for size, table in tables.items()},
+        difference=float(np.max(differences, initial=0.0)) if differences else np.inf,
+        same=all(same),
+    )
+
+
+def count_correct_in(clips: Path, *words: str, reference: Path, run: Run) -> int:
+    """Return how many clips of a folder the released weights get right, each alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "released.ckpt"
+        run("import_weights", f"weights={reference}/model.pt", f"output={checkpoint}")
+        words = (f"checkpoint={checkpoint}", f"input={clips}", "data.batch_size=1", *words)
+        return count_correct(table_of(run, Path(folder), *words))
+
+
+def table_of(run: Run, folder: Path, *words: str) -> dict[str, dict[str, str]]:
+    """Run ``ser-predict`` and return its rows by the name of the clip."""
+    output = folder / "predictions.csv"
+    run("predict", *words, f"output={output}")
+    return {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
+
+
+def count_correct(table: dict[str, dict[str, str]]) -> int:
+    """Count the clips whose predicted emotion is the one in their name: its third field, from 01."""
+    return sum(RAVDESS.index(row["prediction"]) == int(stem.split("-")[2]) - 1 for stem, row in table.items())
+
+
+class Decisions(NamedTuple):
+    """Which frames of a raw clip are kept.
+
+    Args:
+        source: the raw recording
+        frames: (frames, samples), as this project or a variant of it resamples
+        study: (frames,), by the study
+        ours: (frames,), by this project or by a variant of it
+        remade: whether ``study`` makes the released clip, to the last bit
+
+    """
+
+    source: Path
+    frames: Floats
+    study: npt.NDArray[np.bool_]
+    ours: npt.NDArray[np.bool_]
+    remade: bool
+
+    @property
+    def alike(self) -> float:
+        """Fraction of the frames that both judge alike."""
+        return float((self.study == self.ours).mean())
+
+
+def recordings(ravdess: Path) -> dict[str, Path]:
+    """Return the sound files of the corpus by their names, in any layout."""
+    return {path.stem: path for suffix in ("flac", "wav") for path in sorted(ravdess.rglob(f"*.{suffix}"))}
+
+
+def recording_of(stem: str, raw: dict[str, Path], ravdess: Path) -> Path:
+    """Return the raw recording of a clip.
+
+    Raises:
+        NotFoundError: the corpus lacks it
+
+    """
+    if stem not in raw:
+        raise NotFoundError(f"{ravdess} lacks {stem}; set RAVDESS_ROOT to a complete copy of RAVDESS")
+    return raw[stem]
+
+
+def every_third(wave: Floats) -> Floats:
+    """Take 48 kHz to 16 kHz as the study's pydub does, by linear interpolation: at 3 to 1 it only leaves out."""
+    return np.ascontiguousarray(wave[::3])
+
+
+def dithered(wave: Floats) -> Floats:
+    """Resample as we do and add triangular dither of one step of 16 bits, the same for every clip."""
+    wave = soxr.resample(wave, 48000, RATE, quality="HQ")
+    noise = np.random.default_rng(0).random((2, *wave.shape), dtype=np.float32)
+    return wave + (noise[0] - noise[1]) / np.float32(32768)
+
+
+# Ways from 48 kHz to 16 kHz, to see which of them the study's was.
+RESAMPLERS: dict[str, Callable[[Floats], Floats]] = {
+    "every third sample": every_third,
+    "soxr VHQ": lambda wave: soxr.resample(wave, 48000, RATE, quality="VHQ"),
+    "soxr LQ": lambda wave: soxr.resample(wave, 48000, RATE, quality="LQ"),
+    "polyphase, scipy": lambda wave: scipy.signal.resample_poly(wave, 1, 3).astype(np.float32),
+    "mean of three samples": lambda wave: wave[: len(wave) // 3 * 3].reshape(-1, 3, wave.shape[1]).mean(axis=1),
+    "ours, rounded down": lambda wave: np.floor(soxr.resample(wave, 48000, RATE, quality="HQ") * 32768) / 32768,
+    "ours, dithered": dithered,
+}
+
+
+def decide(reference: Path, ravdess: Path, *, resampler: Callable[[Floats], Floats] | None = None) -> list[Decisions]:
+    """Prepare the raw recordings of the released test clips as the study did and as this project does.
+
+    Args:
+        reference: what the study released
+        ravdess: the corpus, in any layout
+        resampler: takes 48 kHz to 16 kHz, (samples, channels), instead of the project's own
+
+    Raises:
+        NotFoundError: a recording is not in the corpus, or not as it was published
+
+    """
+    raw = recordings(ravdess)
+    audio: Audio = build("audio", config_of("audio", "experiment=released"))
+    values: dict[str, int] = {"sampling_rate": RATE, "mode": audio.vad_mode or 0, "frame_ms": audio.frame_ms}
+    decisions = []
+    for path in released_clips(reference):
+        source = recording_of(path.stem, raw, ravdess)
+        wave, rate = read_audio(source)
+        if rate != 3 * RATE:
+            raise NotFoundError(f"{source} is of {rate} Hz; set RAVDESS_ROOT to the recordings of 48000 Hz")
+        released, study = detect(every_third(wave).reshape(-1), **values)
+        if resampler is None:
+            mono = to_mono(wave, rate, sampling_rate=RATE, downmix=audio.downmix)
+        else:
+            mono = resampler(wave).reshape(-1).astype(np.float32)
+        frames, ours = detect(mono, **values)
+        # A sample more or less can make a frame more or less; what is not there is not kept.
+        total = max(len(study), len(ours))
+        decisions.append(
+            Decisions(
+                source=source,
+                frames=np.pad(frames, ((0, total - len(frames)), (0, 0))),
+                study=np.pad(study, (0, total - len(study))),
+                ours=np.pad(ours, (0, total - len(ours))),
+                remade=np.array_equal(released[study].reshape(-1), read(path)),
+            )
+        )
+    return decisions
+
+
+def pooled(decisions: list[Decisions]) -> float:
+    """Return the fraction of all frames of all clips that are judged alike."""
+    return sum(int((d.study == d.ours).sum()) for d in decisions) / sum(len(d.study) for d in decisions)
+
+
+def run_apart(name: str, *words: str) -> None:
+    """Run a command in a process of its own, as a user does.
+
+    Raises:
+        NotFoundError: it refuses what it was given
+
+    """
+    code = f"from ser_lightning.commands.{name} import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotFoundError(f"{done.stderr.strip()} (in REFERENCE_ROOT or RAVDESS_ROOT)")
+
+
+def bounded(what: str, measured: str, bound: str, holds: bool) -> Line:
+    """Return a line of one figure and its bound."""
+    return Line(f"{what:48}{measured:>12}{bound:>12}  {'ok' if holds else 'BROKEN'}", holds)
+
+
+def feature_lines(reference: Path) -> Iterator[Line]:
+    """Compare the features, a block a line."""
+    pairs = {"reference": pairs_with_reference, "librosa": pairs_with_librosa}
+    columns = {(option, name): worst_errors(of(reference, option)) for option in SETTINGS for name, of in pairs.items()}
+    yield Line("Features: largest difference of a block divided by its largest value, worst clip; inf: other frames")
+    yield Line(f"{'':12}" + "".join(f"{option:>14}" for option, _ in columns) + f"{'bound':>12}")
+    yield Line(f"{'':12}" + "".join(f"{'v. ' + name:>14}" for _, name in columns))
+    for block in BLOCKS:
+        errors = [column[block] for column in columns.values()]
+        holds = max(errors) <= FEATURE_ERROR
+        figures = "".join(f"{error:>14.1e}" for error in errors)
+        yield Line(f"{block:12}{figures}{FEATURE_ERROR:>12.0e}  {'ok' if holds else 'BROKEN'}", holds)
+
+
+def weight_lines(reference: Path) -> Iterator[Line]:
+    """Compare the predictions."""
+    with tempfile.TemporaryDirectory() as folder:
+        got = predict(reference, Path(folder), run_apart)
+    yield Line(f"\n{'Predictions of the released weights':48}{'measured':>12}{'bound':>12}")
+    for size, expected in CORRECT.items():
+        what = "correct, each clip alone" if size == 1 else f"correct, one batch of {size}"
+        yield bounded(what, f"{got.correct[size]}/{CLIPS}", f"{expected}/{CLIPS}", got.correct[size] == expected)
+    holds = got.difference <= PROBABILITY_ERROR
+    yield bounded("probabilities, worst difference", f"{got.difference:.1e}", f"{PROBABILITY_ERROR:.0e}", holds)
+    yield bounded("most probable emotion as released", "all" if got.same else "not all", "all", got.same)
+
+
+def preparation_lines(reference: Path, ravdess: Path) -> Iterator[Line]:
+    """Compare the frames kept, and show which resampler keeps which."""
+    ours = decide(reference, ravdess)
+    remade = sum(d.remade for d in ours)
+    total, worst = pooled(ours), min(d.alike for d in ours)
+    yield Line(f"\n{'Preparation from the raw recordings':48}{'measured':>12}{'bound':>12}")
+    yield bounded(
+        "every third sample makes the released clip", f"{remade}/{CLIPS}", f"{CLIPS}/{CLIPS}", remade == CLIPS
+    )
+    yield bounded("our frames judged as the study's", f"{total:.2%}", f"{FRAMES_ALIKE:.0%}", total >= FRAMES_ALIKE)
+    holds = worst >= FRAMES_ALIKE_WORST
+    yield bounded("the same, worst clip", f"{worst:.2%}", f"{FRAMES_ALIKE_WORST:.0%}", holds)
+    with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as cut:
+        for clip in ours:
+            (Path(whole) / clip.source.name).symlink_to(clip.source.absolute())
+            wave = clip.frames[clip.study].reshape(-1)
+            soundfile.write(Path(cut) / f"{clip.source.stem}.wav", wave, RATE, subtype="FLOAT")
+        prepared = count_correct_in(Path(whole), reference=reference, run=run_apart)
+        spared = count_correct_in(Path(cut), "audio=untrimmed", reference=reference, run=run_apart)
+    yield Line(f"{'correct as we prepare them, each clip alone':48}{f'{prepared}/{CLIPS}':>12}")
+    yield Line(f"{'the same with the frames that the study kept':48}{f'{spared}/{CLIPS}':>12}")
+    yield Line(f"\nFrames judged as the study's ({sum(len(d.study) for d in ours)} in {CLIPS} clips), by resampler")
+    names = ("all frames", "median", "quarter", "twentieth", "worst clip", "clips alike", "more", "fewer")
+    yield Line(f"{'':24}" + "".join(f"{name:>12}" for name in names))
+    yield Line(f"{'ours':24}{distribution(ours)}")
+    for name, resampler in RESAMPLERS.items():
+        yield Line(f"{name:24}{distribution(decide(reference, ravdess, resampler=resampler))}")
+
+
+def distribution(decisions: list[Decisions]) -> str:
+    """Return as columns: agreement over all frames and its quantiles over the clips; frames kept more and fewer."""
+    alike = np.array([d.alike for d in decisions])
+    shares = (pooled(decisions), *np.quantile(alike, (0.5, 0.25, 0.05, 0)))
+    counts = (
+        int((alike == 1).sum()),
+        sum(int((d.ours & ~d.study).sum()) for d in decisions),
+        sum(int((d.study & ~d.ours).sum()) for d in decisions),
+    )
+    return "".join(f"{share:>12.2%}" for share in shares) + "".join(f"{count:>12}" for count in counts)
+
+
+def main() -> int:
+    """Print the table; return 0 if every bound holds, else 1."""
+    reference, ravdess = os.environ.get("REFERENCE_ROOT"), os.environ.get("RAVDESS_ROOT")
+    if not reference:
+        print(
+            "parity: set REFERENCE_ROOT to the folder of what the study released (test_audio/, model.pt, features.npz,"
+            " logits_alone.npz), and RAVDESS_ROOT to the raw recordings to compare the preparation too",
+            file=sys.stderr,
+        )
+        return 1
+    sections = [feature_lines(Path(reference)), weight_lines(Path(reference))]
+    if ravdess:
+        sections.append(preparation_lines(Path(reference), Path(ravdess)))
+    broken = 0
+    try:
+        for line in itertools.chain.from_iterable(sections):
+            print(line.text, flush=True)
+            broken += not line.holds
+    except (NotFoundError, InputError, OSError) as error:
+        print(f"parity: {error}", file=sys.stderr)
+        return 1
+    if not ravdess:
+        print("\nThe preparation was not compared: set RAVDESS_ROOT to the raw recordings.")
+    print(f"\n{broken} lines are out of bounds." if broken else "\nAll within bounds.")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
