@@ -180,7 +180,7 @@ def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trai
         ([], "checkpoint is missing"),
         (["checkpoint=/no/such.ckpt"], "there is no checkpoint /no/such.ckpt"),
         (["checkpoint={good}", "input=/no/such", "output={tmp}/p.csv"], "there is no /no/such"),
-        (["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv"], "holds no sound file"),
+        (["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv"], "the folder {tmp} holds no sound file"),
         (["checkpoint={good}", "input={tmp}"], "output is missing"),
         (
             ["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv", "data.batch_size=0"],
@@ -200,7 +200,7 @@ def test_predict_refuses_in_one_line(command, trained, tmp_path, words, message)
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert line.startswith("ser-predict: ")
-    assert message in line
+    assert message.format(tmp=tmp_path) in line
     assert not (tmp_path / "p.csv").exists()
 
 
