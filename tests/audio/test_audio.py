@@ -11,7 +11,7 @@ from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect, voiced_frames
 from ser_lightning.errors import InputError
 
-VALUES = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
+VALUES = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
@@ -36,7 +36,7 @@ def test_read_keeps_samples_channels_and_rate(tmp_path):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
 def test_any_rate_becomes_the_rate_wanted(rate):
-    mono = to_mono(tone(rate, 1.0)[:, None], rate, sampling_rate=16000, downmix="mean")
+    mono = to_mono(tone(rate, 1.0)[:, None], rate, sampling_rate=16000, downmix="mean", resampler="soxr")
     assert abs(len(mono) - 16000) <= 1
     spectrum = np.abs(np.fft.rfft(mono * np.hanning(len(mono))))
     assert abs(spectrum.argmax() * 16000 / len(mono) - 440) < 2
@@ -44,9 +44,9 @@ def test_any_rate_becomes_the_rate_wanted(rate):
 
 def test_the_mean_of_channels_and_their_interleaving():
     stereo = np.stack([np.full(100, 0.5), np.full(100, -0.1)], axis=1).astype(np.float32)
-    mean = to_mono(stereo, 16000, sampling_rate=16000, downmix="mean")
+    mean = to_mono(stereo, 16000, sampling_rate=16000, downmix="mean", resampler="soxr")
     np.testing.assert_allclose(mean, np.full(100, 0.2), atol=1e-7)
-    interleaved = to_mono(stereo, 16000, sampling_rate=16000, downmix="interleave")
+    interleaved = to_mono(stereo, 16000, sampling_rate=16000, downmix="interleave", resampler="soxr")
     assert len(interleaved) == 200
     np.testing.assert_allclose(interleaved[:4], [0.5, -0.1, 0.5, -0.1], atol=1e-7)
 
@@ -54,13 +54,27 @@ def test_the_mean_of_channels_and_their_interleaving():
 def test_interleaving_leaves_a_mono_clip_alone():
     mono = tone(48000, 0.2)[:, None]
     np.testing.assert_array_equal(
-        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave"),
-        to_mono(mono, 48000, sampling_rate=16000, downmix="mean"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave", resampler="soxr"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix="mean", resampler="soxr"),
     )
 
 
+def test_linear_resampling_filters_nothing():
+    wave = np.random.default_rng(0).standard_normal((481, 2)).astype(np.float32)
+    third = to_mono(wave, 48000, sampling_rate=16000, downmix="interleave", resampler="linear")
+    np.testing.assert_array_equal(third.reshape(-1, 2), wave[::3])
+    line = np.arange(441, dtype=np.float32)[:, None]
+    other = to_mono(line, 44100, sampling_rate=16000, downmix="mean", resampler="linear")
+    np.testing.assert_allclose(other, np.minimum(np.arange(160) * 441 / 160, 440), atol=1e-4)
+    high = tone(48000, 0.5, 10_000)[:, None]  # above half the new rate: folds down or is filtered out
+    assert np.abs(to_mono(high, 48000, sampling_rate=16000, downmix="mean", resampler="linear")).max() > 0.4
+    assert np.abs(to_mono(high, 48000, sampling_rate=16000, downmix="mean", resampler="soxr")[200:-200]).max() < 0.01
+
+
 def test_one_sample_survives():
-    assert len(to_mono(np.ones((1, 1), np.float32), 48000, sampling_rate=16000, downmix="mean")) == 1
+    one = np.ones((1, 1), np.float32)
+    for resampler in ("soxr", "linear"):
+        assert len(to_mono(one, 48000, sampling_rate=16000, downmix="mean", resampler=resampler)) == 1
 
 
 def test_vad_cuts_silence_and_keeps_whole_frames():
@@ -114,6 +128,7 @@ def test_mode_and_frame_are_alive(mode):
         {"vad_mode": 4},
         {"frame_ms": 25},
         {"downmix": "left"},
+        {"resampler": "cubic"},
         {"sampling_rate": 0, "vad_mode": None},
     ],
 )
@@ -167,7 +182,7 @@ def test_ravdess_stereo_and_length(ravdess_root):
 
 
 @pytest.mark.real
-def test_the_frames_kept_are_nearly_those_of_the_study(ravdess_root, reference_root):
+def test_released_makes_the_clips_of_the_study_and_soxr_nearly(ravdess_root, reference_root):
     """docs/parity.md: the study leaves out two samples of three unfiltered, and no frame differs for another reason."""
     decisions = parity.decide(reference_root, ravdess_root)
     assert len(decisions) == parity.CLIPS

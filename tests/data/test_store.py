@@ -13,7 +13,7 @@ from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 
-AUDIO = {"sampling_rate": 16000, "downmix": "mean", "vad_mode": 2, "frame_ms": 20}
+AUDIO = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
 AUGMENT = {"seed": 0, "sampling_rate": 16000, "noise_sigma": 0.01, "pitch_steps": [3], "pcm16": False}
 FEATURES = {
     **{

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.audio.reader import DOWNMIXES, read_audio, to_mono
+from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
 from ser_lightning.errors import InputError
 
@@ -30,6 +30,7 @@ class Audio:
     Args:
         sampling_rate: rate of the waveforms made, Hz
         downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus
+        resampler: how the rate is changed, ``soxr`` or ``linear``, see the same
         vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
         frame_ms: frame of the detection, ms
 
@@ -38,15 +39,20 @@ class Audio:
 
     """
 
-    def __init__(self, *, sampling_rate: int, downmix: str, vad_mode: int | None, frame_ms: int) -> None:
+    def __init__(
+        self, *, sampling_rate: int, downmix: str, resampler: str, vad_mode: int | None, frame_ms: int
+    ) -> None:
         if downmix not in DOWNMIXES:
             raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}")
+        if resampler not in RESAMPLERS:
+            raise InputError(f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}")
         if vad_mode is not None:
             check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
         elif sampling_rate < 1:
             raise InputError(f"audio.sampling_rate is {sampling_rate}; expected a positive number of Hz")
         self.sampling_rate = sampling_rate
         self.downmix = downmix
+        self.resampler = resampler
         self.vad_mode = vad_mode
         self.frame_ms = frame_ms
 
@@ -58,7 +64,7 @@ class Audio:
 
         """
         wave, rate = read_audio(path)
-        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix)
+        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix, resampler=self.resampler)
         if self.vad_mode is None:
             return Clip(mono, nothing_voiced=False)
         voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
