@@ -84,6 +84,7 @@ def test_only_build_instantiates():
     [
         ("report", {"torch", "pytorch_lightning", "librosa"}),
         ("prepare", {"torch", "pytorch_lightning"}),
+        ("audit", {"torch", "pytorch_lightning"}),
         ("features", {"torch", "pytorch_lightning"}),
         ("predict", {"pytorch_lightning"}),
     ],

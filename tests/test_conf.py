@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from ser_lightning.build import check_values, config_folder
 
 CONF = config_folder()
-COMMANDS = {"train", "prepare", "evaluate", "features", "predict", "import"}
+COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
     "corpus": 3,
     "split": 2,

@@ -285,7 +285,7 @@ def test_full_errors_on_request(command, tmp_path, monkeypatch):
         train.main()
 
 
-@pytest.mark.parametrize("name", ["train", "prepare", "evaluate", "features", "predict", "import_weights"])
+@pytest.mark.parametrize("name", ["train", "prepare", "audit", "evaluate", "features", "predict", "import_weights"])
 def test_help(command, name):
     done = command(name, "--help")
     assert done.code == 0

@@ -26,6 +26,7 @@ from ser_lightning.callbacks.tensorboard import write_summary
 from ser_lightning.checkpoint import build_model, load_state, read_checkpoint
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.commands.audit import audit_run
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError
@@ -146,6 +147,7 @@ def _train(
         },
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
+        "audit": audit_run(data, model, config),
         "counts": {subset: len(getattr(of.split, subset)) for subset in SUBSETS}
         | {"train_with_copies": len(data.datasets["train"])},
         "corpus": {
@@ -249,6 +251,8 @@ def _tell(result: dict[str, Any]) -> None:
         for subset in ("val", "test")
     )
     log.info("%s %s (%s checkpoint): %s", result["name"], result["run_id"], result["checkpoint"], text)
+    if result.get("audit", {}).get("leak"):
+        log.info("%s", result["audit"]["summary"])
     if "study_metric" in result:
         study, counted = result["study_metric"], result["training_mode_metrics"]
         log.info(

@@ -1,0 +1,170 @@
+"""``ser-audit``: what training knows of the clips that a result is measured on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ser_lightning.commands import cli
+from ser_lightning.commands.assemble import assemble_preparation
+from ser_lightning.corpus.scanning import find_audio, sha256
+from ser_lightning.corpus.utterance import Problem
+from ser_lightning.data.content import read_contents, stored_contents
+from ser_lightning.data.preparation import Corpus
+from ser_lightning.errors import InputError
+from ser_lightning.runs import write_json
+from ser_lightning.split.audit import (
+    DEFECT,
+    SHARED,
+    Finding,
+    audit_choice,
+    audit_folder,
+    audit_normaliser,
+    audit_rows,
+    audit_split,
+    summarise,
+)
+from ser_lightning.split.split import SUBSETS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ser_lightning.data.datamodule import SpeechDataModule
+
+UNREAD, LEAKING = 3, 4  # exit codes
+LISTED = 20  # files left out that are shown
+
+
+def main() -> None:
+    """Console script ``ser-audit``."""
+    cli.run("ser-audit", "audit", audit)
+
+
+def audit(config: DictConfig) -> int:
+    """Audit a split of a corpus folder; return the exit code.
+
+    Raises:
+        InputError: there is no corpus, the split does not fit it, or no clip can be read
+
+    """
+    plain = cli.plain(config)
+    output = plain.pop("output")
+    if output is not None and not isinstance(output, str):
+        raise InputError(f"output is {output!r}; expected the path of a JSON file")
+    if "on_problem" in plain["corpus"]:
+        plain["corpus"]["on_problem"] = "skip"  # what is wrong with a folder is to be told, not to end the audit
+    data = assemble_preparation(plain, progress=cli.progress("features"))
+    scan = data.corpus.scan()
+    console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+    _print_problems(console, scan.problems)
+    split = data.split_strategy(scan.utterances)
+
+    digests = {utterance.path: utterance.digest for utterance in scan.utterances}
+    root = _root(data.corpus)
+    left_out = {path: sha256(path) for file in find_audio(root)[0] if (path := root / file) not in digests}
+    contents = read_contents(
+        {digest: path for path, digest in (left_out | digests).items()},
+        workers=data.workers,
+        progress=cli.progress("audio"),
+    )
+    if not any(digest in contents.samples for digest in digests.values()):
+        raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {root} can be read")
+    # A file that cannot be read is still known by its bytes.
+    held, spare = (
+        {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
+        for files in (digests, left_out)
+    )
+    findings = [
+        audit_folder(held, spare),
+        *audit_split(scan.utterances, split, contents),
+        audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
+    ]
+    unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
+    section = summarise(findings)
+    sizes = {subset: len(getattr(split, subset)) for subset in SUBSETS}
+    _print_findings(console, findings, title=f"{data.corpus.name}: {'/'.join(map(str, sizes.values()))} utterances")
+    for _, reason in unread:
+        print(f"ser-audit: not compared: {reason}", file=sys.stderr)
+    for finding in findings:
+        if finding.found and finding.severity in (DEFECT, SHARED):
+            console.print(f"{finding.severity}: {finding.sentence}", soft_wrap=True)
+    console.print(section["summary"], soft_wrap=True, style="bold" if section["leak"] else None)
+    if output is not None:
+        content = {"corpus": data.corpus.name, "root": str(root), "split": plain["split"], "counts": sizes, **section}
+        write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
+        print(output)
+    if any(finding.found and finding.severity != SHARED for finding in findings):
+        return LEAKING
+    return UNREAD if unread else 0
+
+
+def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Audit a run as it was trained: its split, the rows of its datasets, its normaliser, its choice of a checkpoint.
+
+    Args:
+        data: set up
+        model: the trained network
+        config: of the run, resolved
+
+    Returns:
+        The section ``audit`` of the result.
+
+    """
+    of = data.preparation
+    contents = stored_contents(
+        of.utterances, folder=of.store_folder, workers=of.workers, progress=cli.progress("audit")
+    )
+    # The rows as they were built, told by where their frames lie and not by what the dataset calls them.
+    key_at = {row.offset: key for key, row in of.rows.items()}
+    rows = {
+        subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
+    }
+    standardize = getattr(model, "standardize", None)
+    held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
+    training = (of.rows[id_, copy] for id_ in of.split.train for copy in of.copies("train"))
+    return summarise(
+        [
+            *audit_split(of.utterances, of.split, contents),
+            audit_rows(rows, of.split),
+            audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
+            audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
+        ]
+    )
+
+
+def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what each callback watches; the best checkpoint is chosen by its own, whatever ``monitor`` says."""
+    callbacks = {name: part for name, part in (config["callbacks"] or {}).items() if part is not None}
+    return {name: part["monitor"] for name, part in callbacks.items() if "monitor" in part}
+
+
+def _root(corpus: Corpus) -> Path:
+    """Return the folder that holds the corpus and nothing else."""
+    return Path(getattr(corpus, "folder", None) or corpus.root)  # type: ignore[attr-defined]
+
+
+def _print_problems(console: Console, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    table = Table("file", "reason", title=f"left out: {len(problems)}")
+    for problem in problems[:LISTED]:
+        table.add_row(problem.path, problem.reason)
+    if len(problems) > LISTED:
+        table.add_row("...", f"and {len(problems) - LISTED} more; ser-prepare corpus.on_problem=skip lists them all")
+    console.print(table)
+
+
+def _print_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
+    table = Table("looked for", "it is", "train", "val", "test", "for example", title=title)
+    for finding in findings:
+        counts = {subset: f"{count} of {of}" for subset, (count, of) in finding.counts.items()}
+        example = " and ".join(finding.examples[0]) if finding.examples else ""
+        state = (f"a {finding.severity}" if finding.severity != SHARED else SHARED) if finding.found else "not found"
+        table.add_row(finding.name, state, *(counts.get(subset, "") for subset in SUBSETS), example)
+    console.print(table)
