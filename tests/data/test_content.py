@@ -32,6 +32,7 @@ def files(tmp_path) -> dict[str, Path]:
         ("one24.wav", sound(0), RATE, "PCM_24"),
         ("softer.wav", sound(0) / 2, RATE, "PCM_24"),
         ("stereo.wav", np.stack([sound(0)] * 2, axis=1), RATE, "PCM_16"),
+        ("interleaved.wav", np.repeat(sound(0), 2), RATE, "PCM_16"),  # the bytes of stereo.wav
         ("faster.wav", sound(0), 2 * RATE, "PCM_16"),
         ("other.wav", sound(1), RATE, "PCM_16"),
     ):
@@ -43,8 +44,9 @@ def files(tmp_path) -> dict[str, Path]:
 def test_the_same_samples_are_identical_in_every_lossless_format(files):
     samples = read(files).samples
     assert samples["one.wav"] == samples["one.flac"] == samples["one24.wav"]
-    others = [samples[name] for name in ("one.wav", "softer.wav", "stereo.wav", "faster.wav", "other.wav")]
-    assert len(set(others)) == 5
+    others = [samples[name] for name in ("one.wav", "softer.wav", "stereo.wav", "interleaved.wav", "other.wav")]
+    others.append(samples["faster.wav"])
+    assert len(set(others)) == 6
 
 
 def test_other_samples_of_the_same_sound_are_near_duplicates(files):

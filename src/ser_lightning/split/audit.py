@@ -92,7 +92,7 @@ def audit_split(utterances: Sequence[Utterance], split: Split, contents: Content
         holders[samples[id_]].append(id_)
     identical = {id_: [other for other in holders[digest] if other != id_] for id_, digest in samples.items()}
     alike = {
-        id_: sorted(other for neighbour in near[digest] for other in holders.get(neighbour, ()))
+        id_: sorted(other for neighbour in near[digest] for other in holders[neighbour])
         for id_, digest in samples.items()
     }
     return [
