@@ -178,7 +178,9 @@ def test_a_folder_without_a_readable_clip_is_refused(command, folder):
 
 
 def test_a_run_carries_its_audit(trained):
-    section = json.loads((trained / "result.json").read_text())["audit"]
+    result = json.loads((trained / "result.json").read_text())
+    assert result["seconds"]["audit"] > 0
+    section = result["audit"]
     assert (section["leak"], section["summary"]) == (False, "no leak found")
     by_name = {finding["name"]: finding for finding in section["findings"]}
     assert len(by_name) == 11

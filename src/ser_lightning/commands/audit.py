@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,10 +114,10 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
         config: of the run, resolved
 
     Returns:
-        The section ``audit`` of the result.
+        The section ``audit`` of the result; the seconds it took are added to those of the preparation.
 
     """
-    of = data.preparation
+    of, start = data.preparation, time.perf_counter()
     contents = stored_contents(
         of.utterances, folder=of.store_folder, workers=of.workers, progress=cli.progress("audit")
     )
@@ -128,7 +129,7 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
     standardize = getattr(model, "standardize", None)
     held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
     training = (of.rows[id_, copy] for id_ in of.split.train for copy in of.copies("train"))
-    return summarise(
+    section = summarise(
         [
             *audit_split(of.utterances, of.split, contents),
             audit_rows(rows, of.split),
@@ -136,6 +137,8 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
         ]
     )
+    of.seconds["audit"] = time.perf_counter() - start
+    return section
 
 
 def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
