@@ -51,7 +51,7 @@ def test_parameters_of_the_released_model():
 def test_the_shapes_of_the_released_layers():
     x = torch.zeros(1, 162, 87)
     seen = []
-    model = network()
+    model = network(masked=True)
     for layer in (*model.convolutions, *model.pools):
         layer.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape[1:])))
     model(x, torch.tensor([87]))
@@ -128,18 +128,33 @@ def test_unmasked_padding_is_heard():
     assert (together[1] - apart[1]).abs().max() > 1e-3
 
 
-def test_unmasked_is_the_plain_network():
-    """Against the layers of the released code written down plainly."""
-    model = network()
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("change", [{}, {"strides": [1, 1]}, {"pool_strides": [5, 5]}, {"conv_activation": "relu"}])
+@pytest.mark.parametrize("lengths", [(87, 60), (120, 5, 87, 33, 119, 60, 1, 64, 64), (40,), (3, 2)])
+def test_unmasked_is_the_plain_network(change, standardize, lengths):
+    """Against the layers of the released code written down plainly, logits and gradients."""
+    model = network(standardize=standardize, **change)
+    if standardize:
+        model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
     lstm = nn.LSTM(40, 80, batch_first=True, bidirectional=True)
-    for name, parameter in model.lstm.ahead.named_parameters():
-        getattr(lstm, name).data.copy_(parameter)
-        getattr(lstm, f"{name}_reverse").data.copy_(getattr(model.lstm.back, name))
-    x, lengths = batch(clips(87, 60))
-    pool = nn.MaxPool1d(5, 1)
-    y = lstm(pool(model.convolutions[1](pool(model.convolutions[0](x)))).transpose(1, 2))[0]
+    weights = {name: getattr(model.lstm.ahead, name) for name in dict(model.lstm.ahead.named_parameters())}
+    weights |= {f"{name}_reverse": getattr(model.lstm.back, name) for name in weights}
+    x, length = batch(clips(*lengths))
+    y = model.standardize(x, length) if standardize else x
+    y = nn.functional.pad(y, (0, max(0, model.receptive_field - x.size(2))))
+    for convolution, pool in zip(model.convolutions, model.pools, strict=True):
+        y = pool(model.conv_activation(convolution(y)))
+    y = torch.func.functional_call(lstm, weights, (y.transpose(1, 2),))[0]
     expected = model.classifier(torch.cat([y.amax(1), y.mean(1)], dim=1))
-    torch.testing.assert_close(model(x, lengths), expected)
+    got = model(x, length)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    target = torch.arange(len(lengths)) % 8
+    gradients = [
+        torch.autograd.grad(nn.functional.cross_entropy(logits, target), list(model.parameters()))
+        for logits in (got, expected)
+    ]
+    for (name, _), mine, plain in zip(model.named_parameters(), *gradients, strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("masked", [True, False])

@@ -52,7 +52,7 @@ COPIES: dict[str, Callable[[Wave], Wave]] = {
 
 
 def heard(wave: Wave, rate: int = SPEECH_RATE) -> npt.NDArray[np.float32]:
-    return to_mono(wave.astype(np.float32)[:, None], rate, sampling_rate=RATE, downmix="mean")
+    return to_mono(wave.astype(np.float32)[:, None], rate, sampling_rate=RATE, downmix="mean", resampler="soxr")
 
 
 @pytest.mark.parametrize("name", COPIES)
@@ -69,7 +69,9 @@ def test_another_encoding_is_found(tmp_path, suffix):
     path = tmp_path / f"copy.{suffix}"
     soundfile.write(path, wave, SPEECH_RATE, subtype="PCM_U8" if suffix == "wav" else None)
     copy, rate = read_audio(path)
-    pairs = near_duplicates({"a": heard(wave), "b": to_mono(copy, rate, sampling_rate=RATE, downmix="mean")})
+    pairs = near_duplicates(
+        {"a": heard(wave), "b": to_mono(copy, rate, sampling_rate=RATE, downmix="mean", resampler="soxr")}
+    )
     assert [pair[:2] for pair in pairs] == [("a", "b")]
 
 
@@ -97,8 +99,11 @@ def test_synthetic_speech_has_no_copies_and_a_planted_one_is_found(synthetic_cli
 def synthetic_clips(synthetic_root) -> dict[str, npt.NDArray[np.float32]]:
     from ser_lightning.corpus.synthetic import Synthetic
 
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean")
-    return {u.id: to_mono(*read_audio(u.path), sampling_rate=RATE, downmix="mean") for u in corpus.scan().utterances}
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean", resampler="soxr")
+    return {
+        u.id: to_mono(*read_audio(u.path), sampling_rate=RATE, downmix="mean", resampler="soxr")
+        for u in corpus.scan().utterances
+    }
 
 
 def test_three_copies_are_three_pairs_in_the_order_of_their_names():

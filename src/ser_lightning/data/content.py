@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[str, npt.NDArray[np.float32] | None]:
     except InputError as error:
         return str(error), None
     digest = hashlib.sha256(f"{rate} {wave.shape[1]} ".encode() + wave.tobytes()).hexdigest()
-    return digest, to_mono(wave, rate, sampling_rate=RATE, downmix="mean")
+    return digest, to_mono(wave, rate, sampling_rate=RATE, downmix="mean", resampler="soxr")
 
 
 def stored_contents(

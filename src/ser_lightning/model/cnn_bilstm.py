@@ -1,6 +1,6 @@
 """The study's network: convolutions, a bidirectional LSTM, a classifier with dropout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from ser_lightning.model.layers import (
     ACTIVATIONS,
     BiLSTM,
     Standardize,
+    extend,
     max_and_mean,
     valid_length,
     valid_lengths,
@@ -115,28 +116,61 @@ class CNNBiLSTM(nn.Module):
             (B, classes)
 
         """
+        # Clips do not see each other before BatchNorm: groups of like length hold little padding, while the batch that
+        # BatchNorm sees stays as it was drawn.
+        groups = lengths.argsort(stable=True).chunk(GROUPS)
         if self.masked:
-            # Clips do not see each other before BatchNorm: groups of like length hold little padding, and that saves
-            # a third of a step, while the batch that BatchNorm sees stays as it was drawn.
-            groups = lengths.argsort(stable=True).chunk(GROUPS)
             summaries = [self._summarize(features[:, :, : int(lengths[g].max())][g], lengths[g]) for g in groups]
-            summary = torch.cat(summaries)[torch.cat(groups).argsort()]  # back in the order of the batch
         else:
-            summary = self._summarize(features, lengths)
+            summaries = self._summarize_padded(features, lengths, groups)
+        summary = torch.cat(summaries)[torch.cat(groups).argsort()]  # back in the order of the batch
         logits: Tensor = self.classifier(summary)  # (B, 4H) -> (B, classes)
         return logits
 
+    def _layers(self) -> Iterator[tuple[Callable[[Tensor], Tensor], int, int]]:
+        """Yield each convolution and each pooling with its kernel size and stride; none of them pads."""
+        for convolution, pool, of_convolution, of_pool in zip(self.convolutions, self.pools, *self.steps, strict=True):
+            yield nn.Sequential(convolution, self.conv_activation), *of_convolution
+            yield pool, *of_pool
+
     def _summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return maximum and mean over time of what the LSTM makes of each clip: (B, F, K) -> (B, 4H)."""
+        """Return maximum and mean over the real steps of what the LSTM makes of each clip: (B, F, K) -> (B, 4H)."""
         x = x if self.standardize is None else self.standardize(x, lengths)
         x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
-        lengths = lengths.clamp(min=self.receptive_field) if self.masked else torch.full_like(lengths, x.size(2))
-        for convolution, pool, *steps in zip(self.convolutions, self.pools, *self.steps, strict=True):
-            # Neither pads: the outputs that fit into a clip see nothing beyond its end.
-            x = pool(self.conv_activation(convolution(x)))  # (B, C, T)
-            for kernel_size, stride in steps:
-                lengths = valid_lengths(lengths, kernel_size, stride)
+        lengths = lengths.clamp(min=self.receptive_field)
+        for layer, kernel_size, stride in self._layers():
+            # The outputs that fit into a clip see nothing beyond its end.
+            x, lengths = layer(x), valid_lengths(lengths, kernel_size, stride)  # (B, C, T)
         return max_and_mean(self.lstm(x, lengths), lengths)  # (B, 2H, T) -> (B, 4H)
+
+    def _summarize_padded(self, x: Tensor, lengths: Tensor, groups: Sequence[Tensor]) -> list[Tensor]:
+        """Return maximum and mean over all steps, those of the padding too: (B, F, K) -> (B of the group, 4H) each.
+
+        What becomes of padding is the same in every clip: behind each layer a constant, and in the LSTM that runs
+        backward the same first steps. That is computed once, and a group only as far as its clips reach.
+        """
+        x = x if self.standardize is None else self.standardize(x, lengths)
+        x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
+        total = x.size(2)
+        reach = [int(lengths[group].max()) for group in groups]
+        parts = [x[:, :, :frames][group] for frames, group in zip(reach, groups, strict=True)]
+        padding = x.new_zeros(1, x.size(1), 1)
+        for layer, kernel_size, stride in self._layers():
+            total = valid_length(total, kernel_size, stride)
+            reach = [min(-(-frames // stride), total) for frames in reach]
+            needed = [(frames - 1) * stride + kernel_size for frames in reach]
+            parts = [layer(extend(part, padding, frames)) for part, frames in zip(parts, needed, strict=True)]
+            padding = layer(padding.expand(-1, -1, kernel_size))  # (1, C, 1)
+        whole = torch.cat([extend(part, padding, total) for part in parts])  # (B, C, T)
+        ahead = self.lstm.ahead(whole.transpose(1, 2))[0].split([len(group) for group in groups])
+        summaries = []
+        for one, part in zip(ahead, parts, strict=True):
+            back = self.lstm.back_over(part, padding, total)
+            top, summed = ([reduce(y, 1).expand(len(part), -1) for y in back] for reduce in (torch.amax, torch.sum))
+            top = [one.amax(1), torch.stack(top).amax(0)]
+            mean = [one.mean(1), torch.stack(summed).sum(0) / total]
+            summaries.append(torch.cat([*top, *mean], dim=1))
+        return summaries
 
     def _receptive_field(self) -> int:
         """Frames that make one step of the LSTM."""

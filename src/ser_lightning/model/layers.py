@@ -25,6 +25,14 @@ def mask(lengths: Tensor, total: int) -> Tensor:
     return torch.arange(total, device=lengths.device) < lengths[:, None]
 
 
+def extend(x: Tensor, padding: Tensor, frames: int) -> Tensor:
+    """Cut ``x`` (B, C, T) to ``frames``, or continue it with ``padding`` (1, C, 1)."""
+    missing = frames - x.size(2)
+    if missing <= 0:
+        return x[:, :, :frames]
+    return torch.cat([x, padding.expand(len(x), -1, missing)], dim=2)
+
+
 class Standardize(nn.Module):
     """Remove the mean of each feature and divide by its deviation, both of the training set.
 
@@ -82,6 +90,25 @@ class BiLSTM(nn.Module):
         back = self.back(x.gather(1, turn.expand_as(x)))[0]
         y = torch.cat([ahead, back.gather(1, turn.expand_as(back))], dim=2)  # (B, T, 2H)
         return y.transpose(1, 2)
+
+    def back_over(self, x: Tensor, padding: Tensor, total: int) -> list[Tensor]:
+        """Run backward over clips that ``padding`` continues to ``total`` frames.
+
+        Args:
+            x: (B, C, T), what differs from clip to clip
+            padding: (1, C, 1), what every later frame is
+            total: at least T
+
+        Returns:
+            The outputs at ``x``, (B, T, H), and, if there are any, those at the padding, (1, total - T, H), which all
+            clips share; both from the last frame to the first.
+
+        """
+        rest, state, shared = total - x.size(2), None, []
+        if rest:
+            y, last = self.back(padding.transpose(1, 2).expand(-1, rest, -1))
+            shared, state = [y], tuple(s.expand(-1, len(x), -1).contiguous() for s in last)
+        return [self.back(x.transpose(1, 2).flip(1), state)[0], *shared]
 
 
 def max_and_mean(x: Tensor, lengths: Tensor) -> Tensor:
