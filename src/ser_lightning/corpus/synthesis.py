@@ -88,7 +88,8 @@ RULES = {
 
 Source: Murray & Arnott 1993 (J. Acoust. Soc. Am. 93) and 1995 (Speech Communication 16); Cahn 1990 (J. of the
 American Voice I/O Society 8); Burkhardt & Sendlmeier 2000 (ISCA Workshop on Speech and Emotion);
-Schroeder 2001 (Eurospeech), who compares them.
+Schroeder 2001 (Eurospeech), who compares them: the figures are those of his Table 2, from memory, not checked against
+the papers themselves.
 """
 
 _DOSE = {"normal": 0.5, "strong": 0.85}  # ours: in full, fear is a caricature
