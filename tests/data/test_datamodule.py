@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tests.data.test_store import AUDIO, AUGMENT, FEATURES
+from tests.model.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
@@ -9,6 +10,7 @@ from ser_lightning.corpus.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
+from ser_lightning.evaluation import predict
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.split.random import RandomSplit
 
@@ -133,3 +135,15 @@ def test_features_are_finite_and_not_constant(make):
     frames = make().datasets["train"].frames
     assert np.isfinite(frames).all()
     assert np.ptp(frames, axis=0).min() > 0
+
+
+def test_bucketing_changes_no_evaluation_result(make):
+    model = network(masked=True)
+    plain, bucketed = make(), make(bucket=True)
+    for subset in ("val", "test"):
+        loaders = [data.eval_dataloader(subset) for data in (plain, bucketed)]
+        orders = [[batch.row.tolist() for batch in loader] for loader in loaders]
+        assert orders[0] != orders[1]
+        one, other = (predict(model, loader, device=torch.device("cpu")) for loader in loaders)
+        np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(one.target, other.target)
