@@ -83,10 +83,10 @@ def test_only_build_instantiates():
     ("command", "spared"),
     [
         ("report", {"torch", "pytorch_lightning", "librosa"}),
-        ("prepare", {"torch", "pytorch_lightning"}),
+        ("prepare", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
         ("audit", {"torch", "pytorch_lightning"}),
-        ("features", {"torch", "pytorch_lightning"}),
-        ("predict", {"pytorch_lightning"}),
+        ("features", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
+        ("predict", {"pytorch_lightning", "librosa", "scipy.signal"}),
     ],
 )
 def test_a_command_does_not_load_what_takes_seconds_and_it_does_not_need(command, spared):

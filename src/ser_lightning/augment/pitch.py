@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import soxr
 
 Floats = npt.NDArray[np.float32]
@@ -36,8 +35,8 @@ class Analysis(NamedTuple):
 
 @cache
 def _window() -> Floats:
-    window: Floats = scipy.signal.get_window("hann", N_FFT).astype(np.float32)
-    return window
+    # The periodic Hann window.
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
 
 
 def analyse(wave: Floats) -> Analysis:

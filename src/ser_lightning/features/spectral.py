@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 import soxr
+
+from ser_lightning.features import filterbanks
 
 Floats = npt.NDArray[np.float32]
 
@@ -89,8 +90,7 @@ def window_of(name: str, n_fft: int) -> npt.NDArray[np.float64]:
 
     Source: librosa.filters.get_window
     """
-    window: npt.NDArray[np.float64] = scipy.signal.get_window(name, n_fft, fftbins=True)
-    return window
+    return filterbanks.window(name, n_fft)
 
 
 def magnitude(frames: Floats, window: npt.NDArray[np.float64]) -> Floats:
@@ -159,9 +159,7 @@ def chroma_bank(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float)
 
     Source: librosa.filters.chroma
     """
-    from librosa.filters import chroma
-
-    bank: Floats = chroma(sr=sampling_rate, n_fft=n_fft, tuning=tuning, n_chroma=n_chroma)
+    bank = filterbanks.chroma(sampling_rate=sampling_rate, n_fft=n_fft, n_chroma=n_chroma, tuning=tuning)
     bank.setflags(write=False)  # it is shared
     return bank
 
@@ -192,9 +190,7 @@ def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> tuple[Band, ...]
 
     Source: librosa.filters.mel
     """
-    from librosa.filters import mel
-
-    bank: Floats = mel(sr=sampling_rate, n_fft=n_fft, n_mels=n_mels)
+    bank = filterbanks.mel(sampling_rate=sampling_rate, n_fft=n_fft, n_mels=n_mels)
     bands = []
     for start in range(0, n_mels, MEL_GROUP):
         filters = slice(start, min(start + MEL_GROUP, n_mels))

@@ -118,7 +118,9 @@ class CNNBiLSTM(nn.Module):
         """
         # Clips do not see each other before BatchNorm: groups of like length hold little padding, while the batch that
         # BatchNorm sees stays as it was drawn.
-        groups = lengths.argsort(stable=True).chunk(GROUPS)
+        groups = (
+            lengths.argsort(stable=True).chunk(GROUPS) if len(lengths) >= 2 * GROUPS else (torch.arange(len(lengths)),)
+        )
         if self.masked:
             summaries = [self._summarize(features[:, :, : int(lengths[g].max())][g], lengths[g]) for g in groups]
         else:
