@@ -123,9 +123,9 @@ def draw(results: list[dict[str, float]], path: Path) -> None:
         left.annotate(
             f"{results[-1][key]:.0f} s",
             (clips[-1], results[-1][key]),
-            (-4, -14),
+            (0, -20),
             textcoords="offset points",
-            ha="right",
+            ha="center",
         )
     left.set(xscale="log", yscale="log", ylabel="seconds")
     for key, label in (
