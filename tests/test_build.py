@@ -80,6 +80,7 @@ def test_what_a_class_refuses_is_told_in_its_words():
     with pytest.raises(InputError, match="optim: Invalid learning rate"):
         build("optim", optim, params=[torch.nn.Parameter(torch.zeros(1))])
     audio = {"_target_": "ser_lightning.audio.audio.Audio", "sampling_rate": 16000, "downmix": "mean"}
+    audio["resampler"] = "soxr"
     with pytest.raises(InputError, match=r"audio\.vad_mode is 7"):
         build("audio", audio | {"vad_mode": 7, "frame_ms": 20})
 
