@@ -28,6 +28,7 @@ from ser_lightning.checkpoint import build_model
 from ser_lightning.corpus.utterance import Scan, Utterance
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
+from ser_lightning.evaluation import EVALUATION_MODE
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.report.figures import save
 from ser_lightning.split.random import RandomSplit
@@ -93,7 +94,9 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         data.setup()
         model = build_model(config, features=preparation.features.size, classes=8)
         ends: list[float] = []
-        task = EmotionTask(model=model, optimizer=build("optim", config["optim"]), classes=8)
+        task = EmotionTask(
+            model=model, optimizer=build("optim", config["optim"]), classes=8, evaluation=EVALUATION_MODE
+        )
         ended = pl.callbacks.LambdaCallback(on_train_epoch_end=lambda *_: ends.append(time.perf_counter()))
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = pl.Trainer(max_epochs=2, accelerator="cpu", callbacks=[ended], enable_model_summary=False, **quiet)

@@ -83,6 +83,45 @@ def test_the_defaults_are_corrected():
     assert {k for k in default if default[k] != corrected[k]} == {"name", "folder", "callbacks", "logger"}
 
 
+# Every defect of the study: the key that is its switch, its value in released, and its value where it is mended.
+DEFECTS = {
+    "study_metric": (True, False),
+    "evaluation.training_mode": (True, False),
+    "evaluation.update_statistics": (True, False),
+    "checkpoint": ("last", "best"),
+    "data.eval_shuffle": (True, False),
+    "model.masked": (False, True),
+    "features.analysis_rate": (22050, 16000),
+    "corpus.downmix": ("interleave", "mean"),
+    "augment.pcm16": (True, False),
+    "audio.resampler": ("linear", "soxr"),
+}
+
+
+def value(config: dict, key: str):
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+@pytest.mark.parametrize("key", DEFECTS)
+def test_a_defect_is_a_switch_that_released_turns_on_in_a_line_of_its_own(key):
+    on, off = DEFECTS[key]
+    assert value(composed("experiment=released"), key) == on
+    assert value(composed("experiment=corrected"), key) == value(composed(), key) == off
+    last = key.rsplit(".", maxsplit=1)[-1]
+    name = "features" if last == "analysis_rate" else last  # which is a group's option: conf/features/released.yaml
+    lines = (CONF / "experiment" / "released.yaml").read_text().splitlines()
+    (line,) = [
+        line for line in lines if line.strip().removeprefix("- override /").startswith(f"{name}: ") and "#" in line
+    ]
+    assert len(line.split("# defect: ")[1]) > 20
+
+
+def test_no_line_of_released_is_called_a_defect_without_being_one_of_these():
+    assert (CONF / "experiment" / "released.yaml").read_text().count("# defect: ") == len(DEFECTS)
+
+
 def test_the_experiments_are_what_they_say():
     released, paper, corrected = (composed(f"experiment={e}") for e in ("released", "paper", "corrected"))
     assert released["features"]["analysis_rate"] == 22050
@@ -91,6 +130,9 @@ def test_the_experiments_are_what_they_say():
     assert released["corpus"]["downmix"] == released["audio"]["downmix"] == "interleave"
     assert released["augment"]["pcm16"]
     assert released["study_metric"]
+    assert released["evaluation"] == {"training_mode": True, "update_statistics": True}
+    for mended in (paper, corrected):
+        assert mended["evaluation"] == {"training_mode": False, "update_statistics": False}
     assert paper["features"]["analysis_rate"] == paper["features"]["filterbank_rate"] == 16000
     assert paper["model"]["strides"] == [1, 1]
     assert paper["model"]["masked"]

@@ -11,9 +11,22 @@ from torch.utils.data import DataLoader
 from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.sampler import BatchSampler
-from ser_lightning.evaluation import Predictions, predict, study_metric, write_predictions
+from ser_lightning.errors import InputError
+from ser_lightning.evaluation import (
+    EVALUATION_MODE,
+    Evaluation,
+    Predictions,
+    check_batches,
+    measuring,
+    predict,
+    write_predictions,
+)
 
 CPU = torch.device("cpu")
+TRAINING_MODE = Evaluation(training_mode=True, update_statistics=False)
+UPDATED = Evaluation(training_mode=False, update_statistics=True)
+STUDY = Evaluation(training_mode=True, update_statistics=True)
+ALL = (EVALUATION_MODE, TRAINING_MODE, UPDATED, STUDY)
 N = 37  # no multiple of a batch
 
 
@@ -51,9 +64,9 @@ def loader(batch_size: int, shuffle: bool = False) -> DataLoader:
 
 
 def test_predictions_come_in_the_order_of_the_dataset_whatever_the_batches(model):
-    one = predict(model, loader(N), device=CPU)
+    one = predict(model, loader(N), evaluation=EVALUATION_MODE, device=CPU)
     for batch_size in (1, 10, 36):
-        other = predict(model, loader(batch_size, shuffle=True), device=CPU)
+        other = predict(model, loader(batch_size, shuffle=True), evaluation=EVALUATION_MODE, device=CPU)
         np.testing.assert_array_equal(other.target, loader(1).dataset.targets)
         np.testing.assert_allclose(other.logits, one.logits, rtol=1e-5, atol=1e-6)
         assert other.summary()["accuracy"] == one.summary()["accuracy"]
@@ -62,14 +75,14 @@ def test_predictions_come_in_the_order_of_the_dataset_whatever_the_batches(model
 def test_predict_is_in_evaluation_mode_and_leaves_the_mode_as_it_was(model):
     model.train()
     state = {k: v.clone() for k, v in model.state_dict().items()}
-    first, second = (predict(model, loader(10), device=CPU) for _ in range(2))
+    first, second = (predict(model, loader(10), evaluation=EVALUATION_MODE, device=CPU) for _ in range(2))
     np.testing.assert_array_equal(first.logits, second.logits)
     assert model.training
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
 def test_summary_is_scikit_learns(model):
-    result = predict(model, loader(10), device=CPU)
+    result = predict(model, loader(10), evaluation=EVALUATION_MODE, device=CPU)
     summary = result.summary()
     assert summary["accuracy"] == pytest.approx(accuracy_score(result.target, result.prediction))
     assert summary["uar"] == pytest.approx(recall_score(result.target, result.prediction, average="macro"))
@@ -77,27 +90,117 @@ def test_summary_is_scikit_learns(model):
     assert summary["loss"] == pytest.approx(log_loss(result.target, result.probabilities))
 
 
-def test_the_study_metric_divides_by_batches_and_trains_while_it_tests(model):
-    model.layers[1].p = 0.0  # without dropout the arithmetic can be done by hand
-    figure, counted = study_metric(model, loader(10, shuffle=True), device=CPU)
-    correct = 0
+def batch_means(batch) -> torch.Tensor:
+    """What Toy's BatchNorm is given, (B, 4)."""
+    return batch.features.sum(2) / batch.lengths[:, None]
+
+
+def state_of(model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def equal(one: dict, two: dict) -> bool:
+    return all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def by_hand(model, batches, *, mean=None, variance=None) -> np.ndarray:
+    """Logits of Toy without dropout, in the dataset's order; normalised by the batch if no statistics are given."""
+    rows, logits = [], []
     with torch.no_grad():
-        for batch in loader(10, shuffle=True):
-            x = batch.features.sum(2) / batch.lengths[:, None]
-            x = (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt()
-            correct += int((model.layers[2](x).argmax(1) == batch.target).sum())
-    assert figure == correct / 4  # 37 clips are 4 batches
-    assert counted["accuracy"] == correct / N
+        for batch in batches:
+            x = batch_means(batch)
+            centre, spread = (x.mean(0), x.var(0, unbiased=False)) if mean is None else (mean, variance)
+            logits.append(model.layers[2]((x - centre) / (spread + 1e-5).sqrt()))
+            rows.append(batch.row)
+    return torch.cat(logits)[torch.cat(rows).argsort()].numpy()
 
 
-def test_the_study_metric_touches_neither_model_nor_random_state(model):
-    state = {k: v.clone() for k, v in model.state_dict().items()}
-    generator = torch.get_rng_state()
-    first = study_metric(model, loader(10, shuffle=True), device=CPU)
-    assert study_metric(model, loader(10, shuffle=True), device=CPU) == first
+def moved(model, batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """Running mean and variance after one pass: a tenth of each batch's, its variance with divisor B - 1."""
+    mean, variance = model.layers[0].running_mean.clone(), model.layers[0].running_var.clone()
+    for batch in batches:
+        x = batch_means(batch)
+        mean, variance = 0.9 * mean + 0.1 * x.mean(0), 0.9 * variance + 0.1 * x.var(0, unbiased=True)
+    return mean, variance
+
+
+@pytest.mark.parametrize("evaluation", [TRAINING_MODE, STUDY], ids=str)
+def test_in_training_mode_a_clip_is_normalised_by_its_batch(model, evaluation):
+    model.layers[1].p = 0.0  # without dropout the arithmetic can be done by hand
+    result = predict(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU)
+    np.testing.assert_allclose(result.logits, by_hand(model, loader(10, shuffle=True)), rtol=1e-4, atol=1e-5)
+
+
+def test_updated_statistics_are_those_of_one_pass_and_then_evaluate(model):
+    result = predict(model, loader(10, shuffle=True), evaluation=UPDATED, device=CPU)
+    mean, variance = moved(model, loader(10, shuffle=True))
+    expected = by_hand(model, loader(37), mean=mean, variance=variance)
+    np.testing.assert_allclose(result.logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("evaluation", [UPDATED, STUDY], ids=str)
+def test_measuring_moves_the_running_statistics_by_one_pass_where_it_shall(model, evaluation):
+    mean, variance = moved(model, loader(10, shuffle=True))
+    with measuring(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
+        for batch in batches:
+            model(batch.features, batch.lengths)
+    torch.testing.assert_close(model.layers[0].running_mean, mean)
+    torch.testing.assert_close(model.layers[0].running_var, variance)
+    assert not model.layers[0].training
+
+
+@pytest.mark.parametrize("evaluation", [EVALUATION_MODE, TRAINING_MODE], ids=str)
+def test_measuring_leaves_the_running_statistics_where_it_shall(model, evaluation):
+    state = state_of(model)
+    with measuring(model, loader(10), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
+        for batch in batches:
+            model(batch.features, batch.lengths)
+    assert equal(model.state_dict(), state)
+
+
+@pytest.mark.parametrize("evaluation", ALL, ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_to_predict_changes_nothing_and_repeats_bit_for_bit(model, evaluation, training):
+    model.train(training)
+    model.layers[1].train(not training)  # a mode of its own, as Lightning may leave one
+    state, generator = state_of(model), torch.get_rng_state()
+    first = predict(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU)
+    assert equal(model.state_dict(), state)
+    assert (model.training, model.layers[1].training) == (training, not training)
+    second = predict(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU)
+    np.testing.assert_array_equal(first.logits, second.logits)
     assert torch.equal(torch.get_rng_state(), generator)
-    assert not model.training
-    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_each_way_of_evaluation_is_alive(model):
+    logits = [predict(model, loader(10, shuffle=True), evaluation=e, device=CPU).logits for e in ALL]
+    assert not np.allclose(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2])
+    assert not np.allclose(logits[1], logits[2])
+    # In training mode nobody looks at the running statistics: there the second switch decides what is left behind.
+    np.testing.assert_array_equal(logits[1], logits[3])
+
+
+def test_in_training_mode_units_are_dropped(model):
+    with_dropout = predict(model, loader(10), evaluation=TRAINING_MODE, device=CPU).logits
+    model.layers[1].p = 0.0
+    assert not np.allclose(with_dropout, predict(model, loader(10), evaluation=TRAINING_MODE, device=CPU).logits)
+
+
+class Data:
+    """What check_batches asks of a data module."""
+
+    eval_batch_size = 9
+
+    def smallest_eval_batch(self, subset: str) -> int:
+        return {"train": 9, "val": 2, "test": 1}[subset]
+
+
+@pytest.mark.parametrize("evaluation", [TRAINING_MODE, UPDATED, STUDY], ids=str)
+def test_a_batch_of_one_clip_is_refused_where_batchnorm_would_normalise_by_it(evaluation):
+    with pytest.raises(InputError, match=r"data.eval_batch_size is 9, which leaves a batch of test with a single clip"):
+        check_batches(Data(), evaluation=evaluation)
+    check_batches(Data(), evaluation=EVALUATION_MODE)
 
 
 def test_write_predictions(tmp_path):

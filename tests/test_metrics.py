@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics as reference
 
-from ser_lightning.metrics import accuracy, confusion_matrix, macro_f1, recall_per_class, uar
+from ser_lightning.metrics import accuracy, confusion_matrix, macro_f1, recall_per_class, study_metric, uar
 
 CLASSES = 8
 pairs = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)), min_size=1, max_size=60)
@@ -104,3 +104,16 @@ def test_an_empty_or_misshapen_matrix_raises(metric) -> None:
 def test_what_cannot_be_counted_raises(target, prediction, message) -> None:
     with pytest.raises(ValueError, match=message):
         confusion_matrix(np.array(target), np.array(prediction), 3)
+
+
+@pytest.mark.parametrize(
+    ("correct", "clips", "published"),
+    [(234, 360, 58.5), (231, 360, 57.75), (145, 216, 48.33), (141, 216, 47.0), (3278, 3456, 93.66), (360, 360, 90.0)],
+)
+def test_the_study_metric_is_the_figure_that_the_study_published(correct: int, clips: int, published: float) -> None:
+    assert study_metric(np.array([[correct, 0], [clips - correct, 0]])) == pytest.approx(published, abs=0.005)
+
+
+@pytest.mark.parametrize(("clips", "batches"), [(1, 1), (99, 1), (100, 1), (101, 2), (200, 2), (201, 3)])
+def test_the_study_metric_counts_a_short_last_batch_as_a_whole_one(clips: int, batches: int) -> None:
+    assert study_metric(np.array([[clips]])) == clips / batches

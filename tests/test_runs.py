@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ser_lightning.errors import InputError
-from ser_lightning.runs import UNSCIENTIFIC, finished, provenance, science_digest, write_json
+from ser_lightning.runs import LATER, UNSCIENTIFIC, complete, finished, provenance, science_digest, write_json
 
 CONFIG = {
     "name": "a",
@@ -38,6 +38,15 @@ def test_everything_else_is(group, key):
     changed = json.loads(json.dumps(CONFIG))
     (changed if group is None else changed[group])[key] = 99
     assert science_digest(changed) != science_digest(CONFIG)
+
+
+def test_a_younger_switch_is_science_only_where_it_is_on():
+    """So that the runs made before it are still found to be done."""
+    off = LATER["evaluation"]
+    assert complete(CONFIG)["evaluation"] == off
+    assert science_digest(complete(CONFIG)) == science_digest(CONFIG)
+    on = [science_digest(CONFIG | {"evaluation": off | {key: True}}) for key in off]
+    assert len({science_digest(CONFIG), *on}) == 3
 
 
 def test_a_result_is_found_by_its_digest(tmp_path):

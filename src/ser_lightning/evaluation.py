@@ -2,8 +2,11 @@
 
 import copy
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,11 @@ from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.batch import Batch
+from ser_lightning.errors import InputError
+from ser_lightning.split.split import SUBSETS
+
+if TYPE_CHECKING:
+    from ser_lightning.data.datamodule import SpeechDataModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,57 +65,112 @@ class Predictions:
         }
 
 
-def predict(model: nn.Module, loader: DataLoader[Batch], *, device: torch.device) -> Predictions:
-    """Run a model in evaluation mode over a loader.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """How a network is measured; rightly, both are false.
+
+    Args:
+        training_mode: dropout drops and BatchNorm normalises by the batch, not by its running statistics. These
+            stay as they are
+        update_statistics: the running statistics take in the measured clips first, in one pass in training mode with
+            the momentum that BatchNorm has. The network is then measured in evaluation mode; with ``training_mode``
+            too, the measurement itself is that pass
+
+    """
+
+    training_mode: bool
+    update_statistics: bool
+
+
+EVALUATION_MODE = Evaluation(training_mode=False, update_statistics=False)
+DRAW = 0  # seed of dropout while measuring: the same clips are measured with the same units dropped every time
+
+
+def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
+    """Hold the batches of evaluation against what BatchNorm can normalise by.
+
+    Args:
+        data: its corpus is scanned
+        evaluation: how these batches are measured
+
+    Raises:
+        InputError: one of them holds a single clip and would be run in training mode
+
+    """
+    if evaluation == EVALUATION_MODE:
+        return
+    for subset in SUBSETS:
+        if data.smallest_eval_batch(subset) < 2:
+            raise InputError(
+                f"data.eval_batch_size is {data.eval_batch_size}, which leaves a batch of {subset} with a single clip;"
+                " expected another size with evaluation.training_mode or evaluation.update_statistics: BatchNorm"
+                " cannot normalise by a clip alone"
+            )
+
+
+@contextmanager
+def measuring(
+    model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
+) -> Iterator[Iterator[Batch]]:
+    """Bring a model into the state in which it is measured, and back.
+
+    Afterwards the mode and the random generators are what they were, and so are the running statistics, but with
+    ``update_statistics``: then they have taken in the clips of the loader once, as in the study, whose validation did
+    that every epoch.
+
+    Args:
+        model: as in :func:`predict`
+        loader: the clips that are measured
+        evaluation: how
+        device: where the model is
+
+    Yields:
+        the batches of the loader
+
+    """
+    modes = {module: module.training for module in model.modules()}
+    statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if evaluation.update_statistics and not evaluation.training_mode:
+            torch.manual_seed(DRAW)
+            _run(model.train(), iter(loader), device)
+        model.train(evaluation.training_mode)
+        if evaluation.training_mode:
+            torch.manual_seed(DRAW)
+        # Begun here, whoever goes through them: a loader that begins draws from the generator.
+        yield iter(loader)
+    if evaluation.training_mode and not evaluation.update_statistics:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(statistics[name])
+    for module, training in modes.items():
+        module.training = training
+
+
+def predict(
+    model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
+) -> Predictions:
+    """Run a model over a loader. The model given is left as it is, its running statistics too.
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes)
         loader: yields batches whose ``row`` tells each clip's place
+        evaluation: ``EVALUATION_MODE``, or the study's way
         device: where the model is
 
     """
-    was_training = model.training
-    model.eval()
-    target, logits = _run(model, loader, device)
-    model.train(was_training)
+    if evaluation.update_statistics:
+        model = copy.deepcopy(model)
+    with measuring(model, loader, evaluation=evaluation, device=device) as batches:
+        target, logits = _run(model, batches, device)
     return Predictions(target, logits)
-
-
-def study_metric(
-    model: nn.Module, loader: DataLoader[Batch], *, device: torch.device
-) -> tuple[float, dict[str, float]]:
-    """Compute the study's own test figure, with its two mistakes.
-
-    Correct clips are divided by the number of batches, not of clips: with batches of 100, 234 correct of 360 become
-    234 / 4 = 58.5. And the model stays in training mode: dropout drops and BatchNorm normalises by the batch.
-    The model given is left alone, its running statistics and the random generators too.
-
-    Args:
-        model: as in :func:`predict`
-        loader: yields batches of 100, the last one smaller
-        device: where the model is
-
-    Returns:
-        The study's figure; and accuracy and UAR of the same predictions, computed rightly.
-
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        target, logits = _run(copy.deepcopy(model).train(), loader, device)
-    predictions = Predictions(target, logits)
-    confusion = predictions.confusion
-    return float(confusion.trace()) / len(loader), {
-        "accuracy": metrics.accuracy(confusion),
-        "uar": metrics.uar(confusion),
-    }
 
 
 @torch.no_grad()
 def _run(
-    model: nn.Module, loader: DataLoader[Batch], device: torch.device
+    model: nn.Module, batches: Iterator[Batch], device: torch.device
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     rows, target, logits = [], [], []
-    for batch in loader:
+    for batch in batches:
         logits.append(model(batch.features.to(device), batch.lengths.to(device)).cpu())
         target.append(batch.target)
         rows.append(batch.row)

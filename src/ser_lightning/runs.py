@@ -33,6 +33,18 @@ UNSCIENTIFIC = (
     *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
+# Switches that older runs do not name: they had them off. Off, they are no part of the digest.
+LATER: dict[str, dict[str, bool]] = {"evaluation": {"training_mode": False, "update_statistics": False}}
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with the switches that are younger than it, off.
+
+    >>> complete({"seed": 1})
+    {'evaluation': {'training_mode': False, 'update_statistics': False}, 'seed': 1}
+    """
+    return {**LATER, **config}
+
 
 def science_digest(config: Mapping[str, Any]) -> str:
     """Digest a resolved config without the keys that do not change the science, in hexadecimal.
@@ -49,7 +61,21 @@ def science_digest(config: Mapping[str, Any]) -> str:
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
+    for key, off in LATER.items():
+        if values.get(key) == off:
+            del values[key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_checkpoint(which: object) -> None:
+    """Hold the name of a checkpoint of a run against the two there are.
+
+    Raises:
+        InputError: it is neither
+
+    """
+    if which not in ("best", "last"):
+        raise InputError(f"checkpoint is {which!r}; expected best or last")
 
 
 def finished(folder: Path, digest: str) -> dict[str, Any] | None:

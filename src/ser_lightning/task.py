@@ -2,16 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ser_lightning import metrics
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
+from ser_lightning.evaluation import Evaluation, measuring
 
 
 class EmotionTask(pl.LightningModule):
@@ -26,6 +30,7 @@ class EmotionTask(pl.LightningModule):
             one, is fitted to the training set before the first step
         optimizer: makes the optimizer of the parameters
         classes: number of classes
+        evaluation: how validation measures
 
     """
 
@@ -35,9 +40,12 @@ class EmotionTask(pl.LightningModule):
         model: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         classes: int,
+        evaluation: Evaluation,
     ) -> None:
         super().__init__()
         self.model = model
+        self.evaluation = evaluation
+        self.measuring = ExitStack()  # open while validation measures
         self.make_optimizer = optimizer
         self.loss = nn.CrossEntropyLoss()
         self.train_tally = Tally(classes=classes)
@@ -71,8 +79,16 @@ class EmotionTask(pl.LightningModule):
         """Log what training saw."""
         self._log_epoch("train", self.train_tally)
 
+    def on_validation_epoch_start(self) -> None:
+        """Bring the model into the state in which it is measured."""
+        if not self.trainer.sanity_checking:  # a trial may not move running statistics
+            loader = cast(DataLoader[Batch], self.trainer.val_dataloaders)
+            state = measuring(self.model, loader, evaluation=self.evaluation, device=self.device)
+            self.measuring.enter_context(state)
+
     def on_validation_epoch_end(self) -> None:
         """Log the whole validation set, but for Lightning's trial before the first epoch."""
+        self.measuring.close()
         if not self.trainer.sanity_checking:
             self._log_epoch("val", self.val_tally)
 

@@ -183,7 +183,7 @@ def test_a_run_carries_its_audit(trained):
     section = result["audit"]
     assert (section["leak"], section["summary"]) == (False, "no leak found")
     by_name = {finding["name"]: finding for finding in section["findings"]}
-    assert len(by_name) == 11
+    assert len(by_name) == 12
     assert by_name["augmented copies elsewhere"]["counts"]["train"] == {"count": 0, "of": 144}
     normaliser = by_name["normaliser fitted outside training"]
     assert normaliser["sentence"] == "the network standardises by statistics of the training rows"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from ser_lightning.emotions import RAVDESS
 
@@ -59,6 +60,87 @@ def test_evaluate_under_other_values_is_no_contradiction(command, trained):
     done = command("evaluate", f"run={trained}", "audio.vad_mode=null")
     assert done.code == 0, done.err
     assert "different, and so is the configuration" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["evaluation.training_mode=true"], ["evaluation.training_mode: false -> true"]),
+        (["evaluation.update_statistics=true"], ["evaluation.update_statistics: false -> true"]),
+        (
+            ["evaluation.training_mode=true", "data.eval_batch_size=5", "data.eval_shuffle=true"],
+            [
+                "data.eval_batch_size: 256 -> 5",
+                "data.eval_shuffle: false -> true",
+                "evaluation.training_mode: false -> true",
+            ],
+        ),
+        (
+            ["model.masked=false", "data.eval_batch_size=5"],
+            ["data.eval_batch_size: 256 -> 5", "model.masked: true -> false"],
+        ),
+        (
+            ["model.masked=false", "data.eval_batch_size=5", "data.bucket=true"],
+            ["data.bucket: false -> true", "data.eval_batch_size: 256 -> 5", "model.masked: true -> false"],
+        ),
+        (["checkpoint=last"], ['checkpoint: "best" -> "last"']),
+    ],
+)
+def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, trained, tmp_path, words, changed):
+    output = tmp_path / "figures.json"
+    done = command("evaluate", f"run={trained}", f"output={output}", *words)
+    assert done.code == 0, done.err
+    told = [line.removeprefix("changed: ") for line in done.out.splitlines() if line.startswith("changed: ")]
+    assert told == changed
+    result, written = json.loads((trained / "result.json").read_text()), json.loads(output.read_text())
+    assert written["changed"] == changed
+    assert (written["digest"], written["seed"], written["run"]) == (result["digest"], 0, str(trained))
+    if words[0].startswith("checkpoint"):
+        assert written["metrics"] == result["checkpoints"]["last"]["metrics"]
+    else:
+        assert written["metrics"]["test"]["loss"] != result["metrics"]["test"]["loss"]
+        assert done.out.splitlines()[-2] == "different, and so is the configuration: that is no contradiction"
+    again = command("evaluate", f"run={trained}", f"output={tmp_path}/again.json", *words)
+    assert again.code == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == written
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluation.training_mode=maybe"], "evaluation.training_mode is 'maybe'; expected bool"),
+        (["evaluation.training=true"], "unknown key 'evaluation.training'"),
+        (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
+        (["evaluation.training_mode=true", "data.eval_batch_size=1"], "a batch of train with a single clip"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(command, trained, words, message):
+    done = command("evaluate", f"run={trained}", *words)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("ser-evaluate: ")
+    assert message in line
+
+
+def test_a_run_that_is_older_than_a_switch_is_evaluated_with_it(command, trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    for path in (folder / "checkpoints").iterdir():
+        content = torch.load(path, weights_only=True)
+        del content["ser_lightning"]["config"]["evaluation"]
+        torch.save(content, path)
+    assert command("evaluate", f"run={folder}").out.splitlines()[-1] == "equal, to the last digit"
+    done = command("evaluate", f"run={folder}", "evaluation.training_mode=true")
+    assert done.code == 0, done.err
+    assert "changed: evaluation.training_mode: false -> true" in done.out
+
+
+def test_predict_hears_in_evaluation_mode_alone(command, trained, synthetic_root, tmp_path):
+    (clip,) = clips_in(synthetic_root, 1)
+    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/p.csv"]
+    done = command("predict", *words, "evaluation.training_mode=true")
+    assert done.code == 1
+    assert "unknown key 'evaluation.training_mode'" in done.err
 
 
 def test_evaluate_notices_a_result_that_does_not_follow(command, trained, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.conftest import _run
 
 from ser_lightning.emotions import RAVDESS
 
@@ -168,20 +169,80 @@ def test_an_unfinished_run_is_begun_again(command, trained, small, tmp_path):
     assert not (folder / "tensorboard" / "events.out.tfevents.1").exists()
 
 
-def test_released_shows_its_own_arithmetic_beside_the_true_accuracy(command, small, tmp_path):
-    words = ["experiment=released", *small, "features=released", f"output_root={tmp_path}"]
-    done = command("train", *words)
-    assert done.code == 0, done.err
-    result = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")
+@pytest.fixture(scope="module")
+def studied(small, tmp_path_factory) -> Path:
+    """The folder of a finished run of ``released``."""
+    root = tmp_path_factory.mktemp("studied")
+    code, _ = _run("train", "experiment=released", *small, f"output_root={root}")
+    assert code == 0
+    return root / "released" / "dropout-p25" / "seed-0"
+
+
+def test_released_measures_as_the_study_does_and_shows_the_honest_figure_beside(command, small, studied):
+    result = result_of(studied)
     assert result["checkpoint"] == "last"
     assert result["metrics"] == result["checkpoints"]["last"]["metrics"]
     assert set(result["study_metric"]) == {"train", "val", "test"}
     # 15 test clips are one batch of the study: its figure counts them.
-    assert result["study_metric"]["test"] == pytest.approx(15 * result["training_mode_metrics"]["test"]["accuracy"])
-    assert f'"test": {result["study_metric"]["test"]}' in done.err
-    assert "no accuracy" in done.err
-    raw = b"".join(path.read_bytes() for path in (tmp_path / "released").rglob("events*"))
+    assert result["study_metric"]["test"] == pytest.approx(15 * result["metrics"]["test"]["accuracy"])
+    assert result["evaluation_mode_metrics"] != result["metrics"]
+    # What validation saw after the last epoch is what the last checkpoint gives again, dropped units and all.
+    for name, value in result["checkpoints"]["last"]["metrics"]["val"].items():
+        assert result["history"][f"val/{name}"][-1] == pytest.approx(value, abs=1e-6)
+    names = {finding["name"] for finding in result["audit"]["findings"] if finding["found"]}
+    assert "running statistics of evaluated clips" in names
+    raw = b"".join(path.read_bytes() for path in studied.rglob("events*"))
     assert b"study_metric/test" in raw
+    assert b"evaluation/training_mode" in raw
+    told = command("train", "experiment=released", *small, f"output_root={studied.parents[2]}").err
+    assert "(last checkpoint, training_mode, update_statistics): val accuracy" in told
+    honest = result["evaluation_mode_metrics"]["test"]["accuracy"]
+    assert f"the same weights in evaluation mode: {_words(result['evaluation_mode_metrics'])}" in told
+    assert f"test accuracy {100 * honest:.1f} %" in told
+    assert f'"test": {result["study_metric"]["test"]}' in told
+    assert "no accuracy; the same predictions counted rightly are" in told
+
+
+def _words(metrics: dict) -> str:
+    return f"val accuracy {100 * metrics['val']['accuracy']:.1f} %"
+
+
+@pytest.mark.parametrize(
+    ("switches", "moves"),
+    [
+        (["evaluation.training_mode=true"], False),
+        (["evaluation.update_statistics=true"], True),
+        (["evaluation.training_mode=true", "evaluation.update_statistics=true"], True),
+    ],
+)
+def test_validation_in_the_studys_way_never_touches_the_weights(command, trained, small, tmp_path, switches, moves):
+    """Only the running statistics, and these where it is asked for; twice the same, bit for bit."""
+    states, results = [], []
+    for name in ("one", "two"):
+        words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"run_id={name}", *switches]
+        done = command("train", *words)
+        assert done.code == 0, done.err
+        results.append(result_of(tmp_path / "corrected" / name))
+        path = tmp_path / "corrected" / name / "checkpoints" / "last.ckpt"
+        states.append(torch.load(path, weights_only=True)["state_dict"])
+    assert same(*results)
+    assert results[0]["evaluation_mode_metrics"] == results[1]["evaluation_mode_metrics"]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    clean = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    unlike = {name.rsplit(".", 1)[-1] for name, value in clean.items() if not torch.equal(value, states[0][name])}
+    assert unlike == ({"running_mean", "running_var", "num_batches_tracked"} if moves else set())
+    honest = result_of(trained)
+    assert results[0]["history"]["train/loss"] == honest["history"]["train/loss"]
+    assert results[0]["history"]["val/loss"] != honest["history"]["val/loss"]
+    assert results[0]["metrics"]["test"]["loss"] != honest["metrics"]["test"]["loss"]
+
+
+def test_a_batch_of_one_clip_cannot_be_measured_in_training_mode(command, small, tmp_path):
+    words = ["experiment=released", *small, f"output_root={tmp_path}", "data.eval_shuffle=false"]
+    done = command("train", *words, "data.eval_batch_size=8")  # 9 validation clips
+    assert done.code == 1
+    assert "data.eval_batch_size is 8, which leaves a batch of val with a single clip" in done.err.splitlines()[-1]
+    assert not list(tmp_path.glob("released/*"))
 
 
 def test_a_diverging_run_says_so_and_is_not_done(command, small, tmp_path):
@@ -236,6 +297,10 @@ def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
         (["augment.noise_sigma=-1"], "augment.noise_sigma is -1"),
         (["augment.pitch_steps=[3,3]"], "augment.pitch_steps is [3, 3]; expected distinct semitones"),
         (["threads=0"], "threads is 0"),
+        (["evaluation.training_mode=yes"], "evaluation.training_mode is 'yes'; expected bool"),
+        (["evaluation.update_statistics=1"], "evaluation.update_statistics is 1; expected bool"),
+        (["+evaluation.both=true"], "evaluation.both is unknown to Evaluation"),
+        (["study_metric=1"], "study_metric is 1; expected bool"),
         (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
         (["trainer.max_epochs=-1"], "trainer.max_epochs is -1; expected a whole number of at least 1"),
         (["monitor=val/war"], "monitor is 'val/war'; logged are"),

@@ -98,12 +98,20 @@ def test_every_value_is_alive(make, change):
     assert orders(make(**change)) != orders(make())
 
 
-def test_the_study_measures_in_random_company(make):
-    loader = make().study_dataloader("test", batch_size=10)
+def test_shuffled_evaluation_is_shuffled_once(make):
+    loader = make(eval_shuffle=True, eval_batch_size=10).eval_dataloader("test")
     batches = [batch.row.tolist() for batch in loader]
     assert [len(batch) for batch in batches] == [10, 5]
     assert sorted(sum(batches, [])) == list(range(15)) != sum(batches, [])
     assert [batch.row.tolist() for batch in loader] == batches
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 7, 14, 15, 99])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_smallest_batch_is_known_before_there_are_features(make, size, shuffle):
+    data = make(eval_batch_size=size, eval_shuffle=shuffle)
+    for subset in ("train", "val", "test"):
+        assert data.smallest_eval_batch(subset) == min(len(b.target) for b in data.eval_dataloader(subset))
 
 
 def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):

@@ -9,9 +9,11 @@ from ser_lightning.report.figures import (
     arms_curves_figure,
     confusion_figure,
     curves_figure,
+    forest_figure,
     paired_figure,
     save,
 )
+from ser_lightning.report.statistics import paired_difference
 
 SERIES = ("train/loss", "val/loss", "train/uar", "val/uar")
 HISTORY = {name: [0.2, 0.4, 0.6] for name in SERIES}
@@ -85,3 +87,23 @@ def test_a_figure_is_saved_as_the_same_bytes_each_time(tmp_path: Path) -> None:
     one, two = ((tmp_path / "new" / name).read_bytes() for name in ("one", "two"))
     assert one.startswith(b"\x89PNG")
     assert one == two
+
+
+def test_a_forest_has_a_dot_and_an_interval_for_each_difference() -> None:
+    wide = paired_difference({0: 4.0, 1: 1.0}, {0: 1.0, 1: 2.0})  # 3 and -1: mean 1
+    alone = paired_difference({0: 4.0}, {0: 1.0})
+    none = paired_difference({0: 4.0}, {1: 1.0})
+    panels = {"one": {"a": {"accuracy": wide, "UAR": alone}, "b": {"accuracy": none}}, "two": {"c": {"UAR": wide}}}
+
+    figure = forest_figure(panels, "points")
+
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["a", "b", "c"]
+    assert [dots.get_offsets().tolist() for dots in left.collections if len(dots.get_offsets()) == 1] == [
+        [[1.0, pytest.approx(-0.12)]],
+        [[3.0, pytest.approx(0.12)]],
+    ]
+    (interval,) = [lines for lines in left.collections if hasattr(lines, "get_segments")]
+    assert interval.get_segments()[0][:, 0].tolist() == pytest.approx(wide.interval)
+    assert [axes.get_title() for axes in (left, right)] == ["one", "two"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["accuracy", "UAR"]

@@ -179,6 +179,29 @@ def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
     assert "study's" not in text
 
 
+def test_runs_measured_as_the_study_measures_show_evaluation_mode_beside(tmp_path: Path) -> None:
+    honest = {"test": {"accuracy": 0.5, "uar": 0.4}}
+    write_sweep(tmp_path, training_mode_metrics=None, evaluation_mode_metrics=honest)
+
+    path = write_report(tmp_path)
+
+    assert "| test accuracy in evaluation mode | study's test metric |" in path.read_text()
+    assert "It counts the same predictions as the test accuracy." in path.read_text()
+    assert "the same predictions by utterance" not in path.read_text()
+    arms = json.loads(path.with_name("report.json").read_text())["arms"]
+    assert all(arm["test/evaluation_mode"]["mean"] == 50 for arm in arms.values())
+
+
+def test_runs_of_before_and_after_a_switch_are_comparable_while_it_is_off(sweep: Path) -> None:
+    off = {"training_mode": False, "update_statistics": False}
+    for seed in range(3):
+        edit(sweep / f"dropout-p25/seed-{seed}", lambda r: r["config"].update(evaluation=off))
+    make_report(sweep)
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["config"].update(evaluation=off | {"training_mode": True}))
+    with pytest.raises(InputError, match=r"differ in evaluation\.training_mode"):
+        make_report(sweep)
+
+
 def test_runs_that_differ_in_epochs_make_no_report(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
 

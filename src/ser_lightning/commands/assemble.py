@@ -11,6 +11,7 @@ from ser_lightning.data.preparation import Preparation, Progress
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
+    from ser_lightning.evaluation import Evaluation
 
 
 def assemble_preparation(config: Mapping[str, Any], *, progress: Progress) -> Preparation:
@@ -41,6 +42,19 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDat
     _, values = _divide(config["data"])
     check_values("data", SpeechDataModule, values, rest)
     return SpeechDataModule(**values, **rest)
+
+
+def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
+    """Build what says how a network is measured.
+
+    Raises:
+        InputError: a value that is neither true nor false
+
+    """
+    from ser_lightning.evaluation import Evaluation  # and with it torch
+
+    check_values("evaluation", Evaluation, config["evaluation"], {})
+    return Evaluation(**config["evaluation"])
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,6 +29,7 @@ from ser_lightning.split.audit import (
     audit_normaliser,
     audit_rows,
     audit_split,
+    audit_statistics,
     summarise,
 )
 from ser_lightning.split.split import SUBSETS
@@ -134,6 +135,7 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
             *audit_split(of.utterances, of.split, contents),
             audit_rows(rows, of.split),
             audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
+            audit_statistics(updated=config["evaluation"]["update_statistics"]),
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
         ]
     )

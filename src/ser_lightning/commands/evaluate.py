@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from rich.table import Table
 
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
 from ser_lightning.commands.stored import argument, offer_config
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import predict
-from ser_lightning.runs import science_digest
+from ser_lightning.evaluation import check_batches, predict
+from ser_lightning.runs import check_checkpoint, complete, science_digest, write_json
 from ser_lightning.split.split import SUBSETS
 
 
@@ -29,7 +30,7 @@ def main() -> None:
 def _offer() -> None:
     folder = argument("run")
     if folder is not None:
-        offer_config(_checkpoint_path(Path(folder), read_result(Path(folder))))
+        offer_config(_checkpoint_path(Path(folder), read_result(Path(folder))["checkpoint"]))
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -52,34 +53,62 @@ def read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _checkpoint_path(folder: Path, result: dict[str, Any]) -> Path:
-    return folder / "checkpoints" / f"{result['checkpoint']}.ckpt"
+def _checkpoint_path(folder: Path, which: str) -> Path:
+    return folder / "checkpoints" / f"{which}.ckpt"
 
 
 def evaluate(config: DictConfig) -> int:
     """Print old and new figures; return 1 if the same configuration gives others."""
     plain = cli.plain(config, needs=("run",))
-    folder = Path(plain.pop("run"))
+    folder, output = Path(plain.pop("run")), plain.pop("output")
     result = read_result(folder)
-    path = _checkpoint_path(folder, result)
+    check_checkpoint(plain["checkpoint"])
+    path = _checkpoint_path(folder, plain["checkpoint"])
+    evaluation = assemble_evaluation(plain)
     torch.set_num_threads(plain["threads"])
     data = assemble_data(plain, progress=cli.progress("features"))
+    data.preparation.scan()
+    check_batches(data, evaluation=evaluation)
     data.prepare_data()
     data.setup()
-    model = rebuild_model(replace(read_checkpoint(path), config=plain), path=path)
+    checkpoint = read_checkpoint(path)
+    changed = list(_changed(_flat(complete(checkpoint.config)), _flat(plain)))
+    model = rebuild_model(replace(checkpoint, config=plain), path=path)
     same, equal = science_digest(plain) == result["digest"], True
     table = Table("subset", "metric", "result.json", "now", title=str(path))
+    now = {}
     for subset in SUBSETS:
-        now = predict(model, data.eval_dataloader(subset), device=torch.device("cpu")).summary()
-        for name, value in now.items():
+        loader = data.eval_dataloader(subset)
+        now[subset] = predict(model, loader, evaluation=evaluation, device=torch.device("cpu")).summary()
+        for name, value in now[subset].items():
             before = result["metrics"][subset][name]
             equal &= value == before
             table.add_row(subset, name, repr(before), repr(value))
     Console(width=None if sys.stdout.isatty() else 400).print(table)
+    for line in changed:
+        print(f"changed: {line}")
     if equal:
         print("equal, to the last digit")
     elif not same:
         print("different, and so is the configuration: that is no contradiction")
     else:
         print("DIFFERENT, though the configuration is the same: another corpus, machine or library version?")
+    if output is not None:
+        of = {"run": str(folder), "digest": result["digest"], "checkpoint": plain["checkpoint"], "seed": plain["seed"]}
+        write_json(Path(output), of | {"changed": changed, "metrics": now, "config": plain})
+        print(output)
     return int(same and not equal)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Yield what the command line changed in words, but for what :func:`offer_config` changes itself."""
+    for key in sorted((before.keys() | now.keys()) - {"corpus.download"}):
+        if before.get(key) != now.get(key):
+            yield f"{key}: {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"

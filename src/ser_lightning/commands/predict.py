@@ -26,7 +26,8 @@ def main() -> None:
 def _offer() -> None:
     path = argument("checkpoint")
     if path is not None:
-        offer_config(path, without=("checkpoint",))  # there: which one heads the result
+        # There, checkpoint says which one heads the result; and a recording is always heard in evaluation mode.
+        offer_config(path, without=("checkpoint", "evaluation"))
 
 
 def predict(config: DictConfig) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 
 from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.runs import complete
 
 
 def argument(key: str) -> str | None:
@@ -27,7 +28,7 @@ def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
         InputError: the checkpoint cannot be read
 
     """
-    config = {key: value for key, value in read_checkpoint(path).config.items() if key not in without}
+    config = {key: value for key, value in complete(read_checkpoint(path).config).items() if key not in without}
     if "download" in config.get("corpus", {}):
         config["corpus"] = config["corpus"] | {"download": False}  # asked for then, not now
     ConfigStore.instance().store(group="stored", name="checkpoint", node=config, package="_global_")

@@ -25,21 +25,27 @@ from ser_lightning.callbacks.epoch_log import EpochLog
 from ser_lightning.callbacks.tensorboard import write_summary
 from ser_lightning.checkpoint import build_model, load_state, read_checkpoint
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
 from ser_lightning.commands.audit import audit_run
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import Predictions, predict, study_metric, write_predictions
+from ser_lightning.evaluation import (
+    EVALUATION_MODE,
+    Evaluation,
+    Predictions,
+    check_batches,
+    predict,
+    write_predictions,
+)
 from ser_lightning.memory import keep_freed_memory
-from ser_lightning.metrics import recall_per_class
+from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
-from ser_lightning.runs import FORMAT, finished, provenance, science_digest, write_json
+from ser_lightning.runs import FORMAT, check_checkpoint, complete, finished, provenance, science_digest, write_json
 from ser_lightning.split.split import SUBSETS, write_split
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
-STUDY_BATCH = 100
 
 
 def main() -> None:
@@ -90,13 +96,19 @@ def _train(
     _quieten()
     keep_freed_memory()
     torch.set_num_threads(config["threads"])
+    evaluation = assemble_evaluation(config)
     data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
     pl.seed_everything(config["seed"], verbose=False)
     of = data.preparation
     emotions = of.corpus.emotions
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=of.features.size, classes=len(emotions))
-    task = EmotionTask(model=model, optimizer=_build_optimizer(config, model), classes=len(emotions))
+    task = EmotionTask(
+        model=model,
+        optimizer=_build_optimizer(config, model),
+        classes=len(emotions),
+        evaluation=evaluation,
+    )
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
     callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
@@ -107,6 +119,7 @@ def _train(
         "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
     )
     of.scan()
+    check_batches(data, evaluation=evaluation)
     _start_folder(folder, config, overrides)
     write_split(folder / "split.csv", of.split, of.utterances)
     data.prepare_data()
@@ -125,9 +138,7 @@ def _train(
     of.seconds["train"] = time.perf_counter() - start
 
     start = time.perf_counter()
-    tested = {which: _test(task, data, folder / "checkpoints" / f"{which}.ckpt") for which in ("best", "last")}
-    headline, predictions = tested[config["checkpoint"]]
-    study = _study(task, data, folder / "checkpoints" / "last.ckpt") if config["study_metric"] else {}
+    measured, predictions = _measure(task, data, folder / "checkpoints", config, evaluation)
     of.seconds["test"] = time.perf_counter() - start
     result = {
         "format": FORMAT,
@@ -135,9 +146,7 @@ def _train(
         "run_id": config["run_id"],
         "seed": config["seed"],
         "checkpoint": config["checkpoint"],
-        "metrics": headline["metrics"],
-        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
-        **study,
+        **measured,
         "per_class_recall": {
             subset: {
                 emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN: no such clip
@@ -206,8 +215,7 @@ def _check(config: dict[str, Any]) -> None:
         raise InputError(
             f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and 0 to 2^32-1"
         )
-    if config["checkpoint"] not in ("best", "last"):
-        raise InputError(f"checkpoint is {config['checkpoint']!r}; expected best or last")
+    check_checkpoint(config["checkpoint"])
     epochs = config["trainer"]["max_epochs"]
     if type(epochs) is not int or epochs < 1:
         raise InputError(f"trainer.max_epochs is {epochs!r}; expected a whole number of at least 1")
@@ -227,41 +235,62 @@ def _start_folder(folder: Path, config: dict[str, Any], overrides: list[str]) ->
     OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra" / "overrides.yaml")
 
 
-def _test(task: EmotionTask, data: SpeechDataModule, path: Path) -> tuple[dict[str, Any], dict[str, Predictions]]:
+def _measure(
+    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any], evaluation: Evaluation
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """Return what the result says of both checkpoints, and the predictions of the one that heads it."""
+    tested = {which: _test(task, data, folder / f"{which}.ckpt", evaluation) for which in ("best", "last")}
+    headline, predictions = tested[config["checkpoint"]]
+    measured = {
+        "metrics": headline["metrics"],
+        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
+    }
+    if evaluation != EVALUATION_MODE:
+        summary, _ = _test(task, data, folder / f"{config['checkpoint']}.ckpt", EVALUATION_MODE)
+        measured["evaluation_mode_metrics"] = summary["metrics"]
+    if config["study_metric"]:
+        measured["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
+    return measured, predictions
+
+
+def _test(
+    task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
     checkpoint = read_checkpoint(path)
     load_state(task, checkpoint.state, path=path)
-    predictions = {s: predict(task.model, data.eval_dataloader(s), device=task.device) for s in SUBSETS}
+    predictions = {
+        subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
+        for subset in SUBSETS
+    }
     metrics = {subset: result.summary() for subset, result in predictions.items()}
     return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
 
 
-def _study(task: EmotionTask, data: SpeechDataModule, path: Path) -> dict[str, Any]:
-    load_state(task, read_checkpoint(path).state, path=path)
-    figures, corrected = {}, {}
-    for subset in SUBSETS:
-        loader = data.study_dataloader(subset, batch_size=STUDY_BATCH)
-        figures[subset], corrected[subset] = study_metric(task.model, loader, device=task.device)
-    return {"study_metric": figures, "training_mode_metrics": corrected}
-
-
 def _tell(result: dict[str, Any]) -> None:
-    metrics = result["metrics"]
-    text = "  ".join(
+    switches = complete(result["config"])["evaluation"]
+    how = ", ".join(
+        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on)]
+    )
+    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
+    if "evaluation_mode_metrics" in result:
+        log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
+    if "study_metric" in result:
+        log.info(
+            "study_metric %s: the study's own arithmetic (correct clips per batch of %d), no accuracy; the same"
+            " predictions counted rightly are %.1f %% of the test clips",
+            json.dumps({subset: round(value, 2) for subset, value in result["study_metric"].items()}),
+            STUDY_BATCH,
+            100 * result["metrics"]["test"]["accuracy"],
+        )
+    if result.get("audit", {}).get("leak"):
+        log.info("%s", result["audit"]["summary"])
+
+
+def _in_words(metrics: dict[str, Any]) -> str:
+    return "  ".join(
         f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
         for subset in ("val", "test")
     )
-    log.info("%s %s (%s checkpoint): %s", result["name"], result["run_id"], result["checkpoint"], text)
-    if result.get("audit", {}).get("leak"):
-        log.info("%s", result["audit"]["summary"])
-    if "study_metric" in result:
-        study, counted = result["study_metric"], result["training_mode_metrics"]
-        log.info(
-            "study_metric %s: the study's own arithmetic (correct clips per batch of %d, in training mode),"
-            " no accuracy; the same predictions counted rightly are %.1f %% of the test clips",
-            json.dumps({subset: round(value, 2) for subset, value in study.items()}),
-            STUDY_BATCH,
-            100 * counted["test"]["accuracy"],
-        )
 
 
 def _quieten() -> None:

@@ -96,9 +96,18 @@ class SpeechDataModule(pl.LightningDataModule):
         bucket = self.bucket and not self.eval_shuffle
         return self._loader(subset, self.eval_batch_size, shuffle=self.eval_shuffle, reshuffle=False, bucket=bucket)
 
-    def study_dataloader(self, subset: str, *, batch_size: int) -> DataLoader[Batch]:
-        """Clips of a subset in random company, as the study measured them."""
-        return self._loader(subset, batch_size, shuffle=True, reshuffle=False, bucket=False)
+    def smallest_eval_batch(self, subset: str) -> int:
+        """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""
+        clips = len(getattr(self.preparation.split, subset)) * len(self.preparation.copies(subset))
+        sampler = BatchSampler(
+            lengths=[1] * clips,
+            batch_size=self.eval_batch_size,
+            shuffle=self.eval_shuffle,
+            reshuffle=False,
+            bucket=False,
+            seed=self.seed,
+        )
+        return min((len(batch) for batch in sampler), default=0)
 
     def _loader(self, subset: str, batch_size: int, *, shuffle: bool, reshuffle: bool, bucket: bool) -> DataLoader[Any]:
         dataset = self.datasets[subset]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.metrics import Confusion
+from ser_lightning.report.statistics import PairedDifference
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DPI = 150
@@ -170,6 +171,42 @@ def paired_figure(values: Mapping[str, Mapping[int, float]], label: str, title: 
     return figure
 
 
+def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifference]]], label: str) -> Figure:
+    """Draw differences as dots with their intervals, one row each, a panel beside the other; zero is a line.
+
+    A difference without an interval is a dot alone.
+
+    Args:
+        panels: title -> row -> series -> difference
+        label: of the axis of differences
+
+    """
+    names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
+    series = list(dict.fromkeys(name for rows in panels.values() for found in rows.values() for name in found))
+    figure = _figure(2.2 + 4.2 * len(panels), 1.6 + 0.42 * len(names))
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
+    for axes, (title, rows) in zip(grid.flat, panels.items(), strict=True):
+        for row, found in rows.items():
+            for number, name in enumerate(series):
+                if name in found:
+                    # The series of a row lie one above the other, about the row's own line.
+                    y = names.index(row) + 0.24 * (number - (len(series) - 1) / 2)
+                    _draw_difference(axes, found[name], y, colour=COLOURS[number % len(COLOURS)])
+        axes.axvline(0, color="0.5", linewidth=1, zorder=0)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel(label)
+        axes.grid(axis="x", color="0.9")
+        _open(axes)
+        axes.set_title(title, fontsize="medium")
+    handles = [
+        Line2D([], [], color=COLOURS[number % len(COLOURS)], marker="o", label=name)
+        for number, name in enumerate(series)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False)
+    return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, completely or not at all.
 
@@ -213,6 +250,14 @@ def _stack(runs: Iterable[History], series: str) -> NDArray[np.float64]:
     values = [np.array(run.get(series, ()), float) for run in runs]
     epochs = min(len(row) for row in values)
     return np.stack([row[:epochs] for row in values])
+
+
+def _draw_difference(axes: Axes, found: PairedDifference, y: float, *, colour: str) -> None:
+    if found.mean is None:
+        return
+    if found.interval is not None:
+        axes.hlines(y, *found.interval, color=colour, linewidth=1.8)
+    axes.scatter([found.mean], [y], color=colour, s=26, zorder=3)
 
 
 def _draw_line(axes: Axes, values: NDArray[np.float64], *, colour: str, style: Style) -> None:

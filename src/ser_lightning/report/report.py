@@ -18,7 +18,9 @@ from ser_lightning.report.runs import LeftOut, Run, read_runs
 from ser_lightning.report.statistics import PairedDifference
 from ser_lightning.report.tables import (
     HEADLINE,
+    IN_EVALUATION_MODE,
     STUDY,
+    TRAINING_MODE,
     Metric,
     arms_table,
     by_seed,
@@ -152,7 +154,6 @@ def _write_figures(comparison: Comparison, folder: Path) -> list[tuple[str, str]
 
 def _as_markdown(report: Report, shown: Sequence[tuple[str, str]]) -> str:
     comparison = report.comparison
-    study = STUDY in metrics_of(comparison)
     images = {name: f"![{text}](figures/{name})\n\n{text}" for name, text in shown}
     synthetic = is_synthetic(comparison)
     parts = [
@@ -163,11 +164,7 @@ def _as_markdown(report: Report, shown: Sequence[tuple[str, str]]) -> str:
         "## Arms",
         "Percent; mean ± sample standard deviation over the runs.",
         arms_table(comparison).markdown(),
-        "The study's test metric is the study's own arithmetic (correct predictions divided by the number of "
-        "batches of 100, with dropout on and BatchNorm normalising by the batch), given for comparison with its table; "
-        "it is not an accuracy. The last column counts the same predictions by utterance."
-        if study
-        else "",
+        " ".join(_about_study(metrics_of(comparison))),
         "## Differences",
         f"Points of percent, paired by seed; Student-t intervals. Baseline: {comparison.baseline}."
         if report.differences
@@ -192,6 +189,24 @@ def _as_markdown(report: Report, shown: Sequence[tuple[str, str]]) -> str:
         f"Made by:\n\n```\n{report.command}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about_study(metrics: Sequence[Metric]) -> Iterable[str]:
+    if IN_EVALUATION_MODE in metrics:
+        yield (
+            "The test metrics are measured as the study measured: in training mode, or with BatchNorm's running "
+            "statistics moved by the measured utterances; the same weights in evaluation mode have a column of their "
+            "own."
+        )
+    if STUDY in metrics:
+        yield (
+            "The study's test metric is the study's own arithmetic, correct predictions divided by the number of "
+            "batches of 100, given for comparison with its table; it is not an accuracy."
+        )
+        if TRAINING_MODE in metrics:
+            yield "It counts predictions in training mode; the last column counts the same predictions by utterance."
+        else:
+            yield "It counts the same predictions as the test accuracy."
 
 
 def _design(comparison: Comparison) -> Iterable[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ser_lightning.errors import InputError
 from ser_lightning.metrics import Confusion, accuracy, confusion_matrix, macro_f1, uar
+from ser_lightning.runs import complete
 
 FORMAT = 1
 RECOMPUTED = {"accuracy": accuracy, "uar": uar, "macro_f1": macro_f1}
@@ -43,7 +44,10 @@ class Run:
         metrics: subset -> metric -> fraction
         confusion: subset -> counts, rows true
         study_metric: subset -> the study's own arithmetic, in its percent; empty if it was not computed
-        training_mode: subset -> metric -> fraction, of the predictions that ``study_metric`` counts
+        training_mode: subset -> metric -> fraction, of the predictions that ``study_metric`` counts; of older runs
+            alone, whose ``metrics`` are of other predictions
+        evaluation_mode: subset -> metric -> fraction, of the same weights in evaluation mode; empty if ``metrics`` are
+            that
         counts: number of utterances by subset
         epochs: number of epochs trained
         history: series name -> value per epoch
@@ -66,6 +70,7 @@ class Run:
     confusion: dict[str, Confusion]
     study_metric: dict[str, float]
     training_mode: dict[str, dict[str, float]]
+    evaluation_mode: dict[str, dict[str, float]]
     counts: dict[str, int]
     epochs: int
     history: dict[str, list[float]]
@@ -146,7 +151,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         run_id=take("run_id", str),
         seed=take("seed", int),
         choices=take("choices", dict),
-        config=take("config", dict),
+        config=complete(take("config", dict)),
         emotions=emotions,
         corpus=_Taker(take("corpus", dict), "corpus.").all(name=str, digest=str, utterances=int, problems=list),
         checkpoint=take("checkpoint", str),
@@ -154,6 +159,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         confusion=confusion,
         study_metric=result.get("study_metric") or {},
         training_mode=result.get("training_mode_metrics") or {},
+        evaluation_mode=result.get("evaluation_mode_metrics") or {},
         counts=take("counts", dict),
         epochs=take("epochs", int),
         history=take("history", dict),

@@ -20,8 +20,8 @@ class Metric(NamedTuple):
     Args:
         title: its name in a table
         subset: ``"train"``, ``"val"`` or ``"test"``
-        name: key of result.json's metrics, ``"study_metric"``, or ``"training_mode"``: the accuracy of the predictions
-            that the study's metric counts
+        name: key of result.json's metrics; ``"study_metric"``; ``"evaluation_mode"``: the accuracy of the same weights
+            in evaluation mode; or ``"training_mode"``: in older runs, of the predictions that the study's metric counts
 
     """
 
@@ -35,6 +35,8 @@ class Metric(NamedTuple):
             return run.study_metric.get(self.subset)
         if self.name == "training_mode":
             value = run.training_mode.get(self.subset, {}).get("accuracy")
+        elif self.name == "evaluation_mode":
+            value = run.evaluation_mode.get(self.subset, {}).get("accuracy")
         else:
             value = run.metrics.get(self.subset, {}).get(self.name)
         return None if value is None or not math.isfinite(value) else 100 * value
@@ -43,6 +45,7 @@ class Metric(NamedTuple):
 HEADLINE = Metric("test accuracy", "test", "accuracy")
 STUDY = Metric("study's test metric", "test", "study_metric")
 TRAINING_MODE = Metric("the same predictions by utterance", "test", "training_mode")
+IN_EVALUATION_MODE = Metric("test accuracy in evaluation mode", "test", "evaluation_mode")
 METRICS = (
     HEADLINE,
     Metric("test UAR", "test", "uar"),
@@ -77,7 +80,7 @@ def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
     """The metrics that some run has."""
     return tuple(
         metric
-        for metric in (*METRICS, STUDY, TRAINING_MODE)
+        for metric in (*METRICS, IN_EVALUATION_MODE, STUDY, TRAINING_MODE)
         if any(metric.of(run) is not None for run in comparison.runs)
     )
 

@@ -259,6 +259,21 @@ def audit_normaliser(
     return Finding(name=name, severity=LEAK, found=not same, counts={}, sentence=sentence)
 
 
+def audit_statistics(*, updated: bool) -> Finding:
+    """Tell whether the network's running statistics take in the clips that are measured.
+
+    Args:
+        updated: they do, by the configuration
+
+    """
+    sentence = (
+        f"the running statistics of BatchNorm {'take in' if updated else 'never see'} the clips that are measured"
+    )
+    return Finding(
+        name="running statistics of evaluated clips", severity=LEAK, found=updated, counts={}, sentence=sentence
+    )
+
+
 def _statistics(
     frames: Iterable[npt.NDArray[np.float32]],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
