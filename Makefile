@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CORPUS ?= synthetic
-SEEDS ?= 3
+SEEDS ?= $(if $(filter defects,$(MAKECMDGOALS)),5,3)
 EXPERIMENT ?= corrected
 EPOCHS ?=
+DOCS ?=
 # The released split names RAVDESS's clips; any other corpus draws its own.
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format parity bench ablation table tensorboard clean
+.PHONY: help setup demo test lint format parity bench ablation defects table tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,6 +51,9 @@ bench: setup  ## measure ours against the study's way; QUICK=1 a subset in under
 ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
+
+defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
+	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 table: setup  ## the README's table: released, paper, corrected x dropout x 3 seeds on RAVDESS
 	for experiment in released paper corrected; do $(MAKE) ablation CORPUS=ravdess SEEDS=3 EXPERIMENT=$$experiment || exit 1; done

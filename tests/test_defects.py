@@ -1,0 +1,238 @@
+"""The price list of the defects: made-up result files, prices worked out by hand."""
+
+import json
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from studies import defects
+from studies.defects import BASES, COUNTED, DEFECTS, MEASURED, TRAINED, read_prices, write
+
+from ser_lightning.errors import InputError
+from tests.test_conf import DEFECTS as SWITCHES
+from tests.test_conf import composed, value
+
+HERE = Path(__file__).parent
+write_run, edit = (runpy.run_path(str(HERE / "report/conftest.py"))[name] for name in ("write_run", "edit"))
+set_accuracy = runpy.run_path(str(HERE / "report/test_report.py"))["set_accuracy"]
+BY_NAME = {defect.name: defect for defect in DEFECTS}
+
+
+def place(folder: Path, base: str, arm: str, *correct: int) -> None:
+    """Write a run a seed with so many correct of 360 test clips; of 15 clips in a row every class has its share."""
+    for seed, count in enumerate(correct):
+        made = write_run(folder, dropout="none", seed=seed)
+        set_accuracy(folder, "none", seed, count)
+        (folder / base / arm).mkdir(parents=True, exist_ok=True)
+        made.rename(folder / base / arm / f"seed-{seed}")
+    shutil.rmtree(folder / "dropout-none")
+
+
+def place_measured(folder: Path, base: str, name: str, *accuracy: float, **changes) -> None:
+    for seed, share in enumerate(accuracy):
+        config: dict = {}
+        for word in BY_NAME[name].overrides(base):
+            key, _, text = word.partition("=")
+            *parents, last = key.split(".")
+            node = config
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[last] = {"true": True, "false": False}.get(text, text)
+        metrics = {"test": {"accuracy": share, "uar": share - 0.01}}
+        path = folder / base / name / f"seed-{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"digest": "00", "config": config, "metrics": metrics} | changes))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Both bases over three seeds, and one defect of each kind."""
+    place(tmp_path, "released", "base", 225, 240, 210)
+    place(tmp_path, "corrected", "base", 240, 240, 255)
+    place(tmp_path, "released", "padding", 240, 240, 240)
+    place(tmp_path, "corrected", "padding", 240, 240, 255)
+    place_measured(tmp_path, "released", "training-mode", 0.625, 0.65, 0.60)
+    return tmp_path
+
+
+def price(found, base: str, name: str):
+    (one,) = [each.found for each in found if (each.base, each.defect.name) == (base, name)]
+    return one
+
+
+def test_a_price_is_the_paired_difference_by_seed(folder):
+    prices, bases, runs = read_prices(folder, seeds=3)
+    assert len(runs) == 12
+    assert bases["released"][0] == {"accuracy": 62.5, "uar": 62.5}
+    found = price(prices, "released", "padding")
+    # 15, 0 and 30 clips of 360: 4.17, 0 and 8.33 points, sd 4.17; t(0.975, 2) = 4.303, half 4.303 * 4.17 / sqrt(3)
+    for name in ("accuracy", "uar"):
+        assert found[name].differences == pytest.approx((100 * 15 / 360, 0, 100 * 30 / 360))
+        assert found[name].mean == pytest.approx(4.1667, abs=1e-4)
+        assert found[name].interval == pytest.approx((4.1667 - 10.3505, 4.1667 + 10.3505), abs=1e-3)
+    # Figures of ser-evaluate against those of the same runs: 62.5 - 62.5, 65 - 66.67, 60 - 58.33.
+    found = price(prices, "released", "training-mode")
+    assert found["accuracy"].differences == pytest.approx((0, -1.6667, 1.6667), abs=1e-4)
+    assert found["uar"].differences == pytest.approx((-1, -2.6667, 0.6667), abs=1e-4)
+
+
+def test_the_arithmetic_is_counted_again_and_has_no_uar(folder):
+    prices, _, _ = read_prices(folder, seeds=3)
+    # 225 of 360 are 62.5 %, by the study 225 / 4 = 56.25.
+    found = price(prices, "released", "arithmetic")
+    assert found.keys() == {"accuracy"}
+    assert found["accuracy"].differences == pytest.approx((6.25, 6.6667, 5.8333), abs=1e-4)
+    assert price(prices, "corrected", "arithmetic")["accuracy"].differences[0] == pytest.approx(60 - 66.6667, abs=1e-4)
+
+
+def test_the_page_says_what_was_run_and_what_was_not(folder):
+    page = write(folder, seeds=3, command="make defects", docs=folder / "docs")
+    text = page.read_text()
+    assert (folder / "docs" / "defects.md").read_text() == text
+    assert (folder / "docs" / "defects.png").read_bytes() == (folder / "defects.png").read_bytes()
+    rows = {row.split("**")[1]: row for row in re.findall(r"^\| \*\*.*$", text.split("## `corrected`")[0], re.M)}
+    assert list(rows) == ["arithmetic", "training-mode", "padding"]
+    assert rows["padding"].split(" | ")[1:] == [
+        *("+4.2", "-6.2 to 14.5", "+4.2", "-6.2 to 14.5", "3", "trained", "`model.masked=true` |"),
+    ]
+    assert rows["arithmetic"].split(" | ")[3:] == ["-", "-", "3", "counted again", "- |"]
+    assert "Not run yet: updated-statistics, random-batches, last-epoch, rate-label, stereo, pcm16, resampler." in text
+    assert "no change at any seed" in text.split("## `corrected`")[1]
+    assert "Unchanged: test accuracy 62.5 ± 4.2 %, test UAR 62.5 ± 4.2 % over 3 seeds." in text
+    assert "```sh\nmake defects\n```" in text
+    assert "synthetic" not in text
+    content = json.loads((folder / "defects.json").read_text())
+    (found,) = [p for p in content["prices"] if (p["base"], p["defect"]) == ("released", "padding")]
+    assert found["accuracy"]["mean"] == pytest.approx(4.1667, abs=1e-4)
+    assert found["overrides"] == ["model.masked=true"]
+    assert content["bases"]["corrected"]["2"]["accuracy"] == pytest.approx(100 * 255 / 360)
+    before = {path: path.read_bytes() for path in folder.glob("defects.*")}
+    write(folder, seeds=3, command="make defects", docs=None)
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(before) == 3
+
+
+def test_synthetic_speech_is_said_to_be_synthetic(folder):
+    for path in folder.rglob("result.json"):
+        edit(path.parent, lambda result: result["corpus"].update(name="synthetic"))
+    assert "say nothing of human emotion" in write(folder, seeds=3, command="x", docs=None).read_text()
+
+
+def test_only_the_seeds_asked_for_count_and_only_pairs(folder):
+    (folder / "released/padding/seed-1/result.json").unlink()
+    prices, bases, _ = read_prices(folder, seeds=2)
+    assert bases["released"].keys() == {0, 1}
+    found = price(prices, "released", "padding")["accuracy"]
+    assert (found.seeds, found.interval) == ((0,), None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "01"}, {"config": {"evaluation": {"training_mode": True}}}, {"metrics": {}}]
+)
+def test_figures_of_another_run_or_another_evaluation_are_not_believed(folder, change):
+    place_measured(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
+    prices, _, _ = read_prices(folder, seeds=3)
+    assert "training-mode" not in {each.defect.name for each in prices if each.base == "released"}
+
+
+def test_runs_that_are_no_pair_are_refused(folder):
+    edit(folder / "released/padding/seed-1", lambda result: result.update(epochs=2))
+    with pytest.raises(InputError, match=r"released/base/seed-0 and released/padding/seed-1 differ in epochs"):
+        read_prices(folder, seeds=3)
+
+
+def test_without_a_base_there_is_no_price(folder):
+    for base in BASES:
+        shutil.rmtree(folder / base / "base")
+    with pytest.raises(InputError, match="no run of a base"):
+        read_prices(folder, seeds=3)
+
+
+# ------------------------------------------------------------------- the list
+
+
+def keys(defect, base: str) -> dict[str, object]:
+    """The keys that a defect's overrides change in a base, with their values."""
+    plain = composed(f"experiment={base}")
+    changed = composed(f"experiment={base}", *defect.overrides(base))
+    named = [word.partition("=")[0] for word in defect.overrides(base)]
+    return {key: value(changed, key) for key in named if value(changed, key) != value(plain, key)}
+
+
+def test_every_switch_of_released_has_a_price():
+    assert {next(iter(keys(defect, "released"))) for defect in DEFECTS} == set(SWITCHES)
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_to_mend_is_the_value_of_corrected_and_to_put_back_that_of_released(defect):
+    released, corrected = (composed(f"experiment={base}") for base in BASES)
+    for key, now in keys(defect, "released").items():
+        if key != "data.bucket":  # sorted batches: corrected has any company, since none matters there
+            assert now == value(corrected, key)
+    for key, now in keys(defect, "corrected").items():
+        assert now == value(released, key)
+    assert keys(defect, "released")
+    assert keys(defect, "corrected")
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("base", BASES)
+def test_what_shapes_the_weights_is_trained(defect, base):
+    """Validation only reads, but where it chooses the checkpoint or moves running statistics."""
+    reading = {"study_metric", "checkpoint", "data.eval_shuffle", "data.eval_batch_size", "data.bucket"}
+    if base == "released":
+        reading |= {"evaluation.training_mode", "evaluation.update_statistics"}
+    named = {word.partition("=")[0] for word in defect.overrides(base)}
+    assert (defect.how[base] == TRAINED) == bool(named - reading)
+
+
+# ----------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[tuple[str, ...]]:
+    """The commands that would be run."""
+    made: list[tuple[str, ...]] = []
+    monkeypatch.setattr(defects, "_call", lambda *words: made.append(words))
+    return made
+
+
+def test_one_command_runs_both_bases_with_every_defect(folder, calls, capsys):
+    defects.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
+    trained = [words for words in calls if words[0] == "ser-train"]
+    assert len(trained) == 2 + sum(defect.how[base] == TRAINED for defect in DEFECTS for base in BASES)
+    assert trained[0] == (
+        *("ser-train", "--multirun", "experiment=released", f"name={folder.name}", f"output_root={folder.parent}"),
+        *("run_id=released/base/seed-${seed}", "seed=range(3)", "corpus=ravdess", "trainer.max_epochs=80"),
+    )
+    # Of the figures that are there already none is measured again.
+    again = {(words[1].split("=")[1], words[3:]) for words in calls if words[0] == "ser-evaluate"}
+    assert (str(folder / "released/base/seed-0"), ("checkpoint=best",)) in again
+    assert not any("evaluation.training_mode=false" in words for _, words in again)
+    measured = sum(defect.how[base] == MEASURED for defect in DEFECTS for base in BASES)
+    assert len(again) == 3 * (measured - 1)
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "defects.md")
+
+
+def test_the_table_alone_runs_nothing(folder, calls):
+    defects.main([str(folder), "--seeds", "3", "--table", "--docs", str(folder / "docs"), "corpus=ravdess"])
+    assert calls == []
+    assert "python -m studies.defects" in (folder / "docs/defects.md").read_text()
+
+
+def test_a_command_that_fails_ends_it_in_one_line(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(defects, "BIN", tmp_path)
+    (tmp_path / "ser-train").write_text("#!/bin/sh\nexit 7\n")
+    (tmp_path / "ser-train").chmod(0o755)
+    with pytest.raises(SystemExit) as ended:
+        defects.main([str(tmp_path / "out"), "--seeds", "2"])
+    assert ended.value.code == 1
+    assert "defects: ser-train ended with 7; mend what it says and start again" in capfd.readouterr().err
+
+
+def test_every_note_is_of_a_defect_that_needs_one():
+    assert {defect.how[base] for defect in DEFECTS for base in BASES} == {TRAINED, MEASURED, COUNTED}
+    for defect in DEFECTS:
+        assert defect.notes.keys() <= set(BASES)
