@@ -21,9 +21,9 @@ from ser_lightning.errors import InputError
 from ser_lightning.metrics import study_metric
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.figures import forest_figure, save
-from ser_lightning.report.runs import Run, read_runs
+from ser_lightning.report.runs import LeftOut, Run, read_runs
 from ser_lightning.report.statistics import PairedDifference, paired_difference, summarize
-from ser_lightning.report.tables import NOTHING, Table, interval_text
+from ser_lightning.report.tables import NOTHING, Table, interval_text, left_out_table
 from ser_lightning.runs import write_json
 
 BIN = Path(sys.executable).parent
@@ -81,7 +81,7 @@ DEFECTS = (
         put_back=("evaluation.training_mode=true", *STUDY_BATCHES),
         how={"released": MEASURED, "corrected": TRAINED},
         notes={
-            "released": "the running statistics that are used then have taken in validation clips: that defect stays",
+            "released": "the running statistics that are used then have taken in the measured clips: that defect stays",
             "corrected": "in the study's batches, which by themselves change nothing there (random-batches); trained "
             "again because validation chooses the checkpoint",
         },
@@ -213,7 +213,7 @@ def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
         return False
 
 
-def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Values], list[Run]]:
+def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Values], list[Run], list[LeftOut]]:
     """Read what there is.
 
     Args:
@@ -221,13 +221,14 @@ def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Val
         seeds: runs with seeds from 0 to this are read
 
     Returns:
-        the prices of what was run; the figures of each base; and the runs
+        the prices of what was run; the figures of each base; the runs; and the run folders that cannot be used
 
     Raises:
         InputError: no base was run; runs of one base were not trained alike or not tested on the same clips
 
     """
-    runs = [run for run in read_runs(folder)[0] if run.seed < seeds]
+    found, left_out = read_runs(folder)
+    runs = [run for run in found if run.seed < seeds]
     if not any(run.path.startswith(tuple(f"{base}/base/" for base in BASES)) for run in runs):
         raise InputError(f"{folder} holds no run of a base with a seed below {seeds}; run without --table first")
     of = {(base, arm): [run for run in runs if run.path.startswith(f"{base}/{arm}/")] for base in BASES for arm in ARMS}
@@ -247,7 +248,7 @@ def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Val
                 change = _values(of[base, defect.name]), values
             if change[0]:
                 prices.append(Price(defect=defect, base=base, found=_differences(*change)))
-    return prices, bases, runs
+    return prices, bases, runs, left_out
 
 
 ARMS = ("base", *(defect.name for defect in DEFECTS))
@@ -324,7 +325,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
         docs: a folder that gets the page and the figure too
 
     """
-    prices, bases, runs = read_prices(folder, seeds=seeds)
+    prices, bases, runs, left_out = read_prices(folder, seeds=seeds)
     panels = {
         f"{base}, one defect {DONE_TO[base]}": {
             price.defect.name: {TITLES[name]: found for name, found in price.found.items()}
@@ -335,7 +336,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
     }
     figure = forest_figure(panels, "points of percent, mean and 95 % interval")
     synthetic = any("synthetic" in run.corpus["name"] for run in runs)
-    page = _page(prices, bases, runs, command=command, synthetic=synthetic)
+    page = _page(prices, bases, runs, left_out, command=command, synthetic=synthetic)
     content = {
         "command": command,
         "unit": "percent",
@@ -357,7 +358,13 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
 
 
 def _page(
-    prices: Sequence[Price], bases: Mapping[str, Values], runs: Sequence[Run], *, command: str, synthetic: bool
+    prices: Sequence[Price],
+    bases: Mapping[str, Values],
+    runs: Sequence[Run],
+    left_out: Sequence[LeftOut],
+    *,
+    command: str,
+    synthetic: bool,
 ) -> str:
     first = runs[0]
     parts = [
@@ -387,6 +394,7 @@ def _page(
         ]
     parts += [
         "![Mean and interval of every price](defects.png)",
+        "Left out, whatever the seed:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, split {first.choices.get('split')}, "
         f"{first.counts['test']} test utterances, dropout {first.choices.get('dropout')}, {first.epochs} epochs; "

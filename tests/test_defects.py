@@ -63,7 +63,7 @@ def price(found, base: str, name: str):
 
 
 def test_a_price_is_the_paired_difference_by_seed(folder):
-    prices, bases, runs = read_prices(folder, seeds=3)
+    prices, bases, runs, _ = read_prices(folder, seeds=3)
     assert len(runs) == 12
     assert bases["released"][0] == {"accuracy": 62.5, "uar": 62.5}
     found = price(prices, "released", "padding")
@@ -79,7 +79,7 @@ def test_a_price_is_the_paired_difference_by_seed(folder):
 
 
 def test_the_arithmetic_is_counted_again_and_has_no_uar(folder):
-    prices, _, _ = read_prices(folder, seeds=3)
+    prices, *_ = read_prices(folder, seeds=3)
     # 225 of 360 are 62.5 %, by the study 225 / 4 = 56.25.
     found = price(prices, "released", "arithmetic")
     assert found.keys() == {"accuracy"}
@@ -122,10 +122,12 @@ def test_synthetic_speech_is_said_to_be_synthetic(folder):
 
 def test_only_the_seeds_asked_for_count_and_only_pairs(folder):
     (folder / "released/padding/seed-1/result.json").unlink()
-    prices, bases, _ = read_prices(folder, seeds=2)
+    prices, bases, *_ = read_prices(folder, seeds=2)
     assert bases["released"].keys() == {0, 1}
     found = price(prices, "released", "padding")["accuracy"]
     assert (found.seeds, found.interval) == ((0,), None)
+    text = write(folder, seeds=2, command="x", docs=None).read_text()
+    assert "| released/padding/seed-1 | unfinished: no result.json |" in text
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_only_the_seeds_asked_for_count_and_only_pairs(folder):
 )
 def test_figures_of_another_run_or_another_evaluation_are_not_believed(folder, change):
     place_measured(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
-    prices, _, _ = read_prices(folder, seeds=3)
+    prices, *_ = read_prices(folder, seeds=3)
     assert "training-mode" not in {each.defect.name for each in prices if each.base == "released"}
 
 

@@ -195,7 +195,7 @@ def test_released_measures_as_the_study_does_and_shows_the_honest_figure_beside(
     assert b"study_metric/test" in raw
     assert b"evaluation/training_mode" in raw
     told = command("train", "experiment=released", *small, f"output_root={studied.parents[2]}").err
-    assert "(last checkpoint, training_mode, update_statistics): val accuracy" in told
+    assert "(last checkpoint, evaluation.training_mode, evaluation.update_statistics): val accuracy" in told
     honest = result["evaluation_mode_metrics"]["test"]["accuracy"]
     assert f"the same weights in evaluation mode: {_words(result['evaluation_mode_metrics'])}" in told
     assert f"test accuracy {100 * honest:.1f} %" in told
@@ -205,6 +205,15 @@ def test_released_measures_as_the_study_does_and_shows_the_honest_figure_beside(
 
 def _words(metrics: dict) -> str:
     return f"val accuracy {100 * metrics['val']['accuracy']:.1f} %"
+
+
+@pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
+def test_to_measure_a_run_again_is_to_train_it_anew(command, small, studied, tmp_path, change):
+    """What make defects relies on: of released, how it is measured shapes no figure but its own."""
+    assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
+    anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
+    assert command("evaluate", f"run={studied}", f"output={tmp_path}/again.json", change).code == 0
+    assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == anew["test"]
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,13 @@ def test_a_forest_has_a_dot_and_an_interval_for_each_difference() -> None:
 
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["a", "b", "c"]
-    assert [dots.get_offsets().tolist() for dots in left.collections if len(dots.get_offsets()) == 1] == [
+    intervals = [drawn for drawn in left.collections if hasattr(drawn, "get_segments")]
+    dots = [drawn for drawn in left.collections if drawn not in intervals]
+    assert [dot.get_offsets().tolist() for dot in dots] == [
         [[1.0, pytest.approx(-0.12)]],
         [[3.0, pytest.approx(0.12)]],
     ]
-    (interval,) = [lines for lines in left.collections if hasattr(lines, "get_segments")]
+    (interval,) = intervals
     assert interval.get_segments()[0][:, 0].tolist() == pytest.approx(wide.interval)
     assert [axes.get_title() for axes in (left, right)] == ["one", "two"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["accuracy", "UAR"]
