@@ -10,7 +10,7 @@ from ser_lightning.corpus.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import predict
+from ser_lightning.evaluation import EVALUATION_MODE, predict
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.split.random import RandomSplit
 
@@ -152,6 +152,8 @@ def test_bucketing_changes_no_evaluation_result(make):
         loaders = [data.eval_dataloader(subset) for data in (plain, bucketed)]
         orders = [[batch.row.tolist() for batch in loader] for loader in loaders]
         assert orders[0] != orders[1]
-        one, other = (predict(model, loader, device=torch.device("cpu")) for loader in loaders)
+        one, other = (
+            predict(model, loader, evaluation=EVALUATION_MODE, device=torch.device("cpu")) for loader in loaders
+        )
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(one.target, other.target)
