@@ -48,14 +48,13 @@ def test_parameters_of_the_released_model():
     assert network().receptive_field == 33
 
 
-def test_the_shapes_of_the_released_layers():
-    x = torch.zeros(1, 162, 87)
-    seen = []
+@pytest.mark.parametrize(("frames", "steps"), [(87, 14), (33, 1), (36, 1), (37, 2)])
+def test_the_steps_of_the_released_lstm(frames, steps):
     model = network(masked=True)
-    for layer in (*model.convolutions, *model.pools):
-        layer.register_forward_hook(lambda _m, _i, out: seen.append(tuple(out.shape[1:])))
-    model(x, torch.tensor([87]))
-    assert seen == [(60, 42), (60, 38), (40, 18), (40, 14)]
+    seen = []
+    model.lstm.ahead.register_forward_hook(lambda _m, args, _out: seen.append(tuple(args[0].shape)))
+    model(torch.zeros(1, 162, frames), torch.tensor([frames]))
+    assert seen == [(steps, 1, 40)]
 
 
 VARIANTS = [
@@ -101,11 +100,22 @@ def test_masked_is_the_network_with_packed_sequences(change):
         torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5, msg=name)
 
 
+def standardized(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    if model.standardize is None:
+        return x
+    y = (x - model.standardize.mean[:, None]) / model.standardize.deviation[:, None]
+    return y.masked_fill((torch.arange(x.size(2)) >= lengths[:, None])[:, None], 0.0)
+
+
+def pools(model: CNNBiLSTM) -> list[nn.MaxPool1d]:
+    return [nn.MaxPool1d(size, stride) for size, stride in model.steps[1]]
+
+
 def packed(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return the logits of a masked network as ``pack_padded_sequence`` computes them."""
-    y = x if model.standardize is None else model.standardize(x, lengths)
+    y = standardized(model, x, lengths)
     lengths = lengths.clamp(min=model.receptive_field)
-    for convolution, pool in zip(model.convolutions, model.pools, strict=True):
+    for convolution, pool in zip(model.convolutions, pools(model), strict=True):
         y = pool(convolution(y))
         lengths = (lengths - convolution.kernel_size[0]) // convolution.stride[0] + 1
         lengths = (lengths - pool.kernel_size) // pool.stride + 1
@@ -140,9 +150,9 @@ def test_unmasked_is_the_plain_network(change, standardize, lengths):
     weights = {name: getattr(model.lstm.ahead, name) for name in dict(model.lstm.ahead.named_parameters())}
     weights |= {f"{name}_reverse": getattr(model.lstm.back, name) for name in weights}
     x, length = batch(clips(*lengths))
-    y = model.standardize(x, length) if standardize else x
+    y = standardized(model, x, length)
     y = nn.functional.pad(y, (0, max(0, model.receptive_field - x.size(2))))
-    for convolution, pool in zip(model.convolutions, model.pools, strict=True):
+    for convolution, pool in zip(model.convolutions, pools(model), strict=True):
         y = pool(model.conv_activation(convolution(y)))
     y = torch.func.functional_call(lstm, weights, (y.transpose(1, 2),))[0]
     expected = model.classifier(torch.cat([y.amax(1), y.mean(1)], dim=1))

@@ -3,49 +3,56 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ser_lightning.model.layers import BiLSTM, Standardize, max_and_mean, valid_length, valid_lengths
+from ser_lightning.model.layers import BiLSTM, Standardize, valid_length, valid_lengths
+from ser_lightning.model.rows import Rows
 
 
-def test_bilstm_equals_a_packed_sequence():
-    torch.manual_seed(0)
-    lengths = torch.tensor([9, 4, 1, 7])
-    ours = BiLSTM(channels=3, hidden=5)
-    theirs = nn.LSTM(3, 5, batch_first=True, bidirectional=True)
-    names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
-    theirs.load_state_dict(
-        {name: getattr(ours.ahead, name) for name in names}
-        | {f"{name}_reverse": getattr(ours.back, name) for name in names}
-    )
-    x = torch.randn(4, 3, 9)
-    packed = pack_padded_sequence(x.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False)
-    expected = pad_packed_sequence(theirs(packed)[0], batch_first=True)[0].transpose(1, 2)
-    got = ours(x, lengths)
-    for clip, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(got[clip, :, :length], expected[clip, :, :length])
-
-
-def test_bilstm_over_full_lengths_is_torchs():
-    torch.manual_seed(0)
-    ours = BiLSTM(channels=3, hidden=5)
+def torchs(ours: BiLSTM) -> nn.LSTM:
     theirs = nn.LSTM(3, 5, batch_first=True, bidirectional=True)
     for name, parameter in ours.ahead.named_parameters():
         getattr(theirs, name).data.copy_(parameter)
         getattr(theirs, f"{name}_reverse").data.copy_(getattr(ours.back, name))
-    x = torch.randn(2, 3, 6)
-    torch.testing.assert_close(ours(x, torch.tensor([6, 6])), theirs(x.transpose(1, 2))[0].transpose(1, 2))
+    return theirs
 
 
-def test_pooling_hears_real_frames_only():
-    x = torch.tensor([[[1.0, -5.0, 99.0], [-2.0, -4.0, 99.0]]])
-    torch.testing.assert_close(max_and_mean(x, torch.tensor([2])), torch.tensor([[1.0, -2.0, -2.0, -3.0]]))
+def clips_in_rows(lengths: list[int], *, between: int) -> tuple[Rows, list[torch.Tensor]]:
+    """Clips one after another, with rows between that mean nothing."""
+    clips = [torch.randn(length, 3) for length in lengths]
+    taken = torch.tensor([length + between for length in lengths])
+    values = torch.cat([torch.cat([clip, torch.full((between, 3), 99.0)]) for clip in clips])
+    return Rows(values, taken.cumsum(0) - taken, torch.tensor(lengths)), clips
+
+
+@pytest.mark.parametrize("lengths", [[9, 4, 1, 7], [9, 4, 1, 7, 7, 3, 12, 2, 6, 5]])  # one group, and several
+def test_bilstm_equals_packed_sequences(lengths):
+    torch.manual_seed(0)
+    ours = BiLSTM(channels=3, hidden=5)
+    rows, clips = clips_in_rows(lengths, between=2)
+    padded = nn.utils.rnn.pad_sequence(clips, batch_first=True)
+    packed = pack_padded_sequence(padded, rows.lengths, batch_first=True, enforce_sorted=False)
+    y = pad_packed_sequence(torchs(ours)(packed)[0], batch_first=True)[0]
+    expected = torch.stack([torch.cat([y[i, :n].amax(0), y[i, :n].mean(0)]) for i, n in enumerate(lengths)])
+    torch.testing.assert_close(ours(rows), expected)
+
+
+@pytest.mark.parametrize("total", [12, 15])
+@pytest.mark.parametrize("lengths", [[9, 4, 1, 7], [9, 4, 1, 7, 7, 3, 12, 2, 6, 5]])
+def test_bilstm_over_padding_is_torchs(lengths, total):
+    torch.manual_seed(0)
+    ours = BiLSTM(channels=3, hidden=5)
+    rows, clips = clips_in_rows(lengths, between=1)
+    padding = torch.randn(1, 3)
+    y = torchs(ours)(torch.stack([torch.cat([c, padding.expand(total - len(c), 3)]) for c in clips]))[0]
+    got = ours.over_padding(rows, padding=padding, total=total)
+    torch.testing.assert_close(got, torch.cat([y.amax(1), y.mean(1)], dim=1))
 
 
 def test_standardize():
     layer = Standardize(features=2)
-    x = torch.tensor([[[1.0, 3.0, 0.0], [5.0, 5.0, 0.0]]])
-    torch.testing.assert_close(layer(x, torch.tensor([2])), x)
+    x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+    torch.testing.assert_close(layer(x.clone()), x)
     layer.fit(torch.tensor([2.0, 5.0]), torch.tensor([2.0, 0.0]))
-    torch.testing.assert_close(layer(x, torch.tensor([2])), torch.tensor([[[-0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]]))
+    torch.testing.assert_close(layer(x.clone()), torch.tensor([[-0.5, 0.0], [0.5, 0.0]]))
     assert set(layer.state_dict()) == {"mean", "deviation"}
 
 

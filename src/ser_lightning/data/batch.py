@@ -63,10 +63,11 @@ class FeatureDataset(Dataset[Batch]):
         """Return the rows as a batch, in the order given."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
-        features = np.zeros((len(rows), self.frames.shape[1], int(lengths.max())), dtype=np.float32)  # (B, F, K)
-        for clip, offset, length in zip(features, self.offsets[index].tolist(), lengths.tolist(), strict=True):
-            clip[:, :length] = self.frames[offset : offset + length].T
-        return Batch(torch.from_numpy(features), lengths, self.targets[index], index)
+        # Frame by frame, as they are stored, so that a clip is copied in one piece; the batch is a view of it.
+        frames = np.zeros((len(rows), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)  # (B, K, F)
+        for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
+            clip[:length] = self.frames[offset : offset + length]
+        return Batch(torch.from_numpy(frames).transpose(1, 2), lengths, self.targets[index], index)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every feature over the frames of this dataset, each (F,)."""

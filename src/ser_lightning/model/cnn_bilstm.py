@@ -1,21 +1,13 @@
 """The study's network: convolutions, a bidirectional LSTM, a classifier with dropout."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from ser_lightning.model.layers import (
-    ACTIVATIONS,
-    BiLSTM,
-    Standardize,
-    extend,
-    max_and_mean,
-    valid_length,
-    valid_lengths,
-)
-
-GROUPS = 4  # of like length in a batch: with more, the LSTM's steps are too small to be fast
+from ser_lightning.model.layers import ACTIVATIONS, BiLSTM, Standardize, valid_length, valid_lengths
+from ser_lightning.model.rows import Rows, convolve, lay, max_pool
 
 
 class CNNBiLSTM(nn.Module):
@@ -94,7 +86,7 @@ class CNNBiLSTM(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(inputs, channels, self.steps[0], strict=False)
         )
-        self.pools = nn.ModuleList(nn.MaxPool1d(k, s) for k, s in self.steps[1])
+        self.stride = math.prod([*strides, *pool_strides])  # frames from one step of the LSTM to the next
         self.conv_activation = ACTIVATIONS[conv_activation]()
         self.lstm = BiLSTM(channels=channels[-1], hidden=hidden)
         widths = [4 * hidden, *mlp]
@@ -116,71 +108,51 @@ class CNNBiLSTM(nn.Module):
             (B, classes)
 
         """
-        # Clips do not see each other before BatchNorm: groups of like length hold little padding, while the batch that
-        # BatchNorm sees stays as it was drawn.
-        groups = (
-            lengths.argsort(stable=True).chunk(GROUPS) if len(lengths) >= 2 * GROUPS else (torch.arange(len(lengths)),)
-        )
-        if self.masked:
-            summaries = [self._summarize(features[:, :, : int(lengths[g].max())][g], lengths[g]) for g in groups]
-        else:
-            summaries = self._summarize_padded(features, lengths, groups)
-        summary = torch.cat(summaries)[torch.cat(groups).argsort()]  # back in the order of the batch
+        # Clips do not see each other before BatchNorm: what comes before may take them in any layout.
+        summary = self._summarize(features, lengths) if self.masked else self._summarize_padded(features, lengths)
         logits: Tensor = self.classifier(summary)  # (B, 4H) -> (B, classes)
         return logits
 
-    def _layers(self) -> Iterator[tuple[Callable[[Tensor], Tensor], int, int]]:
-        """Yield each convolution and each pooling with its kernel size and stride; none of them pads."""
-        for convolution, pool, of_convolution, of_pool in zip(self.convolutions, self.pools, *self.steps, strict=True):
-            yield nn.Sequential(convolution, self.conv_activation), *of_convolution
-            yield pool, *of_pool
-
-    def _summarize(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def _summarize(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return maximum and mean over the real steps of what the LSTM makes of each clip: (B, F, K) -> (B, 4H)."""
-        x = x if self.standardize is None else self.standardize(x, lengths)
-        x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
-        lengths = lengths.clamp(min=self.receptive_field)
-        for layer, kernel_size, stride in self._layers():
-            # The outputs that fit into a clip see nothing beyond its end.
-            x, lengths = layer(x), valid_lengths(lengths, kernel_size, stride)  # (B, C, T)
-        return max_and_mean(self.lstm(x, lengths), lengths)  # (B, 2H, T) -> (B, 4H)
+        summary: Tensor = self.lstm(self._convolve(features, lengths, rows=lengths.clamp(min=self.receptive_field)))
+        return summary
 
-    def _summarize_padded(self, x: Tensor, lengths: Tensor, groups: Sequence[Tensor]) -> list[Tensor]:
-        """Return maximum and mean over all steps, those of the padding too: (B, F, K) -> (B of the group, 4H) each.
+    def _summarize_padded(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return maximum and mean over all steps, those of the padding too: (B, F, K) -> (B, 4H).
 
-        What becomes of padding is the same in every clip: behind each layer a constant, and in the LSTM that runs
-        backward the same first steps. That is computed once, and a group only as far as its clips reach.
+        Behind its end a clip is as long as it takes for the padding to fill the receptive field; from there on, every
+        step is that of a clip of nothing but padding.
         """
-        x = x if self.standardize is None else self.standardize(x, lengths)
-        x = nn.functional.pad(x, (0, max(0, self.receptive_field - x.size(2))))
-        total = x.size(2)
-        reach = [int(lengths[group].max()) for group in groups]
-        parts = [x[:, :, :frames][group] for frames, group in zip(reach, groups, strict=True)]
-        padding = x.new_zeros(1, x.size(1), 1)
-        for layer, kernel_size, stride in self._layers():
-            total = valid_length(total, kernel_size, stride)
-            reach = [min(-(-frames // stride), total) for frames in reach]
-            needed = [(frames - 1) * stride + kernel_size for frames in reach]
-            parts = [layer(extend(part, padding, frames)) for part, frames in zip(parts, needed, strict=True)]
-            padding = layer(padding.expand(-1, -1, kernel_size))  # (1, C, 1)
-        whole = torch.cat([extend(part, padding, total) for part in parts])  # (B, C, T)
-        ahead = self.lstm.ahead(whole.transpose(1, 2))[0].split([len(group) for group in groups])
-        summaries = []
-        for one, part in zip(ahead, parts, strict=True):
-            back = self.lstm.back_over(part, padding, total)
-            top, summed = ([reduce(y, 1).expand(len(part), -1) for y in back] for reduce in (torch.amax, torch.sum))
-            top = [one.amax(1), torch.stack(top).amax(0)]
-            mean = [one.mean(1), torch.stack(summed).sum(0) / total]
-            summaries.append(torch.cat([*top, *mean], dim=1))
-        return summaries
+        total = self._steps(max(features.size(2), self.receptive_field))
+        differ = (-(-lengths // self.stride)).clamp(max=total)  # steps that hear a real frame
+        clips = self._convolve(features, lengths, rows=(differ - 1) * self.stride + self.receptive_field)
+        nothing = lengths.new_zeros(1)
+        padding = self._convolve(features[:1], nothing, rows=nothing + self.receptive_field).values[:1]
+        return self.lstm.over_padding(clips, padding=padding, total=total)
+
+    def _convolve(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> Rows:
+        """Convolutions and poolings; the outputs that fit into the rows of a clip see nothing beyond them."""
+        prepare = nn.Identity() if self.standardize is None else self.standardize
+        values, starts, lengths = lay(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
+        for layer, of_convolution, of_pool in zip(self.convolutions, *self.steps, strict=True):
+            convolution = cast(nn.Conv1d, layer)
+            values = convolve(values, convolution.weight, cast(Tensor, convolution.bias), of_convolution[1])
+            values = max_pool(self.conv_activation(values), *of_pool)  # (R, C)
+            for size, stride in (of_convolution, of_pool):
+                starts, lengths = starts // stride, valid_lengths(lengths, size, stride)
+        return Rows(values, starts, lengths)
+
+    def _steps(self, frames: int) -> int:
+        """Steps of the LSTM that frames make."""
+        for of_convolution, of_pool in zip(*self.steps, strict=True):
+            frames = valid_length(valid_length(frames, *of_convolution), *of_pool)
+        return frames
 
     def _receptive_field(self) -> int:
         """Frames that make one step of the LSTM."""
         frames = 1
         for (kernel, stride), (pool, pool_stride) in zip(*map(reversed, self.steps), strict=True):
             frames = ((frames - 1) * pool_stride + pool - 1) * stride + kernel
-        length = frames
-        for (kernel, stride), (pool, pool_stride) in zip(*self.steps, strict=True):
-            length = valid_length(valid_length(length, kernel, stride), pool, pool_stride)
-        assert length == 1  # noqa: S101 - the two formulas above are each other's inverse
+        assert self._steps(frames) == 1  # noqa: S101 - the two formulas above are each other's inverse
         return frames

@@ -1,9 +1,13 @@
-"""Layers that know how long each clip is; each hides one nuisance and keeps the layout (B, C, T)."""
+"""Layers that know how long each clip is; each hides one nuisance."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from ser_lightning.model.rows import Rows
+
+GROUPS = 4  # of like length in a batch: with more, the LSTM's steps are too small to be fast
 
 
 def valid_length(length: int, kernel_size: int, stride: int) -> int:
@@ -18,19 +22,6 @@ def valid_length(length: int, kernel_size: int, stride: int) -> int:
 def valid_lengths(lengths: Tensor, kernel_size: int, stride: int) -> Tensor:
     """Return :func:`valid_length` of every length, (B,)."""
     return torch.div(lengths - kernel_size, stride, rounding_mode="floor") + 1
-
-
-def mask(lengths: Tensor, total: int) -> Tensor:
-    """Return (B, ``total``), True where a frame is real."""
-    return torch.arange(total, device=lengths.device) < lengths[:, None]
-
-
-def extend(x: Tensor, padding: Tensor, frames: int) -> Tensor:
-    """Cut ``x`` (B, C, T) to ``frames``, or continue it with ``padding`` (1, C, 1)."""
-    missing = frames - x.size(2)
-    if missing <= 0:
-        return x[:, :, :frames]
-    return torch.cat([x, padding.expand(len(x), -1, missing)], dim=2)
 
 
 class Standardize(nn.Module):
@@ -56,67 +47,90 @@ class Standardize(nn.Module):
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-8, deviation, 1.0))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Standardise the real frames of ``x`` (B, F, T); padding stays zero."""
-        x = (x - self.mean[:, None]) / self.deviation[:, None]
-        return x.masked_fill(~mask(lengths, x.size(2))[:, None], 0.0)
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise frames (N, F) in place."""
+        return x.sub_(self.mean).div_(self.deviation)
 
 
 class BiLSTM(nn.Module):
-    """Bidirectional LSTM over time, convolutional layout in and out.
+    """Bidirectional LSTM, and the maximum and the mean over time of what it says.
 
     Two one-way networks: the backward one reads each clip reversed within its own length, so that it starts at the last
     real frame and not in the padding. That equals a packed sequence and costs a gather, where packing leaves the fast
-    kernels of the CPU.
+    kernels of the CPU. Clips of like length go through together.
 
     Args:
         channels: size of the feature axis of the input
-        hidden: units per direction; the output has ``2 * hidden`` channels
+        hidden: units per direction
 
     """
 
     def __init__(self, *, channels: int, hidden: int) -> None:
         super().__init__()
-        self.ahead = nn.LSTM(channels, hidden, batch_first=True)
-        self.back = nn.LSTM(channels, hidden, batch_first=True)
+        self.ahead = nn.LSTM(channels, hidden)
+        self.back = nn.LSTM(channels, hidden)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Map (B, C, T) to (B, 2H, T); beyond ``lengths`` (B,) the output means nothing."""
-        x = x.transpose(1, 2)  # (B, C, T) -> (B, T, C)
-        time = torch.arange(x.size(1), device=x.device)
-        # Its own inverse: real frames swap ends, padding stays where it is.
-        turn = torch.where(mask(lengths, x.size(1)), lengths[:, None] - 1 - time, time)[:, :, None]  # (B, T, 1)
-        ahead = self.ahead(x)[0]
-        back = self.back(x.gather(1, turn.expand_as(x)))[0]
-        y = torch.cat([ahead, back.gather(1, turn.expand_as(back))], dim=2)  # (B, T, 2H)
-        return y.transpose(1, 2)
+    def forward(self, rows: Rows) -> Tensor:
+        """Return maxima, then means, forward, then backward, of each clip: (B, 4H)."""
+        groups, summaries = of_like_length(rows.lengths), []
+        for group in groups:
+            starts, lengths = rows.starts[group], rows.lengths[group]
+            time = torch.arange(int(lengths.max()), device=lengths.device)[:, None]  # (T, 1)
+            padding = (time >= lengths)[:, :, None]  # (T, B, 1)
+            tops, means = [], []
+            for lstm, step in ((self.ahead, time.minimum(lengths - 1)), (self.back, (lengths - 1 - time).clamp(min=0))):
+                y = lstm(_gather(rows.values, starts + step))[0]  # (T, B, H)
+                tops.append(y.masked_fill(padding, -torch.inf).amax(0))
+                means.append(y.masked_fill(padding, 0.0).sum(0) / lengths[:, None])
+            summaries.append(torch.cat([*tops, *means], dim=1))
+        return torch.cat(summaries)[torch.cat(groups).argsort()]
 
-    def back_over(self, x: Tensor, padding: Tensor, total: int) -> list[Tensor]:
-        """Run backward over clips that ``padding`` continues to ``total`` frames.
+    def over_padding(self, rows: Rows, *, padding: Tensor, total: int) -> Tensor:
+        """Do as :meth:`forward` does for clips that padding continues to the same length, and hear the padding.
+
+        Padding is the same in every clip, so that the first steps backward are taken once for all.
 
         Args:
-            x: (B, C, T), what differs from clip to clip
-            padding: (1, C, 1), what every later frame is
-            total: at least T
-
-        Returns:
-            The outputs at ``x``, (B, T, H), and, if there are any, those at the padding, (1, total - T, H), which all
-            clips share; both from the last frame to the first.
+            rows: the clips
+            padding: (1, C), the row that padding makes
+            total: steps of every clip
 
         """
-        rest, state, shared = total - x.size(2), None, []
-        if rest:
-            y, last = self.back(padding.transpose(1, 2).expand(-1, rest, -1))
-            shared, state = [y], tuple(s.expand(-1, len(x), -1).contiguous() for s in last)
-        return [self.back(x.transpose(1, 2).flip(1), state)[0], *shared]
+        time = torch.arange(total, device=padding.device)[:, None]  # (T, 1)
+        blank = padding[:, None]  # (1, 1, C)
+        groups, inputs, tops, sums = of_like_length(rows.lengths), [], [], []
+        for group in groups:
+            lengths = rows.lengths[group]
+            reach = int(lengths.max())
+            x = _gather(rows.values, rows.starts[group] + time[:reach].minimum(lengths - 1))  # (T, B, C)
+            x = torch.where((time[:reach] < lengths)[:, :, None], x, blank)
+            inputs.append(torch.cat([x, blank.expand(total - reach, len(group), -1)]))
+            parts, state = [], None
+            if reach < total:
+                y, last = self.back(blank.expand(total - reach, 1, -1))
+                parts = [y.expand(-1, len(group), -1)]
+                state = tuple(s.expand(-1, len(group), -1).contiguous() for s in last)
+            parts.append(self.back(x.flip(0), state)[0])
+            tops.append(torch.stack([y.amax(0) for y in parts]).amax(0))
+            sums.append(torch.stack([y.sum(0) for y in parts]).sum(0))
+        ahead = self.ahead(torch.cat(inputs, dim=1))[0]  # (T, B, H)
+        parts = [ahead.amax(0), torch.cat(tops), ahead.mean(0), torch.cat(sums) / total]
+        return torch.cat(parts, dim=1)[torch.cat(groups).argsort()]
 
 
-def max_and_mean(x: Tensor, lengths: Tensor) -> Tensor:
-    """Return the maximum and the mean over the real frames of ``x`` (B, C, T), joined: (B, 2C)."""
-    real = mask(lengths, x.size(2))[:, None]  # (B, 1, T)
-    top = x.masked_fill(~real, -torch.inf).amax(2)
-    mean = x.masked_fill(~real, 0.0).sum(2) / lengths[:, None]
-    return torch.cat([top, mean], dim=1)
+def of_like_length(lengths: Tensor) -> list[Tensor]:
+    """Return the clips of a batch in groups of like length, (B of the group,) each; of a small batch in one.
+
+    >>> [group.tolist() for group in of_like_length(torch.tensor([3, 9, 2, 8, 1, 7, 4, 6]))]
+    [[4, 2], [0, 6], [7, 5], [3, 1]]
+    """
+    order = lengths.argsort(stable=True)
+    return list(order.chunk(GROUPS)) if len(order) >= 2 * GROUPS else [order]
+
+
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    """Return the rows (R, C) of an index (T, B): (T, B, C)."""
+    return rows.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
