@@ -136,7 +136,11 @@ def test_write_and_read(tmp_path):
     ("text", "message"),
     [
         ("a,b\n", "expected the columns utterance and subset"),
-        ("utterance,subset\nx,dev\n", "x has subset 'dev'"),
+        ("utterance,subset\nx,dev\n", "'x' has subset 'dev'"),
+        ("subset,utterance\ntrain\n", "utterance None has subset 'train'"),
+        ("utterance,subset\nx\n", "'x' has subset None"),
+        ("utterance,subset\n\n,train\n", "utterance '' has subset 'train'"),
+        ('utterance,subset\n"' + "x" * 200_000, "is no CSV: field larger than field limit"),
         ("utterance,subset\nx,train\nx,test\n", "x is listed twice"),
     ],
 )

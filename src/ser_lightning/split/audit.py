@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.split.split import SUBSETS, Split
+from ser_lightning.split.split import SUBSETS, UNUSED, Split
 from ser_lightning.split.twins import Contents
 
 LEAK, DEFECT, SHARED = "leak", "defect", "shared"
@@ -157,7 +157,7 @@ def _twins(split: Split, others: Mapping[str, Sequence[str]], name: str, what: s
     for subset, own in within.items():
         for id_ in getattr(split, subset):
             inside = [other for other in others.get(id_, ()) if subset_of[other] == subset]
-            outside = [other for other in others.get(id_, ()) if subset_of[other] != subset]
+            outside = [other for other in others.get(id_, ()) if subset_of[other] not in (subset, UNUSED)]
             if inside:
                 own.append((id_, inside[0]))
             if outside and subset in across:  # a training clip is told of by its twin

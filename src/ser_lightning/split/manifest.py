@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest
 from ser_lightning.split.split import Split, check_split, read_split
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -24,7 +24,9 @@ class ManifestSplit:
     def __init__(self, *, manifest: str) -> None:
         known = sorted(path.stem for path in MANIFESTS.glob("*.csv"))
         if manifest not in known:
-            raise InputError(f"split.manifest is {manifest!r}; expected one of {', '.join(known)}")
+            raise InputError(
+                f"split.manifest is {manifest!r}; expected one of {', '.join(known)}{nearest(manifest, known)}"
+            )
         self.manifest = manifest
 
     def __call__(self, utterances: Sequence[Utterance]) -> Split:

@@ -9,6 +9,21 @@ from ser_lightning.errors import InputError
 from ser_lightning.split.split import Split, check_split
 
 
+def check_fractions(*, train: float, val: float, test: float) -> None:
+    """Hold the fractions of a split against what they must be.
+
+    Raises:
+        InputError: fractions outside (0, 1) or not summing to 1
+
+    """
+    fractions = (train, val, test)
+    if not all(0 < fraction < 1 for fraction in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
+        raise InputError(
+            f"split.train, split.val and split.test are {train}, {val} and {test}; expected fractions between 0 and 1"
+            " that sum to 1"
+        )
+
+
 class RandomSplit:
     """Shuffle the utterances with a seed and cut them at the fractions.
 
@@ -29,12 +44,7 @@ class RandomSplit:
     """
 
     def __init__(self, *, seed: int, train: float, val: float, test: float) -> None:
-        fractions = (train, val, test)
-        if not all(0 < fraction < 1 for fraction in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
-            raise InputError(
-                f"split.train, split.val and split.test are {train}, {val} and {test}; expected fractions between"
-                " 0 and 1 that sum to 1"
-            )
+        check_fractions(train=train, val=val, test=test)
         self.seed = seed
         self.train = train
         self.val = val

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 SUBSETS = ("train", "val", "test")
+UNUSED = "unused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,20 +21,22 @@ class Split:
         train: ids to learn from
         val: ids to choose a checkpoint by
         test: ids to report on
+        unused: ids that a protocol leaves out on purpose
 
     """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
     def subset_of(self) -> dict[str, str]:
-        """Return the subset of every utterance id."""
-        return {id_: subset for subset in SUBSETS for id_ in getattr(self, subset)}
+        """Return the subset of every utterance id, ``unused`` for those left out."""
+        return {id_: subset for subset in (*SUBSETS, UNUSED) for id_ in getattr(self, subset)}
 
 
 def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -> Split:
-    """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset.
+    """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset but ``unused``.
 
     Args:
         split: the split to be checked
@@ -45,9 +48,9 @@ def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -
 
     """
     seen: dict[str, str] = {}
-    for subset in SUBSETS:
+    for subset in (*SUBSETS, UNUSED):
         ids = getattr(split, subset)
-        if not ids:
+        if not ids and subset in SUBSETS:
             raise InputError(f"{source}: the {subset} subset is empty; give it utterances")
         for id_ in ids:
             if id_ in seen:
@@ -91,15 +94,19 @@ def read_split(path: str | Path) -> Split:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the split manifest {path}: {error}; give a CSV of utterance,subset") from error
     reader = csv.DictReader(line for line in lines if not line.startswith("#"))
-    if not {"utterance", "subset"} <= set(reader.fieldnames or ()):
-        raise InputError(f"{path}: expected the columns utterance and subset, but got {reader.fieldnames}")
-    members: dict[str, list[str]] = {subset: [] for subset in SUBSETS}
+    members: dict[str, list[str]] = {subset: [] for subset in (*SUBSETS, UNUSED)}
     seen = set()
-    for row in reader:
-        if row["subset"] not in members:
-            raise InputError(f"{path}: utterance {row['utterance']} has subset {row['subset']!r}, expected {SUBSETS}")
-        if row["utterance"] in seen:
-            raise InputError(f"{path}: utterance {row['utterance']} is listed twice; subsets must be disjoint")
-        seen.add(row["utterance"])
-        members[row["subset"]].append(row["utterance"])
+    try:
+        if not {"utterance", "subset"} <= set(reader.fieldnames or ()):
+            raise InputError(f"{path}: expected the columns utterance and subset, but got {reader.fieldnames}")
+        for row in reader:
+            id_, subset = row["utterance"], row["subset"]
+            if not id_ or subset not in members:
+                raise InputError(f"{path}: utterance {id_!r} has subset {subset!r}, expected one of {(*members,)}")
+            if id_ in seen:
+                raise InputError(f"{path}: utterance {shown(id_)} is listed twice; subsets must be disjoint")
+            seen.add(id_)
+            members[subset].append(id_)
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV: {error}; give a CSV of utterance,subset") from error
     return Split(**{subset: tuple(sorted(ids)) for subset, ids in members.items()})

@@ -1,0 +1,140 @@
+"""Splits over clips that keep the takes of an utterance together."""
+
+import random
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
+
+from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.errors import InputError
+from ser_lightning.split.random import check_fractions
+from ser_lightning.split.split import Split, check_split
+
+
+def take_of(utterance: Utterance) -> Hashable:
+    """Return what all takes of an utterance have in common: speaker, emotion, intensity and statement."""
+    return utterance.speaker, utterance.emotion, utterance.intensity, utterance.statement
+
+
+def draw_takes(utterances: Iterable[Utterance], *, fractions: Sequence[float], seed: int) -> list[tuple[str, ...]]:
+    """Shuffle the utterances with a seed and cut them at the fractions, all takes of one on the same side.
+
+    Args:
+        utterances: to be drawn from
+        fractions: of the distinct utterances in each part; they sum to 1
+        seed: of the shuffle
+
+    Returns:
+        the ids of each part, sorted
+
+    """
+    takes: dict[Hashable, list[str]] = defaultdict(list)
+    for utterance in sorted(utterances, key=lambda utterance: utterance.id):
+        takes[take_of(utterance)].append(utterance.id)
+    keys = list(takes)
+    random.Random(seed).shuffle(keys)
+    # As in RandomSplit, the nudge keeps binary fractions from cutting one short.
+    cuts = [int(sum(fractions[:n]) * len(keys) + 1e-6) for n in range(len(fractions))] + [len(keys)]
+    return [tuple(sorted(id_ for key in keys[start:stop] for id_ in takes[key])) for start, stop in pairwise(cuts)]
+
+
+class TakeSplit:
+    """Shuffle and cut as :class:`~ser_lightning.split.random.RandomSplit` does, but never between two takes.
+
+    No clip that is measured has another take of the same speaker, emotion, intensity and statement in training.
+    Speakers and statements are shared.
+
+    Args:
+        seed: of the shuffle; one seed and one corpus, one split
+        train: fraction of the distinct utterances to learn from
+        val: fraction to choose a checkpoint by
+        test: fraction to report on
+
+    Raises:
+        InputError: fractions outside (0, 1) or not summing to 1
+
+    """
+
+    def __init__(self, *, seed: int, train: float, val: float, test: float) -> None:
+        check_fractions(train=train, val=val, test=test)
+        self.seed, self.fractions = seed, (train, val, test)
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Draw the split of a corpus.
+
+        Raises:
+            InputError: the corpus is too small to give every subset an utterance
+
+        """
+        train, val, test = draw_takes(utterances, fractions=self.fractions, seed=self.seed)
+        split = Split(train=train, val=val, test=test)
+        return check_split(split, utterances, source=f"split=take over {len(utterances)} utterances")
+
+
+class StatementSplit:
+    """Test on one statement, learn from the others: no sentence that is measured was heard in training.
+
+    Validation is drawn from the statements of training, takes together. Speakers are shared.
+
+    Args:
+        fold: which statement, counted from 0 in their order, is the test
+        val: fraction of the distinct utterances of the other statements to choose a checkpoint by
+        seed: of that draw
+
+    Raises:
+        InputError: a fraction outside (0, 1); a fold below 0
+
+    """
+
+    def __init__(self, *, fold: int, val: float, seed: int) -> None:
+        if not 0 < val < 1:
+            raise InputError(f"split.val is {val}; expected a fraction between 0 and 1")
+        self.fold, self.val, self.seed = fold, val, seed
+        check_fold(fold)
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Split a corpus.
+
+        Raises:
+            InputError: the corpus has fewer than two statements, or none of that number
+
+        """
+        statements = statements_of(utterances)
+        check_fold(self.fold, len(statements), what="statement")
+        rest = [u for u in utterances if u.statement != statements[self.fold]]
+        train, val = draw_takes(rest, fractions=(1 - self.val, self.val), seed=self.seed)
+        test = tuple(sorted(u.id for u in utterances if u.statement == statements[self.fold]))
+        split = Split(train=train, val=val, test=test)
+        return check_split(split, utterances, source=f"split=statement, fold {self.fold}")
+
+
+def statements_of(utterances: Iterable[Utterance]) -> list[str]:
+    """Return the statements of a corpus in their order.
+
+    Raises:
+        InputError: there are fewer than two
+
+    """
+    statements = sorted({utterance.statement for utterance in utterances})
+    if len(statements) < 2:
+        raise InputError(
+            f"the corpus has {len(statements)} statement; expected at least 2 to train on others than tested"
+        )
+    return statements
+
+
+def check_fold(fold: int, folds: int | None = None, *, what: str = "fold") -> None:
+    """Hold a fold against how many there are.
+
+    Args:
+        fold: counted from 0
+        folds: how many there are, if that is known
+        what: each of them is, for the message
+
+    Raises:
+        InputError: there is none of that number
+
+    """
+    if fold < 0 or (folds is not None and fold >= folds):
+        range_ = "at least 0" if folds is None else f"0 to {folds - 1}, one a {what}"
+        raise InputError(f"split.fold is {fold}; expected {range_}")

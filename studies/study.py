@@ -1,0 +1,100 @@
+"""What all studies share: running the commands, and words for what was run."""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_lightning.errors import InputError
+from ser_lightning.report.runs import Run
+from ser_lightning.report.statistics import summarize
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What the command line of a study says.
+
+    Args:
+        folder: of all runs
+        seeds: runs of each arm, from 0
+        docs: a folder that gets the page too
+        table: run nothing
+        overrides: of every run
+        command: the command itself, for the page
+
+    """
+
+    folder: Path
+    seeds: int
+    docs: Path | None
+    table: bool
+    overrides: Sequence[str]
+    command: str
+
+
+def read_command_line(name: str, description: str, arguments: Sequence[str] | None) -> Study:
+    """Read the command line of a study.
+
+    Args:
+        name: of the module
+        description: of what it does and writes
+        arguments: the words, None for those of the process
+
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m studies.{name}", description=description)
+    parser.add_argument("folder", type=Path, help=f"of all runs, such as outputs/{name}_ravdess")
+    parser.add_argument("--seeds", type=int, required=True, help="runs of each arm, with seeds from 0")
+    parser.add_argument("--docs", type=Path, help="a folder that gets the page too, such as docs")
+    parser.add_argument("--table", action="store_true", help="run nothing, write the table of what is there")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="of every ser-train, such as corpus=ravdess dropout=none"
+    )
+    parsed = parser.parse_intermixed_args(arguments)
+    if parsed.seeds < 1:
+        parser.error(f"--seeds is {parsed.seeds}; expected at least 1")
+    words = ["python", "-m", f"studies.{name}", str(parsed.folder), "--seeds", str(parsed.seeds), *parsed.overrides]
+    return Study(**vars(parsed), command=shlex.join(words))
+
+
+def refuse_in_a_line(name: str, study: Callable[[], None]) -> None:
+    """Run a study; bad input ends it with 1 and one line."""
+    try:
+        study()
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def call(command: str, *words: str) -> None:
+    """Run one of the project's commands.
+
+    Raises:
+        InputError: it failed
+
+    """
+    print(shlex.join([command, *words]), flush=True)
+    code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - our own commands
+    if code:
+        raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
+
+
+def mean_sd(values: Sequence[float]) -> str:
+    """Return mean and sample standard deviation in words.
+
+    >>> mean_sd([61.0, 63.0])
+    '62.0 ± 1.4'
+    """
+    summary = summarize(values)
+    return f"{summary.mean:.1f}" + ("" if summary.sd is None else f" ± {summary.sd:.1f}")
+
+
+def commits(runs: Sequence[Run]) -> str:
+    """Return of which code the runs are, in words."""
+    found = sorted({str(run.git.get("commit") or "unknown")[:12] for run in runs})
+    dirty = " with uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
+    return f"commit {', '.join(found)}{dirty}"

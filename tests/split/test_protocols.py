@@ -1,0 +1,213 @@
+"""What each protocol promises, on the design of RAVDESS and on corpora that are not as even."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from ser_lightning.build import build, config_folder
+from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.errors import InputError
+from ser_lightning.split.audit import audit_split
+from ser_lightning.split.committed_folds import CommittedFolds
+from ser_lightning.split.speakers import SpeakerSplit, SpeakerStatementSplit, deal_speakers
+from ser_lightning.split.split import SUBSETS, Split, check_split, read_split, write_split
+from ser_lightning.split.takes import StatementSplit, TakeSplit, take_of
+from ser_lightning.split.twins import Contents
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+FOLDS = {"statement": 2, "speaker": 6, "loso": 24, "speaker_statement": 12, "emobox": 6}
+
+
+def utterance(emotion: str, intensity: str, statement: str, take: int, actor: int) -> Utterance:
+    id_ = f"{actor:02}-{EMOTIONS.index(emotion) + 1:02}-{intensity}-{statement}-{take}"
+    return Utterance(
+        **{"id": id_, "path": Path(f"{id_}.wav"), "corpus": "c", "digest": id_, "speaker": f"{actor:02}"},
+        **{"gender": "female" if actor % 2 == 0 else "male", "emotion": emotion, "intensity": intensity},
+        **{"statement": statement, "repetition": take},
+    )
+
+
+def design(actors: int = 24) -> list[Utterance]:
+    """RAVDESS has 60 clips an actor: no strong neutral."""
+    return [
+        utterance(emotion, intensity, statement, take, actor)
+        for actor in range(1, actors + 1)
+        for emotion in EMOTIONS
+        for intensity in ("normal", "strong")
+        for statement in ("01", "02")
+        for take in (1, 2)
+        if (emotion, intensity) != ("neutral", "strong")
+    ]
+
+
+CORPUS = design()
+OF = {u.id: u for u in CORPUS}
+
+
+def split_of(option: str, *overrides: str) -> Split:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("train", overrides=[f"split={option}", *overrides]).split)
+    return build("split", config)(CORPUS)
+
+
+def values(ids: tuple[str, ...], key: str) -> set[str]:
+    return {getattr(OF[id_], key) for id_ in ids}
+
+
+@pytest.mark.parametrize("option", ["random", "take", *FOLDS])
+def test_a_protocol_is_the_same_every_time_whatever_the_order_of_the_corpus(option):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("train", overrides=[f"split={option}"]).split)
+    assert build("split", config)(CORPUS) == build("split", config)(CORPUS[::-1])
+
+
+@pytest.mark.parametrize("option", ["take", "speaker", "loso", "statement", "speaker_statement", "emobox"])
+def test_no_protocol_but_random_leaks(option):
+    findings = audit_split(CORPUS, split_of(option), Contents(samples={}, near=(), unread={}))
+    assert not [f.sentence for f in findings if f.severity == "leak" and f.found]
+    random = audit_split(CORPUS, split_of("random"), Contents(samples={}, near=(), unread={}))
+    assert [f.name for f in random if f.severity == "leak" and f.found] == ["other take in training"]
+
+
+@pytest.mark.parametrize(("option", "folds"), FOLDS.items())
+def test_a_sweep_over_the_folds_tests_every_clip_once(option, folds):
+    splits = [split_of(option, f"split.fold={fold}") for fold in range(folds)]
+    assert Counter(id_ for split in splits for id_ in split.test) == Counter(list(OF))
+    with pytest.raises(InputError, match=rf"split.fold is {folds}; expected 0 to {folds - 1}"):
+        split_of(option, f"split.fold={folds}")
+    with pytest.raises(InputError, match=r"split.fold is -1; expected"):
+        split_of(option, "split.fold=-1")
+
+
+@pytest.mark.parametrize("option", FOLDS)
+def test_the_runs_of_two_folds_lie_in_two_folders(option):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        ids = [
+            OmegaConf.to_container(
+                compose("train", overrides=[f"split={option}", f"split.fold={n}"], return_hydra_config=False)
+            )["run_id"]
+            for n in (0, 1)
+        ]
+    assert all("fold-${split.fold}" in id_ for id_ in ids), json.dumps(ids)
+
+
+def test_takes_stay_together():
+    split = split_of("take")
+    assert not set(map(take_of, map(OF.get, split.train))) & set(map(take_of, map(OF.get, split.val + split.test)))
+    assert not set(map(take_of, map(OF.get, split.val))) & set(map(take_of, map(OF.get, split.test)))
+    assert [len(getattr(split, subset)) for subset in SUBSETS] == [864, 216, 360]
+    assert split != split_of("take", "split.seed=1")
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_the_statement_of_the_test_is_new(fold):
+    split = split_of("statement", f"split.fold={fold}")
+    assert values(split.test, "statement") == {f"{fold + 1:02}"}
+    assert values(split.train + split.val, "statement") == {f"{2 - fold:02}"}
+    assert len(split.val) == len(split.train) / 4
+    assert split.train != split_of("statement", f"split.fold={fold}", "split.seed=1").train
+
+
+@pytest.mark.parametrize("option", ["speaker", "emobox", "loso"])
+def test_the_speakers_of_validation_and_test_are_new(option):
+    for fold in range(FOLDS[option]):
+        split = split_of(option, f"split.fold={fold}")
+        train, val, test = (values(getattr(split, subset), "speaker") for subset in SUBSETS)
+        assert not train & (val | test)
+        assert not val & test
+        if option != "emobox":  # whose second fold is of women alone, as published
+            assert values(split.val, "gender") == {"male", "female"}
+        assert (len(train), len(val), len(test)) == ((19, 4, 1) if option == "loso" else (16, 4, 4))
+
+
+def test_the_folds_of_speakers_are_gender_balanced():
+    for fold in range(6):
+        split = split_of("speaker", f"split.fold={fold}")
+        assert Counter(OF[id_].gender for id_ in split.test) == {"male": 120, "female": 120}
+    assert split_of("speaker").test != split_of("speaker", "split.seed=1").test
+
+
+@given(men=st.integers(0, 15), women=st.integers(0, 15), folds=st.integers(1, 10), seed=st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_folds_of_an_uneven_corpus_are_as_even_as_can_be(men, women, folds, seed):
+    actors = [2 * n + 1 for n in range(men)] + [2 * n + 2 for n in range(women)]
+    corpus = [utterance("calm", "normal", "01", 1, actor) for actor in actors]
+    if len(corpus) < folds:
+        with pytest.raises(InputError, match=f"split.folds is {folds}, but the corpus has {len(corpus)} speakers"):
+            deal_speakers(corpus, folds=folds, seed=seed)
+        return
+    dealt = deal_speakers(corpus, folds=folds, seed=seed)
+    assert sorted(speaker for fold in dealt for speaker in fold) == sorted(f"{actor:02}" for actor in actors)
+    for own in (lambda s: True, lambda s: int(s) % 2 == 0, lambda s: int(s) % 2 == 1):
+        sizes = [sum(map(own, fold)) for fold in dealt]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_speakers_and_statement_of_the_test_are_both_new():
+    for fold in range(12):
+        split = split_of("speaker_statement", f"split.fold={fold}")
+        for key in ("speaker", "statement"):
+            assert not values(split.test, key) & values(split.train, key)
+            assert not values(split.val, "speaker") & values(split.train + split.test, "speaker")
+        assert values(split.test, "statement") == {f"{fold // 6 + 1:02}"}
+        assert values(split.val, "statement") == values(split.train, "statement")
+        assert [len(getattr(split, s)) for s in (*SUBSETS, "unused")] == [480, 120, 120, 720]
+
+
+def test_emobox_has_the_published_folds():
+    published = [[1, 11, 20, 21], [4, 10, 12, 14], [8, 9, 19, 23], [3, 5, 7, 24], [2, 15, 16, 18], [6, 13, 17, 22]]
+    for fold, actors in enumerate(published):
+        split = split_of("emobox", f"split.fold={fold}")
+        assert values(split.test, "speaker") == {f"{actor:02}" for actor in actors}
+        assert len(split.test) == 240
+        assert len(split.train + split.val) == 1200
+
+
+def test_emobox_refuses_another_corpus():
+    with pytest.raises(
+        InputError, match=r"'ravdess_emobox': the manifest names speakers that the corpus lacks: 09, 10"
+    ):
+        CommittedFolds(manifest="ravdess_emobox", fold=0)(design(actors=8))
+    with pytest.raises(InputError, match=r"leaves out speakers of the corpus: 25; .*split=speaker"):
+        CommittedFolds(manifest="ravdess_emobox", fold=0)(design(actors=25))
+    with pytest.raises(InputError, match=r"split.manifest is 'x'; expected one of ravdess_emobox"):
+        CommittedFolds(manifest="x", fold=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TakeSplit(seed=0, train=0.6, val=0.3, test=0.3), "sum to 1"),
+        (lambda: StatementSplit(fold=0, val=1.0, seed=0), "split.val is 1.0; expected a fraction between 0 and 1"),
+        (lambda: StatementSplit(fold=-1, val=0.2, seed=0), "split.fold is -1; expected at least 0"),
+        (lambda: SpeakerSplit(folds=2, fold=0, val_folds=1, seed=0), "split.folds is 2 and split.val_folds 1"),
+        (lambda: SpeakerSplit(folds=6, fold=0, val_folds=0, seed=0), "split.folds is 6 and split.val_folds 0"),
+        (lambda: SpeakerSplit(folds=None, fold=0, val_folds=23, seed=0)(CORPUS), "split.folds is 24"),
+        (lambda: SpeakerSplit(folds=25, fold=0, val_folds=1, seed=0)(CORPUS), "the corpus has 24 speakers"),
+        (
+            lambda: SpeakerStatementSplit(folds=6, fold=12, val_folds=1, seed=0)(CORPUS),
+            "split.fold is 12; expected 0 to 11, one a fold of speakers and statement",
+        ),
+        (
+            lambda: StatementSplit(fold=0, val=0.2, seed=0)([u for u in CORPUS if u.statement == "01"]),
+            "the corpus has 1 statement; expected at least 2",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_what_a_protocol_leaves_out_is_written_and_read(tmp_path):
+    split = split_of("speaker_statement")
+    write_split(tmp_path / "split.csv", split, CORPUS)
+    assert read_split(tmp_path / "split.csv") == split
+    with pytest.raises(InputError, match="is in test and in unused"):
+        check_split(Split(train=("a",), val=("b",), test=("c",), unused=("c",)), CORPUS, source="x")
