@@ -19,18 +19,18 @@ def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: py
     main([str(sweep)])
 
     lines = capsys.readouterr().out.splitlines()
-    assert "p25 - none = " in lines[0]
+    assert "with dropout=p25 against none" in lines[0] or "dropout=p25 is" in lines[0]
     assert any("test accuracy" in line and "±" in line for line in lines)
     assert any("none" in line and "p25" in line and "dropout" in line for line in lines)
-    assert lines[-1] == str(sweep / "report.md")
-    assert (sweep / "report.md").is_file()
+    assert lines[-1] == str(sweep / "report.html")
+    assert (sweep / "report.html").is_file()
 
 
 def test_arm_and_baseline_are_given_as_in_hydra(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(sweep), "arm=model.dropout", "baseline=0.25"])
 
     out = capsys.readouterr().out
-    assert "0.0 - 0.25 = " in out or "0.0 is " in out
+    assert "with model.dropout=0.0 against 0.25" in out or "model.dropout=0.0 is" in out
 
 
 def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,11 +41,40 @@ def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureF
     assert "synthetic speech" in capsys.readouterr().out.splitlines()[0]
 
 
+def test_the_report_goes_elsewhere_and_the_runs_into_a_small_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, small, out = write_sweep(tmp_path / "sweep", seeds=1), tmp_path / "small", tmp_path / "out"
+
+    main([str(sweep), f"export={small}", f"output={out}"])
+    first = capsys.readouterr().out
+    assert first.splitlines()[-1] == str(out / "report.html")
+    assert not (sweep / "report.html").exists()
+    assert sorted(path.name for path in small.iterdir()) == ["dropout-none", "dropout-p25"]
+    main([str(small), f"output={out}"])
+
+    assert capsys.readouterr().out == first
+    assert not (small / "report.html").exists()
+
+
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path, seeds=2)
+    result = sweep / "dropout-p25/seed-1/result.json"
+    result.write_text(result.read_text()[:2000])
+
+    main([str(sweep)])
+
+    captured = capsys.readouterr()
+    assert captured.err.startswith("ser-report: left out dropout-p25/seed-1: result.json is damaged: ")
+    assert captured.err.count("\n") == 1
+    assert "1 run folder was left out" in captured.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["arms=dropout"], "unknown key 'arms'; did you mean 'arm'?"),
-        (["zzz"], "unknown key 'zzz'; valid are arm, baseline."),
+        (["zzz"], "unknown key 'zzz'; valid are arm, baseline, export, output."),
         (["arm="], "expected arm=<value> but got 'arm='."),
         (["arm=dropout", "arm=model"], "arm is given twice."),
         (["arm=dropuot"], "did you mean 'dropout'?"),

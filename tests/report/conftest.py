@@ -1,6 +1,7 @@
 """Made-up result files of a sweep: data for a reader of files, not results of anything."""
 
 import csv
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +17,18 @@ COUNTS = {"val": 216, "test": 360}
 CORRECT = {("none", "val"): 0.66, ("none", "test"): 0.645, ("p25", "val"): 0.67, ("p25", "test"): 0.64}
 
 
-def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
-    """Write one finished run; ``changes`` are applied to its result.json (``None`` deletes the key)."""
-    run_id = f"dropout-{dropout}/seed-{seed}"
+def write_run(folder: Path, *, dropout: str, seed: int, fold: int | None = None, **changes: Any) -> Path:
+    """Write one finished run; ``changes`` are applied to its result.json (``None`` deletes the key).
+
+    With a fold, it is tested on the four actors of that fold of six.
+    """
+    run_id = f"dropout-{dropout}/seed-{seed}" + ("" if fold is None else f"/fold-{fold}")
     path = folder / run_id
     (path / ".hydra").mkdir(parents=True)
     (path / "checkpoints").mkdir()
     (path / ".hydra/config.yaml").write_text(f"seed: {seed}\n")
-    generator = np.random.default_rng([seed, *dropout.encode()])
-    rows, confusion = _predictions(generator, dropout)
+    generator = np.random.default_rng([seed, fold or 0, *dropout.encode()])
+    rows, confusion = _predictions(generator, dropout, lambda name: fold is None or int(name[-2:]) % 6 == fold)
     with (path / "predictions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["utterance", "speaker", "subset", "target", "prediction", *RAVDESS], *rows])
     rate = {"none": 0.0}.get(dropout, int(dropout[1:]) / 100 if dropout[1:].isdigit() else 0.5)
@@ -48,6 +52,7 @@ def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
             "data": {"store": f"/stores/{seed}", "workers": seed, "batch_size": 100, "shuffle_seed": seed},
             "dropout": {"lstm": rate, "head": rate},
             "model": {"activation": "relu", "dropout": rate},
+            "split": {"_target_": "Released"} | ({} if fold is None else {"fold": fold, "folds": 6}),
             "trainer": {"max_epochs": 80},
             "callbacks": {"checkpoint": {"dirpath": f"outputs/ablation/{run_id}/checkpoints"}},
         },
@@ -68,7 +73,20 @@ def write_run(folder: Path, *, dropout: str, seed: int, **changes: Any) -> Path:
         "epochs": 80,
         "history": _history(generator, rate),
         "parameters": 157338,
-        "seconds": {"train": 100.0},
+        "seconds": {"prepare": 8.5, "train": 100.0 + seed},
+        "audit": {
+            "leak": True,
+            "summary": "leaks: 232 of 360 test clips have their other take in training",
+            "findings": [
+                {"name": name, "severity": severity, "found": found, "sentence": f"{count} of 360 test clips {words}"}
+                | {"counts": {"test": {"count": count, "of": 360}}, "examples": []}
+                for name, severity, found, count, words in (
+                    ("other take in training", "leak", True, 232, "have their other take in training"),
+                    ("same speaker in training", "shared", True, 360, "have their speaker in training"),
+                    ("identical audio across subsets", "leak", False, 0, "have an identical recording elsewhere"),
+                )
+            ],
+        },
         "versions": {"torch": "2.11.0", "ser-lightning": "0.1.0"},
         "git": {"commit": "f00d" * 10, "dirty": False},
         "machine": {"cpu": "x"},
@@ -100,21 +118,35 @@ def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (run / "result.json").write_text(json.dumps(result))
 
 
-def _predictions(generator: np.random.Generator, dropout: str) -> tuple[list[list[str]], dict[str, Any]]:
+def clip_names(subset: str) -> list[str]:
+    """Names of RAVDESS's clips, the classes by turns: the first is neutral, which has half as many as the others."""
+    generator = np.random.default_rng(0)
+    left = {}
+    for emotion in range(8):
+        parts = itertools.product((1,) if emotion == 0 else (1, 2), (1, 2), (1, 2), range(1, 25))
+        own = [f"03-01-{emotion + 1:02}-" + "-".join(f"{part:02}" for part in name) for name in parts]
+        generator.shuffle(own)
+        left[emotion] = iter(own)
+    names = [next(left[(number % 15 + 1) // 2]) for number in range(sum(COUNTS.values()))]
+    return names[: COUNTS["test"]] if subset == "test" else names[COUNTS["test"] :]
+
+
+def _predictions(
+    generator: np.random.Generator, dropout: str, tested: Callable[[str], bool]
+) -> tuple[list[list[str]], dict[str, Any]]:
     rows, confusion = [], {}
-    for subset, count in COUNTS.items():
-        # neutral has half as many utterances as the others, as in RAVDESS
-        target = (np.arange(count) % 15 + 1) // 2
+    for subset in COUNTS:
+        clips = [name for name in clip_names(subset) if subset == "val" or tested(name)]
+        target = np.array([int(name[6:8]) - 1 for name in clips])
         chance = CORRECT.get((dropout, subset), 0.62)
-        wrong = generator.integers(0, 8, count)
-        prediction = np.where(generator.random(count) < chance, target, wrong)
+        wrong = generator.integers(0, 8, len(clips))
+        prediction = np.where(generator.random(len(clips)) < chance, target, wrong)
         confusion[subset] = confusion_matrix(target, prediction, 8)
-        for number, (true, predicted) in enumerate(zip(target, prediction, strict=True)):
+        for name, true, predicted in zip(clips, target, prediction, strict=True):
             probability = np.full(8, 0.05)
             probability[predicted] = 0.65
             rows.append(
-                [f"{subset}-{number:03}", f"{number % 24 + 1:02}", subset, RAVDESS[true], RAVDESS[predicted]]
-                + [f"{p:.6f}" for p in probability]
+                [name, name[-2:], subset, RAVDESS[true], RAVDESS[predicted], *(f"{p:.6f}" for p in probability)]
             )
     return rows, confusion
 

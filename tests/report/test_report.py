@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from ser_lightning.errors import InputError
-from ser_lightning.report.report import make_report, write_report
+from ser_lightning.report.document import markdown
+from ser_lightning.report.report import Report, make_report
 
 made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 write_run, write_sweep, edit = made["write_run"], made["write_sweep"], made["edit"]
+
+
+def text_of(report: Report) -> str:
+    return markdown(report.document())
 
 
 def set_accuracy(folder: Path, arm: str, seed: int, correct: int) -> None:
@@ -39,19 +44,20 @@ def set_accuracies(folder: Path, arm: str, *correct: int) -> None:
 
 
 def test_a_report_is_written_and_reading_it_again_makes_the_same_bytes(sweep: Path) -> None:
-    path = write_report(sweep)
-    first = {file: file.read_bytes() for file in [path, sweep / "report.json", *sweep.glob("figures/*.png")]}
-    assert write_report(sweep) == path == sweep / "report.md"
+    path = make_report(sweep).write()
+    first = {file: file.read_bytes() for file in [*sweep.glob("report.*"), *sweep.glob("figures/*.png")]}
+    assert make_report(sweep).write() == path == sweep / "report.html"
 
     assert {file.name for file in first} == {
-        *("report.md", "report.json", "curves.png", "confusion.png", "paired.png"),
+        *("report.html", "report.md", "report.json", "paired.png", "loss.png", "uar.png", "recall.png"),
+        *("confusion-0.png", "confusion-1.png", "confusion-1-less-0.png"),
     }
     assert {file: file.read_bytes() for file in first} == first
-    text = path.read_text()
+    text = (sweep / "report.md").read_text()
     for image in re.findall(r"\]\((.*?)\)", text):
         assert (sweep / image).is_file()
     assert f"ser-report {sweep}" in text
-    assert "test: 360 utterances" in text
+    assert "val 216, test 360" in text
     assert "commit: f00df00d" in text
     assert "it is not an accuracy" in text
     arms = json.loads((sweep / "report.json").read_text())["arms"]
@@ -67,13 +73,14 @@ def test_no_difference_is_not_called_one(sweep: Path) -> None:
 
     # differences 2, -4, 2 of 360: mean 0, sd 0.962, t(0.975, 2) = 4.303
     assert make_report(sweep).answer == (
-        "No difference shown: p25 - none = 0.0 points of test accuracy, 95 % interval -2.4 to 2.4 over 3 paired seeds."
+        "No difference shown: 0.0 points of test accuracy with dropout=p25 against none, 95 % interval -2.4 to 2.4 "
+        "over 3 paired seeds; 7 seeds more would settle 1 point."
     )
 
 
 @pytest.mark.parametrize(
     ("baseline", "answer"),
-    [("none", "p25 is better than none by"), ("p25", "none is worse than p25 by")],
+    [("none", "dropout=p25 is better than none by"), ("p25", "dropout=none is worse than p25 by")],
 )
 def test_a_difference_is_claimed_with_its_interval_and_caution(sweep: Path, baseline: str, answer: str) -> None:
     set_accuracies(sweep, "none", 200, 202, 204)
@@ -95,7 +102,7 @@ def test_equal_differences_claim_nothing(sweep: Path) -> None:
     set_accuracies(sweep, "p25", 218, 228, 238)
 
     assert make_report(sweep).answer == (
-        "No difference shown: p25 - none = 5.0 points of test accuracy at each of 3 paired seeds; "
+        "No difference shown: 5.0 points of test accuracy with dropout=p25 against none at each of 3 paired seeds; "
         "all differences are equal, so their spread cannot be estimated."
     )
 
@@ -105,39 +112,47 @@ def test_one_seed_gives_no_interval(tmp_path: Path) -> None:
 
     report = make_report(tmp_path)
 
-    assert re.search(r"points of test accuracy at seed 0; one pair gives no interval\.$", report.answer)
-    assert "| one pair gives no interval |" in report.write().read_text()
+    assert re.search(
+        r"points of test accuracy with dropout=p25 against none at seed 0; one pair gives no interval\.$", report.answer
+    )
+    assert "| one pair gives no interval | fewer than 8 |" in text_of(report)
 
 
 def test_one_arm_is_described_and_not_compared(tmp_path: Path) -> None:
     write_sweep(tmp_path)
-    write_report(tmp_path)
+    make_report(tmp_path).write()
     for seed in range(3):
         (tmp_path / f"dropout-none/seed-{seed}").rename(tmp_path / f".seed-{seed}")
 
-    text = write_report(tmp_path).read_text()
+    report = make_report(tmp_path)
+    report.write()
+    text = text_of(report)
 
     assert "Nothing to compare: p25 is the only value of dropout; its test accuracy is" in text
     assert "over 3 runs." in text
-    assert "paired.png" not in text
-    assert not (tmp_path / "figures/paired.png").exists()
+    assert "One arm only: no difference." in text
+    assert "Power" not in text
+    assert not (tmp_path / "figures/confusion-1.png").exists()
 
 
-def test_arms_without_a_common_seed_are_not_paired(tmp_path: Path) -> None:
+def test_arms_without_a_common_seed_are_refused_and_listed(tmp_path: Path) -> None:
     write_run(tmp_path, dropout="none", seed=0)
     write_run(tmp_path, dropout="p25", seed=1)
 
-    report = make_report(tmp_path)
+    with pytest.raises(InputError, match="share no seed, so nothing can be paired: none has seed 0; p25 has seed 1"):
+        make_report(tmp_path)
 
-    assert report.answer == "No paired difference of p25 and none: the arms share no seed."
-    assert "| the arms share no seed |" in report.write().read_text()
+    write_run(tmp_path, dropout="p50", seed=0)
+    report = make_report(tmp_path)
+    assert "No paired difference of dropout=p25 and none: the arms share no seed." in report.answer
+    assert "| the arms share no seed |" in text_of(report)
 
 
 def test_a_missing_seed_is_in_the_mean_but_not_in_the_pairs(sweep: Path) -> None:
     (sweep / "dropout-p25/seed-1/result.json").unlink()
 
     report = make_report(sweep)
-    text = report.write().read_text()
+    text = text_of(report)
 
     assert "over 2 paired seeds" in report.answer
     assert any("Not every arm has seed 1 of none" in note for note in report.cautions)
@@ -150,7 +165,7 @@ def test_a_truncated_result_and_wrong_metrics_are_listed(sweep: Path) -> None:
     result.write_text(result.read_text()[:500])
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["test"].update(accuracy=0.99))
 
-    text = write_report(sweep).read_text()
+    text = text_of(make_report(sweep))
 
     assert "2 run folders were left out" in text
     assert re.search(r"\| dropout-p25/seed-0 \| result.json is damaged: ", text)
@@ -173,7 +188,7 @@ def test_three_arms_are_each_compared_with_the_baseline(tmp_path: Path) -> None:
 def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
     write_sweep(tmp_path, corpus__name="synthetic", study_metric=None, training_mode_metrics=None)
 
-    text = write_report(tmp_path).read_text()
+    text = text_of(make_report(tmp_path))
 
     assert re.search(r"^\*\*These numbers are of synthetic speech: .* nothing of human emotion\.\*\*$", text, re.M)
     assert "study's" not in text
@@ -183,7 +198,7 @@ def test_runs_measured_as_the_study_measures_show_evaluation_mode_beside(tmp_pat
     honest = {"test": {"accuracy": 0.5, "uar": 0.4}}
     write_sweep(tmp_path, training_mode_metrics=None, evaluation_mode_metrics=honest)
 
-    path = write_report(tmp_path)
+    path = make_report(tmp_path).write().with_suffix(".md")
 
     assert "| test accuracy in evaluation mode | study's test metric |" in path.read_text()
     assert "It counts the same predictions as the test accuracy." in path.read_text()
@@ -202,11 +217,26 @@ def test_runs_of_before_and_after_a_switch_are_comparable_while_it_is_off(sweep:
         make_report(sweep)
 
 
+def test_what_is_not_known_of_old_runs_is_said(sweep: Path) -> None:
+    for arm in ("none", "p25"):
+        edit(sweep / f"dropout-{arm}/seed-0", lambda r: (r.pop("audit"), r.pop("seconds")))
+    text = text_of(make_report(sweep))
+    assert "2 of 6 runs were made before there was an audit: nothing is known" in text
+    assert "| none | 3 | 8.5 | 101.5 | 220 |" in text  # the mean of the two that tell
+
+    for arm in ("none", "p25"):
+        for seed in (1, 2):
+            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.pop("audit"))
+    text = text_of(make_report(sweep))
+    assert "6 of 6 runs were made before there was an audit" in text
+    assert "| looked for |" not in text
+
+
 def test_runs_that_differ_in_epochs_make_no_report(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
 
     with pytest.raises(InputError, match=r"trainer\.max_epochs: 80 and 40"):
-        write_report(sweep)
+        make_report(sweep).write()
 
     assert not (sweep / "report.md").exists()
 
@@ -219,7 +249,8 @@ def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["versions"].update(torch="2.12.0"))
     edit(sweep / "dropout-p25/seed-1", lambda r: r["corpus"].update(problems=[{"path": "a", "reason": "b"}]))
     predictions = sweep / "dropout-p25/seed-2/predictions.csv"
-    predictions.write_text(predictions.read_text().replace("test-000", "test-999"))
+    tested = made["clip_names"]("test")[0]
+    predictions.write_text(predictions.read_text().replace(tested, tested[:-2] + "99"))
 
     report = make_report(sweep, arm="experiment", baseline="none")
     text = "\n".join(report.cautions)
@@ -245,14 +276,14 @@ def test_arms_of_one_config_are_cautioned(tmp_path: Path) -> None:
 def test_report_json_holds_the_numbers_and_is_strict(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["train"].update(accuracy=float("nan")))
     written = json.loads(
-        write_report(sweep).with_name("report.json").read_text(),
+        make_report(sweep).write().with_name("report.json").read_text(),
         parse_constant=pytest.fail,
     )
 
     accuracy = [run["test/accuracy"] for run in written["runs"] if run["arm"] == "none"]
     assert written["arms"]["none"]["test/accuracy"]["mean"] == pytest.approx(sum(accuracy) / 3)
     assert written["arms"]["p25"]["train/accuracy"]["n"] == 2
-    assert written["differences"]["p25"]["test/accuracy"]["seeds"] == [0, 1, 2]
+    assert written["differences"]["p25"]["test/accuracy"]["pairs"] == [0, 1, 2]
 
 
 def test_a_report_needs_no_torch() -> None:
@@ -269,4 +300,5 @@ def test_runs_of_an_installed_package_have_no_commit(sweep: Path) -> None:
     for arm in ("none", "p25"):
         for seed in range(3):
             edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.update(git=None))
-    assert make_report(sweep).write().is_file()
+
+    assert "commit: unknown" in text_of(make_report(sweep))

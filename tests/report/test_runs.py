@@ -79,6 +79,10 @@ def test_a_damaged_result_is_left_out_with_the_reason(sweep: Path, text: str, re
             lambda r: r["confusion_matrix"]["test"][0].reverse(),
             "the test confusion matrix of result.json is not",
         ),
+        (lambda r: r["audit"].pop("summary"), "result.json lacks audit.summary"),
+        (lambda r: r["audit"]["findings"].append("leak"), "a finding of its audit is not one of name"),
+        (lambda r: r.update(audit=[1]), "expected audit to be dict but got list"),
+        (lambda r: r["seconds"].update(train="long"), "expected numbers of seconds"),
         (lambda r: r.update(emotions=r["emotions"][1:]), "'neutral' is missing or not among the emotions"),
     ],
 )

@@ -1,11 +1,22 @@
+import math
 import statistics
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.power import TTestPower
 
-from ser_lightning.report.statistics import paired_difference, summarize, wilson
+from ser_lightning.report.statistics import (
+    cliff_delta,
+    cohen_d,
+    paired_difference,
+    paired_power,
+    pairs_needed,
+    summarize,
+    wilson,
+)
 
 numbers = st.lists(st.floats(0, 100), min_size=2, max_size=12)
 
@@ -52,7 +63,7 @@ def test_paired_interval_equals_scipys(pairs: list[tuple[float, float]]) -> None
 def test_pairs_are_made_by_seed_and_not_by_order() -> None:
     found = paired_difference({2: 30.0, 0: 10.0, 7: 99.0}, {0: 9.0, 2: 28.0, 5: 0.0})
 
-    assert found.seeds == (0, 2)
+    assert found.pairs == found.seeds == (0, 2)
     assert found.differences == (1.0, 2.0)
 
 
@@ -71,6 +82,85 @@ def test_no_interval_is_explained(arm: dict[int, float], mean: float | None, why
     assert found.interval is None
     assert not found.excludes_zero
     assert why in found.why_no_interval
+
+
+# Student 1908, Biometrika 6: hours of sleep that two drugs add, of ten patients; R's data set sleep.
+SLEEP = ([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+
+
+def test_paired_difference_and_cohens_d_equal_rs_example() -> None:
+    baseline, arm = (dict(enumerate(hours)) for hours in SLEEP)
+    found = paired_difference(arm, baseline)
+
+    # R: t.test(extra ~ group, paired = TRUE): t = 4.0621, df = 9, p-value = 0.002833, 0.7001142 to 2.4598858
+    assert found.interval == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+    assert found.p == pytest.approx(0.002833, abs=5e-7)
+    assert cohen_d(found.differences) == pytest.approx(4.0621 / 10**0.5, abs=5e-5)
+
+
+def test_pairs_may_be_seeds_with_folds() -> None:
+    found = paired_difference({(0, "0"): 3.0, (0, "1"): 5.0, (1, "0"): 9.0}, {(0, "1"): 4.0, (0, "0"): 1.0})
+
+    assert found.pairs == ((0, "0"), (0, "1"))
+    assert found.seeds == (0, 0)
+    assert found.differences == (2.0, 1.0)
+
+
+def test_no_spread_has_no_effect_size() -> None:
+    assert cohen_d([2.0]) is None
+    assert cohen_d([2.0, 2.0]) is None
+
+
+def test_cliffs_delta_equals_a_published_example() -> None:
+    # The example of R's effsize::cliff.delta: delta estimate -0.25
+    treatment, control = [10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50]
+
+    assert cliff_delta(treatment, control) == pytest.approx(-0.25)
+    assert cliff_delta([1.0, 2.0], [0.0]) == 1
+    assert cliff_delta([100 / 3], [100 * 120 / 360]) == 0
+    assert cliff_delta([], [1.0]) is None
+
+
+@pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_pairs_needed_equal_published_ones(effect: float, pairs: int) -> None:
+    # G*Power 3.1, and R's pwr.t.test(d, power = 0.8, type = "paired"): n = 198.15, 33.37, 14.30
+    assert pairs_needed(1.0, effect) == pairs
+
+
+@settings(deadline=None)
+@given(st.integers(2, 300), st.floats(0.05, 1.5))
+def test_power_equals_statsmodels(pairs: int, effect: float) -> None:
+    expected = TTestPower().power(effect, pairs, 0.05)
+
+    # Where the noncentral t that it goes by fails.
+    assume(not math.isnan(expected))
+    assert paired_power(pairs, 1.0, effect) == pytest.approx(expected, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 1000), st.floats(0.001, 100))
+def test_power_equals_the_mean_over_the_spread_that_is_found(pairs: int, effect: float) -> None:
+    edge = stats.t.ppf(0.975, pairs - 1)
+    spread = np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, pairs - 1) / (pairs - 1))
+    shift = math.sqrt(pairs) * effect
+    expected = np.mean(stats.norm.sf(edge * spread - shift) + stats.norm.cdf(-edge * spread - shift))
+
+    assert paired_power(pairs, 1.0, effect) == pytest.approx(expected, abs=1e-5)
+
+
+@settings(deadline=None)
+@given(st.floats(0.001, 30), st.sampled_from([1, 2, 5]))
+def test_pairs_needed_are_enough_and_one_less_is_not(sd: float, points: int) -> None:
+    needed = pairs_needed(sd, points)
+
+    assert paired_power(needed, sd, points) >= 0.8
+    assert needed == 2 or paired_power(needed - 1, sd, points) < 0.8
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)])
+def test_pairs_needed_of_no_spread_raises(values: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="above zero but got"):
+        pairs_needed(*values)
 
 
 def test_wilson_equals_published_examples() -> None:

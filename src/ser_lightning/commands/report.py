@@ -1,9 +1,10 @@
-"""ser-report: the runs of a sweep compared, as report.md, report.json and figures."""
+"""ser-report: the runs of a sweep compared, as report.html, report.md, report.json and figures."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,10 +12,11 @@ from rich.table import Table
 from ser_lightning.errors import InputError
 from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.arms import nearest
+from ser_lightning.report.export import export_runs
 from ser_lightning.report.report import DEFAULT_ARM, make_report
 from ser_lightning.report.tables import arms_table
 
-KEYS = ("arm", "baseline")
+KEYS = ("arm", "baseline", "output", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="ser-report",
-        description="Compare the runs of a sweep; write report.md, report.json and figures/ in its folder.",
-        usage="ser-report <sweep folder> [arm=<group or key>] [baseline=<value>]",
+        description="Compare the runs of a sweep; write report.html, which needs no other file, report.md, report.json "
+        "and figures/. Runs that are unfinished, damaged or at odds with their own predictions are left out and named; "
+        "runs that differ in more than the arm, the seed and the fold are refused.",
+        usage="ser-report <sweep folder> [arm=<group or key>] [baseline=<value>] [output=<folder>] [export=<folder>]",
     )
     parser.add_argument("folder", help="the sweep folder, such as outputs/ablation_dropout")
     parser.add_argument(
@@ -35,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="*",
         metavar="key=value",
         help=f"arm: the Hydra group or dotted config key that names the arms (default {DEFAULT_ARM}); "
-        "baseline: the arm to compare with (default none, if it is an arm, or else the first)",
+        "baseline: the arm to compare with (default none, if it is an arm, or else the first); "
+        "output: the folder of the report (default the sweep folder); "
+        "export: a new folder for the compared runs in a form small enough to be committed, which ser-report reads too",
     )
     parsed = parser.parse_args(arguments)
     try:
@@ -61,9 +67,20 @@ def _read_settings(settings: Sequence[str]) -> dict[str, str]:
     return read
 
 
-def _report(folder: str, *, arm: str = DEFAULT_ARM, baseline: str | None = None) -> None:
+def _report(
+    folder: str,
+    *,
+    arm: str = DEFAULT_ARM,
+    baseline: str | None = None,
+    output: str | None = None,
+    export: str | None = None,
+) -> None:
     report = make_report(folder, arm=arm, baseline=baseline)
-    path = report.write()
+    if export is not None:
+        export_runs(report.comparison.runs, Path(folder), Path(export))
+    path = report.write(None if output is None else Path(output))
+    for item in report.left_out:
+        print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
     console = Console(highlight=False, markup=False)
     if is_synthetic(report.comparison):
         console.print(SYNTHETIC, style="bold", soft_wrap=True)

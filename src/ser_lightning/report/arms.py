@@ -2,8 +2,8 @@
 
 The rule, for every key of the resolved configs:
 
-- keys that the digest of a run leaves out, and keys that repeat the seed or the folder of their own run, change no
-  science;
+- keys that the digest of a run leaves out, and keys that repeat the seed, the fold or the folder of their own run,
+  change no science;
 - keys of the arm itself (the config section of its group, or its one key) may differ between arms, and so may
   keys that repeat one of them;
 - a group without a section of its own (``experiment``) is a bundle: whatever it changes, in the same way in
@@ -17,13 +17,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
 from ser_lightning.runs import UNSCIENTIFIC
 
 ABSENT = "absent"
+FOLD = "split.fold"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +34,10 @@ class Comparison:
     Args:
         arm: the group or config key that the arms are values of
         baseline: the arm that the others are compared with
-        arms: runs of each arm by ascending seed, the baseline first
+        arms: runs of each arm by ascending seed and fold, the baseline first
         varied: config key -> arm -> value, of every key that differs between the arms
+        nuisance: keys that differ between the runs of an arm: what the comparison is averaged over
+        fixed: config key -> value as JSON, of every key that is equal in all runs
         bundle: whether the arm is a group that changes keys of several sections
 
     """
@@ -43,12 +46,19 @@ class Comparison:
     baseline: str
     arms: dict[str, tuple[Run, ...]]
     varied: dict[str, dict[str, str]]
+    nuisance: tuple[str, ...]
+    fixed: dict[str, str]
     bundle: bool
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """Every run, arm by arm."""
         return tuple(run for runs in self.arms.values() for run in runs)
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Every fold of the split, in order; none if the split has no folds."""
+        return tuple(sorted({run.fold for run in self.runs if run.fold}, key=natural))
 
 
 def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comparison:
@@ -60,8 +70,8 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
         baseline: an arm; ``None`` for ``"none"`` if there is one, or else the first in order
 
     Raises:
-        InputError: the arm or the baseline does not exist, a seed occurs twice in an arm, or runs differ in
-            what should be equal
+        InputError: the arm or the baseline does not exist, a seed (and fold) occurs twice in an arm, no run of another
+            arm has a partner in the baseline, or runs differ in what should be equal
 
     """
     flat = {run.path: _flatten(run) for run in runs}
@@ -70,18 +80,27 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
     for run in runs:
         value = str(run.choices[arm]) if group else _config_value(run, flat[run.path], arm)
         grouped.setdefault(value, []).append(run)
-    order = sorted(grouped, key=_natural)
+    order = sorted(grouped, key=natural)
     if baseline is None:
         baseline = "none" if "none" in grouped else order[0]
     if baseline not in grouped:
         raise InputError(f"baseline={baseline} is not an arm of {arm}; the arms are {', '.join(order)}.")
     order.sort(key=lambda value: value != baseline)  # stable, so the rest stays in order
-    arms = {value: tuple(sorted(grouped[value], key=lambda run: run.seed)) for value in order}
-    _check_seeds(arms, arm)
+    arms = {value: tuple(sorted(grouped[value], key=_by_pair)) for value in order}
+    _check_pairs(arms, arm)
     prefix = arm.replace("/", ".")
     own = sorted({key for keys in flat.values() for key in keys if key == prefix or key.startswith(f"{prefix}.")})
-    varied = _check_equal(arms, flat, arm=arm, own=own)
-    return Comparison(arm=arm, baseline=baseline, arms=arms, varied=varied, bundle=not own)
+    varied, nuisance = _check_equal(arms, flat, arm=arm, own=own)
+    # Last: whether there are pairs is a question only among runs that may be compared.
+    _check_shared(arms, arm)
+    fixed = {
+        key: value
+        for key, value in sorted(flat[arms[baseline][0].path].items())
+        if key not in varied and key not in nuisance and not _unscientific(key)
+    }
+    return Comparison(
+        arm=arm, baseline=baseline, arms=arms, varied=varied, nuisance=nuisance, fixed=fixed, bundle=not own
+    )
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -99,7 +118,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
-    if arm == "seed" or _unscientific(arm):
+    if arm in ("seed", FOLD) or _unscientific(arm):
         raise InputError(f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key.")
     if arm in flat and not arm.startswith("result."):
         text = flat[arm]
@@ -117,27 +136,52 @@ def _unscientific(key: str) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
 
 
-def _check_seeds(arms: Mapping[str, Sequence[Run]], arm: str) -> None:
+def _by_pair(run: Run) -> tuple[int, Any]:
+    return run.seed, natural(run.fold)
+
+
+def _check_pairs(arms: Mapping[str, Sequence[Run]], arm: str) -> None:
     for value, runs in arms.items():
         for first, second in pairwise(runs):
-            if first.seed == second.seed:
+            if first.pair == second.pair:
+                fold = f" and fold {first.fold}" if first.fold else ""
                 raise InputError(
-                    f"Runs {first.path} and {second.path} both have {arm}={value} and seed {first.seed}. "
+                    f"Runs {first.path} and {second.path} both have {arm}={value} and seed {first.seed}{fold}. "
                     "Move one of them out of the folder; the report does not choose between results."
                 )
 
 
+def _check_shared(arms: Mapping[str, Sequence[Run]], arm: str) -> None:
+    baseline, *others = arms.items()
+    pairs = {run.pair for run in baseline[1]}
+    if others and not any(run.pair in pairs for _, runs in others for run in runs):
+        what = "seed and fold" if any(run.fold for _, runs in arms.items() for run in runs) else "seed"
+        held = "; ".join(f"{value} has {_listed(runs)}" for value, runs in arms.items())
+        raise InputError(
+            f"The arms of {arm} share no {what}, so nothing can be paired: {held}. Train the same ones in every arm; "
+            "to describe one arm alone, give the folder of its runs."
+        )
+
+
+def _listed(runs: Sequence[Run]) -> str:
+    names = [f"seed {run.seed}" + (f" fold {run.fold}" if run.fold else "") for run in runs]
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
 def _check_equal(
     arms: Mapping[str, Sequence[Run]], flat: Mapping[str, Mapping[str, str]], *, arm: str, own: Sequence[str]
-) -> dict[str, dict[str, str]]:
+) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """Return what differs between arms, and what differs inside them; refuse any difference that is not theirs."""
     runs = [run for members in arms.values() for run in members]
-    varied = {}
+    varied, nuisance = {}, []
     for key in sorted({key for run in runs for key in flat[run.path]}):
-        if key == "seed" or _unscientific(key):
+        if _unscientific(key):
             continue
         values = {run.path: flat[run.path].get(key, ABSENT) for run in runs}
-        repeats_seed = all(values[run.path] == str(run.seed) for run in runs)
-        if len(set(values.values())) == 1 or repeats_seed:
+        if len(set(values.values())) == 1:
+            continue
+        if key == "seed" or _repeats(runs, values, "seed") or _repeats(runs, values, "fold"):
+            nuisance.append(key)
             continue
         for members in arms.values():
             _refuse_difference(members, key, values, arm)
@@ -145,7 +189,12 @@ def _check_equal(
         if key == "result.emotions" or (own and not repeats_own):
             _refuse_difference(runs, key, values, arm)
         varied[key] = {value: values[members[0].path] for value, members in arms.items()}
-    return varied
+    return varied, tuple(nuisance)
+
+
+def _repeats(runs: Sequence[Run], values: Mapping[str, str], what: Literal["seed", "fold"]) -> bool:
+    own = {run.path: str(run.seed if what == "seed" else run.fold) for run in runs}
+    return all(values[run.path].strip('"') == own[run.path] != "" for run in runs)
 
 
 def _refuse_difference(runs: Sequence[Run], key: str, values: Mapping[str, str], arm: str) -> None:
@@ -182,7 +231,7 @@ def _flatten(run: Run) -> dict[str, str]:
     return flat
 
 
-def _natural(name: str) -> tuple[tuple[bool, float, str], ...]:
+def natural(name: str) -> tuple[tuple[bool, float, str], ...]:
     """Order p5 before p25, and numbers before words."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", name)
     return tuple((not part[0].isdigit(), float(part) if part[0].isdigit() else 0.0, part) for part in parts)

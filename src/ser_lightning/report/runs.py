@@ -1,6 +1,5 @@
 """Finished runs, read from their folders and checked against their own predictions."""
 
-import csv
 import hashlib
 import json
 import os
@@ -9,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ser_lightning.errors import InputError
-from ser_lightning.metrics import Confusion, accuracy, confusion_matrix, macro_f1, uar
+from ser_lightning.metrics import Confusion, accuracy, macro_f1, uar
+from ser_lightning.report.predictions import Clips, UnusableError, read_predictions
+from ser_lightning.report.statistics import Pair
 from ser_lightning.runs import complete
 
 FORMAT = 1
@@ -36,6 +35,7 @@ class Run:
         name: name of the experiment
         run_id: identity of the run in the experiment
         seed: the seed of the run
+        fold: the fold of its split; empty if the split has none
         choices: Hydra group -> option
         config: resolved config, nested
         emotions: label of each class, in order
@@ -43,6 +43,9 @@ class Run:
         checkpoint: ``"best"`` or ``"last"``, the checkpoint the metrics are of
         metrics: subset -> metric -> fraction
         confusion: subset -> counts, rows true
+        clips: subset -> what was predicted, clip by clip
+        audit: the section ``audit``: what training knew of the clips; empty in runs older than the audit
+        seconds: stage -> seconds
         study_metric: subset -> the study's own arithmetic, in its percent; empty if it was not computed
         training_mode: subset -> metric -> fraction, of the predictions that ``study_metric`` counts; of older runs
             alone, whose ``metrics`` are of other predictions
@@ -61,6 +64,7 @@ class Run:
     name: str
     run_id: str
     seed: int
+    fold: str
     choices: dict[str, str]
     config: dict[str, Any]
     emotions: tuple[str, ...]
@@ -68,6 +72,9 @@ class Run:
     checkpoint: str
     metrics: dict[str, dict[str, float]]
     confusion: dict[str, Confusion]
+    clips: dict[str, Clips]
+    audit: dict[str, Any]
+    seconds: dict[str, float]
     study_metric: dict[str, float]
     training_mode: dict[str, dict[str, float]]
     evaluation_mode: dict[str, dict[str, float]]
@@ -78,9 +85,10 @@ class Run:
     git: dict[str, Any]
     test_set: str
 
-
-class _UnusableError(Exception):
-    """Why a run folder cannot be read; becomes the reason of a LeftOut."""
+    @property
+    def pair(self) -> Pair:
+        """What a run of another arm must share to be its partner: the seed, and the fold if there are folds."""
+        return (self.seed, self.fold) if self.fold else self.seed
 
 
 def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
@@ -108,7 +116,7 @@ def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
         shown = path.relative_to(folder).as_posix()
         try:
             runs.append(_read_run(path, shown))
-        except _UnusableError as unusable:
+        except UnusableError as unusable:
             left_out.append(LeftOut(shown, str(unusable)))
     if not runs:
         found = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
@@ -135,28 +143,36 @@ def _read_run(folder: Path, shown: str) -> Run:
     result = _read_result(folder / "result.json")
     take = _Taker(result)
     if take("format", int) != FORMAT:
-        raise _UnusableError(f"result.json has format {result['format']}, this ser-report reads {FORMAT}")
+        raise UnusableError(f"result.json has format {result['format']}, this ser-report reads {FORMAT}")
     emotions = tuple(take("emotions", list))
+    if not all(isinstance(emotion, str) for emotion in emotions) or len(set(emotions)) < len(emotions):
+        raise UnusableError("result.json: expected emotions to be distinct names")
     metrics = {subset: values for subset, values in take("metrics", dict).items() if isinstance(values, dict)}
     if "test" not in metrics:
-        raise _UnusableError("result.json lacks metrics.test")
-    confusion, test_set = _read_predictions(folder / "predictions.csv", emotions)
+        raise UnusableError("result.json lacks metrics.test")
+    clips = read_predictions(folder, emotions)
+    confusion = {subset: found.confusion() for subset, found in clips.items()}
     written = take("confusion_matrix", dict)
     for subset in ("val", "test"):
         if subset in metrics:
             _agree(subset, metrics[subset], written.get(subset), confusion.get(subset))
+    config = complete(take("config", dict))
     return Run(
         path=shown,
         name=take("name", str),
         run_id=take("run_id", str),
         seed=take("seed", int),
+        fold=_fold(config),
         choices=take("choices", dict),
-        config=complete(take("config", dict)),
+        config=config,
         emotions=emotions,
         corpus=_Taker(take("corpus", dict), "corpus.").all(name=str, digest=str, utterances=int, problems=list),
         checkpoint=take("checkpoint", str),
         metrics=metrics,
         confusion=confusion,
+        clips=clips,
+        audit=_audit(result),
+        seconds=_seconds(result),
         study_metric=result.get("study_metric") or {},
         training_mode=result.get("training_mode_metrics") or {},
         evaluation_mode=result.get("evaluation_mode_metrics") or {},
@@ -165,21 +181,52 @@ def _read_run(folder: Path, shown: str) -> Run:
         history=take("history", dict),
         versions=take("versions", dict),
         git=take("git", dict) if result.get("git") is not None else {},
-        test_set=test_set,
+        test_set=_test_set(clips["test"], emotions),
     )
+
+
+def _fold(config: dict[str, Any]) -> str:
+    split = config.get("split")
+    fold = split.get("fold") if isinstance(split, dict) else None
+    return "" if fold is None else str(fold)
+
+
+def _audit(result: dict[str, Any]) -> dict[str, Any]:
+    """The section of the audit, held against what the report takes from it; empty in runs older than the audit."""
+    if not result.get("audit"):
+        return {}
+    audit: dict[str, Any] = _Taker(result)("audit", dict)
+    take = _Taker(audit, "audit.")
+    take("summary", str)
+    for finding in take("findings", list):
+        if not isinstance(finding, dict) or not {"name", "severity", "found", "sentence"} <= finding.keys():
+            raise UnusableError("result.json: a finding of its audit is not one of name, severity, found and sentence")
+    return audit
+
+
+def _seconds(result: dict[str, Any]) -> dict[str, float]:
+    seconds: dict[str, float] = _Taker(result)("seconds", dict) if result.get("seconds") else {}
+    if not all(isinstance(value, int | float) for value in seconds.values()):
+        raise UnusableError("result.json: expected numbers of seconds")
+    return seconds
+
+
+def _test_set(clips: Clips, emotions: tuple[str, ...]) -> str:
+    lines = (f"{utterance},{emotions[target]}" for utterance, target in zip(clips.utterance, clips.target, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _UnusableError("unfinished: no result.json") from None
+        raise UnusableError("unfinished: no result.json") from None
     except OSError as error:
-        raise _UnusableError(f"result.json cannot be read: {error.strerror}") from None
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise _UnusableError(f"result.json is damaged: {error}") from None
+        raise UnusableError(f"result.json cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
+        raise UnusableError(f"result.json is damaged: {error}") from None
     if not isinstance(result, dict):
-        raise _UnusableError("result.json is damaged: not an object")
+        raise UnusableError("result.json is damaged: not an object")
     return result
 
 
@@ -191,52 +238,27 @@ class _Taker:
 
     def __call__(self, key: str, kind: type) -> Any:
         if key not in self.values:
-            raise _UnusableError(f"result.json lacks {self.prefix}{key}")
+            raise UnusableError(f"result.json lacks {self.prefix}{key}")
         value = self.values[key]
         if not isinstance(value, kind) or isinstance(value, bool):
             got = type(value).__name__
-            raise _UnusableError(f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}")
+            raise UnusableError(f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}")
         return value
 
     def all(self, **kinds: type) -> dict[str, Any]:
         return {key: self(key, kind) for key, kind in kinds.items()}
 
 
-def _read_predictions(path: Path, emotions: tuple[str, ...]) -> tuple[dict[str, Confusion], str]:
-    index = {emotion: number for number, emotion in enumerate(emotions)}
-    pairs: dict[str, list[tuple[int, int]]] = {}
-    tested = []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                pairs.setdefault(row["subset"], []).append((index[row["target"]], index[row["prediction"]]))
-                if row["subset"] == "test":
-                    tested.append(f"{row['utterance']},{row['target']}")
-    except FileNotFoundError:
-        raise _UnusableError("no predictions.csv, so the metrics cannot be checked") from None
-    except KeyError as error:
-        raise _UnusableError(f"predictions.csv: {error} is missing or not among the emotions") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise _UnusableError(f"predictions.csv cannot be read: {error}") from None
-    if len(set(tested)) < len(tested):
-        raise _UnusableError("predictions.csv holds a test utterance twice")
-    confusion = {}
-    for subset, counted in pairs.items():
-        target, prediction = np.array(counted, np.int64).T
-        confusion[subset] = confusion_matrix(target, prediction, len(emotions))
-    return confusion, hashlib.sha256("\n".join(sorted(tested)).encode()).hexdigest()
-
-
 def _agree(subset: str, metrics: dict[str, float], written: Any, confusion: Confusion | None) -> None:
     if confusion is None:
-        raise _UnusableError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
+        raise UnusableError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
     for name, metric in RECOMPUTED.items():
         stated, recomputed = metrics.get(name), metric(confusion)
         if not isinstance(stated, float | int):
-            raise _UnusableError(f"result.json lacks metrics.{subset}.{name}")
+            raise UnusableError(f"result.json lacks metrics.{subset}.{name}")
         if not abs(stated - recomputed) <= TOLERANCE:  # written so that NaN disagrees
-            raise _UnusableError(
+            raise UnusableError(
                 f"result.json says {subset} {name} {stated:.4f}, its predictions.csv gives {recomputed:.4f}"
             )
     if written != confusion.tolist():
-        raise _UnusableError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")
+        raise UnusableError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")

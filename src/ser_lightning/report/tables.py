@@ -1,58 +1,19 @@
 """The tables of a report."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ser_lightning.metrics import recall_per_class
 from ser_lightning.report.arms import Comparison
+from ser_lightning.report.bootstrap import ClusterInterval
+from ser_lightning.report.contrasts import POINTS, TESTS, Contrast, Contrasts
+from ser_lightning.report.groups import Shares
+from ser_lightning.report.metrics import COUNTED, Metric, metrics_of, over_seeds, over_speakers
 from ser_lightning.report.runs import LeftOut, Run
-from ser_lightning.report.statistics import PairedDifference, Summary, paired_difference, summarize, wilson
+from ser_lightning.report.statistics import Summary, wilson
 
 NOTHING = "-"
-
-
-class Metric(NamedTuple):
-    """A number of every run, in percent.
-
-    Args:
-        title: its name in a table
-        subset: ``"train"``, ``"val"`` or ``"test"``
-        name: key of result.json's metrics; ``"study_metric"``; ``"evaluation_mode"``: the accuracy of the same weights
-            in evaluation mode; or ``"training_mode"``: in older runs, of the predictions that the study's metric counts
-
-    """
-
-    title: str
-    subset: str
-    name: str
-
-    def of(self, run: Run) -> float | None:
-        """The value in percent; none if the run has no such number."""
-        if self.name == "study_metric":
-            return run.study_metric.get(self.subset)
-        if self.name == "training_mode":
-            value = run.training_mode.get(self.subset, {}).get("accuracy")
-        elif self.name == "evaluation_mode":
-            value = run.evaluation_mode.get(self.subset, {}).get("accuracy")
-        else:
-            value = run.metrics.get(self.subset, {}).get(self.name)
-        return None if value is None or not math.isfinite(value) else 100 * value
-
-
-HEADLINE = Metric("test accuracy", "test", "accuracy")
-STUDY = Metric("study's test metric", "test", "study_metric")
-TRAINING_MODE = Metric("the same predictions by utterance", "test", "training_mode")
-IN_EVALUATION_MODE = Metric("test accuracy in evaluation mode", "test", "evaluation_mode")
-METRICS = (
-    HEADLINE,
-    Metric("test UAR", "test", "uar"),
-    Metric("test macro F1", "test", "macro_f1"),
-    Metric("val UAR", "val", "uar"),
-    Metric("train accuracy", "train", "accuracy"),
-)
 
 
 class Table(NamedTuple):
@@ -76,54 +37,38 @@ class Table(NamedTuple):
         return "\n".join(text)
 
 
-def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
-    """The metrics that some run has."""
-    return tuple(
-        metric
-        for metric in (*METRICS, IN_EVALUATION_MODE, STUDY, TRAINING_MODE)
-        if any(metric.of(run) is not None for run in comparison.runs)
-    )
-
-
-def by_seed(runs: Sequence[Run], metric: Metric) -> dict[int, float]:
-    """A metric of each run that has it, in percent."""
-    values = {run.seed: metric.of(run) for run in runs}
-    return {seed: value for seed, value in values.items() if value is not None}
-
-
-def summaries(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[Metric, Summary]:
-    """Mean and spread of each metric over the runs that have it, in percent."""
-    found = {metric: list(by_seed(runs, metric).values()) for metric in metrics}
-    return {metric: summarize(values) for metric, values in found.items() if values}
-
-
-def differences(comparison: Comparison) -> dict[str, dict[Metric, PairedDifference]]:
-    """Arm -> metric -> its paired difference from the baseline, in points of percent."""
-    baseline = comparison.arms[comparison.baseline]
-    return {
-        arm: {
-            metric: paired_difference(by_seed(runs, metric), by_seed(baseline, metric))
-            for metric in metrics_of(comparison)
-        }
-        for arm, runs in comparison.arms.items()
-        if arm != comparison.baseline
-    }
+def summaries(comparison: Comparison, runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[Metric, Summary]:
+    """Mean and spread of each metric over the seeds of some runs, in percent; no entry where no seed is whole."""
+    found = {metric: over_seeds(runs, metric, folds=comparison.folds) for metric in metrics}
+    return {metric: summary for metric, summary in found.items() if summary is not None}
 
 
 def arms_table(comparison: Comparison) -> Table:
-    """Mean and sample standard deviation of every metric, by arm."""
+    """Mean and sample standard deviation over seeds of every metric, by arm."""
     metrics = metrics_of(comparison)
     rows = []
     for arm, runs in comparison.arms.items():
-        found = summaries(runs, metrics)
-        cells = [_mean_sd(found[metric]) if metric in found else NOTHING for metric in metrics]
+        found = summaries(comparison, runs, metrics)
+        cells = [_mean_sd(found.get(metric)) for metric in metrics]
         rows.append((arm, str(len(runs)), *cells))
     return Table((comparison.arm, "runs", *(metric.title for metric in metrics)), rows)
+
+
+def speakers_table(comparison: Comparison) -> Table:
+    """Mean and sample standard deviation over speakers, all runs of an arm counted together."""
+    metrics = [metric for metric in metrics_of(comparison) if metric.name in COUNTED and metric.subset != "train"]
+    rows = []
+    for arm, runs in comparison.arms.items():
+        found = [over_speakers(runs, metric) for metric in metrics]
+        speakers = next((str(summary.n) for summary in found if summary is not None), NOTHING)
+        rows.append((arm, speakers, *map(_mean_sd, found)))
+    return Table((comparison.arm, "speakers", *(metric.title for metric in metrics)), rows)
 
 
 def runs_table(comparison: Comparison) -> Table:
     """Every run, with the Wilson interval of its test accuracy."""
     metrics = metrics_of(comparison)
+    folded = bool(comparison.folds)
     rows = []
     for arm, runs in comparison.arms.items():
         for run in runs:
@@ -131,35 +76,104 @@ def runs_table(comparison: Comparison) -> Table:
             low, high = wilson(int(confusion.trace()), int(confusion.sum()))
             cells = [_number(metric.of(run)) for metric in metrics]
             cells.insert(1, f"{100 * low:.1f} to {100 * high:.1f}")
-            rows.append((run.run_id, arm, str(run.seed), str(run.epochs), *cells))
+            fold = (run.fold,) if folded else ()
+            rows.append((run.run_id, arm, str(run.seed), *fold, str(run.epochs), *cells))
     titles = [metric.title for metric in metrics]
     titles.insert(1, "95 % of its utterances")
-    return Table(("run", comparison.arm, "seed", "epochs", *titles), rows)
+    return Table(("run", comparison.arm, "seed", *(("fold",) if folded else ()), "epochs", *titles), rows)
 
 
-def differences_table(found: Mapping[str, Mapping[Metric, PairedDifference]], baseline: str) -> Table:
+def differences_table(found: Contrasts, baseline: str) -> Table:
     """Paired differences with their intervals, in points."""
     rows = []
+    for arms, metric, contrast in _each(found, baseline):
+        difference = contrast.difference
+        why = difference.why_no_interval.partition(", ")[0]  # what follows from it is too long for a cell
+        interval = interval_text(*difference.interval) if difference.interval else why
+        mean = NOTHING if difference.mean is None else f"{difference.mean:+z.1f}"
+        bootstrapped = [_cluster_interval(each) for each in (contrast.pairs_bootstrap, contrast.speakers)]
+        pairs = str(len(difference.pairs))
+        rows.append((*arms, metric.title, mean, interval, *bootstrapped, _number(difference.sd), pairs))
+    titles = ("metric", "mean", "95 % over pairs", "by bootstrap", "95 % over speakers", "sd", "pairs")
+    return Table((*_arms_title(found), *titles), rows)
+
+
+def tests_table(found: Contrasts, baseline: str) -> Table:
+    """P-values, with Holm's where several arms are compared, and effect sizes."""
+    rows = []
+    for arms, metric, contrast in _each(found, baseline):
+        cells = [p_text(contrast.p[test]) for test in TESTS]
+        if len(found) > 1:
+            adjusted = [f" ({p_text(p)})" if (p := contrast.p_holm[test]) is not None else "" for test in TESTS]
+            cells = [cell + holm for cell, holm in zip(cells, adjusted, strict=True)]
+        effects = [_number(contrast.cohen_d, 2), _number(contrast.cliff_delta, 2)]
+        rows.append((*arms, metric.title, *cells, *effects))
+    titles = ("metric", "paired t", "Wilcoxon", "permutation", "McNemar", "Cohen's d", "Cliff's delta")
+    return Table((*_arms_title(found), *titles), rows)
+
+
+def power_table(found: Contrasts, baseline: str) -> Table:
+    """How many seeds would settle a difference, and how many more that is."""
+    rows = []
+    for arms, metric, contrast in _each(found, baseline):
+        cells = []
+        for points in POINTS:
+            needed, more = contrast.seeds_needed.get(points), contrast.more_seeds(points)
+            cells.append(NOTHING if needed is None else f"{needed:,}" + (f" ({more:,} more)" if more else ""))
+        seeds = str(len(set(contrast.difference.seeds)))
+        rows.append((*arms, metric.title, *cells, _number(contrast.difference.sd), seeds))
+    titles = ("metric", *(f"{points} point" + "s" * (points > 1) for points in POINTS), "sd of the pairs", "seeds")
+    return Table((*_arms_title(found), *titles), rows)
+
+
+def _each(found: Contrasts, baseline: str) -> Iterator[tuple[tuple[str, ...], Metric, Contrast]]:
+    """Every contrast, with the names of its arms where there are several comparisons."""
     for arm, metrics in found.items():
-        for metric, difference in metrics.items():
-            if difference.interval is None:
-                interval = difference.why_no_interval
-            else:
-                interval = interval_text(*difference.interval)
-            mean = NOTHING if difference.mean is None else f"{difference.mean:+z.1f}"
-            pairs = str(len(difference.seeds))
-            rows.append((f"{arm} - {baseline}", metric.title, pairs, mean, _number(difference.sd), interval))
-    return Table(("arms", "metric", "pairs", "mean", "sd", "95 % interval"), rows)
+        for metric, contrast in metrics.items():
+            yield (f"{arm} - {baseline}",) if len(found) > 1 else (), metric, contrast
 
 
-def recall_table(comparison: Comparison) -> Table:
-    """Recall of each emotion on the test set, all runs of an arm counted together."""
-    columns = []
-    for runs in comparison.arms.values():
-        recall = recall_per_class(np.sum([run.confusion["test"] for run in runs], axis=0))
-        columns.append([NOTHING if math.isnan(share) else f"{100 * share:.1f}" for share in recall])
-    emotions = comparison.runs[0].emotions
-    return Table(("emotion", *comparison.arms), list(zip(emotions, *columns, strict=True)))
+def _arms_title(found: Contrasts) -> tuple[str, ...]:
+    return ("arms",) if len(found) > 1 else ()
+
+
+def shares_table(comparison: Comparison, title: str, shares: Shares, listeners: Mapping[str, float]) -> Table:
+    """Percent recognised of each part of the test set, by arm, and by listeners where that is known."""
+    rows = []
+    for part, values in shares.items():
+        heard = (_number(listeners.get(part)),) if listeners else ()
+        rows.append((part, *map(_number, values), *heard))
+    return Table((title, *comparison.arms, *(("listeners",) if listeners else ())), rows)
+
+
+def audit_table(comparison: Comparison) -> Table:
+    """What the audits of the runs looked for and found, the worst of all runs, and the split's facts in words."""
+    order = {"not found": 0, "shared": 1, "defect": 2, "leak": 3}
+    found: dict[str, tuple[str, str, int]] = {}
+    for run in comparison.runs:
+        for finding in run.audit.get("findings", ()):
+            state = finding["severity"] if finding["found"] else "not found"
+            worst, sentence, runs = found.get(finding["name"], ("", "", 0))
+            if not worst or order.get(state, 3) > order.get(worst, 3):
+                worst, sentence = state, finding["sentence"]
+            found[finding["name"]] = (worst, sentence, runs + (state != "not found"))
+    total = len(comparison.runs)
+    return Table(
+        ("looked for", "it is", "runs", "in words"),
+        [(name, state, f"{runs} of {total}", sentence) for name, (state, sentence, runs) in found.items()],
+    )
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """Seconds by stage: the mean of a run of each arm, and the sum of all runs."""
+    stages = list(dict.fromkeys(stage for run in comparison.runs for stage in run.seconds))
+    rows = []
+    for arm, runs in comparison.arms.items():
+        known = ([run.seconds[stage] for run in runs if stage in run.seconds] for stage in stages)
+        means = [_number(float(np.mean(values))) if values else NOTHING for values in known]
+        total = sum(sum(run.seconds.values()) for run in runs)
+        rows.append((arm, str(len(runs)), *means, f"{total:,.0f}"))
+    return Table((comparison.arm, "runs", *(f"{stage}, a run" for stage in stages), "all runs"), rows)
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Table:
@@ -178,9 +192,29 @@ def interval_text(low: float, high: float) -> str:
     return f"{low:z.{digits}f} to {high:z.{digits}f}"
 
 
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.1f}"
+def p_text(p: float | None) -> str:
+    """A p-value to two digits; nothing of none.
+
+    >>> p_text(0.0471), p_text(0.0000312), p_text(1.0), p_text(None)
+    ('0.047', '< 0.0001', '1', '-')
+
+    """
+    if p is None:
+        return NOTHING
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def _mean_sd(summary: Summary) -> str:
+def _cluster_interval(found: ClusterInterval | None) -> str:
+    if found is None:
+        return NOTHING
+    return found.why_no_interval if found.interval is None else interval_text(*found.interval)
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return NOTHING if value is None else f"{value:z.{digits}f}"
+
+
+def _mean_sd(summary: Summary | None) -> str:
+    if summary is None:
+        return NOTHING
     return f"{summary.mean:.1f}" + ("" if summary.sd is None else f" ± {summary.sd:.1f}")

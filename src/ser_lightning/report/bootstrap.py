@@ -1,0 +1,140 @@
+"""Bootstrap intervals over few clusters: speakers, or pairs of runs.
+
+The percentile bootstrap, which papers use, is too narrow with few clusters: of 4,000 intervals of normally distributed
+differences 75 % cover zero with 3 clusters, 83 % with 5, 88 % with 8, 93 % with 24, where 95 % should. The symmetric
+studentized bootstrap, used here, covers 99 % with 4, 98 % with 5, 96 % with 8 and 95 % with 24. Below 8 it is not used:
+some of its intervals are many times too wide, because some draws have hardly a spread to be divided by.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_lightning.report.statistics import CONFIDENCE
+
+DRAWS = 10_000
+SEED = 0
+FEWEST = 8
+CELLS = 1_000_000  # numbers held at once
+
+Counts = NDArray[np.float64]
+
+
+class ClusterInterval(NamedTuple):
+    """A difference and its interval over clusters.
+
+    Args:
+        mean: the difference of all clusters together
+        interval: 95 %, symmetric studentized bootstrap; none where it cannot be estimated
+        clusters: how many there are
+        why_no_interval: the reason in words, empty if there is an interval
+
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    clusters: int
+    why_no_interval: str
+
+
+def parts(confusion: Counts, metric: str) -> Counts:
+    """Split confusion matrices into what adds up over clusters: a metric is the mean of the ratios of two sums.
+
+    Args:
+        confusion: (..., C, C), rows true
+        metric: ``"accuracy"``, ``"uar"`` or ``"macro_f1"``
+
+    Returns:
+        (..., 2, K), numerators and denominators: of accuracy one ratio, of UAR the recall of each class, of macro F1
+        the F1 of each class
+
+    """
+    correct, true = np.einsum("...ii->...i", confusion), confusion.sum(axis=-1)
+    if metric == "accuracy":
+        correct, true = correct.sum(axis=-1, keepdims=True), true.sum(axis=-1, keepdims=True)
+    elif metric == "macro_f1":
+        true = (true + confusion.sum(axis=-2)) / 2
+    elif metric != "uar":
+        raise ValueError(f"Expected accuracy, uar or macro_f1 but got {metric!r}.")
+    return np.stack([correct, true], axis=-2)
+
+
+def mean_ratio(counts: Counts) -> NDArray[np.float64]:
+    """Mean over K of the ratios of (..., 2, K) numerators and denominators; a class without clips does not count."""
+    numerator, denominator = counts[..., 0, :], counts[..., 1, :]
+    present = denominator > 0
+    ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
+    found: Counts = ratios.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return found
+
+
+def cluster_interval(arm: Counts, baseline: Counts, *, draws: int = DRAWS, seed: int = SEED) -> ClusterInterval:
+    """Interval of the difference of a metric between two arms, over clusters drawn with replacement.
+
+    A draw's difference is divided by its own jackknife standard error over the clusters that it drew.
+
+    Args:
+        arm: (J, 2, K) numerators and denominators of each cluster, as :func:`parts` gives them
+        baseline: (J, 2, K) of the same clusters
+        draws: number of bootstrap draws
+        seed: of the draws
+
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 12.5; Hall 1988, Annals of Statistics 16,
+    927-953, for the symmetric one.
+    """
+    clusters = len(arm)
+
+    def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        one, other = (np.tensordot(weights, counts, 1) for counts in (arm, baseline))
+        return mean_ratio(one) - mean_ratio(other)
+
+    mean = float(difference(np.ones((1, clusters)))[0])
+    if clusters < FEWEST:
+        return ClusterInterval(mean, None, clusters, f"fewer than {FEWEST}")
+    error = float(_jackknife_errors(difference, np.ones((1, clusters)))[0])
+    if error < 1e-12:
+        return ClusterInterval(mean, None, clusters, "all are equal")
+    weights = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), draws).astype(float)
+    chunk = max(1, CELLS // (clusters * math.prod(arm.shape)))
+    ratios = []
+    for start in range(0, draws, chunk):
+        drawn = weights[start : start + chunk]
+        errors = _jackknife_errors(difference, drawn)
+        away = np.abs(difference(drawn) - mean)
+        # A draw without spread says nothing of the ratio: it counts as infinitely far, which widens the interval.
+        ratios.append(np.divide(away, errors, out=np.full(len(drawn), np.inf), where=errors > 1e-12))
+    edge = float(np.sort(np.concatenate(ratios))[math.ceil(CONFIDENCE * (draws + 1)) - 1])
+    if not math.isfinite(edge):
+        return ClusterInterval(mean, None, clusters, "too many draws have no spread")
+    return ClusterInterval(mean, (mean - edge * error, mean + edge * error), clusters, "")
+
+
+def mean_interval(values: Counts, *, draws: int = DRAWS, seed: int = SEED) -> ClusterInterval:
+    """Interval of the mean of a few values, as in :func:`cluster_interval`.
+
+    Args:
+        values: (J,), such as the difference of each pair
+        draws: number of bootstrap draws
+        seed: of the draws
+
+    """
+    counts = np.stack([values, np.ones_like(values)], axis=1)[..., None]
+    return cluster_interval(counts, np.zeros_like(counts), draws=draws, seed=seed)
+
+
+def _jackknife_errors(
+    difference: Callable[[NDArray[np.float64]], NDArray[np.float64]], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Standard errors (N,) of the difference under weights (N, J), each drawn cluster left out once."""
+    count, clusters = weights.shape
+    without = weights[:, None, :] - np.eye(clusters)  # (N, J, J); where a cluster was not drawn, its row has no weight
+    present = weights > 0
+    without[~present] = weights[np.nonzero(~present)[0]]
+    values = difference(without.reshape(-1, clusters)).reshape(count, clusters)
+    centre = (weights * values).sum(axis=1, keepdims=True) / clusters
+    variance = (clusters - 1) / clusters * (weights * (values - centre) ** 2).sum(axis=1)
+    errors: Counts = np.sqrt(variance)
+    return errors

@@ -1,0 +1,65 @@
+"""What the figures draw with: colours, line styles, axes.
+
+A figure belongs to no window and no global state, so that it can be made in any process and thread. Colours are those
+of Okabe & Ito (2008), which colour-blind readers can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# On white paper; a page draws them in its own (see :func:`ser_lightning.report.figures.svg`).
+INK, SOFT, FAINT, GRID = "#000000", "#4d4d4d", "#999999", "#e5e5e5"
+History = Mapping[str, Sequence[float]]
+PANELS = (("loss", "loss", 1), ("uar", "UAR (%)", 100))  # series, axis label, factor
+Style = Literal["-", "--"]
+STYLES: tuple[tuple[str, str, Style], ...] = (("train", "training", "--"), ("val", "validation", "-"))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def colour_of(number: int) -> str:
+    """Colour of the arm of a number; the colours begin again after the last."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def draw_line(axes: Axes, values: NDArray[np.float64], *, colour: str, style: Style) -> None:
+    """Draw a value per epoch, from epoch 1."""
+    marker = "o" if len(values) < 4 else ""  # a line of one point is invisible
+    axes.plot(np.arange(1, len(values) + 1), values, color=colour, linestyle=style, marker=marker, linewidth=1.6)
+
+
+def finish_curves(axes: Axes, label: str) -> None:
+    """Name the axes of curves over epochs."""
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color=GRID)
+    open_axes(axes)
+
+
+def label_classes(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows and columns of a confusion matrix."""
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("predicted emotion")
+    axes.set_ylabel("true emotion")
+
+
+def open_axes(axes: Axes) -> None:
+    """Take away the frame at the top and on the right."""
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,86 @@
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_lightning.report.arms import compare_arms
+from ser_lightning.report.groups import by_emotion, by_gender, by_intensity, on_seven_options
+from ser_lightning.report.report import make_report
+from ser_lightning.report.runs import read_runs
+
+made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+write_sweep, edit = made["write_sweep"], made["edit"]
+text_of = runpy.run_path(str(Path(__file__).with_name("test_report.py")))["text_of"]
+
+
+@pytest.fixture
+def comparison(sweep: Path):
+    return compare_arms(read_runs(sweep)[0], arm="dropout", baseline=None)
+
+
+def counted(comparison, arm: str, belongs) -> float:
+    clips = [run.clips["test"] for run in comparison.arms[arm]]
+    return 100 * np.mean(
+        [
+            correct
+            for each in clips
+            for utterance, correct in zip(each.utterance, each.correct, strict=True)
+            if belongs(utterance)
+        ]
+    )
+
+
+def test_parts_are_counted_clip_by_clip(comparison) -> None:
+    for number, arm in enumerate(comparison.arms):
+        assert by_emotion(comparison)["sad"][number] == pytest.approx(
+            counted(comparison, arm, lambda name: name[6:8] == "04")
+        )
+        women = counted(comparison, arm, lambda name: int(name[-2:]) % 2 == 0)
+        assert by_gender(comparison)["female"][number] == pytest.approx(women)
+        strong = counted(comparison, arm, lambda name: name[9:11] == "02")
+        assert by_intensity(comparison)["strong"][number] == pytest.approx(strong)
+    assert list(by_gender(comparison)) == ["female", "male"]
+    assert list(by_intensity(comparison)) == ["normal", "strong"]
+
+
+def test_neutral_and_calm_are_one_of_seven_options(comparison) -> None:
+    runs = comparison.arms["none"]
+    matrix = np.sum([run.confusion["test"] for run in runs], axis=0)
+
+    expected = 100 * (matrix.trace() + matrix[0, 1] + matrix[1, 0]) / matrix.sum()
+
+    assert on_seven_options(comparison)["none"] == pytest.approx(expected)
+
+
+def test_listeners_are_shown_with_their_sources_for_ravdess_alone(sweep: Path, tmp_path: Path) -> None:
+    text = text_of(make_report(sweep))
+    assert (
+        "62.4 %: per clip, 7 options (neutral and calm merged), recomputed from the published ratings by hsn07" in text
+    )
+    assert "58 % normal and 67 % strong: mean proportion correct of audio-only speech, Livingstone & Russo 2018" in text
+    assert "| intensity | none | p25 | listeners |" in text
+
+    made_up = text_of(make_report(write_sweep(tmp_path / "synthetic", seeds=1, corpus__name="synthetic")))
+    assert "uman listeners" not in made_up
+    assert "| listeners |" not in made_up
+    assert "| speaker's gender | none | p25 |" in made_up
+    assert "| intensity | none | p25 |" in made_up
+
+
+def test_a_corpus_without_gender_has_no_table_and_says_so(tmp_path: Path) -> None:
+    text = text_of(make_report(write_sweep(tmp_path, seeds=1, corpus__name="emodb")))
+
+    assert "By gender: nothing, because emodb does not tell the gender of a speaker" in text
+    assert "speaker's gender" not in text
+    assert "| intensity |" not in text
+    assert "| emotion | none | p25 |" in text
+
+
+def test_other_names_tell_no_gender(sweep: Path) -> None:
+    for run in sweep.glob("dropout-*/seed-*"):
+        path = run / "predictions.csv"
+        path.write_text(path.read_text().replace("\n03-01-", "\nclip-"))
+    comparison = compare_arms(read_runs(sweep)[0], arm="dropout", baseline=None)
+
+    assert by_gender(comparison) == by_intensity(comparison) == {}

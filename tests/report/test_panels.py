@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_lightning.emotions import RAVDESS
+from ser_lightning.report.figures import save, svg
+from ser_lightning.report.panels import confusion_panel, curves_panel, difference_panel, paired_panel, shares_panel
+
+SERIES = ("train/loss", "val/loss", "train/uar", "val/uar")
+HISTORY = {name: [0.2, 0.4, 0.6] for name in SERIES}
+
+
+def test_curves_draw_the_mean_in_a_band_over_common_epochs() -> None:
+    higher = {name: [0.4, 0.6, 0.8, 0.9] for name in SERIES}
+
+    figure = curves_panel({"none": [HISTORY, higher], "p25": [{}]}, "uar", "UAR (%)", factor=100)
+
+    axes = figure.axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([30, 50, 70])
+    assert len(axes.collections) == 2  # training and validation of the arm with two runs
+    assert axes.collections[0].get_paths()[0].vertices[:, 1].max() == 80
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["none", "p25", "validation", "training", "lowest to highest run"]
+
+
+def test_a_diverged_loss_can_be_drawn(tmp_path: Path) -> None:
+    broken = HISTORY | {"val/loss": [1.0, float("nan"), None]}
+
+    save(curves_panel({"none": [broken, HISTORY]}, "loss", "loss", factor=1), tmp_path / "curves.png")
+
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_seeds_are_joined_and_their_names_do_not_overlap() -> None:
+    figure = paired_panel({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", listeners=None)
+
+    axes = figure.axes[0]
+    assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1]
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    low, high = axes.get_ylim()
+    assert heights["seed 1"] - heights["seed 0"] >= 0.04 * (high - low)
+
+
+def test_folds_are_named_and_many_pairs_are_not() -> None:
+    few = paired_panel({"a": {(0, "0"): 1.0, (0, "1"): 2.0}, "b": {(0, "0"): 3.0}}, "accuracy", listeners=None)
+    many = paired_panel({"a": {seed: float(seed) for seed in range(11)}}, "accuracy", listeners=None)
+
+    assert {text.get_text() for text in few.axes[0].texts} == {"0, fold 0", "0, fold 1"}
+    assert not many.axes[0].texts
+
+
+def test_listeners_are_a_line_with_its_number() -> None:
+    figure = paired_panel({"none": {0: 60.0}}, "accuracy", listeners=62.4)
+
+    assert figure.axes[0].lines[-1].get_ydata() == [62.4, 62.4]
+    assert figure.legends[0].get_texts()[-1].get_text() == "human listeners, 62.4 %"
+
+
+def test_a_confusion_matrix_is_in_percent_of_its_rows() -> None:
+    matrix = np.diag(np.arange(8))
+    matrix[1, 0] = 3
+
+    axes = confusion_panel(matrix, RAVDESS).axes[0]
+
+    texts = np.array([text.get_text() for text in axes.texts]).reshape(8, 8)
+    assert texts[0].tolist() == [""] * 8  # a class without utterances has no share
+    assert texts[1, :2].tolist() == ["75", "25"]
+    pixels = axes.images[0].get_array()
+    assert pixels[1, 0, 3] == pytest.approx(0.75)
+    assert pixels[7, 7, 3] == 1
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(RAVDESS)
+
+
+def test_a_difference_of_matrices_is_in_points_and_small_ones_are_pale() -> None:
+    arm, baseline = np.array([[3, 1], [1, 1]]), np.array([[4, 0], [1, 1]])
+
+    axes = difference_panel(arm, baseline, ("a", "b")).axes[0]
+
+    assert [text.get_text() for text in axes.texts] == ["-25", "+25", "", ""]
+    pixels = axes.images[0].get_array()
+    assert pixels[0, 0, :3].tolist() != pixels[0, 1, :3].tolist()
+    assert pixels[..., 3].ravel().tolist() == [1, 1, 0, 0]
+    pale = difference_panel(np.array([[51, 49], [1, 1]]), np.array([[50, 50], [1, 1]]), ("a", "b")).axes[0]
+    assert pale.images[0].get_array()[0, 0, 3] == pytest.approx(0.05)
+
+
+def test_shares_have_a_dot_an_arm_and_listeners_where_they_are_known() -> None:
+    shares = {"sad": [10.0, None], "normal": [20.0, 30.0]}
+
+    figure = shares_panel(shares, ["none", "p25"], {"normal": 58.0})
+
+    axes = figure.axes[0]
+    lines = [drawn for drawn in axes.collections if hasattr(drawn, "get_segments")]
+    dots = [drawn.get_offsets()[0][0] for drawn in axes.collections if drawn not in lines]
+    assert dots == [10.0, 20.0, 30.0]
+    assert [line.get_segments()[0][:, 0].tolist() for line in lines] == [[58.0, 58.0]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "p25", "human listeners"]
+
+
+def test_letters_stay_letters_in_a_page() -> None:
+    text = svg(shares_panel({"sad & blue": [10.0]}, ["none"], {}), name="a", title="shares")
+
+    assert "sad &amp; blue</text>" in text
