@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from ser_lightning.atomic import write_atomically
+from ser_lightning.atomic import remove_leftovers, write_atomically
 
 
 def test_a_file_is_complete_or_as_it_was(tmp_path):
@@ -21,3 +23,33 @@ def test_nothing_is_seen_before_the_end(tmp_path):
         assert not path.exists()
     assert path.read_bytes() == b"x"
     assert path.stat().st_mode & 0o044  # readable by others, as any file one writes
+
+
+def test_the_file_before_is_kept_under_another_name(tmp_path):
+    path, before = tmp_path / "last", tmp_path / "before"
+    for content in "abc":
+        with write_atomically(path, keep=before) as file:
+            file.write(content)
+            if content != "a":
+                assert path.read_text() == chr(ord(content) - 1)
+    assert (path.read_text(), before.read_text()) == ("c", "b")
+    assert {p.name for p in tmp_path.iterdir()} == {"last", "before"}
+
+
+def test_the_file_before_is_kept_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    def refuse(link, target):
+        raise PermissionError(1, "Operation not permitted", str(link))  # as on FAT
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for content in "ab":
+        with write_atomically(tmp_path / "last", keep=tmp_path / "before") as file:
+            file.write(content)
+    assert ((tmp_path / "last").read_text(), (tmp_path / "before").read_text()) == ("b", "a")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.x1y2.tmp", "deep/.b.ckpt.tmp", "a.tmp", ".lock", "deep/b.ckpt"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {p.name for p in tmp_path.rglob("*")} == {"deep", "a.tmp", ".lock", "b.ckpt"}

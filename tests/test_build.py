@@ -30,7 +30,10 @@ def test_other_targets_are_refused_and_not_called(target, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sede": 1}, r"augment\.sede is unknown to WaveformCopies; it takes seed"),
+        (
+            {"sede": 1},
+            r"augment\.sede is unknown to WaveformCopies; it takes seed, .*; the nearest valid name is 'seed'",
+        ),
         ({"seed": "x"}, r"augment\.seed is 'x'; expected int"),
         ({"seed": True}, r"augment\.seed is True"),
         ({"pcm16": 1}, r"augment\.pcm16 is 1; expected bool"),
@@ -38,7 +41,8 @@ def test_other_targets_are_refused_and_not_called(target, tmp_path):
         ({"pitch_steps": "3"}, r"augment\.pitch_steps is '3'"),
         ({"pitch_steps": [None]}, r"augment\.pitch_steps is \[None\]"),
         ({"_target_": "ser_lightning.augment.waveform.Nothing"}, "cannot be imported"),
-        ({"_target_": "ser_lightning.nothing.Nothing"}, "cannot be imported"),
+        ({"_target_": "ser_lightning.augment.nothing.Nothing"}, "cannot be imported"),
+        ({"_target_": "ser_lightning.augment.waveform.WaveformCopie"}, "the nearest valid name is 'WaveformCopies'"),
     ],
 )
 def test_values_are_held_against_the_signature(change, message):
@@ -52,6 +56,7 @@ def test_what_is_nested_in_a_config_is_not_called(tmp_path):
     with pytest.raises(InputError, match=r"augment\.seed is"):
         build("augment", AUGMENT | {"seed": payload})
     build("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": payload})
+    build("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "_recursive_": True, "lr": payload})
     assert not mark.exists()
 
 
@@ -63,6 +68,10 @@ def test_what_is_nested_in_a_config_is_not_called(tmp_path):
         ("trainer", "pytorch_lightning.trainer.trainer.os.getcwd"),
         ("trainer", "pytorch_lightning.seed_everything"),
         ("audio", "ser_lightning.audio.reader.soundfile.SoundFile"),
+        ("audio", "ser_lightning.audio.reader.Path"),
+        ("audio", "ser_lightning.augment.waveform.WaveformCopies"),
+        ("model", "ser_lightning.corpus.synthetic.Synthetic"),
+        ("loger", "pytorch_lightning.loggers.TensorBoardLogger"),
     ],
 )
 def test_a_part_is_a_class_of_its_own_home(name, target):
@@ -76,13 +85,40 @@ def test_a_missing_value_is_named():
 
 
 def test_what_a_class_refuses_is_told_in_its_words():
-    optim = {"_target_": "torch.optim.Adam", "lr": -1.0}
-    with pytest.raises(InputError, match="optim: Invalid learning rate"):
+    optim = {"_target_": "torch.optim.Adam", "lr": 0.1, "weight_decay": -1.0}
+    with pytest.raises(InputError, match="optim: Invalid weight_decay value"):
         build("optim", optim, params=[torch.nn.Parameter(torch.zeros(1))])
     audio = {"_target_": "ser_lightning.audio.audio.Audio", "sampling_rate": 16000, "downmix": "mean"}
     audio["resampler"] = "soxr"
     with pytest.raises(InputError, match=r"audio\.vad_mode is 7"):
         build("audio", audio | {"vad_mode": 7, "frame_ms": 20})
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0}, r"optim\.lr is 0; expected a finite"),
+        ("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": float("inf")}, r"optim\.lr is inf"),
+        (
+            "trainer",
+            {"_target_": "pytorch_lightning.Trainer", "gradient_clip_val": -1.0},
+            r"gradient_clip_val is -1\.0",
+        ),
+        (
+            "trainer",
+            {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu", "devices": 0},
+            "trainer: .*devices=0",
+        ),
+        (
+            "callbacks.best",
+            {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "monitor": "val/uar", "mode": "up"},
+            "callbacks.best: .*min, max but got up",
+        ),
+    ],
+)
+def test_what_torch_and_lightning_take_or_refuse_late_is_refused_at_once(name, config, message):
+    with pytest.raises(InputError, match=message):
+        build(name, config)
 
 
 def test_the_configs_are_found():

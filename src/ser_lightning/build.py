@@ -1,6 +1,8 @@
 """Config to objects: the only place that calls Hydra's instantiate."""
 
+import importlib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ from typing import Any
 import hydra.utils
 from hydra.errors import InstantiationException
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest
 
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
@@ -19,6 +21,8 @@ BORROWED = {  # parts whose classes are torch's or Lightning's
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
 }
+# Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
+POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
 
 
 def config_folder() -> Path:
@@ -40,28 +44,54 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
         InputError: a target that is not allowed; a missing, unknown or ill-typed value; a value the class refuses
 
     """
-    target = str(config.get("_target_", ""))
-    home = BORROWED.get(name.split(".", maxsplit=1)[0], OURS)
-    if not target.startswith((home, OURS)):
-        raise InputError(f"{name}._target_ is {target!r}; only classes of {home}* are built from a config")
-    try:
-        cls = hydra.utils.get_object(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
-    # By its name a path may lead through a module to anything that module imports.
-    if not isinstance(cls, type) or not f"{cls.__module__}.".startswith((home, OURS)):
-        raise InputError(f"{name}._target_ is {target!r}, which is no class of {home}*")
-    if target.startswith(OURS):
+    cls = _allowed_class(name, str(config.get("_target_", "")))
+    if cls.__module__.startswith(OURS):
         check_values(name, cls, config, arguments)
+    else:
+        _check_types(name, cls, config)
+    for key, value in config.items():
+        if f"{name}.{key}" in POSITIVE and isinstance(value, int | float) and not 0 < value < math.inf:
+            raise InputError(f"{name}.{key} is {value!r}; expected a finite number above 0")
     try:
         return hydra.utils.instantiate(config, **arguments, _convert_="all", _recursive_=False)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        if isinstance(cause, ValueError | TypeError):
+        # The last is Lightning's, which is not loaded for its name alone; a RuntimeError is torch's, out of memory.
+        if isinstance(cause, ValueError | TypeError | RuntimeError | MemoryError) or (
+            type(cause).__name__ == "MisconfigurationException"
+        ):
             raise InputError(f"{name}: {cause}") from cause
         raise
+
+
+def _allowed_class(name: str, target: str) -> type:
+    """Return the class that a config names, if it is one of those a part may be.
+
+    Raises:
+        InputError: it is not, or there is none of this name
+
+    """
+    part = name.split(".", maxsplit=1)[0]
+    homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{part}.",)
+    only = f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config"
+    if not target.startswith(homes):
+        raise InputError(f"{name}._target_ is {target!r}; {only}")
+    path, _, last = target.rpartition(".")
+    try:
+        module = importlib.import_module(path)
+        found = getattr(module, last)
+    except ImportError as error:
+        raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise InputError(
+            f"{name}._target_ is {target!r}, which cannot be imported: {path} has no {last}{nearest(last, dir(module))}"
+        ) from error
+    # A module also holds what it imports for itself.
+    if not isinstance(found, type) or not f"{found.__module__}.".startswith(homes):
+        raise InputError(f"{name}._target_ is {target!r}, which is no class of {homes[0]}*; {only}")
+    return found
 
 
 def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[str, object]) -> None:
@@ -78,17 +108,23 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
 
     """
     parameters = inspect.signature(cls).parameters
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
-    given = {key: value for key, value in config.items() if not key.startswith("_")}
+    given = [key for key in config if not key.startswith("_")]
     for key in given:
         if key not in parameters:
-            raise InputError(f"{name}.{key} is unknown to {cls.__name__}; it takes {', '.join(parameters)}")
+            known = f"it takes {', '.join(parameters)}{nearest(key, parameters)}"
+            raise InputError(f"{name}.{key} is unknown to {cls.__name__}; {known}")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in given and key not in arguments:
             raise InputError(f"{name}.{key} is missing; {cls.__name__} needs it")
-        if key in given and not _fits(given[key], hints[key]):
+    _check_types(name, cls, config)
+
+
+def _check_types(name: str, cls: type, config: Mapping[str, Any]) -> None:
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    for key, value in config.items():
+        if key in hints and not _fits(value, hints[key]):
             expected = getattr(hints[key], "__name__", None) if isinstance(hints[key], type) else str(hints[key])
-            raise InputError(f"{name}.{key} is {given[key]!r}; expected {expected}")
+            raise InputError(f"{name}.{key} is {value!r}; expected {expected}".replace("typing.", ""))
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - a case each
@@ -99,6 +135,8 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - a case each
     if origin is Sequence:
         (item,) = typing.get_args(hint)
         return isinstance(value, Sequence) and not isinstance(value, str) and all(_fits(v, item) for v in value)
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
     if hint is type(None):
         return value is None
     if hint is bool or isinstance(value, bool):

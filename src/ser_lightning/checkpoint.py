@@ -13,6 +13,7 @@ from ser_lightning.build import build
 from ser_lightning.errors import InputError
 
 KEY = "ser_lightning"
+RESUME = "resume"  # what it takes to go on with a run
 FORMAT = 1
 
 
@@ -34,6 +35,11 @@ class Checkpoint:
     features: int
     epoch: int
     state: dict[str, Any]
+
+
+def previous(path: Path) -> Path:
+    """Return where the checkpoint is kept that a newer one took the place of."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def contents(*, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> dict[str, Any]:
@@ -77,6 +83,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def load_plain(path: Path) -> Any:
     """Load a file of ``torch.save`` that holds tensors and plain types alone; nothing in it is executed.
 
+    Every byte is held against the checksums in the file, which torch.load passes over.
+
     Raises:
         InputError: another kind of file, a damaged one, or one that holds anything else
 
@@ -84,6 +92,17 @@ def load_plain(path: Path) -> Any:
     try:
         if not zipfile.is_zipfile(path):  # as torch.save writes; older and foreign pickles are not even opened
             raise InputError(f"{path} is not a file of torch.save, or it is damaged; write it again")
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if (
+                unpacked > path.stat().st_size
+            ):  # torch.save packs nothing; what is packed may be a thousand times as long
+                raise InputError(
+                    f"{path} unpacks to {unpacked} bytes, more than it has; torch.save writes no such file"
+                )
+            spoilt = archive.testzip()
+        if spoilt is not None:
+            raise InputError(f"{path} is damaged: {spoilt} in it does not fit its checksum; write it again")
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise

@@ -161,8 +161,8 @@ def test_find_audio(tmp_path):
     for name in ("b.WAV", "sub/a.flac", "note.txt", ".hidden.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [p.relative_to(tmp_path).as_posix() for p in find_audio(tmp_path)] == ["b.WAV", "sub/a.flac"]
-    assert find_audio(tmp_path / "note.txt") == [tmp_path / "note.txt"]
+    assert [p.relative_to(tmp_path).as_posix() for p in find_audio(tmp_path)[0]] == ["b.WAV", "sub/a.flac"]
+    assert find_audio(tmp_path / "note.txt") == ([tmp_path / "note.txt"], [])
     with pytest.raises(InputError, match="there is no"):
         find_audio(tmp_path / "absent")
     (tmp_path / "none").mkdir()

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from ser_lightning import emotions
 from ser_lightning.corpus import ravdess
 from ser_lightning.corpus.ravdess import Ravdess, RavdessName, parse_stem
-from ser_lightning.corpus.scanning import shown
 from ser_lightning.corpus.utterance import Problem, Scan
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 # Written out again here, so that the tests do not agree with the code by construction.
 STEMS = [

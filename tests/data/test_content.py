@@ -127,3 +127,10 @@ def test_what_could_not_be_read_is_tried_again(utterances, tmp_path):
     (tmp_path / "away.wav").rename(utterances[0].path)
     assert stored(utterances, tmp_path / "store", calls).unread == {}
     assert calls == [3, 3]
+
+
+def test_a_folder_that_takes_no_file_is_no_reason_to_fail(utterances, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    contents = stored(utterances, tmp_path / "file", [])
+    assert not contents.unread
+    assert len(contents.samples) == len({utterance.digest for utterance in utterances})

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import soundfile
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
+from ser_lightning.corpus.scanning import sha256
 from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
-from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 
 AUDIO = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
@@ -25,36 +24,10 @@ FEATURES = {
     },
     **{"window": "hann", "n_chroma": 12, "n_mfcc": 20, "n_mels": 128, "log": False, "standardize": False},
 }
-IDS = ("a", "b", "c", "d")
 
 
 def silent(results, _total):
     return results
-
-
-@pytest.fixture
-def utterances(tmp_path: Path) -> list[Utterance]:
-    rng = np.random.default_rng(0)
-    made = []
-    for i, id_ in enumerate(IDS):
-        path = tmp_path / "corpus" / f"{id_}.wav"
-        path.parent.mkdir(exist_ok=True)
-        wave = np.sin(np.arange(8000 + 4000 * i) * 0.05 * (i + 1)) * 0.3 + 0.001 * rng.standard_normal(8000 + 4000 * i)
-        soundfile.write(path, wave, 16000)
-        made.append(
-            Utterance(
-                **{
-                    "id": id_,
-                    "path": path,
-                    "corpus": "c",
-                    "speaker": "01",
-                    "gender": "male",
-                    "emotion": "calm",
-                },
-                **{"intensity": "normal", "statement": "01", "repetition": 1, "digest": f"digest {id_}"},
-            )
-        )
-    return made
 
 
 def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
@@ -66,7 +39,7 @@ def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
     return FeatureStore(folder=folder, utterances=utterances, **parts | change)
 
 
-ALL = dict.fromkeys(IDS, ("", "noise", "pitch+3"))
+ALL = dict.fromkeys("abcd", ("", "noise", "pitch+3"))
 
 
 def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):
@@ -132,6 +105,7 @@ def test_remains_of_a_killed_build_are_cut_off(tmp_path, utterances):
 
 def test_a_clip_without_speech_is_listed(tmp_path, utterances):
     soundfile.write(utterances[1].path, np.zeros(8000), 16000)
+    utterances[1] = replace(utterances[1], digest=sha256(utterances[1].path))
     s = store(tmp_path / "store", utterances, audio=Audio(**AUDIO))
     s.ensure({"b": ("",)}, workers=1, progress=silent)
     assert s.open()[2] == ["b"]
@@ -158,26 +132,6 @@ def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
     }
     assert len(folders) == 6
     assert store(tmp_path, utterances[::-1]).folder in folders
-
-
-def test_a_store_of_another_version_is_refused(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
-    s.ensure({"a": ("",)}, workers=1, progress=silent)
-    index = json.loads(s.index.read_text())
-    s.index.write_text(json.dumps(index | {"format": 0}))
-    with pytest.raises(InputError, match=rf"{s.folder} was written by another version .*delete"):
-        s.open()
-    s.index.write_text("{")
-    with pytest.raises(InputError, match=r"index\.json is damaged .*delete"):
-        s.ensure(ALL, workers=1, progress=silent)
-
-
-def test_a_truncated_store_is_refused(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
-    s.ensure({"a": ("",)}, workers=1, progress=silent)
-    s.data.write_bytes(s.data.read_bytes()[:-4])
-    with pytest.raises(InputError, match=r"frames\.f32 has \d+ bytes, expected \d+.*delete"):
-        s.open()
 
 
 def test_describe_and_digest(utterances):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest
 
 
 class Clip(NamedTuple):
@@ -43,9 +43,11 @@ class Audio:
         self, *, sampling_rate: int, downmix: str, resampler: str, vad_mode: int | None, frame_ms: int
     ) -> None:
         if downmix not in DOWNMIXES:
-            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}")
+            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}{nearest(downmix, DOWNMIXES)}")
         if resampler not in RESAMPLERS:
-            raise InputError(f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}")
+            raise InputError(
+                f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{nearest(resampler, RESAMPLERS)}"
+            )
         if vad_mode is not None:
             check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
         elif sampling_rate < 1:

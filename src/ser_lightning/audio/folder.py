@@ -1,28 +1,50 @@
 """Which sound files an input names."""
 
+import os
 from pathlib import Path
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".au")
 
 
-def find_audio(path: str | Path) -> list[Path]:
+def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
     """Return the file given, or the sound files below the folder given, sorted.
 
     Args:
-        path: a file of any name, or a folder, searched for the usual suffixes in upper or lower case
+        path: a file of any name, or a folder, searched for the usual suffixes in upper or lower case; hidden files
+            and folders are passed over
+
+    Returns:
+        The files, whatever they hold; and what could not be searched, with the reason.
 
     Raises:
         InputError: there is nothing at the path, or no sound file in the folder
 
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"there is no {path}; give a sound file or a folder of sound files")
+    if not os.path.lexists(path):
+        raise InputError(f"there is no {shown(path)}; give a sound file or a folder of sound files")
     if not path.is_dir():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        return [path], []
+    found: list[Path] = []
+    problems: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        problems.append(f"{shown(str(error.filename))} is a folder that cannot be read: {error.strerror}")
+
+    for folder, subfolders, names in os.walk(path, onerror=unreadable):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [p for name in subfolders if (p := Path(folder, name)).suffix.lower() in SUFFIXES]
+        problems += [
+            f"{shown(link)} is a link to a folder, which is not followed; give that folder itself"
+            for name in subfolders
+            if (link := Path(folder, name)).is_symlink() and link.suffix.lower() not in SUFFIXES
+        ]
+        found += [p for name in names if (p := Path(folder, name)).suffix.lower() in SUFFIXES and name[0] != "."]
     if not found:
-        raise InputError(f"the folder {path} holds no sound file ({', '.join(SUFFIXES)}); give one that does")
-    return found
+        said = "".join(f"; {problem}" for problem in problems[:3])
+        raise InputError(
+            f"the folder {shown(path)} holds no sound file ({', '.join(SUFFIXES)}); give one that does{said}"
+        )
+    return sorted(found), problems

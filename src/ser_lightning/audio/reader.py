@@ -1,5 +1,7 @@
 """Any sound file to one channel at one rate."""
 
+import os
+import re
 import stat
 from pathlib import Path
 
@@ -8,11 +10,15 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 DOWNMIXES = ("mean", "interleave")
 RESAMPLERS = ("soxr", "linear")
 RATES = (4000, 768_000)  # Hz; a header that claims less would make gigabytes of a short file
+SECONDS, SAMPLES = 3600, 2**28  # the latter over all channels, 1 GiB; minutes of silence compress to nothing
+LOUDEST = 2.0**31  # floats may be scaled as integers are; their squares, summed, must stay finite
+CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+STREAMED = 2**31 - 2**17  # sizes from here on are written by programs that cannot know them yet
 
 
 def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -25,26 +31,76 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
         The samples, (samples, channels), full scale 1; and the sampling rate in Hz.
 
     Raises:
-        InputError: no regular file, no sound file, no samples, or samples that are not finite
+        InputError: no regular file, no sound file, no samples, more of them than can be believed, fewer than the
+            header says, or samples that are not finite
 
     """
     path = Path(path)
     try:
         # Looked at before it is opened: opening a FIFO would wait for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path} is not a regular file; give a sound file")
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError, RuntimeError) as error:
-        raise InputError(f"cannot read {path} as audio: {error}; replace the file or leave it out") from error
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{shown(path)} is not a regular file; give a sound file")
+        if status.st_size == 0:
+            raise InputError(f"{shown(path)} is an empty file; replace the file or leave it out")
+        path.open("rb").close()  # says why it cannot, which libsndfile does not
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # a name need not be text
+            _check_header(file, path)
+            wave = file.read(dtype="float32", always_2d=True)
+            rate, claimed = int(file.samplerate), file.frames
+    # RuntimeError and TypeError are soundfile's, of a file that it takes for headerless
+    except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"cannot read {shown(path)} as audio: {_reason(error)}; replace the file or leave it out"
+        ) from error
+    if wave.shape[0] == 0:
+        raise InputError(f"{shown(path)} holds no samples; replace the file or leave it out")
+    if wave.shape[0] < claimed:
+        raise InputError(
+            f"{shown(path)} is cut short: it holds {wave.shape[0]} of the {claimed} samples that its header names;"
+            " replace the file or leave it out"
+        )
+    loudest = max(wave.max(), -wave.min())
+    if not loudest <= LOUDEST:  # written so that NaN is refused
+        raise InputError(
+            f"{shown(path)} holds samples that are NaN, infinite or beyond 32-bit integers ({loudest}), where full"
+            " scale is 1; replace the file or leave it out"
+        )
+    return wave, rate
+
+
+def _check_header(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuse what a header says before anything is made of it.
+
+    Raises:
+        InputError: a rate or a length beyond belief, or fewer bytes of samples than the header names
+
+    """
+    rate, samples, channels = file.samplerate, file.frames, file.channels
     if not RATES[0] <= rate <= RATES[1]:
         raise InputError(
-            f"{path} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: mend its header"
+            f"{shown(path)} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: mend its header"
         )
-    if wave.shape[0] == 0:
-        raise InputError(f"{path} holds no samples; replace the file or leave it out")
-    if not np.isfinite(wave).all():
-        raise InputError(f"{path} holds samples that are NaN or infinite; replace the file or leave it out")
-    return wave, int(rate)
+    if samples > SECONDS * rate or samples * channels > SAMPLES:
+        raise InputError(
+            f"{shown(path)} claims {samples} samples of {channels} channels at {rate} Hz; expected at most"
+            f" {SECONDS} s and {SAMPLES} samples in all: cut it, or mend its header"
+        )
+    # libsndfile takes a file that was cut off for a shorter one, and only logs it.
+    for found in CUT.finditer(file.extra_info):
+        claimed, there = map(int, found.groups())
+        if there < claimed < STREAMED:
+            raise InputError(
+                f"{shown(path)} is cut short: it holds {there} of the {claimed} bytes that its header names;"
+                " replace the file or leave it out"
+            )
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong without the path, which the message names already."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).rstrip(".")
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def to_mono(

@@ -20,10 +20,9 @@ from ser_lightning.corpus.scanning import (
     one_per_id,
     settle,
     sha256,
-    shown,
 )
 from ser_lightning.corpus.utterance import Problem, Scan, Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 HOW_TO_GET_IT = (

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ser_lightning.corpus.utterance import Problem, Scan, Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
+from ser_lightning.errors import shown
 
 SUFFIXES = (".wav", ".flac")
 """What counts as audio, in the order of preference between two formats of one clip."""
@@ -29,20 +29,6 @@ class Clip:
     id: str
     path: PurePath
     digest: str
-
-
-def shown(name: str | PurePath) -> str:
-    r"""Give a name in a form that stays on one line and can always be printed.
-
-    Args:
-        name: any path, also one with line breaks or with bytes that are no UTF-8
-
-    >>> shown("odd\nname.wav")
-    'odd\\nname.wav'
-
-    """
-    text = name if isinstance(name, str) else name.as_posix()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
@@ -204,7 +190,7 @@ def settle(root: Path, utterances: Iterable[Utterance], problems: Iterable[Probl
         on_problem: ``"refuse"`` or ``"skip"``
 
     Raises:
-        InputError: there is a problem and ``on_problem`` is ``"refuse"``, or there is no usable recording
+        ProblemsError: there is a problem and ``on_problem`` is ``"refuse"``, or there is no usable recording
 
     """
     usable = tuple(sorted(utterances, key=lambda utterance: utterance.id))
@@ -216,7 +202,7 @@ def settle(root: Path, utterances: Iterable[Utterance], problems: Iterable[Probl
             else "no usable recording remains; is this the right corpus.root?"
         )
         count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
-        raise InputError(f"{shown(root)}: {count}: {_by_kind(faults)}; {remedy}")
+        raise ProblemsError(f"{shown(root)}: {count}: {_by_kind(faults)}; {remedy}", faults)
     return Scan(utterances=usable, problems=faults)
 
 

@@ -1,12 +1,14 @@
 """The synthetic corpus: real synthetic speech in RAVDESS's design, made on this machine without a network."""
 
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -19,11 +21,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ser_lightning.corpus.ravdess import parse_stem
-from ser_lightning.corpus.scanning import find_audio, sha256, shown
+from ser_lightning.corpus.scanning import find_audio, sha256
 from ser_lightning.corpus.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpus.utterance import Scan, Utterance
 from ser_lightning.emotions import RAVDESS
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
+from ser_lightning.interrupts import end_with
 
 MANIFEST = "SHA256SUMS"
 """Lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
@@ -80,12 +83,15 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
     for stem in names:
         groups[stem[-2:], base_of(parse_stem(stem))].append(stem)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as fresh:  # eSpeak repeats itself only in a fresh process
+    end_with_this = partial(end_with, os.getpid())
+    with ProcessPoolExecutor(
+        1, mp_context=spawn, initializer=end_with_this
+    ) as fresh:  # eSpeak repeats itself only in a fresh process
         bases = fresh.submit(speak).result()
     digests: dict[str, str] = {}
     with (
         Progress(console=Console(stderr=True)) as progress,
-        ProcessPoolExecutor(workers, mp_context=spawn) as pool,
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_this) as pool,
     ):
         bar = progress.add_task("synthetic corpus: speaking", total=len(names))
         try:

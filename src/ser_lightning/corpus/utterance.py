@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ser_lightning.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
@@ -60,3 +62,17 @@ class Scan:
 
     utterances: tuple[Utterance, ...]
     problems: tuple[Problem, ...]
+
+
+class ProblemsError(InputError):
+    """A corpus is refused for its files.
+
+    Args:
+        message: one line of what is wrong and what to do
+        problems: all that is wrong, file by file
+
+    """
+
+    def __init__(self, message: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(message)
+        self.problems = problems

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,10 @@ def stored_contents(
             near=tuple((one, other, correlation) for one, other, correlation in read["near"]),
             unread={},
         )
-    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made again
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # absent or damaged: it is made again
         contents = read_contents(paths, workers=workers, progress=progress)
     if not contents.unread:  # what could not be read may be read tomorrow
-        with write_atomically(path) as file:
+        # It spares time and nothing else: a disk that is full, or read-only, is no reason to lose a run.
+        with suppress(OSError), write_atomically(path) as file:
             json.dump(asdict(contents), file)
     return contents

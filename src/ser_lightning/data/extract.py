@@ -1,9 +1,11 @@
 """Files to feature matrices, over several processes."""
 
 import multiprocessing
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.errors import InputError
+from ser_lightning.corpus.scanning import sha256
+from ser_lightning.errors import InputError, shown
+from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.memory import keep_freed_memory
 
 
@@ -41,10 +45,11 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One file and the copies wanted of it (``""`` is the clip itself)."""
+    """One file, the SHA-256 of the bytes it is to have, and the copies wanted of it (``""`` is the clip itself)."""
 
     id: str
     path: Path
+    digest: str
     copies: tuple[str, ...]
 
 
@@ -70,8 +75,13 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     """Compute the features of one file."""
     try:
         clip = audio.load(job.path)
+        # Afterwards: what is stored under a digest must be made of the bytes with that digest.
+        if sha256(job.path) != job.digest:
+            return Extracted(id=job.id, failure=f"{shown(job.path)} has changed since the corpus was listed")
     except InputError as error:
         return Extracted(id=job.id, failure=str(error))
+    except OSError as error:
+        return Extracted(id=job.id, failure=f"{shown(job.path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
     if set(job.copies) - {""}:
         waves |= augment(clip.wave, utterance=job.id)
@@ -82,7 +92,9 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     )
 
 
-def _start_worker() -> None:
+def _start_worker(parent: int) -> None:
+    ending_at_once()
+    end_with(parent)  # else it would wait for work for ever, and hold the lock of the store with it
     # A clip is too small to share among threads, and the processes are as many as they shall be.
     threadpool_limits(1)
     keep_freed_memory()
@@ -90,7 +102,7 @@ def _start_worker() -> None:
 
 def extract_all(
     jobs: Sequence[Job], audio: Audio, augment: Augment, features: Features, workers: int
-) -> Iterator[Extracted]:
+) -> Generator[Extracted]:
     """Yield the result of each job, in order, whatever the number of processes.
 
     Args:
@@ -100,6 +112,9 @@ def extract_all(
         features: waveform to features
         workers: processes; 1 computes in this one
 
+    Raises:
+        InputError: one of the processes was killed
+
     """
     work = partial(extract, audio=audio, augment=augment, features=features)
     if workers <= 1 or len(jobs) == 1:
@@ -108,7 +123,12 @@ def extract_all(
         return
     # A fork starts in milliseconds what a fresh interpreter imports in seconds.
     method = "fork" if sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context(method), initializer=_start_worker
-    ) as pool:
-        yield from pool.map(work, jobs, chunksize=8)
+    try:
+        with ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context(method), initializer=_start_worker, initargs=(os.getpid(),)
+        ) as pool:
+            yield from pool.map(work, jobs, chunksize=8)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that computes features was killed, perhaps for want of memory; start again with data.workers=1"
+        ) from error

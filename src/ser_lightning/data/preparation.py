@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpus.utterance import Problem, Scan, Utterance
+from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features
 from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
-from ser_lightning.errors import InputError
-from ser_lightning.split.split import SUBSETS, Split, check_split
+from ser_lightning.errors import InputError, shown
+from ser_lightning.split.split import SUBSETS, UNUSED, Split, check_split
 
 Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
 
@@ -91,7 +91,7 @@ class Preparation:
         """Scan, compute what the store lacks, and open it.
 
         Raises:
-            InputError: a clip cannot be read and the corpus is not told to skip such clips
+            ProblemsError: a clip cannot be read and the corpus is not told to skip such clips
 
         """
         self.scan()
@@ -111,12 +111,13 @@ class Preparation:
         self.seconds["prepare"] = time.perf_counter() - start
 
     def _drop(self, failures: dict[str, str]) -> None:
-        first = next(iter(failures.values()))
+        path_of = {utterance.id: shown(utterance.path) for utterance in self.utterances}
+        problems = tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
         if getattr(self.corpus, "on_problem", "refuse") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise InputError(f"{first}{more}; corpus.on_problem=skip leaves such clips out and lists them")
-        path_of = {utterance.id: str(utterance.path) for utterance in self.utterances}
-        self.problems += tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
+            first = problems[0].reason
+            raise ProblemsError(f"{first}{more}; corpus.on_problem=skip leaves such clips out and lists them", problems)
+        self.problems += problems
         self.utterances = tuple(u for u in self.utterances if u.id not in failures)
-        kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in SUBSETS}
+        kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in (*SUBSETS, UNUSED)}
         self.split = check_split(Split(**kept), self.utterances, source="the split without unreadable clips")

@@ -3,12 +3,14 @@
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import filelock
 import numpy as np
@@ -25,6 +27,15 @@ LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )
 ORIGINAL = ""  # name of the copy that is the clip itself
+
+
+SAVED = 256  # clips after which what is done is written down: so many are lost to a kill
+
+log = logging.getLogger(__name__)
+
+
+class _UnsoundError(Exception):
+    """Why a store cannot be used as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ class FeatureStore:
     ) -> None:
         self.audio, self.augment, self.features = audio, augment, features
         self.utterances = {utterance.id: utterance for utterance in utterances}
-        self.spec = {
+        self.spec: dict[str, Any] = {
             "audio": describe(audio),
             "augment": describe(augment),
             "features": describe(features),
@@ -83,6 +94,9 @@ class FeatureStore:
     ) -> dict[str, str]:
         """Compute what is missing and append it.
 
+        Of several processes that want the same, one computes; the others wait and say so, and one of them takes over
+        if the first is killed. A store that is damaged or of another version is made again.
+
         Args:
             copies: the copies wanted of each utterance id; ``ORIGINAL`` is the clip itself
             workers: processes to compute with; the result does not depend on it
@@ -92,47 +106,129 @@ class FeatureStore:
             The reason for each utterance that could not be used.
 
         Raises:
-            InputError: the store was written by another version or is damaged
+            InputError: the store cannot be written: no space, no right
 
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.folder / "lock"):
-            rows, unvoiced = self._read_index()
-            jobs = []
-            for id_ in sorted(copies):
-                missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
-                if missing:
-                    jobs.append(Job(id=id_, path=self.utterances[id_].path, copies=missing))
-            if not jobs:
+        try:
+            if not self._jobs(copies, self._read_index()[0]):  # asked before the lock too: it may be read-only
                 return {}
-            failures: dict[str, str] = {}
-            end = max((row.offset + row.frames for row in rows.values()), default=0)
-            with self.data.open("ab") as file:
-                file.truncate(end * self.features.size * 4)  # what a killed build left behind the index
-                for result in progress(extract_all(jobs, self.audio, self.augment, self.features, workers), len(jobs)):
-                    if result.failure is not None:
-                        failures[result.id] = result.failure
-                        continue
-                    if result.nothing_voiced:
-                        unvoiced.add(result.id)
-                    for name, matrix in result.features.items():  # matrix: (F, K)
-                        file.write(np.ascontiguousarray(matrix.T).data)
-                        rows[result.id, name] = Row(end, matrix.shape[1])
-                        end += matrix.shape[1]
-                file.flush()
-                os.fsync(file.fileno())
-            with write_atomically(self.index) as index:
-                json.dump(
-                    {
-                        "format": FORMAT,
-                        "spec": self.spec,
-                        "size": self.features.size,
-                        "nothing_voiced": sorted(unvoiced),
-                        "rows": [[id_, name, row.offset, row.frames] for (id_, name), row in rows.items()],
-                    },
-                    index,
+        except _UnsoundError:
+            pass
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                rows, unvoiced = self._read_or_begin_anew()
+                jobs = self._jobs(copies, rows)
+                return self._append(jobs, rows, unvoiced, workers=workers, progress=progress) if jobs else {}
+        except OSError as error:
+            raise InputError(
+                f"the store {self.folder} cannot be written: {error.strerror or error}; give it space and rights, or"
+                " another data.store, and start again: what was complete is kept"
+            ) from error
+
+    def _jobs(self, copies: Mapping[str, Sequence[str]], rows: Mapping[tuple[str, str], Row]) -> list[Job]:
+        """List the files of which copies are missing, and which."""
+        jobs = []
+        for id_ in sorted(copies):
+            missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
+            if missing:
+                of = self.utterances[id_]
+                jobs.append(Job(id=id_, path=of.path, digest=of.digest, copies=missing))
+        return jobs
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = filelock.FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            log.warning("another process makes the store %s: waiting for it, or until it dies", self.folder)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read_or_begin_anew(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
+        try:
+            rows, unvoiced = self._read_index()
+        except _UnsoundError as unsound:
+            log.warning("%s; it is made again", unsound)
+            # Unlinked and not emptied: who has the old file mapped keeps it.
+            self.index.unlink(missing_ok=True)
+            self.data.unlink(missing_ok=True)
+            return {}, set()
+        if not rows:
+            self._tell_of_other_versions()
+        return rows, unvoiced
+
+    def _tell_of_other_versions(self) -> None:
+        """Say why everything is computed again where it was computed before with other versions of the libraries."""
+        for path in self.folder.parent.glob("*/index.json"):
+            try:
+                spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
+                before = spec.pop("libraries")
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+            now = self.spec["libraries"]
+            if spec == {key: value for key, value in self.spec.items() if key != "libraries"} and before != now:
+                changes = ", ".join(
+                    f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
                 )
-            return failures
+                log.warning(
+                    "the store %s is of another version (%s); features are made again in %s, and it may be deleted",
+                    path.parent,
+                    changes,
+                    self.folder,
+                )
+
+    def _append(
+        self,
+        jobs: Sequence[Job],
+        rows: dict[tuple[str, str], Row],
+        unvoiced: set[str],
+        *,
+        workers: int,
+        progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
+    ) -> dict[str, str]:
+        failures: dict[str, str] = {}
+        end = max((row.offset + row.frames for row in rows.values()), default=0)
+        # Closed, whatever happens: its processes would outlive a full disk.
+        with (
+            closing(extract_all(jobs, self.audio, self.augment, self.features, workers)) as results,
+            self.data.open("ab") as file,
+        ):
+            file.truncate(end * self.features.size * 4)  # what a killed build left behind the index
+            for count, result in enumerate(progress(results, len(jobs)), start=1):
+                if result.failure is not None:
+                    failures[result.id] = result.failure
+                    continue
+                if result.nothing_voiced:
+                    unvoiced.add(result.id)
+                for name, matrix in result.features.items():  # matrix: (F, K)
+                    file.write(np.ascontiguousarray(matrix.T).data)
+                    rows[result.id, name] = Row(end, matrix.shape[1])
+                    end += matrix.shape[1]
+                if count % SAVED == 0:
+                    self._write_index(file, rows, unvoiced)
+            self._write_index(file, rows, unvoiced)
+        return failures
+
+    def _write_index(self, file: IO[bytes], rows: Mapping[tuple[str, str], Row], unvoiced: set[str]) -> None:
+        """Make what is in the data file part of the store."""
+        file.flush()
+        os.fsync(file.fileno())
+        with write_atomically(self.index) as index:
+            json.dump(
+                {
+                    "format": FORMAT,
+                    "spec": self.spec,
+                    "size": self.features.size,
+                    "nothing_voiced": sorted(unvoiced),
+                    "rows": [[id_, name, row.offset, row.frames] for (id_, name), row in rows.items()],
+                },
+                index,
+            )
 
     def open(self) -> tuple[npt.NDArray[np.float32], dict[tuple[str, str], Row], list[str]]:
         """Map the store into memory.
@@ -140,11 +236,31 @@ class FeatureStore:
         Returns:
             The frames (N, F); the row of each (utterance id, copy); the ids in which no speech was found.
 
+        Raises:
+            InputError: it is damaged, or of another version
+
         """
-        rows, unvoiced = self._read_index()
-        total = max((row.offset + row.frames for row in rows.values()), default=0)
-        frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
-        return frames, rows, sorted(unvoiced)
+        while True:
+            before = self._state()
+            try:
+                rows, unvoiced = self._read_index()
+                total = max((row.offset + row.frames for row in rows.values()), default=0)
+                frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
+            except (_UnsoundError, OSError, ValueError) as error:
+                if self._state() == before:
+                    raise InputError(f"{error}; delete {self.folder}, it is made again") from error
+                continue
+            # Index and data are two files: between them another process may have begun the store anew.
+            if self._state() == before:
+                return frames, rows, sorted(unvoiced)
+
+    def _state(self) -> tuple[int, int] | None:
+        """Tell one index file from another."""
+        try:
+            status = self.index.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _read_index(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
         if not self.index.exists():
@@ -152,22 +268,18 @@ class FeatureStore:
         try:
             index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
             if index["format"] != FORMAT or index["spec"] != self.spec:
-                raise InputError(
+                raise _UnsoundError(
                     f"the store {self.folder} was written by another version (format {index['format']}, expected"
-                    f" {FORMAT}); delete that folder, it is made again"
+                    f" {FORMAT})"
                 )
             rows = {(id_, name): Row(offset, frames) for id_, name, offset, frames in index["rows"]}
             unvoiced = set(index["nothing_voiced"])
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"the store index {self.index} is damaged ({error}); delete {self.folder}") from error
-        expected = max((row.offset + row.frames for row in rows.values()), default=0) * self.features.size * 4
+            expected = max((row.offset + row.frames for row in rows.values()), default=0) * self.features.size * 4
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _UnsoundError(f"the store index {self.index} is damaged ({error})") from error
         size = self.data.stat().st_size if self.data.exists() else 0
         if size < expected:
-            raise InputError(
-                f"the store file {self.data} has {size} bytes, expected {expected}: it is damaged; delete {self.folder}"
-            )
+            raise _UnsoundError(f"the store file {self.data} has {size} bytes, expected {expected}: it is damaged")
         return rows, unvoiced
 
 

@@ -1,0 +1,253 @@
+"""Files from strangers, with payloads that would leave a mark. None does."""
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ser_lightning.corpus.synthetic import MANIFEST
+from tests.zoo import call
+
+CONFIG = "ser_lightning"
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Iterator[Path]:
+    """A file that every payload here makes; after the test there is none."""
+    path = tmp_path / "mark"
+    yield path
+    assert not path.exists()
+
+
+class Payload:
+    """Makes a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+def spoil(trained: Path, path: Path, change: Callable[[dict], object]) -> Path:
+    """Write the checkpoint of a run with another config."""
+    raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    change(raw[CONFIG]["config"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(raw, path)
+    return path
+
+
+@pytest.fixture
+def run_with(trained: Path, tmp_path: Path) -> Callable[[Callable[[dict], object]], Path]:
+    """The folder of a run whose checkpoints, result and .hydra hold another config."""
+
+    def make(change: Callable[[dict], object]) -> Path:
+        folder = tmp_path / "run"
+        shutil.copytree(trained, folder)
+        for which in ("best", "last"):
+            spoil(trained, folder / "checkpoints" / f"{which}.ckpt", change)
+        result = json.loads((folder / "result.json").read_text())
+        change(result["config"])  # which a tensor cannot be part of
+        (folder / "result.json").write_text(json.dumps(result))
+        (folder / ".hydra" / "config.yaml").write_text(json.dumps(result["config"]))
+        return folder
+
+    return make
+
+
+def test_the_payload_of_these_tests_works(tmp_path):
+    """Else they would show nothing."""
+    path = tmp_path / "mark of its own"
+    pickle.loads(pickle.dumps(Payload(f"'{path}'")))  # noqa: S301 - to see it happen once
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["state_dict", CONFIG, "optimizer_states"])
+@pytest.mark.parametrize("form", ["torch", "pickle", "legacy"])
+def test_a_payload_anywhere_in_a_checkpoint_is_refused_by_every_command(command, trained, tmp_path, mark, name, form):
+    raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    raw[name] = {"x": Payload(mark)}
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    path = folder / "checkpoints" / "best.ckpt"
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(raw[name]))
+    else:
+        torch.save(raw, path, _use_new_zipfile_serialization=form == "torch")
+    for words in (
+        ("predict", f"checkpoint={path}", f"input={tmp_path}", f"output={tmp_path}/p.csv"),
+        ("evaluate", f"run={folder}"),
+        ("import_weights", f"weights={path}", f"output={tmp_path}/o.ckpt"),
+    ):
+        done = command(*words)
+        assert done.code == 1
+        (line,) = done.err.splitlines()
+        assert str(path) in line
+    assert not (tmp_path / "o.ckpt").exists()
+
+
+CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
+    "a part": (
+        lambda c, m: c.update(model={"_target_": "os.system", "command": f"touch {m}"}),
+        "model._target_ is 'os.s",
+    ),
+    "a part, renamed": (
+        lambda c, m: c["model"].update(_target_="ser_lightning.build.importlib.os.system", _args_=[f"touch {m}"]),
+        "model._target_ is 'ser_lightning.build",
+    ),
+    "another's class": (
+        lambda c, m: c["audio"].update(_target_="logging.FileHandler", filename=str(m)),
+        "audio._target_ is 'logging.FileHandler'",
+    ),
+    "a class of another part": (
+        lambda c, m: c["features"].update(_target_="ser_lightning.corpus.synthetic.Synthetic", root=str(m)),
+        "features._target_ is 'ser_lightning.corpus",
+    ),
+    "in a part": (
+        lambda c, m: c["model"].update(hidden={"_target_": "os.system", "command": f"touch {m}"}, _recursive_=True),
+        "model.hidden is",
+    ),
+    "callbacks of Hydra": (
+        lambda c, m: c.update(hydra={"callbacks": {"x": {"_target_": "os.system", "command": f"touch {m}"}}}),
+        "has 'hydra', which is no part of a run",
+    ),
+    "logging of Hydra to a file": (
+        lambda c, m: c.update(
+            hydra={
+                "job_logging": {
+                    "handlers": {"x": {"class": "logging.FileHandler", "filename": str(m)}},
+                    "root": {"handlers": ["x"]},
+                }
+            }
+        ),
+        "has 'hydra', which is no part of a run",
+    ),
+    "logging of Hydra to a command": (
+        lambda c, m: c.update(
+            hydra={"job_logging": {"handlers": {"x": {"class": "subprocess.Popen", "args": ["touch", str(m)]}}}}
+        ),
+        "has 'hydra', which is no part of a run",
+    ),
+    "a folder of Hydra": (lambda c, m: c.update(hydra={"run": {"dir": str(m)}}), "has 'hydra', which is no part"),
+    "defaults": (
+        lambda c, m: c.update(defaults=[{"/experiment": "paper"}]),
+        "has 'defaults', which is no part of a run",
+    ),
+    "the environment": (lambda c, m: c.update(name="${oc.env:HOME}"), "no interpolation"),
+    "the environment, in a name": (lambda c, m: c["model"].update({"${oc.env:HOME}": 1}), "no interpolation"),
+    "a tensor": (lambda c, m: c.update(seed=torch.zeros(1)), "seed in its config is a Tensor"),
+    "no part": (lambda c, m: c.update(data=[1]), "data in its config is [1]; expected keys and values"),
+    "no threads": (lambda c, m: c.update(threads="many"), "threads is 'many'"),
+    "lacking": (lambda c, m: c.pop("audio"), "audio is missing"),
+}
+
+
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [("predict", name) for name in CONFIGS] + [("evaluate", name) for name in CONFIGS if name != "a tensor"],
+)
+def test_a_config_that_came_with_a_checkpoint_builds_ours_and_nothing_else(
+    command, trained, synthetic_root, run_with, tmp_path, mark, name, by
+):
+    change, message = CONFIGS[name]
+    if by == "predict":
+        path = spoil(trained, tmp_path / "evil.ckpt", lambda config: change(config, mark))
+        clip = next(synthetic_root.rglob("*.flac"))
+        done = command("predict", f"checkpoint={path}", f"input={clip}", f"output={tmp_path}/p.csv")
+        assert not (tmp_path / "p.csv").exists()
+    else:
+        done = command("evaluate", f"run={run_with(lambda config: change(config, mark))}")
+    assert done.code == 1
+    (line,) = [line for line in done.err.splitlines() if line.startswith("ser-")]
+    assert message in line
+    assert "Traceback" not in done.err
+
+
+def test_the_config_in_a_run_folder_is_read_and_never_built(run_with, tmp_path, mark):
+    """``.hydra/config.yaml`` is for people; ser-report takes the values of result.json as words."""
+    payload = {"_target_": "os.system", "command": f"touch {mark}"}
+    folder = run_with(lambda config: config.update(model=payload, callbacks={"x": payload}))
+    done = call("ser-report", str(folder), cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_result_that_names_a_checkpoint_elsewhere_is_refused(command, trained, tmp_path, mark):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    torch.save({"state_dict": Payload(mark)}, tmp_path / "evil.ckpt")
+    result = json.loads((folder / "result.json").read_text())
+    for name in ("../../evil", str(tmp_path / "evil")):
+        (folder / "result.json").write_text(json.dumps(result | {"checkpoint": name}))
+        done = command("evaluate", f"run={folder}")
+        assert done.code == 1
+        (line,) = done.err.splitlines()
+        assert "expected best or last" in line
+
+
+@pytest.mark.parametrize("manifest", ["{tmp}/split", "../../../../{tmp}/split", "../manifests/ravdess_released", ""])
+def test_a_manifest_by_an_absolute_or_escaping_path_is_refused(command, small, tmp_path, manifest):
+    (tmp_path / "split.csv").write_text("utterance,subset\na,train\n")
+    words = [word for word in small if word != "split=random"]
+    name = manifest.format(tmp=tmp_path)
+    done = command("prepare", *words, "split=released", f"split.manifest='{name}'", f"output_root={tmp_path}")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert f"split.manifest is {name!r}; expected one of" in line
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../outside.flac", "Actor_01/../../outside.flac"])
+def test_the_manifest_of_a_corpus_that_lists_files_elsewhere_is_refused(command, small, synthetic_root, tmp_path, path):
+    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
+    root = tmp_path / "synthetic"
+    shutil.copytree(synthetic_root, root)
+    (manifest,) = root.glob(f"*/{MANIFEST}")
+    digest, _, rest = manifest.read_text().partition("  ")
+    manifest.write_text(f"{digest}  {path}\n{rest.partition(chr(10))[2]}")
+    done = command("prepare", *small, f"corpus.root={root}", f"output_root={tmp_path}")
+    assert done.code == 1
+    assert "does not list the clips of the design" in done.err
+
+
+def test_a_corpus_link_that_leaves_the_root_is_not_read(command, synthetic_root, small, tmp_path):
+    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
+    root, outside = tmp_path / "corpus", tmp_path / "outside.flac"
+    root.mkdir()
+    clips = sorted(synthetic_root.rglob("*-01.flac"))
+    for clip in clips:
+        shutil.copy(clip, root)
+    outside.write_bytes((root / clips[0].name).read_bytes())
+    (root / clips[0].name).unlink()
+    (root / clips[0].name).symlink_to(outside)
+    words = ["corpus=ravdess", f"corpus.root={root}", "split=random", "augment=none", f"output_root={tmp_path}/out"]
+    done = command("prepare", *words)
+    assert done.code == 1
+    assert f"{clips[0].name}: a link out of the folder: to {outside}" in done.err
+    assert "refused: " in done.out
+    done = command("prepare", *words, "corpus.on_problem=skip")
+    assert done.code == 0, done.err
+    assert f"ravdess: {len(clips) - 1} utterances" in done.out
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused_unread(trained, tmp_path):
+    """A quarter of a gigabyte of zeros in a megabyte; and a network of terabytes, by its config alone."""
+    good, bad = trained / "checkpoints" / "best.ckpt", tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member) + bytes(2**28 * member.filename.endswith("data.pkl")))
+    huge = torch.load(good, weights_only=True)
+    huge[CONFIG]["features"] = 10**10
+    torch.save(huge, tmp_path / "huge.ckpt")
+    for path, message in ((bad, "unpacks to"), (tmp_path / "huge.ckpt", "ser-predict: ")):
+        words = [f"checkpoint={path}", f"input={tmp_path}", f"output={tmp_path}/p.csv"]
+        done = call("ser-predict", *words, cwd=tmp_path)
+        assert done.code == 1
+        assert message in done.err
+        assert "Traceback" not in done.err
+        assert done.peak < 2**30
