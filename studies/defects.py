@@ -4,17 +4,13 @@
 again, it goes on where it was; the table is written anew after every step.
 """
 
-import argparse
 import json
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
+from studies.study import call, commits, mean_sd, read_command_line, refuse_in_a_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
@@ -22,11 +18,10 @@ from ser_lightning.metrics import study_metric
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.figures import forest_figure, save
 from ser_lightning.report.runs import LeftOut, Run, read_runs
-from ser_lightning.report.statistics import PairedDifference, paired_difference, summarize
+from ser_lightning.report.statistics import PairedDifference, paired_difference
 from ser_lightning.report.tables import NOTHING, Table, interval_text, left_out_table
 from ser_lightning.runs import write_json
 
-BIN = Path(sys.executable).parent
 BASES = ("released", "corrected")
 DONE_TO = {"released": "mended", "corrected": "put back"}
 METRICS = ("accuracy", "uar")
@@ -180,7 +175,7 @@ def train(folder: Path, base: str, arm: str, overrides: Sequence[str], *, seeds:
         rest: overrides of every run
 
     """
-    _call(
+    call(
         *("ser-train", "--multirun", f"experiment={base}", f"name={folder.name}", f"output_root={folder.parent}"),
         *(f"run_id={base}/{arm}/seed-${{seed}}", f"seed=range({seeds})", *rest, *overrides),
     )
@@ -191,14 +186,7 @@ def measure(folder: Path, base: str, defect: Defect, *, seeds: int) -> None:
     for seed in range(seeds):
         run, output = folder / base / "base" / f"seed-{seed}", folder / base / defect.name / f"seed-{seed}.json"
         if not _measured(run, output, defect.overrides(base)):
-            _call("ser-evaluate", f"run={run}", f"output={output}", *defect.overrides(base))
-
-
-def _call(command: str, *words: str) -> None:
-    print(shlex.join([command, *words]), flush=True)
-    code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - our own commands
-    if code:
-        raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
+            call("ser-evaluate", f"run={run}", f"output={output}", *defect.overrides(base))
 
 
 def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
@@ -373,12 +361,14 @@ def _page(
         "`released` has every defect of the study: one at a time is mended. `corrected` has none: one at a time is put "
         "back. The figures are points of percent on the test set, changed minus unchanged, paired by seed, with "
         "Student-t intervals: in the first table a positive figure is what mending wins, in the second a negative one "
-        "is what the defect costs. An interval is of the seed alone: other clips or speakers may price otherwise. "
+        "is what the defect costs. An interval is of the seed alone: other clips or speakers may price otherwise. One "
+        "interval in twenty excludes zero where there is nothing, and there are about twenty for each base: read the "
+        "narrowest and the farthest from zero first. "
         "Prices do not add up: a defect may hide behind another, and `corrected` also takes the mel power and the "
         "energy in dB and standardises every row, which no row here does.",
     ]
     for base, values in bases.items():
-        means = ", ".join(f"{TITLES[name]} {_mean_sd([v[name] for v in values.values()])} %" for name in METRICS)
+        means = ", ".join(f"{TITLES[name]} {mean_sd([v[name] for v in values.values()])} %" for name in METRICS)
         notes = [
             f"- {price.defect.name}: {price.defect.notes[base]}."
             for price in prices
@@ -398,7 +388,7 @@ def _page(
         "## Origin",
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, split {first.choices.get('split')}, "
         f"{first.counts['test']} test utterances, dropout {first.choices.get('dropout')}, {first.epochs} epochs; "
-        f"{_commits(runs)}; torch {first.versions.get('torch')}.",
+        f"{commits(runs)}; torch {first.versions.get('torch')}.",
         f"Made by:\n\n```sh\n{command}\n```",
         f"*{TRAINED}*: runs of its own; *{MEASURED}*: the runs of the base, from their checkpoints (`ser-evaluate`), "
         f"because the defect cannot change their weights; *{COUNTED}*: the predictions of the base.",
@@ -406,56 +396,28 @@ def _page(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _mean_sd(values: Sequence[float]) -> str:
-    summary = summarize(values)
-    return f"{summary.mean:.1f}" + ("" if summary.sd is None else f" ± {summary.sd:.1f}")
-
-
-def _commits(runs: Sequence[Run]) -> str:
-    commits = sorted({str(run.git.get("commit") or "unknown")[:12] for run in runs})
-    dirty = " with uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
-    return f"commit {', '.join(commits)}{dirty}"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not done yet and write the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m studies.defects",
-        description="Run released with one defect mended at a time and corrected with one put back; write "
-        "defects.md, defects.json and defects.png. Started again, it goes on where it was.",
+    study = read_command_line(
+        "defects",
+        "Run released with one defect mended at a time and corrected with one put back; write defects.md, defects.json "
+        "and defects.png. Started again, it goes on where it was.",
+        arguments,
     )
-    parser.add_argument("folder", type=Path, help="of all runs, such as outputs/defects_ravdess")
-    parser.add_argument("--seeds", type=int, required=True, help="runs of each arm, with seeds from 0")
-    parser.add_argument("--docs", type=Path, help="a folder that gets the page and the figure too, such as docs")
-    parser.add_argument("--table", action="store_true", help="run nothing, write the table of what is there")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="of every ser-train, such as corpus=ravdess split=released"
-    )
-    parsed = parser.parse_intermixed_args(arguments)
-    folder: Path = parsed.folder
-    seeds: int = parsed.seeds
-    if seeds < 1:
-        parser.error(f"--seeds is {seeds}; expected at least 1")
-    made_by: dict[str, Any] = {
-        "seeds": seeds,
-        "command": shlex.join(
-            ["python", "-m", "studies.defects", str(folder), "--seeds", str(seeds), *parsed.overrides]
-        ),
-        "docs": parsed.docs,
-    }
-    try:
-        for base in BASES if not parsed.table else ():
-            train(folder, base, "base", (), seeds=seeds, rest=parsed.overrides)
+    folder, seeds, rest = study.folder, study.seeds, study.overrides
+
+    def run() -> None:
+        for base in BASES if not study.table else ():
+            train(folder, base, "base", (), seeds=seeds, rest=rest)
             for defect in sorted(DEFECTS, key=lambda defect: defect.how[base] == TRAINED):
                 if defect.how[base] == MEASURED:
                     measure(folder, base, defect, seeds=seeds)
                 elif defect.how[base] == TRAINED:
-                    train(folder, base, defect.name, defect.overrides(base), seeds=seeds, rest=parsed.overrides)
-                write(folder, **made_by)
-        print(write(folder, **made_by))
-    except InputError as error:
-        print(f"defects: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+                    train(folder, base, defect.name, defect.overrides(base), seeds=seeds, rest=rest)
+                write(folder, seeds=seeds, command=study.command, docs=study.docs)
+        print(write(folder, seeds=seeds, command=study.command, docs=study.docs))
+
+    refuse_in_a_line("defects", run)
 
 
 if __name__ == "__main__":

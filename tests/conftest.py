@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # how long an example takes is whoever else's matter
+settings.load_profile("tests")
 
 # Not used by any test unless it asks for the environment itself: a test must not depend on whose machine it runs on.
 RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")

@@ -14,7 +14,7 @@ CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
     "corpus": 3,
-    "split": 2,
+    "split": 8,
     "audio": 2,
     "augment": 2,
     "features": 3,
@@ -25,7 +25,7 @@ GROUPS = {
     "trainer": 1,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 4,
+    "experiment": 6,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 

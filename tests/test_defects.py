@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from studies import defects
+from studies import defects, study
 from studies.defects import BASES, COUNTED, DEFECTS, MEASURED, TRAINED, read_prices, write
 
 from ser_lightning.errors import InputError
@@ -197,7 +197,7 @@ def test_what_shapes_the_weights_is_trained(defect, base):
 def calls(monkeypatch) -> list[tuple[str, ...]]:
     """The commands that would be run."""
     made: list[tuple[str, ...]] = []
-    monkeypatch.setattr(defects, "_call", lambda *words: made.append(words))
+    monkeypatch.setattr(defects, "call", lambda *words: made.append(words))
     return made
 
 
@@ -225,7 +225,7 @@ def test_the_table_alone_runs_nothing(folder, calls):
 
 
 def test_a_command_that_fails_ends_it_in_one_line(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(defects, "BIN", tmp_path)
+    monkeypatch.setattr(study, "BIN", tmp_path)
     (tmp_path / "ser-train").write_text("#!/bin/sh\nexit 7\n")
     (tmp_path / "ser-train").chmod(0o755)
     with pytest.raises(SystemExit) as ended:

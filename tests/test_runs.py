@@ -1,9 +1,19 @@
 import json
+import subprocess
 
 import pytest
 
 from ser_lightning.errors import InputError
-from ser_lightning.runs import LATER, UNSCIENTIFIC, complete, finished, provenance, science_digest, write_json
+from ser_lightning.runs import (
+    LATER,
+    UNSCIENTIFIC,
+    checkout,
+    complete,
+    finished,
+    provenance,
+    science_digest,
+    write_json,
+)
 
 CONFIG = {
     "name": "a",
@@ -68,3 +78,25 @@ def test_provenance_names_versions_and_machine():
     assert told["versions"]["ser-lightning"]
     assert told["machine"]["cores"] >= 1
     assert told["git"] is None or len(told["git"]["commit"]) == 40
+
+
+def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+
+    assert checkout(tmp_path) is None
+    for folder in ("src", "conf"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_text("1")
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "x")
+    (tmp_path / "train.log").write_text("1")
+    clean = checkout(tmp_path)
+    assert clean["dirty"] is False
+    assert len(clean["commit"]) == 40
+    (tmp_path / "src" / "b").write_text("1")  # not known to git, but it can be imported
+    assert checkout(tmp_path) == clean | {"dirty": True}

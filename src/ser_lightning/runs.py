@@ -18,6 +18,8 @@ LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
     *("librosa", "numpy", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
 )
+# What of a checkout decides a result: a log or a page beside it makes no run dirty.
+MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Where things lie and how fast they are made, not what comes out.
 UNSCIENTIFIC = (
     *(
@@ -91,7 +93,7 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = result["digest"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); remove the folder to run again") from error
     if found != digest:
         raise InputError(
@@ -108,14 +110,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         file.write("\n")
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries."""
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
 def provenance() -> dict[str, Any]:
     """Return versions of the libraries, commit of the code and the machine."""
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in LIBRARIES},
-        },
-        "git": _git(),
+        "versions": versions(),
+        "git": checkout(Path(__file__).parents[2]),
         "machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
@@ -124,8 +131,8 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _git() -> dict[str, Any] | None:
-    source = Path(__file__).parents[2]
+def checkout(source: Path) -> dict[str, Any] | None:
+    """Return the commit of a checkout and whether what makes results was changed since; None if it is no checkout."""
     if not (source / ".git").exists():  # installed, not a checkout
         return None
     try:
@@ -136,7 +143,7 @@ def _git() -> dict[str, Any] | None:
                 text=True,
                 check=True,
             ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *MAKES_RESULTS])
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,9 +1,10 @@
 """What is optimised and what is measured: the LightningModule."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -51,6 +52,8 @@ class EmotionTask(pl.LightningModule):
         self.train_tally = Tally(classes=classes)
         self.val_tally = Tally(classes=classes)
         self.history: dict[str, list[float]] = defaultdict(list)
+        self.epochs: list[dict[str, Any]] = []  # of each: its last step, when it ended (seconds since 1970), its values
+        self.values: dict[str, float] = {}  # of this epoch
 
     def setup(self, stage: str) -> None:
         """Fit the standardisation to the training set."""
@@ -78,6 +81,18 @@ class EmotionTask(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log what training saw."""
         self._log_epoch("train", self.train_tally)
+        self.epochs.append({"step": self.global_step - 1, "ended": time.time(), "values": self.values})
+        self.values = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run must know of the epochs before."""
+        checkpoint["history"] = {name: list(values) for name, values in self.history.items()}
+        checkpoint["epochs"] = list(self.epochs)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it."""
+        self.history = defaultdict(list, checkpoint["history"])
+        self.epochs = list(checkpoint["epochs"])
 
     def on_validation_epoch_start(self) -> None:
         """Bring the model into the state in which it is measured."""
@@ -103,7 +118,9 @@ class EmotionTask(pl.LightningModule):
     def _log_epoch(self, subset: str, tally: "Tally") -> None:
         for name, value in tally.take().items():
             self.history[f"{subset}/{name}"].append(value)
-            self.log(f"{subset}/{name}", value, prog_bar=name == "uar")
+            self.values[f"{subset}/{name}"] = value
+            # For callbacks and the progress bar; TensorBoard's curves come from the history.
+            self.log(f"{subset}/{name}", value, prog_bar=name == "uar", logger=False)
 
 
 class Tally(nn.Module):

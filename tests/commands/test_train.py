@@ -297,7 +297,7 @@ def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
         (["seed=abc"], "seed is 'abc'; expected int"),
         (["seed=-1"], "seed -1"),
         (["seed=5000000000"], "0 to 2^32-1"),
-        (["optim.lr=-1"], "optim: Invalid learning rate"),
+        (["optim.lr=-1"], "optim.lr is -1; expected a finite number above 0"),
         (["optim.lr=foo"], "optim: "),
         (["+trainer.foo=1"], "trainer: "),
         (["trainer=null"], "Config group override must be a string or a list"),
@@ -313,6 +313,8 @@ def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
         (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
         (["trainer.max_epochs=-1"], "trainer.max_epochs is -1; expected a whole number of at least 1"),
         (["monitor=val/war"], "monitor is 'val/war'; logged are"),
+        (["monitor=val/usr"], "; the nearest valid name is 'val/uar'"),
+        (["callbacks.best.monitor=val/war"], "callbacks.best.monitor is 'val/war'; logged are"),
         (["data.batch_size=0"], "data.batch_size is 0; expected at least 1"),
         (["data.batch_size=1"], "data.batch_size is 1; expected at least 2"),
         (["data.workers=two"], "data.workers is 'two'"),
@@ -331,6 +333,15 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(command, tmp_path, words,
     assert line.startswith("ser-train: ")
     assert message in line
     assert list(tmp_path.glob("out/*")) == []
+
+
+@pytest.mark.parametrize("key", ["name", "run_id"])
+@pytest.mark.parametrize("value", ["a/../../b", "../b"])
+def test_a_run_stays_below_output_root(command, small, tmp_path, key, value):
+    done = command("train", *small, f"output_root={tmp_path}/out", f"{key}={value}")
+    assert done.code == 1
+    assert done.err == f"ser-train: {key} is {value!r}; expected a folder below output_root\n"
+    assert not list(tmp_path.rglob("config.yaml"))
 
 
 def test_the_released_split_refuses_another_corpus(command, small, tmp_path):

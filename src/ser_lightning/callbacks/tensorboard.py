@@ -12,6 +12,21 @@ from ser_lightning.evaluation import Predictions
 EXAMPLES = 4
 
 
+def write_scalars(logger: TensorBoardLogger, values: Mapping[str, float], *, step: int, time: float) -> None:
+    """Write the figures of an epoch.
+
+    Args:
+        logger: of the run
+        values: by tag
+        step: optimizer steps taken, less one
+        time: when the epoch ended, seconds since 1970
+
+    """
+    for tag, value in values.items():
+        logger.experiment.add_scalar(tag, value, step, time)
+    logger.save()
+
+
 def write_summary(
     logger: TensorBoardLogger,
     result: Mapping[str, Any],

@@ -1,6 +1,6 @@
 """What all commands share: Hydra's command line, with errors in one line."""
 
-import difflib
+import errno
 import os
 import re
 import sys
@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ser_lightning.build import config_folder
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.interrupts import InterruptedRunError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL = "HYDRA_FULL_ERROR"
 
 
@@ -38,7 +40,8 @@ def run(
     Args:
         command: name of the command, for messages
         config_name: the primary config in ``conf/``
-        function: takes the config; its number, if it returns one, is the exit code
+        function: takes the config; the whole number that it returns, if it does, is the exit code, and any other
+            number what a sweeper searches by
         before: called before the config is composed
 
     """
@@ -47,14 +50,17 @@ def run(
     entered: list[bool] = []
     refused: list[Exception] = []
 
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> Any:
         entered.append(True)
         try:
-            codes.append(function(config) or 0)
+            value = function(config)
+            codes.append(value if isinstance(value, int) else 0)
+            return value
         except (InputError, OmegaConfBaseException, OSError) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:
                 raise  # says which job of the sweep it was
             refused.append(error)  # told below: Hydra would put a line of its own before it
+            return None
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if full:
@@ -77,16 +83,26 @@ def run(
         print(f"{command}: {explain(error, config_name)}", file=sys.stderr)  # Hydra's, of an override
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"{command}: {error.filename}: {error.strerror}; check the path and its rights", file=sys.stderr)
+        print(f"{command}: {_reason(error)}", file=sys.stderr)
         sys.exit(1)
+    except InterruptedRunError as error:
+        print(f"{command}: {error.message}", file=sys.stderr)
+        sys.exit(error.code)
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         sys.exit(130)
     finally:
         os.environ.pop(FULL, None)
     sys.exit(max(codes, default=0))
+
+
+def _reason(error: OSError) -> str:
+    """Return what the system refused, in a line; raise the error again if that is not known."""
+    if error.filename is not None:
+        return f"{shown(str(error.filename))}: {error.strerror}; check the path and its rights"
+    if error.errno in NO_SPACE:  # a write knows the file by its number alone
+        return f"cannot write: {error.strerror}; free some space and start again"
+    raise error
 
 
 def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -101,10 +117,24 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
 
     """
     for key in needs:
+        if key not in config and not OmegaConf.is_missing(config, key):
+            raise InputError(f"{key} is missing: the checkpoint carries none")
         if OmegaConf.is_missing(config, key):
             raise InputError(f"{key} is missing; give {key}=<value>")
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     return values
+
+
+def whole(name: str, value: object, *, least: int) -> int:
+    """Return a value that must be a whole number.
+
+    Raises:
+        InputError: it is anything else, or less than ``least``
+
+    """
+    if type(value) is not int or value < least:
+        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    return value
 
 
 def explain(error: BaseException, config_name: str) -> str:
@@ -131,10 +161,15 @@ def explain(error: BaseException, config_name: str) -> str:
 
 
 def _keys(config_name: str) -> list[str]:
-    """All keys and groups that a command takes."""
+    """All keys and groups that a command takes, with the options that were chosen for its groups."""
+    groups = [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
+    chosen = [word for word in sys.argv[1:] if word.partition("=")[0] in groups and "," not in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose(config_name, return_hydra_config=False)
+        try:
+            config = compose(config_name, overrides=chosen, return_hydra_config=False)
+        except (HydraException, OmegaConfBaseException):  # an option that there is not
+            config = compose(config_name, return_hydra_config=False)
     names: list[str] = []
 
     def collect(node: Any, prefix: str) -> None:
@@ -146,12 +181,11 @@ def _keys(config_name: str) -> list[str]:
                     collect(child, f"{prefix}{key}.")
 
     collect(config, "")
-    return names + [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
+    return names + groups
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; the nearest valid name is {close[0]!r}" if close else "; --help lists the valid names"
+    return nearest(name, names) or "; --help lists the valid names"
 
 
 def progress(description: str) -> Callable[[Any, int], Any]:

@@ -21,6 +21,8 @@ from ser_lightning.evaluation import check_batches, predict
 from ser_lightning.runs import check_checkpoint, complete, science_digest, write_json
 from ser_lightning.split.split import SUBSETS
 
+PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
+
 
 def main() -> None:
     """Console script ``ser-evaluate``."""
@@ -43,12 +45,13 @@ def read_result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        result["digest"], result["metrics"], result["checkpoint"]
+        result["digest"], result["metrics"]
+        check_checkpoint(result["checkpoint"])  # it becomes part of a path
     except OSError as error:
         raise InputError(
             f"{folder} is no finished run: it has no result.json; give run=<folder that has one>"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); train the run again") from error
     return result
 
@@ -59,13 +62,13 @@ def _checkpoint_path(folder: Path, which: str) -> Path:
 
 def evaluate(config: DictConfig) -> int:
     """Print old and new figures; return 1 if the same configuration gives others."""
-    plain = cli.plain(config, needs=("run",))
+    plain = cli.plain(config, needs=("run", *PARTS))
     folder, output = Path(plain.pop("run")), plain.pop("output")
     result = read_result(folder)
     check_checkpoint(plain["checkpoint"])
     path = _checkpoint_path(folder, plain["checkpoint"])
     evaluation = assemble_evaluation(plain)
-    torch.set_num_threads(plain["threads"])
+    torch.set_num_threads(cli.whole("threads", plain["threads"], least=1))
     data = assemble_data(plain, progress=cli.progress("features"))
     data.preparation.scan()
     check_batches(data, evaluation=evaluation)

@@ -9,7 +9,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.folder import find_audio
 from ser_lightning.build import build
 from ser_lightning.commands import cli
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def features(config: DictConfig) -> int:
     )
     audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
     source, output = Path(plain["input"]), Path(plain["output"])
-    paths = find_audio(source)
-    failures = []
+    paths, failures = find_audio(source)
+    total = len(paths) + len(failures)
     for path in cli.progress("features")(paths, len(paths)):
         name = path.relative_to(source) if source.is_dir() else Path(path.name)
         try:
@@ -40,5 +40,5 @@ def features(config: DictConfig) -> int:
         # The suffix stays in the name: a folder may hold a.wav and a.flac.
         with write_atomically(output / name.parent / f"{name.name}.npy", "wb") as file:
             np.save(file, matrix)
-    print(f"{len(paths) - len(failures)} of {len(paths)} recordings: features in {output}")
-    return cli.report_failures("ser-features", failures, total=len(paths))
+    print(f"{total - len(failures)} of {total} recordings: features in {shown(output)}")
+    return cli.report_failures("ser-features", failures, total=total)

@@ -15,7 +15,9 @@ from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.stored import argument, offer_config
 from ser_lightning.data.batch import FeatureDataset
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, shown
+
+FRAMES = 2**17  # a batch, padding included: beside a recording of minutes, 256 clips would be padded to gigabytes
 
 
 def main() -> None:
@@ -32,33 +34,26 @@ def _offer() -> None:
 
 def predict(config: DictConfig) -> int:
     """Write the probabilities of each recording; return the exit code."""
-    plain = cli.plain(
-        config,
-        needs=(
-            "checkpoint",
-            "input",
-            "output",
-        ),
-    )
-    torch.set_num_threads(plain["threads"])
+    plain = cli.plain(config, needs=("checkpoint", "input", "output", "model", "audio", "features", "data", "threads"))
+    torch.set_num_threads(cli.whole("threads", plain["threads"], least=1))
     checkpoint = read_checkpoint(plain["checkpoint"])
     model = rebuild_model(replace(checkpoint, config=plain), path=plain["checkpoint"])
     audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
-    batch_size = plain["data"]["batch_size"]
-    if type(batch_size) is not int or batch_size < 1:
-        raise InputError(f"data.batch_size is {batch_size!r}; expected a whole number of at least 1")
-    paths = find_audio(plain["input"])
+    batch_size = cli.whole("data.batch_size", plain["data"].get("batch_size"), least=1)
+    paths, failures = find_audio(plain["input"])
+    total = len(paths) + len(failures)
     rows: list[list[str]] = []
-    failures: list[str] = []
     batch: list[tuple[Path, np.ndarray]] = []
     for path in cli.progress("recordings")(paths, len(paths)):
         try:
-            batch.append((path, extract(audio.load(path).wave)))
+            clip = path, extract(audio.load(path).wave)
         except InputError as error:
             failures.append(str(error))
-        if len(batch) == batch_size:
+            continue
+        if batch and (len(batch) == batch_size or _padded([*batch, clip]) > FRAMES):
             rows += _classify(model, batch, checkpoint.emotions)
             batch = []
+        batch.append(clip)
     if batch:
         rows += _classify(model, batch, checkpoint.emotions)
     if rows:
@@ -66,8 +61,14 @@ def predict(config: DictConfig) -> int:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["path", "prediction", *checkpoint.emotions])
             writer.writerows(rows)
-        print(f"{len(rows)} of {len(paths)} recordings: {plain['output']}")
-    return cli.report_failures("ser-predict", failures, total=len(paths))
+        print(f"{len(rows)} of {total} recordings: {shown(plain['output'])}")
+    return cli.report_failures("ser-predict", failures, total=total)
+
+
+def _padded(clips: list[tuple[Path, np.ndarray]]) -> int:
+    """Frames of a batch of clips with their padding."""
+    longest: int = max(matrix.shape[1] for _, matrix in clips)
+    return len(clips) * longest
 
 
 @torch.inference_mode()
@@ -85,6 +86,11 @@ def _classify(
     features, frames, *_ = dataset[list(range(len(clips)))]
     probabilities = model(features, frames).double().softmax(1)
     return [
-        [str(path), emotions[int(p.argmax())], *(f"{value:.6f}" for value in p.tolist())]
+        # Not every name is text: bytes that are no UTF-8 are written as their escapes.
+        [
+            str(path).encode("utf-8", "backslashreplace").decode(),
+            emotions[int(p.argmax())],
+            *(f"{value:.6f}" for value in p.tolist()),
+        ]
         for (path, _), p in zip(clips, probabilities, strict=True)
     ]

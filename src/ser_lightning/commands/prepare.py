@@ -5,10 +5,12 @@ from collections import Counter
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_preparation
+from ser_lightning.corpus.utterance import ProblemsError
 from ser_lightning.split.split import SUBSETS
 
 
@@ -18,30 +20,38 @@ def main() -> None:
 
 
 def prepare(config: DictConfig) -> None:
-    """Scan, split, compute the features, and print what was found."""
+    """Scan, split, compute the features, and print what was found; last, what was refused."""
     plain = cli.plain(config)
+    console = Console(width=None if sys.stdout.isatty() else 1000)  # in a file or a pipe no path is broken
     data = assemble_preparation(plain, progress=cli.progress("features"))
-    data.prepare()
+    try:
+        data.prepare()
+    except ProblemsError as refused:
+        _list(console, "refused", [(problem.path, problem.reason) for problem in refused.problems])
+        raise
     subset_of = data.split.subset_of()
     counts = Counter((utterance.emotion, subset_of[utterance.id]) for utterance in data.utterances)
     table = Table("emotion", *SUBSETS, title=f"{data.corpus.name}: {len(data.utterances)} utterances")
     for emotion in data.corpus.emotions:
         table.add_row(emotion, *(str(counts[emotion, subset]) for subset in SUBSETS))
     table.add_row("all", *(str(len(getattr(data.split, subset))) for subset in SUBSETS))
-    console = Console(width=None if sys.stdout.isatty() else 400)  # in a file or a pipe no path is broken
+    if data.split.unused:
+        table.caption = f"{len(data.split.unused)} utterances are left out by the split"
     console.print(table)
-    for title, rows in (
-        ("left out", [(problem.path, problem.reason) for problem in data.problems]),
-        ("kept whole: no voiced frame", [(id_, "") for id_ in data.nothing_voiced]),
-    ):
-        if rows:
-            listing = Table("file", "reason", title=title)
-            for row in rows:
-                listing.add_row(*row)
-            console.print(listing)
     speakers = len({utterance.speaker for utterance in data.utterances})
     console.print(
         f"{speakers} speakers; {len(data.split.train) * len(data.copies('train'))} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"store: {data.store.folder}", highlight=False)
+    _list(console, "kept whole: no voiced frame", [(id_, "") for id_ in data.nothing_voiced])
+    _list(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
+
+
+def _list(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    if not rows:
+        return
+    table = Table("file", "reason", title=f"{title}: {len(rows)}")
+    for row in rows:
+        table.add_row(*map(escape, row))  # a name in brackets is no markup
+    console.print(table)

@@ -1,12 +1,11 @@
 """``ser-train``: one run, or with ``--multirun`` a sweep."""
 
-import json
 import logging
-import shutil
+import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,30 @@ from torch.optim import Optimizer
 
 from ser_lightning.build import build
 from ser_lightning.callbacks.carry_config import CarryConfig
-from ser_lightning.callbacks.epoch_log import EpochLog
-from ser_lightning.callbacks.tensorboard import write_summary
-from ser_lightning.checkpoint import build_model, load_state, read_checkpoint
+from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.callbacks.record import Record
+from ser_lightning.callbacks.requeue import Requeue
+from ser_lightning.callbacks.resume import Resume
+from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
-from ser_lightning.commands.audit import audit_run
-from ser_lightning.data.datamodule import SpeechDataModule
-from ser_lightning.data.store import corpus_digest
-from ser_lightning.errors import InputError
-from ser_lightning.evaluation import (
-    EVALUATION_MODE,
-    Evaluation,
-    Predictions,
-    check_batches,
-    predict,
-    write_predictions,
+from ser_lightning.commands.job import run_job
+from ser_lightning.commands.outcome import conclude, tell
+from ser_lightning.commands.run_folder import (
+    LOG,
+    check_same_data,
+    find_unfinished,
+    how_to_go_on,
+    last_checkpoint,
+    start_folder,
 )
+from ser_lightning.commands.sweep import told_at_the_end
+from ser_lightning.data.store import corpus_digest
+from ser_lightning.errors import InputError, nearest
+from ser_lightning.evaluation import check_batches
+from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
-from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
-from ser_lightning.report.figures import confusion_figure, curves_figure, save
-from ser_lightning.runs import FORMAT, check_checkpoint, complete, finished, provenance, science_digest, write_json
+from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
 from ser_lightning.split.split import SUBSETS, write_split
 from ser_lightning.task import EmotionTask
 
@@ -50,20 +52,54 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Console script ``ser-train``."""
-    cli.run("ser-train", "train", train)
+    with ending_softly(), told_at_the_end("ser-train"):
+        cli.run("ser-train", "train", partial(start, launcher=os.getpid()))
 
 
-def train(config: DictConfig) -> None:
-    """Train and test as the config says, unless that is done already."""
+def start(config: DictConfig, *, launcher: int) -> float:
+    """Train here, or as a job of a sweep in a process of its own; return the validation UAR.
+
+    Args:
+        config: as Hydra composed it
+        launcher: process id of the command; this process may be a worker of its sweep
+
+    """
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        return train(config)
+    try:
+        uar: float = run_job(config, train, launcher=launcher)
+    except InterruptedRunError as error:
+        if os.getpid() == launcher:
+            raise
+        os._exit(error.code)  # else the worker would begin the next job of the sweep
+    return uar
+
+
+def train(config: DictConfig) -> float:
+    """Train and test as the config says, unless that is done already; go on where an earlier process was stopped.
+
+    Returns:
+        the UAR of validation, by the checkpoint that heads the result: what a sweeper may search by
+
+    """
     hydra_config = HydraConfig.get()
     folder = Path(config.folder)
+    with ending_softly():
+        try:
+            return _train_alone(config, folder=folder, hydra_config=hydra_config)
+        except InterruptedRunError as error:
+            raise InterruptedRunError(error.signum, how_to_go_on(folder)) from None
+
+
+def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
+    """Train while no other process writes the folder."""
     lock = filelock.FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
     try:
-        _train(
+        result = _train(
             cli.plain(config),
             folder=folder,
             choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
@@ -74,6 +110,7 @@ def train(config: DictConfig) -> None:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
         _remove_if_empty(folder, below=Path(config.output_root))
+    return float(result["metrics"]["val"]["uar"])
 
 
 def _remove_if_empty(folder: Path, *, below: Path) -> None:
@@ -85,14 +122,15 @@ def _remove_if_empty(folder: Path, *, below: Path) -> None:
 
 def _train(
     config: dict[str, Any], *, folder: Path, choices: dict[str, Any], overrides: list[str], sweeping: bool
-) -> None:
+) -> dict[str, Any]:
     _check(config)
     digest = science_digest(config)
     done = finished(folder, digest)
     if done is not None:
         log.info("done already: %s", folder)
-        _tell(done)
-        return
+        tell(done)
+        return done
+    unfinished = find_unfinished(folder, digest)
     _quieten()
     keep_freed_memory()
     torch.set_num_threads(config["threads"])
@@ -111,16 +149,29 @@ def _train(
     )
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
-    callbacks = [build(f"callbacks.{name}", part) for name, part in config["callbacks"].items()]
-    callbacks += [CarryConfig(config=config, emotions=emotions, features=of.features.size), EpochLog()]
+    callbacks = [_build_callback(name, part) for name, part in config["callbacks"].items()]
+    resume = Resume(versions=versions())
+    callbacks += [
+        resume,
+        CarryConfig(config=config, emotions=emotions, features=of.features.size),
+        Record(log_file=folder / LOG),
+        Requeue(),
+    ]
     if show_bar:
         callbacks.append(pl.callbacks.RichProgressBar(leave=False))
     trainer = build(
-        "trainer", config["trainer"] | {"enable_progress_bar": show_bar}, logger=logger, callbacks=callbacks
+        "trainer",
+        config["trainer"] | {"enable_progress_bar": show_bar},
+        logger=logger,
+        callbacks=callbacks,
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=str(folder),  # of the checkpoint that Lightning writes when SLURM takes the machine away
     )
     of.scan()
+    if unfinished is not None:
+        check_same_data(unfinished, folder=folder, corpus=corpus_digest(of.utterances), versions=versions())
     check_batches(data, evaluation=evaluation)
-    _start_folder(folder, config, overrides)
+    start_folder(folder, config, overrides, unfinished=unfinished)
     write_split(folder / "split.csv", of.split, of.utterances)
     data.prepare_data()
     if of.problems or of.nothing_voiced:
@@ -133,62 +184,26 @@ def _train(
     sizes = "/".join(str(len(getattr(of.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
 
-    start = time.perf_counter()
-    trainer.fit(task, datamodule=data)
-    of.seconds["train"] = time.perf_counter() - start
+    trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
+    of.seconds["train"] = resume.seconds
+    result = conclude(
+        task,
+        data,
+        folder=folder,
+        config=config,
+        evaluation=evaluation,
+        logger=logger,
+        identity={"choices": choices, "overrides": overrides, "digest": digest},
+    )
+    tell(result)
+    return result
 
-    start = time.perf_counter()
-    measured, predictions = _measure(task, data, folder / "checkpoints", config, evaluation)
-    of.seconds["test"] = time.perf_counter() - start
-    result = {
-        "format": FORMAT,
-        "name": config["name"],
-        "run_id": config["run_id"],
-        "seed": config["seed"],
-        "checkpoint": config["checkpoint"],
-        **measured,
-        "per_class_recall": {
-            subset: {
-                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN: no such clip
-                for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
-            }
-            for subset in ("val", "test")
-        },
-        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
-        "emotions": list(emotions),
-        "audit": audit_run(data, model, config),
-        "counts": {subset: len(getattr(of.split, subset)) for subset in SUBSETS}
-        | {"train_with_copies": len(data.datasets["train"])},
-        "corpus": {
-            "name": of.corpus.name,
-            "digest": corpus_digest(of.utterances),
-            "utterances": len(of.utterances),
-            "problems": [{"path": problem.path, "reason": problem.reason} for problem in of.problems],
-            "nothing_voiced": of.nothing_voiced,
-        },
-        "epochs": trainer.current_epoch,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "history": dict(task.history),
-        "seconds": of.seconds,
-        "choices": choices,
-        "overrides": overrides,
-        "digest": digest,
-        "config": config,
-        **provenance(),
-    }
-    rows = {subset: (data.datasets[subset].utterances, predictions[subset]) for subset in ("val", "test")}
-    write_predictions(folder / "predictions.csv", rows, utterances=of.utterances, emotions=emotions)
-    figures = {
-        "confusion_matrix": confusion_figure(
-            predictions["test"].confusion, emotions, f"{config['name']} {config['run_id']}, test"
-        ),
-        "curves": curves_figure(task.history, f"{config['name']} {config['run_id']}"),
-    }
-    for name, figure in figures.items():
-        save(figure, folder / f"{name}.png")
-    write_summary(logger, result, figures, data=data, predictions=predictions["test"])
-    write_json(folder / "result.json", result)
-    _tell(result)
+
+def _build_callback(name: str, config: dict[str, Any]) -> pl.Callback:
+    # However often validation is, a run can only go on from the end of an epoch.
+    at_end = {"save_on_train_epoch_end": True} if config.get("_target_", "").endswith(".ModelCheckpoint") else {}
+    callback: pl.Callback = build(f"callbacks.{name}", {**at_end, **config})
+    return callback
 
 
 def _build_optimizer(config: dict[str, Any], model: nn.Module) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
@@ -219,78 +234,18 @@ def _check(config: dict[str, Any]) -> None:
     epochs = config["trainer"]["max_epochs"]
     if type(epochs) is not int or epochs < 1:
         raise InputError(f"trainer.max_epochs is {epochs!r}; expected a whole number of at least 1")
+    for key in ("name", "run_id"):
+        if Path(config[key]).is_absolute() or ".." in Path(config[key]).parts:
+            raise InputError(f"{key} is {config[key]!r}; expected a folder below output_root")
     known = [f"{subset}/{name}" for subset in ("train", "val") for name in ("accuracy", "uar", "macro_f1", "loss")]
-    if config["monitor"] not in known:
-        raise InputError(f"monitor is {config['monitor']!r}; logged are {', '.join(known)}")
-
-
-def _start_folder(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
-    """Clear what an unfinished run left and write down what this one is."""
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("predictions.csv", "confusion_matrix.png", "curves.png"):
-        (folder / name).unlink(missing_ok=True)
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(config), folder / ".hydra" / "config.yaml")
-    OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra" / "overrides.yaml")
-
-
-def _measure(
-    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any], evaluation: Evaluation
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """Return what the result says of both checkpoints, and the predictions of the one that heads it."""
-    tested = {which: _test(task, data, folder / f"{which}.ckpt", evaluation) for which in ("best", "last")}
-    headline, predictions = tested[config["checkpoint"]]
-    measured = {
-        "metrics": headline["metrics"],
-        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
+    monitors = {"monitor": config["monitor"]} | {
+        f"callbacks.{name}.monitor": part["monitor"]
+        for name, part in config["callbacks"].items()
+        if part.get("monitor")
     }
-    if evaluation != EVALUATION_MODE:
-        summary, _ = _test(task, data, folder / f"{config['checkpoint']}.ckpt", EVALUATION_MODE)
-        measured["evaluation_mode_metrics"] = summary["metrics"]
-    if config["study_metric"]:
-        measured["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
-    return measured, predictions
-
-
-def _test(
-    task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    checkpoint = read_checkpoint(path)
-    load_state(task, checkpoint.state, path=path)
-    predictions = {
-        subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
-        for subset in SUBSETS
-    }
-    metrics = {subset: result.summary() for subset, result in predictions.items()}
-    return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
-
-
-def _tell(result: dict[str, Any]) -> None:
-    switches = complete(result["config"])["evaluation"]
-    how = ", ".join(
-        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on)]
-    )
-    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
-    if "evaluation_mode_metrics" in result:
-        log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
-    if "study_metric" in result:
-        log.info(
-            "study_metric %s: the study's own arithmetic (correct clips per batch of %d), no accuracy; the same"
-            " predictions counted rightly are %.1f %% of the test clips",
-            json.dumps({subset: round(value, 2) for subset, value in result["study_metric"].items()}),
-            STUDY_BATCH,
-            100 * result["metrics"]["test"]["accuracy"],
-        )
-    if result.get("audit", {}).get("leak"):
-        log.info("%s", result["audit"]["summary"])
-
-
-def _in_words(metrics: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
-        for subset in ("val", "test")
-    )
+    for key, monitor in monitors.items():
+        if monitor not in known:
+            raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
 
 
 def _quieten() -> None:

@@ -1,0 +1,166 @@
+"""``make soak``: many short runs in one sweep; what the sweep holds of the machine must not grow with their number.
+
+``ser-train --multirun`` as anybody runs it, watched from outside through ``/proc``. Linux only.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from ser_lightning.report.tables import Table
+
+BIN = Path(sys.executable).parent
+TINY = (
+    *("corpus=synthetic_small", "split=random", "trainer.max_epochs=2", "data.batch_size=32", "model.hidden=16"),
+    *("name=soak", "run_id=seed-${seed}"),
+)
+ROWS = 10
+# What may differ between the first tenth of the runs that are looked at and the last: noise, and not a leak.
+SLACK = {"memory": 0.10, "descriptors": 2, "threads": 2}
+WARM_UP = 0.2  # of the runs: memory pools fill and modules are imported by use
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """What the processes of a sweep hold after a number of runs.
+
+    Args:
+        runs: finished so far
+        processes: there are
+        memory: resident, of all of them, in MiB
+        descriptors: open files, of all of them
+        threads: of all of them
+        disk: of the finished run that is largest, in KiB
+        files: of the finished run that has most
+        folders: beside those of finished runs and of the two that are going on
+
+    """
+
+    runs: int
+    processes: int
+    memory: float
+    descriptors: int
+    threads: int
+    disk: float
+    files: int
+    folders: int
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process and all that it started."""
+    found = [pid]
+    for process in found:
+        for thread in _listed(f"/proc/{process}/task"):
+            try:
+                found += [int(child) for child in Path(f"/proc/{process}/task/{thread}/children").read_text().split()]
+            except OSError:
+                continue  # it ended
+    return found
+
+
+def _listed(folder: str | Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names alone
+    except OSError:
+        return []
+
+
+def sample(pid: int, sweep: Path) -> Sample:
+    """Look at a sweep."""
+    processes = descendants(pid)
+    memory = threads = 0
+    for process in processes:
+        try:
+            status = Path(f"/proc/{process}/status").read_text()
+        except OSError:
+            continue
+        values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        memory += int(values.get("VmRSS", "0 kB").split()[0])
+        threads += int(values.get("Threads", "0"))
+    finished = [path.parent for path in sweep.glob("*/result.json")]
+    sizes = [[file.stat().st_size for file in run.rglob("*") if file.is_file()] for run in finished]
+    return Sample(
+        runs=len(finished),
+        processes=len(processes),
+        memory=memory / 1024,
+        descriptors=sum(len(_listed(f"/proc/{process}/fd")) for process in processes),
+        threads=threads,
+        disk=max((sum(files) for files in sizes), default=0) / 1024,
+        files=max(map(len, sizes), default=0),
+        folders=sum(path.is_dir() for path in sweep.iterdir()) - len(finished) if sweep.is_dir() else 0,
+    )
+
+
+def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
+    """Run the sweep; return a sample after every run, and its exit code."""
+    places = [f"output_root={folder}", f"corpus.root={folder / '.corpus'}", f"data.store={folder / '.store'}"]
+    words = [BIN / "ser-train", "--multirun", *TINY, *places, f"seed=range({runs})"]
+    samples: list[Sample] = []
+    with (folder / "soak.log").open("w") as log:
+        sweep = subprocess.Popen(words, stdout=log, stderr=log)  # noqa: S603 - fixed words
+        while sweep.poll() is None:
+            now = len(list((folder / "soak").glob("*/result.json")))
+            if now > (samples[-1].runs if samples else 0):
+                samples.append(sample(sweep.pid, folder / "soak"))
+            time.sleep(0.05)
+    return samples, sweep.returncode
+
+
+def grown(samples: Sequence[Sample]) -> list[str]:
+    """Name what grew with the number of runs, the first of them left out."""
+    kept = [one for one in samples if one.runs > WARM_UP * samples[-1].runs and one.processes == samples[-2].processes]
+    part = max(1, len(kept) // 4)
+    found = []
+    for what in ("memory", "descriptors", "threads", "disk", "files", "folders"):
+        early, late = (_median(getattr(one, what) for one in some) for some in (kept[:part], kept[-part:]))
+        slack = SLACK["memory"] * early if what in ("memory", "disk") else SLACK.get(what, 1)
+        if late > early + slack:
+            found.append(f"{what} {early:.0f} -> {late:.0f}")
+    return found
+
+
+def _median(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
+
+
+def table(samples: Sequence[Sample]) -> str:
+    """Return about ten of the samples as a Markdown table."""
+    step = max(1, len(samples) // ROWS)
+    shown = [*samples[:-1:step], samples[-1]] if len(samples) > 1 else list(samples)
+    header = (
+        *("runs done", "processes", "memory, MiB", "open files", "threads", "disk a run, KiB", "files a run"),
+        "folders of unfinished runs",
+    )
+    return Table(header, [tuple(f"{value:.0f}" for value in astuple(one)) for one in shown]).markdown()
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for what is written; made anew")
+    parser.add_argument("--runs", type=int, default=200)
+    values = parser.parse_args()
+    if sys.platform != "linux":
+        sys.exit("soak: looks at processes through /proc; this system has none")
+    folder = values.folder.absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    samples, code = soak(folder, runs=values.runs)
+    if code or not samples or samples[-1].runs < values.runs - 2:
+        tail = "\n".join((folder / "soak.log").read_text().splitlines()[-20:])
+        sys.exit(f"soak: the sweep ended with {code}:\n{tail}")
+    print(table(samples))
+    growth = grown(samples)
+    print(f"{values.runs} runs, grown with their number: {', '.join(growth) or 'nothing'}")
+    sys.exit(bool(growth))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+"""``make torture``: kill runs at random moments, start them again, and hold their ends against a run never killed.
+
+Every life of a run is a process of its own, forked from one that has imported everything, and ends by a real SIGKILL:
+half of them at a moment drawn from the whole length of a run, half while a named file is written, which is waited for
+by watching the folder. A run is killed up to three times before it is let through to its end. Linux only.
+"""
+
+import argparse
+import ctypes
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from torch import Tensor
+
+from ser_lightning.checkpoint import load_plain
+from ser_lightning.commands import train
+
+EPOCHS = 6
+TINY = (
+    *("corpus=synthetic_small", "split=random", "dropout=p25", f"trainer.max_epochs={EPOCHS}", "data.batch_size=32"),
+    *("optim.lr=0.01", "data.workers=2", "threads=1", "model.hidden=16", "name=torture", "run_id=run"),
+)
+WARM, COLD = "shared store", "store of its own"
+# What is killed: runs that measure rightly, and as the study did, which draws random numbers and moves statistics;
+# now and then one that has to make its features first.
+VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "evaluation mode": ((), WARM),
+    "training mode": (("evaluation.training_mode=true", "evaluation.update_statistics=true", "checkpoint=last"), WARM),
+    "features first": ((), COLD),
+}
+WEIGHTS = (9, 9, 2)
+# Of what is compared: how long things took, and the commit of the checkout, which may change while it is tortured.
+APART = {"seconds", "ended", "git"}
+PATIENCE = 300  # seconds for a life that is let through
+_PR_SET_CHILD_SUBREAPER = 36  # of sys/prctl.h
+
+
+def _writing(name: str) -> Callable[[Path], bool]:
+    """Tell whether the temporary file of a name is there."""
+    folder, _, stem = name.rpartition("/")
+
+    def watch(run: Path) -> bool:
+        try:
+            return any(entry.startswith(f".{stem}.") and entry.endswith(".tmp") for entry in os.listdir(run / folder))  # noqa: PTH208 - fast
+        except OSError:
+            return False
+
+    return watch
+
+
+def _between(run: Path) -> bool:
+    """Tell whether the best checkpoint of an epoch is written and its last is not yet."""
+    best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
+    try:
+        written = best.stat().st_mtime_ns
+    except OSError:
+        return False
+    try:
+        return written > last.stat().st_mtime_ns
+    except OSError:
+        return True
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "last.ckpt is written": _writing("checkpoints/last.ckpt"),
+    "best.ckpt is written": _writing("checkpoints/best.ckpt"),
+    "best.ckpt is new, last.ckpt old": _between,
+    "predictions.csv is written": _writing("predictions.csv"),
+    "a figure is written": lambda run: _writing("curves.png")(run) or _writing("confusion_matrix.png")(run),
+    "result.json is written": _writing("result.json"),
+    "figures are there": lambda run: (run / "curves.png").exists(),
+}
+TRAINING = ("last.ckpt is written", "best.ckpt is written", "best.ckpt is new, last.ckpt old")
+
+
+class Torturer:
+    """Runs that are killed in one folder, and what they should have come to.
+
+    Args:
+        folder: of everything that is written
+        seed: of the moments
+
+    """
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        self.folder = folder
+        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.run = folder / "now" / "torture" / "run"
+        self.expected: dict[str, dict[str, Any]] = {}
+        self.times: dict[str, list[float]] = {}
+        self.fell: Counter[str] = Counter()
+        self.orphans = 0
+
+    def words(self, variant: str) -> list[str]:
+        """Return the command line of a variant."""
+        overrides, store = VARIANTS[variant]
+        where = self.folder / "store" if store == WARM else self.folder / "now" / ".store"
+        places = (f"corpus.root={self.folder / 'corpus'}", f"data.store={where}", f"output_root={self.run.parents[1]}")
+        return [*TINY, *overrides, *places]
+
+    def start(self, variant: str) -> int:
+        """Fork a life; return its process id."""
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            with (self.folder / "lives.log").open("a") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            sys.argv = ["ser-train", *self.words(variant)]
+            train.main()
+        except SystemExit as ended:
+            os._exit(ended.code if isinstance(ended.code, int) else 1)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
+        os._exit(0)
+
+    def let_through(self, variant: str) -> list[float]:
+        """Run to the end; return the seconds after which each epoch, and last of all the run, was done."""
+        start, pid, times = time.perf_counter(), self.start(variant), list[float]()
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            now = time.perf_counter() - start
+            times += [now] * (epochs_done(self.run) - len(times))
+            if now > PATIENCE:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+        if ended[1]:
+            tail = "\n".join((self.folder / "lives.log").read_text().splitlines()[-30:])
+            raise SystemExit(f"torture: a run that nobody killed ended with status {ended[1]}:\n{tail}")
+        return [*times, time.perf_counter() - start]
+
+    def clear(self) -> None:
+        """Forget the run."""
+        shutil.rmtree(self.folder / "now", ignore_errors=True)
+
+    def prepare(self, variant: str) -> None:
+        """Run a variant without killing it."""
+        if not self.expected:  # makes the corpus and the store
+            self.let_through(variant)
+            self.clear()
+        self.times[variant] = self.let_through(variant)
+        self.expected[variant] = contents(self.run)
+        self.clear()
+
+    def kill(self, variant: str) -> bool:
+        """Kill one life of a run; return whether it was still alive."""
+        due = self.by_the_clock(variant) if self.random.random() < 0.5 else self.while_it_writes()
+        pid = self.start(variant)
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            if due():
+                os.kill(pid, signal.SIGKILL)
+                _, status = os.waitpid(pid, 0)
+                if os.WIFSIGNALED(status):
+                    self.fell[where_it_fell(self.run)] += 1
+                    self.bury()
+                    return True
+                return False
+            time.sleep(0.0003)  # and so the kernel wakes this process before those that only compute
+        return False
+
+    def by_the_clock(self, variant: str) -> Callable[[], bool]:
+        """Return what tells when a moment has come that is drawn from the whole length of a run.
+
+        It is counted from the end of an epoch, because how fast a machine is changes while it is tortured.
+        """
+        *epochs, end = self.times[variant]
+        moment = self.random.uniform(0, end)
+        before = [when for when in epochs if when <= moment]
+        offset = moment - (before[-1] if before else 0)
+        reached: list[float] = []
+
+        def due() -> bool:
+            if not reached and epochs_done(self.run) >= len(before):
+                reached.append(time.perf_counter())
+            return bool(reached) and time.perf_counter() - reached[0] >= offset
+
+        return due
+
+    def while_it_writes(self) -> Callable[[], bool]:
+        """Return what tells when a file is being written, or has just been."""
+        left = EPOCHS - epochs_done(self.run)
+        name = self.random.choice([name for name in MOMENTS if left or name not in TRAINING])
+        times = self.random.randint(1, left) if name == "last.ckpt is written" else 1
+        linger = self.random.uniform(0, 0.004)
+        seen = False
+
+        def due() -> bool:
+            nonlocal times, seen
+            there = MOMENTS[name](self.run)
+            times -= there and not seen
+            seen = there
+            if there and times <= 0:
+                time.sleep(linger)
+                return True
+            return False
+
+        return due
+
+    def bury(self) -> None:
+        """Wait for what the killed process had started; it must end by itself."""
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                time.sleep(0.01)
+        self.orphans += 1
+
+
+def where_it_fell(run: Path) -> str:
+    """Say what a killed run was doing, by what it left."""
+    half = sorted(path.name for path in run.rglob(".*.tmp"))
+    if half:
+        return f"while {half[0][1:].rpartition('.tmp')[0].rpartition('.')[0]} was written"
+    if (run / "result.json").exists():
+        return "after the result"
+    if (run / "predictions.csv").exists():
+        return "between the files of the result"
+    last = run / "checkpoints" / "last.ckpt"
+    if not last.exists():
+        return "in the first epoch" if (run / "checkpoints").exists() else "before training"
+    return "in a later epoch" if epochs_done(run) < EPOCHS else "while the result was measured"
+
+
+def epochs_done(run: Path) -> int:
+    """Return how many epochs the log of a run tells of."""
+    return len(epoch_lines(run / "train.log"))
+
+
+def epoch_lines(log: Path) -> list[str]:
+    """Return what a log says of the epochs, without the times."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line.partition(" DEBUG ")[2] for line in lines if " DEBUG epoch " in line]
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """Return all that a run leaves, in a form that can be compared."""
+    found: dict[str, Any] = {}
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        name = path.relative_to(run).as_posix()
+        if path.suffix == ".ckpt":
+            found[name] = load_plain(path)
+        elif path.suffix == ".json":
+            found[name] = json.loads(path.read_text())
+        elif path.name.startswith("events.out."):
+            found.setdefault("tensorboard", []).extend(events(path))
+        elif path.name == "train.log":
+            found[name] = epoch_lines(path)
+        else:
+            found[name] = path.read_bytes()
+    found.get("tensorboard", []).sort(key=repr)
+    return found
+
+
+def events(path: Path) -> list[tuple[str, int, float | None]]:
+    """Return tag, step and (of scalars) value of every event of a file."""
+    found = []
+    for event in EventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            number = value.tensor.float_val[0] if value.tensor.float_val else None
+            found.append((value.tag, event.step, number))
+    return found
+
+
+def differences(expected: Any, found: Any, name: str = "") -> list[str]:
+    """Name what differs, times and the commit left out."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        missing = [f"{name}/{key}" for key in expected.keys() ^ found.keys()]
+        return missing + [
+            line
+            for key in expected.keys() & found.keys()
+            if key not in APART
+            for line in differences(expected[key], found[key], f"{name}/{key}")
+        ]
+    if isinstance(expected, Tensor) and isinstance(found, Tensor):
+        return [] if expected.dtype == found.dtype and torch.equal(expected, found) else [name]
+    if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
+        pairs = enumerate(zip(expected, found, strict=True))
+        return [line for i, (one, two) in pairs for line in differences(one, two, f"{name}[{i}]")]
+    return [] if type(expected) is type(found) and expected == found else [name]
+
+
+@dataclass(kw_only=True)
+class Score:
+    """How it went."""
+
+    kills: int = 0
+    equal: int = 0
+    runs: int = 0
+
+
+def torture(folder: Path, *, kills: int, seed: int) -> bool:
+    """Kill, start again, compare, and print the score; return whether all ended equal."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # so that orphans are found
+    torturer, score = Torturer(folder, seed=seed), Score()
+    for variant in VARIANTS:
+        torturer.prepare(variant)
+        print(f"never killed, {variant}: {torturer.times[variant][-1]:.1f} s", flush=True)
+    while score.kills < kills:
+        (variant,) = torturer.random.choices(list(VARIANTS), WEIGHTS)
+        wanted = min(torturer.random.randint(1, 3), kills - score.kills)
+        suffered = 0
+        while suffered < wanted and not (torturer.run / "result.json").exists():
+            suffered += torturer.kill(variant)
+        torturer.let_through(variant)
+        found = differences(torturer.expected[variant], contents(torturer.run))
+        score.kills += suffered
+        score.runs += 1
+        if found:
+            print(f"DIFFERENT after {suffered} kills ({variant}): {', '.join(found[:10])}", flush=True)
+            shutil.copytree(torturer.run, folder / f"different-{score.runs}")
+        else:
+            score.equal += suffered
+        torturer.clear()
+        if sys.stderr.isatty():
+            print(f"\r{score.kills} kills", end="", file=sys.stderr, flush=True)
+    print(f"{score.runs} runs; the kills fell")
+    for where, count in torturer.fell.most_common():
+        print(f"  {count:4d}  {where}")
+    print(f"processes that outlived a killed run: {torturer.orphans}")
+    print(f"{score.kills} kills, {score.equal} equal")
+    return score.equal == score.kills and not torturer.orphans
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for what is written; made anew")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    values = parser.parse_args()
+    if sys.platform != "linux":
+        sys.exit("torture: forks and kills as Linux does; this is another system")
+    shutil.rmtree(values.folder, ignore_errors=True)
+    values.folder.mkdir(parents=True)
+    _import_all()
+    torch.set_num_threads(1)
+    sys.exit(not torture(values.folder.absolute(), kills=values.kills, seed=values.seed))
+
+
+def _import_all() -> None:
+    """Import what a run imports as it goes, so that every life need not."""
+    for name in ("hydra_plugins.hydra_joblib_launcher.joblib_launcher", "torch.utils.tensorboard"):
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    main()

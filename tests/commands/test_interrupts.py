@@ -1,0 +1,112 @@
+"""Ctrl-C, SIGTERM and what SLURM sends, to the command as users run it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from studies.soak import descendants
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+TRAIN = Path(sys.executable).parent / "ser-train"
+LONG = ("experiment=corrected", "trainer.max_epochs=2000", "model.hidden=8")  # far longer than any test waits
+
+
+@pytest.fixture
+def start(small: list[str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command and wait until a checkpoint is there."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*options: str, **environment: str) -> subprocess.Popen[str]:
+        values = [word for word in small if not word.startswith("trainer.max_epochs")]
+        process = subprocess.Popen(
+            [TRAIN, *options, *LONG, *values, f"output_root={tmp_path}"],
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        wait_for(lambda: any(tmp_path.rglob("last.ckpt")) or process.poll() is not None)
+        assert process.poll() is None, process.stderr.read()
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def wait_for(happened: Callable[[], bool], *, patience: float = 120) -> None:
+    until = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_ctrl_c_ends_a_run_with_a_checkpoint_and_a_word_how_to_go_on(start, tmp_path):
+    process = start()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    line = err.splitlines()[-1]
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    assert line.startswith("ser-train: interrupted; the same command resumes after epoch ")
+    assert line.endswith(f", from {folder / 'checkpoints' / 'last.ckpt'}")
+    assert "Traceback" not in err
+    assert not (folder / ".lock").exists()
+    assert not list(folder.rglob(".*.tmp"))
+
+
+def test_the_second_signal_ends_a_process_at_once():
+    code = (
+        "import signal\nfrom ser_lightning.interrupts import InterruptedRunError, ending_softly\n"
+        "with ending_softly():\n  try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "  except InterruptedRunError:\n    print('first', flush=True)\n    signal.raise_signal(signal.SIGINT)\n"
+        "    print('second')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "first\n")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_the_workers_of_a_sweep_end_with_it(start, signum):
+    process = start("--multirun", "seed=0,1,2")
+    family = descendants(process.pid)
+    assert len(family) >= 3
+    process.send_signal(signum)
+    process.wait(timeout=60)
+    wait_for(lambda: not any(map(alive, family)), patience=60)
+
+
+def test_slurm_has_the_job_queued_again_and_it_goes_on(start, tmp_path):
+    """The signals that SLURM sends before it takes the machine away, as Lightning answers them."""
+    asked = tmp_path / "asked"
+    fake = tmp_path / "bin" / "scontrol"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" > {asked}\n')
+    fake.chmod(0o755)
+    slurm = {
+        **{"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_NAME": "train"},
+        **{"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_JOB_NODELIST": "localhost"},
+    }
+    process = start(**slurm, PATH=f"{fake.parent}:{os.environ['PATH']}")
+    process.send_signal(signal.SIGUSR1)
+    wait_for(asked.exists)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert asked.read_text() == "requeue 77\n"
+    assert process.returncode == 143
+    assert "the same command resumes after epoch" in err
