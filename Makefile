@@ -4,15 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CORPUS ?= synthetic
-SEEDS ?= $(if $(filter defects,$(MAKECMDGOALS)),5,3)
+SEEDS ?= $(if $(filter defects,$(MAKECMDGOALS)),5,$(if $(filter protocols,$(MAKECMDGOALS)),1,3))
 EXPERIMENT ?= corrected
 EPOCHS ?=
 DOCS ?=
+KILLS ?= 100
+RUNS ?= 200
+SECONDS ?= 60
 # The released split names RAVDESS's clips; any other corpus draws its own.
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format parity bench ablation defects table tensorboard clean
+.PHONY: help setup demo test fuzz audit lint format parity bench ablation dropout defects protocols table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +36,12 @@ demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in m
 test: setup  ## all tests; with RAVDESS_ROOT and REFERENCE_ROOT set, those on real recordings too
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
 
+fuzz: setup  ## random files and texts for every reader; SECONDS=300
+	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+audit: setup  ## are there known holes in what constraints.txt installs? asks a database, or says that it could not
+	$(BIN)/python -m tests.supply constraints.txt
+
 parity: setup  ## how near to what the study released? a table; needs REFERENCE_ROOT, RAVDESS_ROOT for all of it
 	$(BIN)/python -m tests.parity
 
@@ -52,11 +61,26 @@ ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=correct
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
 
+dropout: setup  ## does dropout help, on RAVDESS? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; hours; resumes
+	$(BIN)/ser-train --multirun 'experiment=[released,ablation_dropout]' name=dropout_released corpus=ravdess 'seed=range(20)'
+	$(BIN)/ser-train --multirun 'experiment=[corrected,ablation_dropout]' name=dropout_corrected corpus=ravdess dropout=none,p10,p25,p50 'seed=range(10)'
+	$(BIN)/ser-train --multirun 'experiment=[corrected,ablation_dropout]' name=dropout_speakers corpus=ravdess split=speaker 'split.fold=range(6)' seed=0,1,2
+	for sweep in released corrected speakers; do $(BIN)/ser-report outputs/dropout_$$sweep || exit 1; done
+
 defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
 	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
+protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; DOCS=docs writes docs/protocols.md too
+	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
 table: setup  ## the README's table: released, paper, corrected x dropout x 3 seeds on RAVDESS
 	for experiment in released paper corrected; do $(MAKE) ablation CORPUS=ravdess SEEDS=3 EXPERIMENT=$$experiment || exit 1; done
+
+torture: setup  ## kill runs at random moments, start them again, compare with runs never killed; KILLS=100
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.torture outputs/torture --kills $(KILLS)
+
+soak: setup  ## many short runs in one sweep: does anything grow? RUNS=200
+	$(BIN)/python -m studies.soak outputs/soak --runs $(RUNS)
 
 tensorboard: setup  ## look at the runs
 	$(BIN)/tensorboard --logdir outputs
