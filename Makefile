@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CORPUS ?= synthetic
-SEEDS ?= $(if $(filter defects,$(MAKECMDGOALS)),5,$(if $(filter protocols,$(MAKECMDGOALS)),1,3))
+SEEDS_dropout := 20
+SEEDS_defects := 5
+SEEDS_protocols := 1
+SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
 EPOCHS ?=
 DOCS ?=
@@ -61,11 +64,8 @@ ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=correct
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
 
-dropout: setup  ## does dropout help, on RAVDESS? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; hours; resumes
-	$(BIN)/ser-train --multirun 'experiment=[released,ablation_dropout]' name=dropout_released corpus=ravdess 'seed=range(20)'
-	$(BIN)/ser-train --multirun 'experiment=[corrected,ablation_dropout]' name=dropout_corrected corpus=ravdess dropout=none,p10,p25,p50 'seed=range(10)'
-	$(BIN)/ser-train --multirun 'experiment=[corrected,ablation_dropout]' name=dropout_speakers corpus=ravdess split=speaker 'split.fold=range(6)' seed=0,1,2
-	for sweep in released corrected speakers; do $(BIN)/ser-report outputs/dropout_$$sweep || exit 1; done
+dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs writes docs/dropout.md too
+	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
 	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

@@ -55,9 +55,9 @@ def document(
     listed = tables.left_out_table(left_out) if left_out else "Nothing."
     sections = [
         Section(title="Design", blocks=_design(comparison)),
-        Section(title="Arms", blocks=_arms(comparison)),
-        Section(title="Differences", blocks=_differences(comparison, contrasts, cochran)),
-        Section(title="Power", blocks=_power(comparison, contrasts)),
+        Section(title="Arms", blocks=about_arms(comparison)),
+        Section(title="Differences", blocks=about_differences(comparison, contrasts, cochran)),
+        Section(title="Power", blocks=about_power(comparison, contrasts)),
         Section(title="Training", blocks=[_curves(comparison)]),
         Section(title="Emotions and speakers", blocks=_parts(comparison)),
         Section(title="Confusions", blocks=[_confusions(comparison)]),
@@ -124,7 +124,8 @@ def _seeds(runs: Sequence[Run]) -> str:
     return ", ".join(dict.fromkeys(str(run.seed) for run in runs))
 
 
-def _arms(comparison: Comparison) -> list[Block]:
+def about_arms(comparison: Comparison) -> list[Block]:
+    """Mean and spread of every metric by arm, and every run as a point."""
     over = "seeds; of a seed with folds, the mean over them counts" if comparison.folds else "seeds"
     listeners = groups.LISTENERS if groups.of_ravdess(comparison) else None
     values = {arm: by_pair(runs, HEADLINE) for arm, runs in comparison.arms.items()}
@@ -143,7 +144,8 @@ def _arms(comparison: Comparison) -> list[Block]:
     ]
 
 
-def _differences(comparison: Comparison, contrasts: Contrasts, cochran: CochranQ | None) -> list[Block]:
+def about_differences(comparison: Comparison, contrasts: Contrasts, cochran: CochranQ | None) -> list[Block]:
+    """Each arm against the baseline: intervals, tests, effect sizes."""
     if not contrasts:
         return ["One arm only: no difference."]
     what = "seed and fold" if comparison.folds else "seed"
@@ -172,7 +174,8 @@ def _differences(comparison: Comparison, contrasts: Contrasts, cochran: CochranQ
     return [*blocks, Points(lines=lines)] if lines else blocks
 
 
-def _power(comparison: Comparison, contrasts: Contrasts) -> list[Block]:
+def about_power(comparison: Comparison, contrasts: Contrasts) -> list[Block]:
+    """How many seeds would settle a difference."""
     if not contrasts:
         return []
     folds = f" Each seed is {len(comparison.folds)} pairs, one a fold." if comparison.folds else ""

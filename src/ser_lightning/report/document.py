@@ -93,11 +93,12 @@ def markdown(document: Document) -> str:
         _lines(document.cautions),
     ]
     for section in document.sections:
-        parts += [f"## {section.title}", *map(_block, section.blocks)]
+        parts += [f"## {section.title}", *map(block_markdown, section.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(block: Block) -> str:
+def block_markdown(block: Block) -> str:
+    """Return a part of a document as Markdown."""
     match block:
         case Table():
             return block.markdown()
