@@ -122,7 +122,8 @@ def test_other_launchers_run_the_same_jobs(small, tmp_path, launcher):
     done = launch(small, root, f"hydra/launcher={launcher}", "model.hidden=0,4", "seed=0,1", *extra)
     assert done.returncode == 1, done.stderr
     assert list(results(root)) == ["hidden-4/seed-0", "hidden-4/seed-1"]
-    assert "2 of 4 jobs failed" in done.stderr
+    assert "2 of 4 jobs failed" in done.stderr, done.stderr
+    assert not list((root / "sweep").glob("hidden-0/*")), "a refused run leaves nothing, nor does its launcher"
     here = launch(small, tmp_path / "here", "model.hidden=4", "seed=0,1")
     assert here.returncode == 0
     assert results(tmp_path / launcher) == results(tmp_path / "here")

@@ -125,6 +125,7 @@ def in_a_child(function: Callable[[], Any]) -> tuple[Any, str]:
             sys.stderr.flush()
             os._exit(code)  # what the parent has open is the parent's to close
     os.close(writing)
+    _leave_the_log()
     try:
         with os.fdopen(reading, "rb") as pipe:
             sent = pipe.read()
@@ -141,6 +142,17 @@ def in_a_child(function: Callable[[], Any]) -> tuple[Any, str]:
         name = signal.Signals(-code).name
         return None, f"its process was killed by {name}" + (", perhaps for lack of memory" if code == -9 else "")
     return None, f"its process ended with {code} and said nothing"
+
+
+def _leave_the_log() -> None:
+    """Write no more to the log of the run: it is the child's, who removes its folder where the run is refused.
+
+    Launchers say things of their own, by the same loggers, before and after a job.
+    """
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _work(function: Callable[[], Any], writing: int) -> int:

@@ -115,8 +115,11 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
 
 def _remove_if_empty(folder: Path, *, below: Path) -> None:
     """Take back the folders that Hydra makes before anything is known to be right."""
-    while folder != below and below in folder.parents and not any(folder.iterdir()):
-        folder.rmdir()
+    while folder != below and below in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:  # there is something in it, or another job of the sweep was first
+            return
         folder = folder.parent
 
 
