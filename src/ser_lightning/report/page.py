@@ -29,7 +29,7 @@ ul { padding-left: 1.2rem; } li { margin: .25rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; white-space: normal; }
 .text { text-align: left; } th:first-child, td:first-child { padding-left: 0; }
 td.words { white-space: normal; min-width: 15rem; }
 figure { margin: 1.2rem 0; }
