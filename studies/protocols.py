@@ -3,15 +3,12 @@
 Started again, it goes on where it was; the table is written anew after every protocol.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from studies.study import call, commits, mean_sd, read_command_line, refuse_in_a_line
+from studies.study import call, commits, mean_sd, over_folds, read_command_line, refuse_in_a_line
 
-from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.answer import SYNTHETIC
@@ -86,23 +83,16 @@ def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) 
 
 def score(protocol: Protocol, runs: Sequence[Run], *, seeds: int) -> Score | None:
     """Put the folds of each seed together; None if no seed has them all."""
-    confusions: dict[int, list[np.ndarray]] = defaultdict(list)
-    for run in runs:
-        if run.seed < seeds and run.path.startswith(f"{protocol.split}/"):
-            confusions[run.seed].append(np.asarray(run.confusion["test"]))
-    whole = {seed: sum(parts) for seed, parts in confusions.items() if len(parts) == (protocol.folds or 1)}
-    if not whole:
+    own = [run for run in runs if run.seed < seeds and run.path.startswith(f"{protocol.split}/")]
+    values, unfinished = over_folds(own, folds=protocol.folds or 1)
+    if not values:
         return None
-    own = [run for run in runs if run.path.startswith(f"{protocol.split}/")]
     return Score(
         protocol=protocol,
-        values={
-            seed: {"accuracy": 100 * metrics.accuracy(matrix), "uar": 100 * metrics.uar(matrix)}
-            for seed, matrix in sorted(whole.items())
-        },
+        values=values,
         taught=own[0].counts["train"],
-        clips=int(next(iter(whole.values())).sum()),
-        unfinished=sorted(set(confusions) - set(whole)),
+        clips=sum(int(run.confusion["test"].sum()) for run in own if run.seed == next(iter(values))),
+        unfinished=unfinished,
         leaks=sorted({run.audit["summary"] for run in own if run.audit.get("leak")}),
     )
 

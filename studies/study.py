@@ -4,10 +4,15 @@ import argparse
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning import metrics
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
 from ser_lightning.report.statistics import summarize
@@ -81,6 +86,29 @@ def call(command: str, *words: str) -> None:
     code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - our own commands
     if code:
         raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
+
+
+def over_folds(runs: Sequence[Run], *, folds: int) -> tuple[dict[int, dict[str, float]], list[int]]:
+    """Put the folds of each seed together and measure them as one.
+
+    Args:
+        runs: of one configuration under one protocol
+        folds: of the protocol; 1 if it has none
+
+    Returns:
+        seed -> ``accuracy`` and ``uar`` in percent, over the test clips of all folds; and the seeds of which a fold is
+        missing, which are not counted
+
+    """
+    confusions: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
+    for run in runs:
+        confusions[run.seed].append(np.asarray(run.confusion["test"]))
+    whole = {seed: sum(parts[1:], parts[0]) for seed, parts in confusions.items() if len(parts) == folds}
+    values = {
+        seed: {"accuracy": 100 * metrics.accuracy(matrix), "uar": 100 * metrics.uar(matrix)}
+        for seed, matrix in sorted(whole.items())
+    }
+    return values, sorted(set(confusions) - set(whole))
 
 
 def mean_sd(values: Sequence[float]) -> str:
