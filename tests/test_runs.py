@@ -59,6 +59,17 @@ def test_a_younger_switch_is_science_only_where_it_is_on():
     assert len({science_digest(CONFIG), *on}) == 3
 
 
+def test_so_is_a_younger_value_of_an_older_part():
+    config = CONFIG | {"audio": {"vad_mode": None}}
+    completed = complete(config)
+    assert completed["audio"] == {"vad_mode": None, "offset_s": None, "duration_s": None}
+    assert config["audio"] == {"vad_mode": None}
+    assert science_digest(completed) == science_digest(config)
+    changed = [science_digest(config | {"audio": {"vad_mode": None, key: 1.0}}) for key in ("offset_s", "duration_s")]
+    assert len({science_digest(config), *changed}) == 3
+    assert science_digest(config | {"audio": {}}) != science_digest(config)  # a value that is not younger
+
+
 def test_a_result_is_found_by_its_digest(tmp_path):
     assert finished(tmp_path, "x") is None
     write_json(tmp_path / "result.json", {"digest": "x"})
