@@ -18,7 +18,7 @@ GROUPS = {
     "split": 8,
     "audio": 5,
     "augment": 2,
-    "features": 3,
+    "features": 11,
     "data": 1,
     "model": 1,
     "dropout": 4,

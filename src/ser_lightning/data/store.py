@@ -79,7 +79,9 @@ class FeatureStore:
             "augment": describe(augment),
             "features": describe(features),
             "corpus": corpus_digest(utterances),
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "libraries": {
+                name: importlib.metadata.version(name) for name in (*LIBRARIES, *getattr(features, "libraries", ()))
+            },
         }
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
