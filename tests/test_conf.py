@@ -18,7 +18,7 @@ GROUPS = {
     "split": 8,
     "audio": 5,
     "augment": 2,
-    "features": 11,
+    "features": 13,
     "data": 1,
     "model": 1,
     "dropout": 4,

@@ -1,8 +1,10 @@
+import importlib.metadata
 import json
 import subprocess
 
 import pytest
 
+from ser_lightning import runs
 from ser_lightning.errors import InputError
 from ser_lightning.runs import (
     LATER,
@@ -87,8 +89,14 @@ def test_a_result_holds_no_nan(tmp_path):
 def test_provenance_names_versions_and_machine():
     told = provenance()
     assert told["versions"]["ser-lightning"]
+    assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
     assert told["machine"]["cores"] >= 1
     assert told["git"] is None or len(told["git"]["commit"]) == 40
+
+
+def test_an_extra_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(runs, "EXTRAS", ("opensmile", "no-such-extra"))
+    assert "no-such-extra" not in runs.versions()
 
 
 def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):

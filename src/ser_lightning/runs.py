@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from ser_lightning.errors import InputError
 FORMAT = 1
 LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
-    *("librosa", "numpy", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
+    *("librosa", "numpy", "praat-parselmouth", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
 )
+EXTRAS = ("opensmile",)  # of what is not always installed
 # What of a checkout decides a result: a log or a page beside it makes no run dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Where things lie and how fast they are made, not what comes out.
@@ -130,10 +132,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries."""
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in LIBRARIES},
-    }
+    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    for name in EXTRAS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def provenance() -> dict[str, Any]:

@@ -31,7 +31,7 @@ def dataset_of(frames, rows):
     )
 
 
-@pytest.mark.parametrize("option", ["kaggle", "functionals", "prosody"])
+@pytest.mark.parametrize("option", ["kaggle", "functionals", "prosody", "egemaps"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_store_batch_and_statistics(tmp_path, utterances, option, workers):
     store = store_of(tmp_path, utterances, option)

@@ -14,9 +14,9 @@ from ser_lightning.data.store import describe
 from ser_lightning.errors import InputError
 
 OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))
-VECTORS = {"kaggle", "functionals", "prosody"}
+VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps"}
 WAVES = odd_waves()
-SLOW: set[str] = set()
+SLOW = {"compare", "egemaps"}  # a tenth of a second a clip
 FEW = ("silence", "one_sample", "clipped", "dc", "vowel")
 # Another value of each key that is as good, and which changes the numbers or how many there are.
 OTHERS = {
@@ -26,6 +26,7 @@ OTHERS = {
     **{"functionals": ["kurtosis"], "pitch_floor": 150.0, "pitch_ceiling": 110.0, "n_formants": 2, "max_formants": 4},
     **{"formant_ceiling": 4000.0, "feature_set": None, "standardize": None},
 }
+SETS = {"ComParE_2016": "eGeMAPSv02", "eGeMAPSv02": "ComParE_2016"}
 
 
 @cache
@@ -47,7 +48,7 @@ def option(request):
 
 
 def test_every_option_is_looked_at():
-    assert len(OPTIONS) == 11
+    assert len(OPTIONS) == 13
     assert set(OPTIONS) > VECTORS
 
 
@@ -102,6 +103,8 @@ def test_attributes_are_what_was_given(option):
 
 def other_values(option):
     values = values_of(option)
+    if values["_target_"].endswith("OpenSmile"):
+        return {**values, "feature_set": SETS[values["feature_set"]], "analysis_rate": 12000, "sampling_rate": 8000}
     return {
         key: (not value if isinstance(value, bool) else OTHERS[key]) for key, value in values.items() if key in OTHERS
     }
@@ -157,6 +160,11 @@ REFUSED = [
     ("prosody", {"formant_ceiling": float("nan")}, "features.formant_ceiling is nan; expected a positive number"),
     ("prosody", {"n_formants": 6}, "features.n_formants is 6; expected at most features.max_formants, 5"),
     ("prosody", {"functionals": ["slope"]}, "features.functionals is 'slope'; expected one of"),
+    (
+        "compare",
+        {"feature_set": "compare"},
+        "features.feature_set is 'compare'; expected one of ComParE_2016, eGeMAPSv02",
+    ),
 ]
 
 
