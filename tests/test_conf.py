@@ -19,7 +19,7 @@ GROUPS = {
     "augment": 2,
     "features": 3,
     "data": 1,
-    "model": 1,
+    "model": 10,
     "dropout": 4,
     "optim": 1,
     "trainer": 1,
