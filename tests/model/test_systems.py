@@ -278,23 +278,23 @@ def test_the_notebooks_network_hears_the_mean_of_a_clip():
 # The networks of clips of any length, against their layers written down plainly, on one clip without padding.
 
 
-def seen(model: nn.Module, name: str) -> nn.Module:
+def seen(model: nn.Module) -> nn.Module:
     """With running statistics and scales that are not those it is born with."""
     for layer in model.modules():
-        if isinstance(layer, MaskedBatchNorm):
-            nn.init.uniform_(layer.norm.running_mean, -0.5, 0.5)
-            nn.init.uniform_(layer.norm.running_var, 0.5, 2)
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
     return model
 
 
-def norm(x: torch.Tensor, layer: MaskedBatchNorm) -> torch.Tensor:
-    of = layer.norm
+def norm(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+    of = layer.norm if isinstance(layer, MaskedBatchNorm) else layer
     return nn.functional.batch_norm(x, of.running_mean, of.running_var, of.weight, of.bias)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_attention_fcn_is_the_plain_network(batch_norm):
-    model = seen(small("attention_fcn", batch_norm=batch_norm), "attention_fcn")
+    model = seen(small("attention_fcn", batch_norm=batch_norm))
     x, length = clips("attention_fcn", 150)
     y = x.transpose(1, 2)[:, None]
     y = norm(y, model.norms[0]) if batch_norm else y
@@ -308,7 +308,7 @@ def test_attention_fcn_is_the_plain_network(batch_norm):
 
 
 def test_crnn_attention_is_the_plain_network():
-    model = seen(small("crnn_attention"), "crnn_attention")
+    model = seen(small("crnn_attention"))
     x, length = clips("crnn_attention", 51)
     y = norm(x.view(1, 3, 40, 51).transpose(2, 3), model.norms[0])
     for n, convolution in enumerate(model.convolutions):
@@ -362,8 +362,9 @@ def test_the_cells_of_res_lstm_remember_at_first():
         torch.testing.assert_close(lstm.weight_hh_l0.t() @ lstm.weight_hh_l0, torch.eye(size))
 
 
-def test_tim_net_is_the_plain_network():
-    model = seen(small("tim_net"), "tim_net")
+@pytest.mark.parametrize("kernel_size", [1, 2, 3])
+def test_tim_net_is_the_plain_network(kernel_size):
+    model = seen(small("tim_net", kernel_size=kernel_size))
     x, length = clips("tim_net", 17)
     means = []
     for direction, y in zip(model.directions, (x, x.flip(2)), strict=True):
@@ -372,7 +373,9 @@ def test_tim_net_is_the_plain_network():
         for n, block in enumerate(direction.blocks):
             z = y
             for convolution, normal in zip(block.convolutions, block.norms, strict=True):
-                z = norm(convolution(nn.functional.pad(z, (2**n, 0))), normal).relu()
+                z = nn.functional.pad(z, ((kernel_size - 1) * 2**n, 0))
+                z = nn.functional.conv1d(z, convolution.weight, convolution.bias, dilation=2**n)
+                z = norm(z, normal).relu()
             y = y * z.sigmoid()  # noqa: PLW2901
             of_direction.append(y.mean(2))
         means.append(torch.stack(of_direction))

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.model.images import Images, convolve, max_pool, normalize, stages
+from ser_lightning.model.images import Images, channels_last, convolve, max_pool, normalize, stages
 from ser_lightning.model.layers import (
     MaskedBatchNorm,
     Standardize,
@@ -93,7 +93,7 @@ class AttentionFCN(nn.Module):
         self.score = nn.Linear(regions, 1, bias=False)
         dense = [] if hidden is None else [nn.Linear(regions, hidden), nn.ReLU(), nn.Dropout(dropout)]
         self.classifier = nn.Sequential(*dense, nn.Linear(hidden or regions, classes))
-        initialize_as_he(self.convolutions)
+        initialize_as_he(channels_last(self.convolutions))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of each clip.

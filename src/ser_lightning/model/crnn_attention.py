@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.model.images import Images, convolve, max_pool, normalize
+from ser_lightning.model.images import Images, channels_last, convolve, max_pool, normalize
 from ser_lightning.model.layers import (
     MaskedBatchNorm,
     Standardize,
@@ -91,7 +91,7 @@ class CRNNAttention(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, kernel, padding=around) for i, o in zip(inputs, channels, strict=False)
         )
-        initialize_as_he(self.convolutions)
+        initialize_as_he(channels_last(self.convolutions))
         self.norms = nn.ModuleList(MaskedBatchNorm(channels=c) for c in inputs)
         self.step = nn.Linear(channels[-1] * (rows // pool_size[1]), linear)
         self.step_norm = MaskedBatchNorm(channels=linear)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ser_lightning.model.images import resize, stages
+from ser_lightning.model.images import channels_last, resize, stages
 from ser_lightning.model.layers import (
     Standardize,
     check_probabilities,
@@ -79,7 +79,7 @@ class DRCNN(nn.Module):
             side = stage.valid_length(side, pool_size=pool_size, pool_stride=pool_stride)
         if side < 1:
             raise ValueError(f"model.size is {size}, too small for the convolutions and poolings; expected more")
-        self.convolutions = nn.Sequential(*convolutions)
+        self.convolutions = channels_last(nn.Sequential(*convolutions))
         widths = [channels[-1] * side * side, *hidden]
         dense: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in zip(widths, hidden, strict=False):

@@ -131,6 +131,11 @@ def stages(
     return [Stage(*values) for values in zip([1, *channels[:-1]], *lists, strict=True)]
 
 
+def channels_last(layers: nn.Module) -> nn.Module:
+    """Let convolutions lay all channels of a place side by side: on a processor that takes half the time."""
+    return layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 class Images(NamedTuple):
     """Images of many heights as one tensor.
 

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.model.images import cut_windows
+from ser_lightning.model.images import channels_last, cut_windows
 from ser_lightning.model.layers import (
     Standardize,
     check_probabilities,
@@ -111,9 +111,10 @@ class WindowConvolutions(nn.Module):
         self.reduction = pool_size ** len(channels)
         layers: list[nn.Module] = []
         for inputs, outputs in zip([1, *channels], channels, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, kernel_size, padding="same"), nn.ReLU()]
-            layers += [nn.MaxPool2d(pool_size), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers)
+            layers.append(nn.Conv2d(inputs, outputs, kernel_size, padding="same"))
+            # The maximum first: the same numbers as after the ReLU, which then has a fourth of them to look at.
+            layers += [nn.MaxPool2d(pool_size), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = channels_last(nn.Sequential(*layers))
 
     def output_size(self, window: int, features: int) -> tuple[int, int]:
         """Return rows and columns of what is made of a window of so many frames and features.

@@ -1,19 +1,13 @@
 """TIM-Net: dilated convolutions over a clip forwards and backwards, at every scale of time."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser_lightning.model.layers import (
-    MaskedBatchNorm,
-    Standardize,
-    check_probabilities,
-    check_sizes,
-    frames_of,
-    initialize_as_keras,
-    real_frames,
-    reverse,
-)
+from ser_lightning.model.layers import Standardize, check_probabilities, check_sizes, initialize_as_keras
+from ser_lightning.model.rows import lay
 
 
 class TIMNet(nn.Module):
@@ -78,15 +72,23 @@ class TIMNet(nn.Module):
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        prepare = nn.Identity() if self.standardize is None else self.standardize
+        values, starts, lengths = lay(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
+        clip = torch.repeat_interleave(lengths)  # (R,), of each row
+        time = torch.arange(len(clip), device=clip.device) - starts[clip]  # (R,)
+        reversed_ = values[(starts + lengths - 1)[clip] - time]  # each clip within its own length
         ahead, back = self.directions
-        scales = ahead(x, lengths) + back(reverse(x, lengths), lengths)  # (B, dilations, C)
-        logits: Tensor = self.classifier(self.scales @ scales)  # (B, C) -> (B, classes)
+        scales = ahead(values, clip, time) + back(reversed_, clip, time)  # (B, dilations, C), sums over time
+        mean = self.scales @ scales / lengths[:, None]  # (B, C)
+        logits: Tensor = self.classifier(mean)  # (B, classes)
         return logits
 
 
 class _Direction(nn.Module):
-    """The blocks of one direction, and the mean over time of what each says."""
+    """The blocks of one direction, and the sum over time of what each says.
+
+    Its rows are the frames of all clips, one clip after another, so that BatchNorm sees real frames alone.
+    """
 
     def __init__(self, *, features: int, filters: int, kernel_size: int, dilations: int, dropout: float) -> None:
         super().__init__()
@@ -95,15 +97,14 @@ class _Direction(nn.Module):
             _Block(channels=filters, kernel_size=kernel_size, dilation=2**n, dropout=dropout) for n in range(dilations)
         )
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the scales of each clip, (B, dilations, C), of frames (B, T, F)."""
-        real = real_frames(lengths, x.size(1))  # (B, T)
-        y = self.first(x).masked_fill(~real[:, :, None], 0.0)  # (B, T, C)
-        means = []
+    def forward(self, rows: Tensor, clip: Tensor, time: Tensor) -> Tensor:
+        """Return the scales of each clip, (B, dilations, C), of rows (R, F) and their clip and frame, (R,) each."""
+        y = self.first(rows)  # (R, C)
+        sums = []
         for block in self.blocks:
-            y = block(y, real)
-            means.append(y.sum(1) / lengths[:, None])  # (B, C)
-        return torch.stack(means, dim=1)
+            y = block(y, clip, time)
+            sums.append(y.new_zeros(int(clip[-1]) + 1, y.size(1)).index_add(0, clip, y))  # (B, C)
+        return torch.stack(sums, dim=1)
 
 
 class _Block(nn.Module):
@@ -111,18 +112,40 @@ class _Block(nn.Module):
 
     def __init__(self, *, channels: int, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.reach = (kernel_size - 1) * dilation
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel_size, dilation=dilation) for _ in range(2)
-        )
-        self.norms = nn.ModuleList(MaskedBatchNorm(channels=channels) for _ in range(2))
-        self.dropout = nn.Dropout1d(dropout)
+        self.dilation = dilation
+        self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, kernel_size) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(2))
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """Return (B, T, C), zero where nothing is real, as in the input."""
-        y = x.transpose(1, 2)  # (B, C, T)
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            y = convolution(F.pad(y, (self.reach, 0)))  # (B, C, T): each frame hears those before it
-            y = norm(y.transpose(1, 2), real).transpose(1, 2)  # zero behind the end
-            y = self.dropout(y.relu())
-        return x * torch.sigmoid(y.transpose(1, 2))
+    def forward(self, x: Tensor, clip: Tensor, time: Tensor) -> Tensor:
+        """Return (R, C) of (R, C)."""
+        y = x
+        for layer, norm in zip(self.convolutions, self.norms, strict=True):
+            convolution = cast(nn.Conv1d, layer)
+            y = norm(_causal(y, convolution.weight, cast(Tensor, convolution.bias), time, self.dilation)).relu()
+            if self.training:  # whole channels of a clip
+                y = y * self.dropout(y.new_ones(int(clip[-1]) + 1, y.size(1)))[clip]
+        return x * torch.sigmoid(y)
+
+
+def _causal(x: Tensor, weight: Tensor, bias: Tensor, time: Tensor, dilation: int) -> Tensor:
+    """Convolve frames ``dilation`` apart with the last of them in place; before a clip lie zeros.
+
+    As a matrix product: with so few channels that is faster than torch's convolution.
+
+    Args:
+        x: (R, C)
+        weight: (O, C, kernel size)
+        bias: (O,)
+        time: (R,), frame of each row in its clip
+        dilation: frames from one of the kernel to the next
+
+    Returns:
+        (R, O)
+
+    """
+    taps = []
+    for n in reversed(range(weight.size(2))):
+        before = min(n * dilation, len(x))
+        taps.append(F.pad(x, (0, 0, before, -before)) * (time >= n * dilation)[:, None] if n else x)
+    return F.linear(torch.cat(taps, dim=1), weight.permute(0, 2, 1).flatten(1), bias)
