@@ -29,7 +29,6 @@ CONF = config_folder()
 LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
 PARTS = ("model", "features")  # of a config; the others do not shape a network
 WIDTHS, WIDE = ("channels", "hidden", "linear"), 80  # as wide as the study's network
-DEFAULT = "cnn_bilstm"  # of conf/train.yaml
 
 
 def options(group: str) -> list[str]:
@@ -42,19 +41,24 @@ def config_of(*overrides: str) -> dict:
         return {part: OmegaConf.to_container(config[part], resolve=True) for part in PARTS}
 
 
+def narrow(model: dict) -> dict:
+    """The same with fewer units where there are very many: no promise hangs on them, and they take minutes."""
+    cut = {key: model[key] for key in WIDTHS if key in model}
+    for key, value in cut.items():
+        cut[key] = [min(v, WIDE) for v in value] if isinstance(value, list) else value and min(value, WIDE)
+    return model | cut
+
+
 def build_untrained(config: dict) -> nn.Module:
     torch.manual_seed(0)
+    config = config | {"model": narrow(config["model"])}
     return build_model(config, features=build("features", config["features"]).size, classes=len(RAVDESS))
-
-
-def chooses_its_model(experiment: str) -> bool:
-    return "override /model:" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
 
 
 def discover() -> tuple[dict[str, dict], set[str]]:
     """Return the different configs by the first name that gives them, and the experiments that fit a network.
 
-    An experiment is tried with the network it chooses; one that chooses none, with the default.
+    An experiment is tried with the network it chooses, which is the default where it chooses none.
     """
     configs, fitting = {model: config_of(f"model={model}") for model in options("model")}, set()
     for experiment in options("experiment"):
@@ -64,7 +68,7 @@ def discover() -> tuple[dict[str, dict], set[str]]:
         except InputError:  # it sets values of another network
             continue
         fitting.add(experiment)
-        configs[experiment if chooses_its_model(experiment) else f"{DEFAULT}-{experiment}"] = config
+        configs[experiment] = config
     different = {json.dumps(config, sort_keys=True): name for name, config in reversed(configs.items())}
     return {name: configs[name] for name in reversed(different.values())}, fitting
 
@@ -86,17 +90,9 @@ every_unmasked = pytest.mark.parametrize(
 )
 
 
-def narrow(model: dict) -> dict:
-    """The same with fewer units where there are very many: no promise hangs on them, and they take minutes."""
-    cut = {key: model[key] for key in WIDTHS if key in model}
-    for key, value in cut.items():
-        cut[key] = [min(v, WIDE) for v in value] if isinstance(value, list) else value and min(value, WIDE)
-    return model | cut
-
-
 def network(config: dict) -> nn.Module:
     """A network that has seen data: its statistics are not those it is born with."""
-    model = build_untrained(config | {"model": narrow(config["model"])})
+    model = build_untrained(config)
     size = build("features", config["features"]).size
     if getattr(model, "standardize", None) is not None:
         generator = torch.Generator().manual_seed(2)

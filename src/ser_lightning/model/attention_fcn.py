@@ -50,8 +50,7 @@ class AttentionFCN(nn.Module):
         ValueError: a size below 1, fewer features than the layers need, a probability outside [0, 1), lists of unequal
             length
 
-    Source: Zhang et al. 2018, arXiv 1806.01506, the study's reference [16]; the port is SER_FCN_Attention of
-    speech_utils.
+    Source: Zhang et al. 2018, arXiv 1806.01506, the study's reference [16]; the port is its class SER_FCN_Attention.
 
     """
 
