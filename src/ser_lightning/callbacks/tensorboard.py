@@ -58,7 +58,8 @@ def write_summary(
         writer.add_scalar(f"study_metric/{subset}", value, step)
     config = result["config"]
     values: dict[str, Any] = {"experiment": result["name"], "seed": config["seed"]}
-    for part in ("dropout", "model", "features", "augment", "audio", "data", "optim", "evaluation"):
+    parts = ("dropout", "model", "features", "augment", "audio", "data", "optim", "scheduler", "loss", "evaluation")
+    for part in parts:
         values[part] = {key: value for key, value in config[part].items() if not key.startswith("_")}
     logger.log_hyperparams(values, finals)
     path_of = {utterance.id: utterance.path for utterance in data.preparation.utterances}

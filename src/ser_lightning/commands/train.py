@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ser_lightning.build import build
 from ser_lightning.callbacks.carry_config import CarryConfig
@@ -26,7 +27,7 @@ from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
 from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
+from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
 from ser_lightning.commands.job import run_job
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
@@ -144,11 +145,15 @@ def _train(
     emotions = of.corpus.emotions
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=of.features.size, classes=len(emotions))
+    optimizer = _build_optimizer(config, model)
     task = EmotionTask(
         model=model,
-        optimizer=_build_optimizer(config, model),
+        optimizer=optimizer,
         classes=len(emotions),
         evaluation=evaluation,
+        loss=assemble_loss(config),
+        scheduler=_build_scheduler(config, optimizer(model.parameters())),
+        watched=config["scheduler"].get("monitor"),
     )
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
@@ -219,6 +224,22 @@ def _build_optimizer(config: dict[str, Any], model: nn.Module) -> Callable[[Iter
     return optimizer
 
 
+def _build_scheduler(config: dict[str, Any], trial: Optimizer) -> Callable[[Optimizer], LRScheduler] | None:
+    """Build what makes the scheduler, None if there is to be none; ``trial`` is an optimizer to try it on."""
+    part = {key: value for key, value in config["scheduler"].items() if key != "monitor"}
+    if not part:
+        return None
+    make = build("scheduler", part)
+    try:
+        made = make(trial)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scheduler: {error}") from error
+    if isinstance(made, ReduceLROnPlateau) and config["scheduler"].get("monitor") is None:
+        raise InputError("scheduler.monitor is missing; ReduceLROnPlateau goes by a figure such as train/loss")
+    scheduler: Callable[[Optimizer], LRScheduler] = make
+    return scheduler
+
+
 def _check(config: dict[str, Any]) -> None:
     for key, kind in (
         ("seed", int),
@@ -246,6 +267,8 @@ def _check(config: dict[str, Any]) -> None:
         for name, part in config["callbacks"].items()
         if part.get("monitor")
     }
+    if config["scheduler"].get("monitor") is not None:
+        monitors["scheduler.monitor"] = config["scheduler"]["monitor"]
     for key, monitor in monitors.items():
         if monitor not in known:
             raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")

@@ -79,6 +79,11 @@ class SpeechDataModule(pl.LightningDataModule):
         """Return mean and standard deviation of every feature over the training frames, each (F,)."""
         return self.datasets["train"].statistics()
 
+    def training_counts(self) -> list[int]:
+        """Return how many training clips, copies and all, each class has."""
+        counts = self.datasets["train"].targets.bincount(minlength=len(self.preparation.corpus.emotions))
+        return [int(count) for count in counts]
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training clips and their copies, shuffled every epoch."""
         return self._loader("train", self.batch_size, shuffle=True, reshuffle=True, bucket=self.bucket)
