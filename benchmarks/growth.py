@@ -89,7 +89,8 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         preparing, seconds = own_memory(), preparation.seconds["prepare"]
         data = SpeechDataModule(
-            preparation=preparation, batch_size=256, eval_batch_size=256, bucket=False, eval_shuffle=False, seed=0
+            **{"preparation": preparation, "batch_size": 256, "eval_batch_size": 256, "bucket": False},
+            **{"balance": "none", "eval_shuffle": False, "seed": 0},
         )
         data.prepare_data()
         data.setup()

@@ -41,6 +41,7 @@ LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
     "loss": {"class_weights": False, "label_smoothing": 0.0},
     "scheduler": {},
+    "data.balance": "none",
 }
 
 

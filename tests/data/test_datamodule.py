@@ -27,6 +27,7 @@ def make(synthetic_root, shared_folder):
             **{"store": shared_folder / "datamodule", "workers": 1},
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
+        batches |= {"balance": "none"}
         preparation = Preparation(**{key: change.pop(key, value) for key, value in values.items()})
         module = SpeechDataModule(preparation=preparation, **batches | change)
         module.prepare_data()
@@ -88,7 +89,14 @@ def test_two_splits_share_one_store(make):
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 16}, {"eval_batch_size": 2}, {"bucket": True}, {"eval_shuffle": True}, {"seed": 1}],
+    [
+        {"batch_size": 16},
+        {"eval_batch_size": 2},
+        {"bucket": True},
+        {"eval_shuffle": True},
+        {"seed": 1},
+        {"balance": "classes"},
+    ],
 )
 def test_every_value_is_alive(make, change):
     def orders(data):
@@ -157,3 +165,26 @@ def test_bucketing_changes_no_evaluation_result(make):
         )
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(one.target, other.target)
+
+
+def test_a_balanced_epoch_has_as_many_clips_of_each_emotion_and_evaluation_all_of_its_own(make):
+    data, plain = make(balance="classes"), make()
+    rows = [batch.row for batch in data.train_dataloader()]
+    assert sum(map(len, rows)) == 36 * 3
+    drawn = torch.cat([data.datasets["train"].targets[row] for row in rows]).bincount(minlength=8)
+    counts = data.training_counts()
+    assert counts == plain.training_counts()
+    assert sum(counts) == 36 * 3
+    assert max(counts) > 2 * min(counts)  # uneven as the corpus is
+    assert set(drawn.tolist()) == {13, 14}
+    for subset in ("train", "val", "test"):
+        loaders = [module.eval_dataloader(subset) for module in (data, plain)]
+        one, other = ([batch.row.tolist() for batch in loader] for loader in loaders)
+        assert one == other
+
+
+def test_another_balance_is_refused(make):
+    with pytest.raises(
+        InputError, match=r"data\.balance is 'class'; expected none or classes; the nearest .* 'classes'"
+    ):
+        make(balance="class")

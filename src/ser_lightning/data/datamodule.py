@@ -1,7 +1,5 @@
 """The store's features as Lightning's data loaders."""
 
-from typing import Any
-
 import numpy as np
 import pytorch_lightning as pl
 from torch import Tensor
@@ -10,8 +8,10 @@ from torch.utils.data import DataLoader
 from ser_lightning.data.batch import Batch, FeatureDataset
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.sampler import BatchSampler
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest
 from ser_lightning.split.split import SUBSETS
+
+BALANCES = ("none", "classes")
 
 
 class SpeechDataModule(pl.LightningDataModule):
@@ -24,6 +24,8 @@ class SpeechDataModule(pl.LightningDataModule):
         batch_size: clips a batch
         eval_batch_size: clips a batch in validation and test
         bucket: make batches of clips of like length
+        balance: ``classes`` draws training clips so that every epoch has as many of each class, see
+            :class:`~ser_lightning.data.sampler.BatchSampler`; ``none`` takes each once
         eval_shuffle: shuffle validation and test once, by the seed; else they come in the order of their ids (by
             length with ``bucket``). Matters only to a model that sees its padding.
         seed: of the order of the training clips
@@ -40,6 +42,7 @@ class SpeechDataModule(pl.LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         bucket: bool,
+        balance: str,
         eval_shuffle: bool,
         seed: int,
     ) -> None:
@@ -49,7 +52,12 @@ class SpeechDataModule(pl.LightningDataModule):
                 raise InputError(f"data.{name} is {value}; expected at least 1")
         if batch_size < 2:
             raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot learn from a clip alone")
+        if balance not in BALANCES:
+            raise InputError(
+                f"data.balance is {balance!r}; expected {' or '.join(BALANCES)}{nearest(balance, BALANCES)}"
+            )
         self.preparation = preparation
+        self.balance = balance
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.bucket, self.eval_shuffle, self.seed = bucket, eval_shuffle, seed
         self.datasets: dict[str, FeatureDataset] = {}
@@ -86,7 +94,17 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training clips and their copies, shuffled every epoch."""
-        return self._loader("train", self.batch_size, shuffle=True, reshuffle=True, bucket=self.bucket)
+        dataset = self.datasets["train"]
+        sampler = BatchSampler(
+            lengths=dataset.lengths.tolist(),
+            batch_size=self.batch_size,
+            shuffle=True,
+            reshuffle=True,
+            bucket=self.bucket,
+            seed=self.seed,
+            balance=dataset.targets.tolist() if self.balance == "classes" else None,
+        )
+        return DataLoader(dataset, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation clips."""
@@ -98,8 +116,16 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
         """Clips of a subset in the fixed order of evaluation."""
-        bucket = self.bucket and not self.eval_shuffle
-        return self._loader(subset, self.eval_batch_size, shuffle=self.eval_shuffle, reshuffle=False, bucket=bucket)
+        dataset = self.datasets[subset]
+        sampler = BatchSampler(
+            lengths=dataset.lengths.tolist(),
+            batch_size=self.eval_batch_size,
+            shuffle=self.eval_shuffle,
+            reshuffle=False,
+            bucket=self.bucket and not self.eval_shuffle,
+            seed=self.seed,
+        )
+        return DataLoader(dataset, sampler=sampler, batch_size=None)
 
     def smallest_eval_batch(self, subset: str) -> int:
         """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""
@@ -113,15 +139,3 @@ class SpeechDataModule(pl.LightningDataModule):
             seed=self.seed,
         )
         return min((len(batch) for batch in sampler), default=0)
-
-    def _loader(self, subset: str, batch_size: int, *, shuffle: bool, reshuffle: bool, bucket: bool) -> DataLoader[Any]:
-        dataset = self.datasets[subset]
-        sampler = BatchSampler(
-            lengths=dataset.lengths.tolist(),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            reshuffle=reshuffle,
-            bucket=bucket,
-            seed=self.seed,
-        )
-        return DataLoader(dataset, sampler=sampler, batch_size=None)
