@@ -16,7 +16,7 @@ GROUPS = {
     "corpus": 3,
     "split": 8,
     "audio": 2,
-    "augment": 2,
+    "augment": 9,
     "features": 3,
     "data": 1,
     "model": 1,

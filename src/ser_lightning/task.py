@@ -97,7 +97,7 @@ class EmotionTask(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
+        """Return the loss of a batch; where clips are mixed, each counts as what it is most of."""
         return self._step(batch, self.train_tally, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -150,7 +150,7 @@ class EmotionTask(pl.LightningModule):
 
     def _step(self, batch: Batch, tally: "Tally", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         logits = self(batch)
-        loss = measure(logits, batch.target)
+        loss = measure(logits, batch.target if batch.shares is None else batch.shares)
         if not torch.isfinite(loss):
             raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
         tally.update(logits.detach(), batch.target, loss.detach())

@@ -156,6 +156,7 @@ def test_the_same_seed_gives_the_same_result_whatever_the_workers(command, train
     [
         *("seed=1", "dropout=none", "optim.lr=0.01", "model.hidden=40", "augment=none", "data.balance=classes"),
         *("loss.class_weights=true", "loss.label_smoothing=0.1", "optim=sgd", "scheduler=cosine_restarts"),
+        *("augment=speed", "augment=spec_augment", "augment=mixup"),
     ],
 )
 def test_what_is_swept_is_alive(command, trained, small, tmp_path, change):

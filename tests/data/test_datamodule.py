@@ -5,6 +5,8 @@ from tests.data.test_store import AUDIO, AUGMENT, FEATURES
 from tests.model.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
+from ser_lightning.augment.mixup import Mixup
+from ser_lightning.augment.spec_augment import SpecAugment
 from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.corpus.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
@@ -12,6 +14,7 @@ from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, predict
 from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.model.layers import Standardize
 from ser_lightning.split.random import RandomSplit
 
 
@@ -188,3 +191,90 @@ def test_another_balance_is_refused(make):
         InputError, match=r"data\.balance is 'class'; expected none or classes; the nearest .* 'classes'"
     ):
         make(balance="class")
+
+
+NONE = WaveformCopies(**AUGMENT | {"noise_sigma": None, "pitch_steps": []})
+MASKS = SpecAugment(frequency_masks=2, frequency_width=40, time_masks=2, time_width=9, time_share=0.3)
+EVERY_STEP = pytest.mark.parametrize("augment", [MASKS, Mixup(alpha=1.0)], ids=["spec_augment", "mixup"])
+
+
+def epoch(data, number: int = 0) -> list:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(number)
+    return list(loader)
+
+
+@EVERY_STEP
+def test_a_batch_is_altered_as_seed_epoch_and_clips_say(make, augment):
+    data, again = make(augment=augment), make(augment=augment)
+    first = epoch(data)
+    for one, two in zip(first, epoch(again), strict=True):
+        assert torch.equal(one.features, two.features)
+        assert torch.equal(one.row, two.row)
+    epoch(data, 1)
+    (alone, *_) = epoch(data)  # whatever was drawn between
+    assert torch.equal(alone.features, first[0].features)
+    # The same clips in another epoch, or in a run of another seed, get something else.
+    loader = data.train_dataloader()
+    rows = first[0].row.tolist()
+    assert torch.equal(loader.dataset[rows].features, first[0].features)
+    loader.sampler.set_epoch(1)
+    assert not torch.equal(_cut(loader.dataset[rows]), _cut(first[0]))
+    assert not torch.equal(_cut(make(augment=augment, seed=1).train_dataloader().dataset[rows]), _cut(first[0]))
+
+
+def _cut(batch) -> torch.Tensor:
+    return batch.features[:, :, :9]
+
+
+@EVERY_STEP
+def test_evaluation_and_the_store_know_nothing_of_what_is_done_to_batches(make, augment):
+    data, plain = make(augment=augment), make(augment=NONE)
+    assert data.preparation.store.folder == plain.preparation.store.folder
+    before = data.datasets["train"].frames.copy()
+    raw, altered = epoch(plain), epoch(data)
+    assert all(torch.equal(one.row, two.row) for one, two in zip(raw, altered, strict=True))
+    assert not all(torch.equal(one.features, two.features) for one, two in zip(raw, altered, strict=True))
+    np.testing.assert_array_equal(data.datasets["train"].frames, before)
+    for subset in ("train", "val", "test"):
+        for one, two in zip(data.eval_dataloader(subset), plain.eval_dataloader(subset), strict=True):
+            assert torch.equal(one.features, two.features)
+            assert two.shares is None is one.shares
+    assert all(map(torch.equal, data.training_statistics(), plain.training_statistics()))
+
+
+def test_what_is_masked_is_0_once_it_is_standardised(make):
+    data, plain = make(augment=MASKS), make(augment=NONE)
+    standardize = Standardize(features=162)
+    standardize.fit(*data.training_statistics())
+    masked = 0
+    for one, two in zip(epoch(data), epoch(plain), strict=True):
+        changed = (one.features != two.features).transpose(1, 2)
+        assert not standardize(one.features.transpose(1, 2).clone())[changed].any()
+        assert torch.equal(one.target, two.target)
+        assert torch.equal(one.lengths, two.lengths)
+        assert one.shares is None
+        masked += int(changed.sum())
+    assert masked > 0
+
+
+def test_the_label_of_a_mixture_is_mixed_as_its_features_are(make):
+    data = make(augment=Mixup(alpha=1.0))
+    dataset, found = data.datasets["train"], set()
+    for batch in epoch(data):
+        assert batch.shares.shape == (len(batch.row), 8)
+        torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.row)))
+        own = dataset.targets[batch.row]
+        altered = data.preparation.augment.alter(
+            dataset[batch.row.tolist()].features.transpose(1, 2).numpy(),
+            dataset.lengths[batch.row].numpy(),
+            mean=data.training_statistics()[0].numpy(),
+            generator=np.random.default_rng([0, 0, *batch.row.tolist()]),
+        )
+        other = own[torch.from_numpy(altered.partner)]
+        expected = altered.share * torch.eye(8)[own] + (1 - altered.share) * torch.eye(8)[other]
+        torch.testing.assert_close(batch.shares, expected)
+        assert torch.equal(batch.target, own if altered.share >= 0.5 else other)
+        assert torch.equal(batch.features, torch.from_numpy(altered.frames).transpose(1, 2))
+        found.add(altered.share >= 0.5)
+    assert found == {True, False}

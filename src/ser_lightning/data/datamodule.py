@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ser_lightning.data.altered import AlteredBatches, BatchAugment
 from ser_lightning.data.batch import Batch, FeatureDataset
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.sampler import BatchSampler
@@ -93,7 +94,7 @@ class SpeechDataModule(pl.LightningDataModule):
         return [int(count) for count in counts]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training clips and their copies, shuffled every epoch."""
+        """Training clips and their copies, shuffled every epoch, in batches that the augmentation may alter."""
         dataset = self.datasets["train"]
         sampler = BatchSampler(
             lengths=dataset.lengths.tolist(),
@@ -104,7 +105,12 @@ class SpeechDataModule(pl.LightningDataModule):
             seed=self.seed,
             balance=dataset.targets.tolist() if self.balance == "classes" else None,
         )
-        return DataLoader(dataset, sampler=sampler, batch_size=None)
+        augment = self.preparation.augment
+        if not isinstance(augment, BatchAugment):
+            return DataLoader(dataset, sampler=sampler, batch_size=None)
+        classes = len(self.preparation.corpus.emotions)
+        altered = AlteredBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
+        return DataLoader(altered, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation clips."""

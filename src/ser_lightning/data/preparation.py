@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features
+from ser_lightning.data.extract import Augment, Extracted, Features, copies_of
 from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
 from ser_lightning.errors import InputError, shown
 from ser_lightning.split.split import SUBSETS, UNUSED, Split, check_split
@@ -76,7 +76,7 @@ class Preparation:
 
     def copies(self, subset: str) -> tuple[str, ...]:
         """Return the names of the copies of a clip of a subset; only training has altered ones."""
-        return (ORIGINAL, *self.augment.names) if subset == "train" else (ORIGINAL,)
+        return (ORIGINAL, *copies_of(self.augment)) if subset == "train" else (ORIGINAL,)
 
     def scan(self) -> None:
         """List the corpus and split it; cheap, and says early what is wrong with them."""
