@@ -81,6 +81,7 @@ def measure(times: int, copies: Path) -> dict[str, float]:
             corpus=Repeated(corpus=build("corpus", config["corpus"]), times=times, folder=copies),
             split=RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
             **parts,
+            augment_first=False,
             store=store,
             workers=2,
         )

@@ -66,7 +66,7 @@ def test_a_younger_value_is_science_only_where_it_is_on():
             assert last in node
             node[last] = "on"
             digests.add(science_digest(changed))
-    assert len(digests) == 1 + 2 + 2 + 1 + 1
+    assert len(digests) == 1 + 2 + 2 + 1 + 1 + 1
 
 
 def test_a_younger_value_that_is_given_stays():

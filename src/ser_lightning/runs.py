@@ -42,6 +42,7 @@ LATER: dict[str, Any] = {
     "loss": {"class_weights": False, "label_smoothing": 0.0},
     "scheduler": {},
     "data.balance": "none",
+    "data.augment_first": False,
 }
 
 

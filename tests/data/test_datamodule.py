@@ -27,7 +27,7 @@ def make(synthetic_root, shared_folder):
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
-            **{"store": shared_folder / "datamodule", "workers": 1},
+            **{"augment_first": False, "store": shared_folder / "datamodule", "workers": 1},
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
         batches |= {"balance": "none"}

@@ -45,7 +45,7 @@ from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
-from ser_lightning.split.split import SUBSETS, write_split
+from ser_lightning.split.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,10 @@ def _train(
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(of.utterances), versions=versions())
     check_batches(data, evaluation=evaluation)
     start_folder(folder, config, overrides, unfinished=unfinished)
-    write_split(folder / "split.csv", of.split, of.utterances)
+    if of.augment_first:
+        write_rows(folder / "split.csv", of.members, of.utterances)
+    else:
+        write_split(folder / "split.csv", of.split, of.utterances)
     data.prepare_data()
     if of.problems or of.nothing_voiced:
         log.info(
@@ -191,6 +194,8 @@ def _train(
     data.setup()
     sizes = "/".join(str(len(getattr(of.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    if of.augment_first:
+        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")
 
     trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
     of.seconds["train"] = resume.seconds

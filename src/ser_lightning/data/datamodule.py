@@ -18,7 +18,8 @@ BALANCES = ("none", "classes")
 class SpeechDataModule(pl.LightningDataModule):
     """Raw recordings in, padded batches of features out.
 
-    Training sees the altered copies of its own clips and no others; validation and test see no copies.
+    Training sees the altered copies of its own clips and no others; validation and test see no copies, unless the
+    preparation draws copies as clips.
 
     Args:
         preparation: corpus, split and store
@@ -75,7 +76,7 @@ class SpeechDataModule(pl.LightningDataModule):
         of = self.preparation
         target_of = {u.id: of.corpus.emotions.index(u.emotion) for u in of.utterances}
         for subset in SUBSETS:
-            keys = [(id_, name) for id_ in getattr(of.split, subset) for name in of.copies(subset)]
+            keys = of.members[subset]
             self.datasets[subset] = FeatureDataset(
                 frames=of.frames,
                 offsets=np.array([of.rows[key].offset for key in keys], dtype=np.int64),
@@ -135,9 +136,8 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def smallest_eval_batch(self, subset: str) -> int:
         """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""
-        clips = len(getattr(self.preparation.split, subset)) * len(self.preparation.copies(subset))
         sampler = BatchSampler(
-            lengths=[1] * clips,
+            lengths=[1] * len(self.preparation.members[subset]),
             batch_size=self.eval_batch_size,
             shuffle=self.eval_shuffle,
             reshuffle=False,
