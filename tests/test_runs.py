@@ -52,13 +52,30 @@ def test_everything_else_is(group, key):
     assert science_digest(changed) != science_digest(CONFIG)
 
 
-def test_a_younger_switch_is_science_only_where_it_is_on():
+def test_a_younger_value_is_science_only_where_it_is_on():
     """So that the runs made before it are still found to be done."""
-    off = LATER["evaluation"]
-    assert complete(CONFIG)["evaluation"] == off
-    assert science_digest(complete(CONFIG)) == science_digest(CONFIG)
-    on = [science_digest(CONFIG | {"evaluation": off | {key: True}}) for key in off]
-    assert len({science_digest(CONFIG), *on}) == 3
+    older = CONFIG | {"audio": {"vad_mode": None}}
+    full = complete(older)
+    assert science_digest(full) == science_digest(older)
+    digests = {science_digest(older)}
+    for key, off in LATER.items():
+        switches = [f"{key}.{name}" for name in off] if isinstance(off, dict) and off else [key]
+        for switch in switches:
+            changed = json.loads(json.dumps(full))
+            *parents, last = switch.split(".")
+            node = changed
+            for parent in parents:
+                node = node[parent]
+            assert last in node
+            node[last] = "on"
+            digests.add(science_digest(changed))
+    assert len(digests) == 1 + 2 + 2 + 1 + 1 + 1 + 2
+
+
+def test_a_younger_value_that_is_given_stays():
+    given = {"scheduler": {"T_0": 3}, "loss": {"class_weights": True, "label_smoothing": 0.1}}
+    assert complete(CONFIG | given) == complete(CONFIG) | given
+    assert CONFIG.keys() & LATER.keys() == set()  # nothing was written into what was completed
 
 
 def test_so_is_a_younger_value_of_an_older_part():

@@ -17,6 +17,7 @@ from ser_lightning.errors import InputError, nearest
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
     "optim": "torch.optim.",
+    "scheduler": "torch.optim.lr_scheduler.",
     "trainer": "pytorch_lightning.",
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",

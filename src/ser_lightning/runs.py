@@ -43,6 +43,10 @@ LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
     "audio.offset_s": None,
     "audio.duration_s": None,
+    "loss": {"class_weights": False, "label_smoothing": 0.0},
+    "scheduler": {},
+    "data.balance": "none",
+    "data.augment_first": False,
 }
 
 
@@ -51,6 +55,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
     >>> complete({"seed": 1, "audio": {"offset_s": 0.6}})["audio"]
     {'offset_s': 0.6, 'duration_s': None}
+    >>> complete({"loss": {"class_weights": True, "label_smoothing": 0.0}})["scheduler"]
+    {}
     """
     values = {name: dict(part) if isinstance(part, dict) else part for name, part in config.items()}
     for key, off in LATER.items():

@@ -28,6 +28,7 @@ from ser_lightning.errors import InputError
 CONF = config_folder()
 LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
 PARTS = ("model", "features")  # of a config; the others do not shape a network
+WIDTHS, WIDE = ("channels", "hidden", "linear"), 80  # as wide as the study's network
 
 
 def options(group: str) -> list[str]:
@@ -40,24 +41,34 @@ def config_of(*overrides: str) -> dict:
         return {part: OmegaConf.to_container(config[part], resolve=True) for part in PARTS}
 
 
+def narrow(model: dict) -> dict:
+    """The same with fewer units where there are very many: no promise hangs on them, and they take minutes."""
+    cut = {key: model[key] for key in WIDTHS if key in model}
+    for key, value in cut.items():
+        cut[key] = [min(v, WIDE) for v in value] if isinstance(value, list) else value and min(value, WIDE)
+    return model | cut
+
+
 def build_untrained(config: dict) -> nn.Module:
     torch.manual_seed(0)
+    config = config | {"model": narrow(config["model"])}
     return build_model(config, features=build("features", config["features"]).size, classes=len(RAVDESS))
 
 
 def discover() -> tuple[dict[str, dict], set[str]]:
-    """Return the different configs by the first name that gives them, and the experiments that fit a network."""
-    configs, fitting = {}, set()
-    for model in options("model"):
-        configs[model] = config_of(f"model={model}")
-        for experiment in options("experiment"):
-            config = config_of(f"model={model}", f"experiment={experiment}")
-            try:
-                build_untrained(config)
-            except InputError:  # it sets values of another network
-                continue
-            fitting.add(experiment)
-            configs[f"{model}-{experiment}"] = config
+    """Return the different configs by the first name that gives them, and the experiments that fit a network.
+
+    An experiment is tried with the network it chooses, which is the default where it chooses none.
+    """
+    configs, fitting = {model: config_of(f"model={model}") for model in options("model")}, set()
+    for experiment in options("experiment"):
+        config = config_of(f"experiment={experiment}")
+        try:
+            build_untrained(config)
+        except InputError:  # it sets values of another network
+            continue
+        fitting.add(experiment)
+        configs[experiment] = config
     different = {json.dumps(config, sort_keys=True): name for name, config in reversed(configs.items())}
     return {name: configs[name] for name in reversed(different.values())}, fitting
 

@@ -12,6 +12,7 @@ from ser_lightning.data.preparation import Preparation, Progress
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
     from ser_lightning.evaluation import Evaluation
+    from ser_lightning.loss import EmotionLoss
 
 
 def assemble_preparation(config: Mapping[str, Any], *, progress: Progress) -> Preparation:
@@ -55,6 +56,19 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
 
     check_values("evaluation", Evaluation, config["evaluation"], {})
     return Evaluation(**config["evaluation"])
+
+
+def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
+    """Build what training minimises.
+
+    Raises:
+        InputError: a value out of its range
+
+    """
+    from ser_lightning.loss import EmotionLoss  # and with it torch
+
+    check_values("loss", EmotionLoss, config["loss"], {})
+    return EmotionLoss(**config["loss"])
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -28,6 +28,7 @@ from ser_lightning.split.audit import (
     audit_folder,
     audit_normaliser,
     audit_rows,
+    audit_siblings,
     audit_split,
     audit_statistics,
     summarise,
@@ -65,7 +66,7 @@ def audit(config: DictConfig) -> int:
     scan = data.corpus.scan()
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
     _print_problems(console, scan.problems)
-    split = data.split_strategy(scan.utterances)
+    split, members = data.draw(scan.utterances)
 
     digests = {utterance.path: utterance.digest for utterance in scan.utterances}
     root = _root(data.corpus)
@@ -85,6 +86,7 @@ def audit(config: DictConfig) -> int:
     findings = [
         audit_folder(held, spare),
         *audit_split(scan.utterances, split, contents),
+        *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
         audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
@@ -129,11 +131,12 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
     }
     standardize = getattr(model, "standardize", None)
     held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
-    training = (of.rows[id_, copy] for id_ in of.split.train for copy in of.copies("train"))
+    training = (of.rows[key] for key in of.members["train"])
     section = summarise(
         [
             *audit_split(of.utterances, of.split, contents),
             audit_rows(rows, of.split),
+            *([audit_siblings(rows)] if of.augment_first else []),
             audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
             audit_statistics(updated=config["evaluation"]["update_statistics"]),
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),

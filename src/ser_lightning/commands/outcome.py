@@ -73,7 +73,9 @@ def conclude(
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
         "audit": audit_run(data, task.model, config),
-        "counts": {subset: len(getattr(of.split, subset)) for subset in SUBSETS}
+        "counts": {
+            subset: len(of.members[subset] if of.augment_first else getattr(of.split, subset)) for subset in SUBSETS
+        }
         | {"train_with_copies": len(data.datasets["train"])},
         "corpus": {
             "name": of.corpus.name,
@@ -90,7 +92,7 @@ def conclude(
         "config": config,
         **provenance(),
     }
-    rows = {subset: (data.datasets[subset].utterances, predictions[subset]) for subset in ("val", "test")}
+    rows = {subset: (of.members[subset], predictions[subset]) for subset in ("val", "test")}
     write_predictions(folder / "predictions.csv", rows, utterances=of.utterances, emotions=emotions)
     figures = {
         "confusion_matrix": confusion_figure(

@@ -40,7 +40,7 @@ def prepare(config: DictConfig) -> None:
     console.print(table)
     speakers = len({utterance.speaker for utterance in data.utterances})
     console.print(
-        f"{speakers} speakers; {len(data.split.train) * len(data.copies('train'))} training clips with their copies;"
+        f"{speakers} speakers; {len(data.members['train'])} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"store: {data.store.folder}", highlight=False)

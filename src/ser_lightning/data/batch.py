@@ -17,6 +17,7 @@ class Batch(NamedTuple):
         lengths: (B,), frames of each clip that are real
         target: (B,), class index of each clip
         row: (B,), row of each clip in its dataset
+        shares: (B, classes), how much of each clip is of each class; None if each is of its own alone
 
     """
 
@@ -24,6 +25,7 @@ class Batch(NamedTuple):
     lengths: Tensor
     target: Tensor
     row: Tensor
+    shares: Tensor | None = None
 
 
 class FeatureDataset(Dataset[Batch]):

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,24 @@ class Augment(Protocol):
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
         """Make the copies."""
+
+
+@runtime_checkable
+class FeatureAugment(Protocol):
+    """Makes altered copies of a clip's features; an :class:`Augment` may be one too."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Name of each copy."""
+
+    def of_features(self, features: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Make the copies of features (F, K), each (F, K')."""
+
+
+def copies_of(augment: Augment) -> tuple[str, ...]:
+    """Return the names of all altered copies of a clip, those of its waveform first."""
+    of_features = augment.feature_names if isinstance(augment, FeatureAugment) else ()
+    return (*augment.names, *of_features)
 
 
 class Features(Protocol):
@@ -83,12 +101,16 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     except OSError as error:
         return Extracted(id=job.id, failure=f"{shown(job.path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
-    if set(job.copies) - {""}:
+    if set(job.copies) & set(augment.names):
         waves |= augment(clip.wave, utterance=job.id)
+    made = {name: features(waves[name]) for name in job.copies if name in waves}
+    if made.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
+        original = made[""] if "" in made else features(clip.wave)
+        made |= augment.of_features(original, utterance=job.id)
     return Extracted(
         id=job.id,
         nothing_voiced=clip.nothing_voiced,
-        features={name: features(waves[name]) for name in job.copies},
+        features={name: made[name] for name in job.copies},
     )
 
 

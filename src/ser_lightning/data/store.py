@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, Job, extract_all
+from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
 from ser_lightning.errors import InputError
 
 FORMAT = 2  # raise it when the same configuration gives other numbers
@@ -76,7 +76,7 @@ class FeatureStore:
         self.utterances = {utterance.id: utterance for utterance in utterances}
         self.spec: dict[str, Any] = {
             "audio": describe(audio),
-            "augment": describe(augment),
+            "augment": describe(augment) if copies_of(augment) else None,  # what makes no copies is nothing to a store
             "features": describe(features),
             "corpus": corpus_digest(utterances),
             "libraries": {

@@ -51,12 +51,15 @@ def export_runs(runs: Sequence[Run], source: Path, target: Path) -> Path:
 def _packed(run: Run) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    utterance, *others = COLUMNS
+    altered = any(clips.altered for clips in run.clips.values())
+    writer.writerow([utterance, *["copy"] * altered, *others])
     for subset, clips in run.clips.items():
-        rows = zip(clips.utterance, clips.speaker, clips.target.tolist(), clips.prediction.tolist(), strict=True)
+        keys = zip(clips.utterance, clips.copy, strict=True) if altered else zip(clips.utterance, strict=True)
+        rows = zip(keys, clips.speaker, clips.target.tolist(), clips.prediction.tolist(), strict=True)
         writer.writerows(
-            (utterance, speaker, subset, run.emotions[target], run.emotions[prediction])
-            for utterance, speaker, target, prediction in rows
+            (*key, speaker, subset, run.emotions[target], run.emotions[prediction])
+            for key, speaker, target, prediction in rows
         )
     # Without a time in it, the same predictions are the same bytes.
     return gzip.compress(text.getvalue().encode(), mtime=0)

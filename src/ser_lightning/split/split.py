@@ -1,7 +1,7 @@
 """Which utterance belongs to training, validation and test."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,25 @@ def write_split(path: str | Path, split: Split, utterances: Sequence[Utterance])
         writer.writerow(["utterance", "speaker", "emotion", "subset"])
         for utterance in utterances:
             writer.writerow([utterance.id, utterance.speaker, utterance.emotion, subset_of[utterance.id]])
+
+
+def write_rows(
+    path: str | Path, members: Mapping[str, Sequence[tuple[str, str]]], utterances: Sequence[Utterance]
+) -> None:
+    """Write ``utterance,copy,speaker,emotion,subset``, where copies of one clip may be in several subsets.
+
+    Args:
+        path: the CSV file
+        members: utterance id and name of the copy of every row, by subset; the name of the clip itself is empty
+        utterances: the corpus
+
+    """
+    by_id = {utterance.id: utterance for utterance in utterances}
+    rows = sorted((id_, copy, subset) for subset, keys in members.items() for id_, copy in keys)
+    with write_atomically(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["utterance", "copy", "speaker", "emotion", "subset"])
+        writer.writerows([id_, copy, by_id[id_].speaker, by_id[id_].emotion, subset] for id_, copy, subset in rows)
 
 
 def read_split(path: str | Path) -> Split:
