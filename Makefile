@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 
 CORPUS ?= synthetic
 SEEDS_dropout := 20
+SEEDS_augmentation := 5
 SEEDS_defects := 5
 SEEDS_protocols := 1
 SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
 EPOCHS ?=
+SWEEPS ?=
 DOCS ?=
 KILLS ?= 100
 RUNS ?= 200
@@ -18,7 +20,7 @@ SECONDS ?= 60
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz audit lint format parity bench ablation dropout defects protocols table torture soak tensorboard clean
+.PHONY: help setup demo test fuzz audit lint format parity bench ablation augmentation dropout defects protocols table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,6 +65,9 @@ bench: setup  ## measure ours against the study's way; QUICK=1 a subset in under
 ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
+
+augmentation: setup  ## which augmentation helps, and does balancing emotions? 5 seeds; CORPUS=ravdess; SWEEPS=speakers over six folds of speakers; DOCS=docs writes docs/augmentation.md too
+	$(BIN)/python -m studies.augmentation outputs/augmentation_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs writes docs/dropout.md too
 	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
