@@ -16,13 +16,15 @@ settings.load_profile("tests")
 # Not used by any test unless it asks for the environment itself: a test must not depend on whose machine it runs on.
 RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
 REFERENCE_ROOT = os.environ.get("REFERENCE_ROOT")
+EMODB_ROOT = os.environ.get("EMODB_ROOT")
+EMOVO_ROOT = os.environ.get("EMOVO_ROOT")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_roots() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAVDESS_ROOT", raising=False)
-        patch.delenv("REFERENCE_ROOT", raising=False)
+        for name in ("RAVDESS", "REFERENCE", "EMODB", "EMOVO", "CREMA_D", "SAVEE", "TESS"):
+            patch.delenv(f"{name}_ROOT", raising=False)
         yield
 
 
@@ -46,6 +48,20 @@ def reference_root() -> Path:
     if REFERENCE_ROOT is None:
         pytest.skip("REFERENCE_ROOT does not name what the study released")
     return Path(REFERENCE_ROOT)
+
+
+@pytest.fixture(scope="session")
+def emodb_root() -> Path:
+    if EMODB_ROOT is None:
+        pytest.skip("EMODB_ROOT does not name a copy of EmoDB")
+    return Path(EMODB_ROOT)
+
+
+@pytest.fixture(scope="session")
+def emovo_root() -> Path:
+    if EMOVO_ROOT is None:
+        pytest.skip("EMOVO_ROOT does not name a copy of EMOVO")
+    return Path(EMOVO_ROOT)
 
 
 @pytest.fixture(scope="session")

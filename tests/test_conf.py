@@ -13,7 +13,7 @@ from ser_lightning.build import check_values, config_folder
 CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
-    "corpus": 3,
+    "corpus": 8,
     "split": 8,
     "audio": 2,
     "augment": 2,

@@ -57,6 +57,10 @@ def test_a_younger_switch_is_science_only_where_it_is_on():
     assert science_digest(complete(CONFIG)) == science_digest(CONFIG)
     on = [science_digest(CONFIG | {"evaluation": off | {key: True}}) for key in off]
     assert len({science_digest(CONFIG), *on}) == 3
+    calm = {"corpus": CONFIG["corpus"] | {"merge": {"calm": "neutral"}}}
+    assert complete(CONFIG)["corpus"]["merge"] is None
+    assert science_digest(CONFIG | calm) != science_digest(CONFIG)
+    assert "merge" not in CONFIG["corpus"]  # what is given is left as it was
 
 
 def test_a_result_is_found_by_its_digest(tmp_path):

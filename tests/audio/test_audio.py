@@ -51,10 +51,23 @@ def test_the_mean_of_channels_and_their_interleaving():
     np.testing.assert_allclose(interleaved[:4], [0.5, -0.1, 0.5, -0.1], atol=1e-7)
 
 
-def test_interleaving_leaves_a_mono_clip_alone():
+@pytest.mark.parametrize("resampler", ["soxr", "linear"])
+def test_the_right_channel_is_the_second_alone(resampler):
+    left, right = tone(48000, 0.2), tone(48000, 0.2, 220)
+    alone = to_mono(right[:, None], 48000, sampling_rate=16000, downmix="mean", resampler=resampler)
+    for channels in ([left, right], [left, right, left]):
+        stereo = np.stack(channels, axis=1)
+        heard = to_mono(stereo, 48000, sampling_rate=16000, downmix="right", resampler=resampler)
+        np.testing.assert_array_equal(heard, alone)
+        assert heard.flags.c_contiguous
+        assert np.abs(to_mono(stereo, 48000, sampling_rate=16000, downmix="mean", resampler=resampler) - heard).max()
+
+
+@pytest.mark.parametrize("downmix", ["interleave", "right"])
+def test_a_mono_clip_is_left_alone(downmix):
     mono = tone(48000, 0.2)[:, None]
     np.testing.assert_array_equal(
-        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave", resampler="soxr"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix=downmix, resampler="soxr"),
         to_mono(mono, 48000, sampling_rate=16000, downmix="mean", resampler="soxr"),
     )
 
