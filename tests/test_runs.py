@@ -50,6 +50,18 @@ def test_everything_else_is(group, key):
     assert science_digest(changed) != science_digest(CONFIG)
 
 
+def test_where_the_parts_of_a_pool_lie_is_no_science_either():
+    part = {"_target_": "x", "root": "/data", "download": False, "downmix": "mean", "merge": None}
+    pool = CONFIG | {"corpus": {"parts": {"emodb": part, "emovo": part}, "merge": None}}
+    changed = json.loads(json.dumps(pool))
+    changed["corpus"]["parts"]["emovo"] |= {"root": "elsewhere", "download": True}
+    assert science_digest(changed) == science_digest(pool)
+    for key, value in (("downmix", "right"), ("merge", {"bored": "neutral"})):
+        changed = json.loads(json.dumps(pool))
+        changed["corpus"]["parts"]["emovo"][key] = value
+        assert science_digest(changed) != science_digest(pool)
+
+
 def test_a_younger_switch_is_science_only_where_it_is_on():
     """So that the runs made before it are still found to be done."""
     off = LATER["evaluation"]

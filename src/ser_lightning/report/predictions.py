@@ -15,6 +15,7 @@ from ser_lightning.metrics import Confusion, confusion_matrix
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
 COLUMNS = ("utterance", "speaker", "subset", "target", "prediction")
+TOLD = ("gender", "intensity")  # columns that runs older than they do not have
 
 
 class UnusableError(Exception):
@@ -31,6 +32,8 @@ class Clips:
         target: (N,), true class
         prediction: (N,), predicted class
         classes: number of classes
+        gender: of the speaker of each clip; empty in runs older than it
+        intensity: of each clip; empty in runs older than it
 
     """
 
@@ -39,6 +42,8 @@ class Clips:
     target: NDArray[np.int64]
     prediction: NDArray[np.int64]
     classes: int
+    gender: tuple[str, ...] = ()
+    intensity: tuple[str, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -84,7 +89,7 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
 
     """
     index = {emotion: number for number, emotion in enumerate(emotions)}
-    rows: dict[str, list[tuple[str, str, int, int]]] = {}
+    rows: dict[str, list[tuple[str, str, int, int, str, str]]] = {}
     path = folder / NAME if (folder / NAME).exists() else folder / PACKED
     try:
         with _open(path) as file:
@@ -92,7 +97,9 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
                 target, prediction = index[row["target"]], index[row["prediction"]]
                 if not row["utterance"] or not row["speaker"]:
                     raise UnusableError(f"{path.name} has a row without utterance or speaker")
-                rows.setdefault(row["subset"], []).append((row["utterance"], row["speaker"], target, prediction))
+                gender, intensity = (row.get(column) or "" for column in TOLD)
+                clip = (row["utterance"], row["speaker"], target, prediction, gender, intensity)
+                rows.setdefault(row["subset"], []).append(clip)
     except FileNotFoundError:
         raise UnusableError(f"no {NAME} or {PACKED}, so the metrics cannot be checked") from None
     except KeyError as error:
@@ -102,7 +109,7 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
     found = {}
     for subset, clips in rows.items():
         clips.sort()
-        utterances, speakers, targets, predictions = zip(*clips, strict=True)
+        utterances, speakers, targets, predictions, genders, intensities = zip(*clips, strict=True)
         if len(set(utterances)) < len(utterances):
             raise UnusableError(f"{path.name} holds a {subset} utterance twice")
         found[subset] = Clips(
@@ -111,6 +118,8 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
             target=np.array(targets, np.int64),
             prediction=np.array(predictions, np.int64),
             classes=len(emotions),
+            gender=genders if all(genders) else (),
+            intensity=intensities if all(intensities) else (),
         )
     return found
 
