@@ -13,8 +13,8 @@ from ser_lightning.build import check_values, config_folder
 CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
-    "corpus": 8,
-    "split": 8,
+    "corpus": 9,
+    "split": 9,
     "audio": 2,
     "augment": 2,
     "features": 3,

@@ -150,6 +150,26 @@ def test_values_out_of_range_are_refused(change):
         Audio(**VALUES | change)
 
 
+def test_where_several_corpora_are_mixed_down_a_file_of_none_must_be_mono(tmp_path):
+    values = VALUES | {"vad_mode": None}
+    audio = Audio(**values | {"downmix": {"one": "mean", "two": "right"}})
+    soundfile.write(tmp_path / "mono.wav", tone(16000, 0.1), 16000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([tone(16000, 0.1), tone(16000, 0.1, 220)], 1), 16000)
+    alone = Audio(**values).load(tmp_path / "mono.wav").wave
+    for corpus in (None, "one", "two"):
+        np.testing.assert_array_equal(audio.load(tmp_path / "mono.wav", corpus=corpus).wave, alone)
+    for corpus, way in (("one", "mean"), ("two", "right")):
+        expected = Audio(**values | {"downmix": way}).load(tmp_path / "stereo.wav").wave
+        np.testing.assert_array_equal(audio.load(tmp_path / "stereo.wav", corpus=corpus).wave, expected)
+    for corpus in (None, "three"):
+        with pytest.raises(
+            InputError, match=r"stereo\.wav has 2 channels and is of none of .* \(one, two\); say audio\.down"
+        ):
+            audio.load(tmp_path / "stereo.wav", corpus=corpus)
+    with pytest.raises(InputError, match="corpus.downmix is 'left'"):
+        Audio(**values | {"downmix": {"one": "mean", "two": "left"}})
+
+
 def test_what_is_no_audio_is_refused_by_name(tmp_path):
     (tmp_path / "text.wav").write_text("no sound at all")
     (tmp_path / "empty.wav").touch()

@@ -34,6 +34,10 @@ def corpus(name: str, root: Path | str | None, **changes):
     return CORPORA[name](**(values | changes))
 
 
+def ravdess(merge) -> Ravdess:
+    return Ravdess(root=None, on_problem="skip", download=False, downmix="mean", merge=merge)
+
+
 def refusal(name: str, root: Path | None, **changes) -> str:
     with pytest.raises(InputError) as caught:
         corpus(name, root, **changes).scan()
@@ -87,7 +91,7 @@ def savee_files() -> list[str]:
 
 
 def emovo_files() -> list[str]:
-    sentences = "b1 b2 b3 l1 l2 l3 l4 n1 n2 n3 n4 n5 d1 d2".split()
+    sentences = ("b1", "b2", "b3", "l1", "l2", "l3", "l4", "n1", "n2", "n3", "n4", "n5", "d1", "d2")
     codes = ("neu", "dis", "gio", "pau", "rab", "sor", "tri")
     speakers = ("f1", "f2", "f3", "m1", "m2", "m3")
     return [f"{who}/{code}-{who}-{sentence}.wav" for who, code, sentence in product(speakers, codes, sentences)]
@@ -110,7 +114,10 @@ EMOTIONS_OF = {
     "tess": dict.fromkeys(("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised"), 400),
 }
 SPEAKERS_OF = {
-    "emodb": dict(zip("03 08 09 10 11 12 13 14 15 16".split(), (49, 58, 43, 38, 55, 35, 61, 69, 56, 71), strict=True)),
+    "emodb": {
+        **{"03": 49, "08": 58, "09": 43, "10": 38, "11": 55},
+        **{"12": 35, "13": 61, "14": 69, "15": 56, "16": 71},
+    },
     "emovo": dict.fromkeys(("f1", "f2", "f3", "m1", "m2", "m3"), 98),
     "savee": dict.fromkeys(("DC", "JE", "JK", "KL"), 120),
     "tess": dict.fromkeys(("OAF", "YAF"), 1400),
@@ -281,7 +288,11 @@ def test_missing_doubled_and_mislabelled_files_are_named(part, name: str) -> Non
 @pytest.mark.parametrize("name", CORPORA)
 def test_no_corpus_says_how_to_get_it(tmp_path, name: str) -> None:
     write(tmp_path / "erkennung.txt")
-    for root, what in ((None, "expected the folder of"), (tmp_path, "holds no .wav"), (tmp_path / "x", "no such folder")):
+    for root, what in (
+        (None, "expected the folder of"),
+        (tmp_path, "holds no .wav"),
+        (tmp_path / "x", "no such folder"),
+    ):
         message = refusal(name, root)
         assert what in message
         assert f"{name.upper()}_ROOT" in message
@@ -316,7 +327,7 @@ def test_a_merge_is_of_the_labels_and_of_the_clips(part) -> None:
     assert {"bored", "sad"} <= {u.emotion for u in plain.scan().utterances}
 
 
-@pytest.mark.parametrize("make", [lambda m: corpus("emodb", None, merge=m), lambda m: ravdess(m)])
+@pytest.mark.parametrize("make", [lambda merge: corpus("emodb", None, merge=merge), ravdess])
 @pytest.mark.parametrize(
     ("merge", "message"),
     [
@@ -331,10 +342,6 @@ def test_a_merge_is_of_the_labels_and_of_the_clips(part) -> None:
 def test_a_merge_that_means_nothing_is_refused(make, merge, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make(merge)
-
-
-def ravdess(merge) -> Ravdess:
-    return Ravdess(root=None, on_problem="skip", download=False, downmix="mean", merge=merge)
 
 
 # ---------------------------------------------------------------------- each its own
@@ -376,7 +383,9 @@ def test_emovo_is_heard_by_one_of_its_microphones(tmp_path) -> None:
 def test_what_crema_d_was_published_with_is_left_out_told_and_no_obstacle(complete) -> None:
     scan = corpus("crema_d", complete("crema_d")).scan()
     assert len(scan.utterances) == 7435
-    assert {Path(path).stem for path in problems(scan)} == set(crema_d.UNUSABLE) == {p.path[9:-4] for p in scan.problems}
+    assert (
+        {Path(path).stem for path in problems(scan)} == set(crema_d.UNUSABLE) == {p.path[9:-4] for p in scan.problems}
+    )
     assert problems(scan)["AudioWAV/1076_MTI_SAD_XX.wav"] == "published without sound"
     assert "1013_WSI_DIS_XX" in problems(scan)["AudioWAV/1013_WSI_SAD_XX.wav"]
     assert not crema_d.NEVER_RECORDED & {u.id for u in scan.utterances}

@@ -119,10 +119,10 @@ def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path)
     victim = corpus.scan().utterances[0]
 
     class OneBroken(Audio):
-        def load(self, path):
+        def load(self, path, **of):
             if path == victim.path:
                 raise InputError(f"cannot read {path} as audio")
-            return super().load(path)
+            return super().load(path, **of)
 
     with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
         make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)

@@ -1,5 +1,6 @@
 """A file to the waveform that everything else starts from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, nearest, shown
 
 
 class Clip(NamedTuple):
@@ -29,7 +30,8 @@ class Audio:
 
     Args:
         sampling_rate: rate of the waveforms made, Hz
-        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus
+        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus, and
+            where there are several corpora, that of each by its name
         resampler: how the rate is changed, ``soxr`` or ``linear``, see the same
         vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
         frame_ms: frame of the detection, ms
@@ -40,10 +42,19 @@ class Audio:
     """
 
     def __init__(
-        self, *, sampling_rate: int, downmix: str, resampler: str, vad_mode: int | None, frame_ms: int
+        self,
+        *,
+        sampling_rate: int,
+        downmix: str | Mapping[str, str],
+        resampler: str,
+        vad_mode: int | None,
+        frame_ms: int,
     ) -> None:
-        if downmix not in DOWNMIXES:
-            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}{nearest(downmix, DOWNMIXES)}")
+        for way in downmix.values() if isinstance(downmix, Mapping) else [downmix]:
+            if way not in DOWNMIXES:
+                raise InputError(
+                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{nearest(str(way), DOWNMIXES)}"
+                )
         if resampler not in RESAMPLERS:
             raise InputError(
                 f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{nearest(resampler, RESAMPLERS)}"
@@ -58,16 +69,34 @@ class Audio:
         self.vad_mode = vad_mode
         self.frame_ms = frame_ms
 
-    def load(self, path: str | Path) -> Clip:
+    def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
         """Return the clip of a file.
 
+        Args:
+            path: the file
+            corpus: that it belongs to, which matters where there are several; None if it belongs to none
+
         Raises:
-            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`
+            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
+                channels and it is not known how they become one
 
         """
         wave, rate = read_audio(path)
-        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix, resampler=self.resampler)
+        downmix = self._downmix(path, channels=wave.shape[1], corpus=corpus)
+        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=downmix, resampler=self.resampler)
         if self.vad_mode is None:
             return Clip(mono, nothing_voiced=False)
         voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
         return Clip(voiced, nothing_voiced=False) if len(voiced) else Clip(mono, nothing_voiced=True)
+
+    def _downmix(self, path: str | Path, *, channels: int, corpus: str | None) -> str:
+        if isinstance(self.downmix, str):
+            return self.downmix
+        if channels == 1:
+            return DOWNMIXES[0]  # all ways leave it as it is
+        if corpus is None or corpus not in self.downmix:
+            raise InputError(
+                f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"
+                f" ({', '.join(self.downmix)}); say audio.downmix={' or '.join(DOWNMIXES)}"
+            )
+        return self.downmix[corpus]

@@ -61,12 +61,13 @@ def write_summary(
     for part in ("dropout", "model", "features", "augment", "audio", "data", "optim", "evaluation"):
         values[part] = {key: value for key, value in config[part].items() if not key.startswith("_")}
     logger.log_hyperparams(values, finals)
-    path_of = {utterance.id: utterance.path for utterance in data.preparation.utterances}
+    by_id = {utterance.id: utterance for utterance in data.preparation.utterances}
     ids, emotions = data.datasets["test"].utterances, result["emotions"]
-    # Spread over the test set, which is in the order of its ids and so of its emotions.
+    # Spread over the test set, which is in the order of its ids: of RAVDESS, in that of its emotions.
     for row in range(0, len(ids), -(-len(ids) // EXAMPLES)):
         target, heard = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
-        wave = data.preparation.audio.load(path_of[ids[row]]).wave
+        utterance = by_id[ids[row]]
+        wave = data.preparation.audio.load(utterance.path, corpus=utterance.corpus).wave
         writer.add_audio(
             f"test/{ids[row]}: {target}, heard as {heard}", wave, step, sample_rate=data.preparation.audio.sampling_rate
         )

@@ -93,6 +93,9 @@ class Emovo:
     Its stereo files hold two microphones whose signals are hardly correlated: their mean would cancel speech. The right
     one has the better range for m2 and m3. A copy of one channel passes as it is.
 
+    ``tri-f3-n1`` and ``tri-f3-n2`` are one recording, cut differently (measured: their waves correlate by 0.98). Both
+    belong to the 588; that they can fall on both sides of a split is for the audit of the split to say.
+
     Args:
         root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
         on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
