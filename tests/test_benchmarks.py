@@ -45,7 +45,7 @@ def test_the_plain_network_is_ours(masked, change):
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread
 def test_the_plain_preparation_makes_the_same_sets(tmp_path, synthetic_root):
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     paths = [utterance.path for utterance in corpus.scan().utterances[:3]]
     made = plain.prepare(paths[:2], paths[2:], folder=tmp_path, torchaudio_pitch=False)
     assert len(made) == 3 + 2 * 3

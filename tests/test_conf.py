@@ -14,8 +14,8 @@ from ser_lightning.runs import science_digest
 CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
-    "corpus": 3,
-    "split": 8,
+    "corpus": 9,
+    "split": 9,
     "audio": 5,
     "augment": 9,
     "features": 13,

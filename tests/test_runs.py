@@ -52,6 +52,18 @@ def test_everything_else_is(group, key):
     assert science_digest(changed) != science_digest(CONFIG)
 
 
+def test_where_the_parts_of_a_pool_lie_is_no_science_either():
+    part = {"_target_": "x", "root": "/data", "download": False, "downmix": "mean", "merge": None}
+    pool = CONFIG | {"corpus": {"parts": {"emodb": part, "emovo": part}, "merge": None}}
+    changed = json.loads(json.dumps(pool))
+    changed["corpus"]["parts"]["emovo"] |= {"root": "elsewhere", "download": True}
+    assert science_digest(changed) == science_digest(pool)
+    for key, value in (("downmix", "right"), ("merge", {"bored": "neutral"})):
+        changed = json.loads(json.dumps(pool))
+        changed["corpus"]["parts"]["emovo"][key] = value
+        assert science_digest(changed) != science_digest(pool)
+
+
 def test_a_younger_value_is_science_only_where_it_is_on():
     """So that the runs made before it are still found to be done."""
     older = CONFIG | {"audio": {"vad_mode": None}}
@@ -69,13 +81,14 @@ def test_a_younger_value_is_science_only_where_it_is_on():
             assert last in node
             node[last] = "on"
             digests.add(science_digest(changed))
-    assert len(digests) == 1 + 2 + 2 + 1 + 1 + 1 + 2
+    assert len(digests) == 1 + 2 + 1 + 2 + 2 + 1 + 1 + 1
 
 
 def test_a_younger_value_that_is_given_stays():
     given = {"scheduler": {"T_0": 3}, "loss": {"class_weights": True, "label_smoothing": 0.1}}
     assert complete(CONFIG | given) == complete(CONFIG) | given
     assert CONFIG.keys() & LATER.keys() == set()  # nothing was written into what was completed
+    assert "merge" not in CONFIG["corpus"]
 
 
 def test_so_is_a_younger_value_of_an_older_part():

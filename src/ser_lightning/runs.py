@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -41,6 +42,7 @@ UNSCIENTIFIC = (
 # Values that older runs do not name, by their keys: they had them off. Off, they are no part of the digest.
 LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
+    "corpus.merge": None,
     "audio.offset_s": None,
     "audio.duration_s": None,
     "loss": {"class_weights": False, "label_smoothing": 0.0},
@@ -50,9 +52,21 @@ LATER: dict[str, Any] = {
 }
 
 
+def is_unscientific(key: str) -> bool:
+    """Tell whether a key, or the section that it is in, is no part of the digest; a part of a pool is as a corpus.
+
+    >>> [is_unscientific(key) for key in ("corpus.root", "corpus.parts.emodb.root", "logger.name", "corpus.downmix")]
+    [True, True, True, False]
+    """
+    key = re.sub(r"^corpus\.parts\.[^.]+\.", "corpus.", key)
+    return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
+
+
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config with the values that are younger than it, off; in no part that it does not have.
 
+    >>> complete({"corpus": {"root": "x"}})["corpus"]
+    {'root': 'x', 'merge': None}
     >>> complete({"seed": 1, "audio": {"offset_s": 0.6}})["audio"]
     {'offset_s': 0.6, 'duration_s': None}
     >>> complete({"loss": {"class_weights": True, "label_smoothing": 0.0}})["scheduler"]
@@ -83,16 +97,20 @@ def science_digest(config: Mapping[str, Any]) -> str:
     >>> science_digest({"seed": 1}) == science_digest({"seed": 2})
     False
     """
-    values: dict[str, Any] = json.loads(json.dumps(config))
-    for key in UNSCIENTIFIC:
-        node, last = _find(values, key)
-        if node is not None:
-            node.pop(last, None)
+    values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
     for key, off in LATER.items():
         node, last = _find(values, key)
         if node is not None and last in node and node[last] == off:
             del node[last]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in section.items()
+        if not is_unscientific(prefix + key)
+    }
 
 
 def check_checkpoint(which: object) -> None:

@@ -57,10 +57,23 @@ def test_the_mean_of_channels_and_their_interleaving():
     np.testing.assert_allclose(interleaved[:4], [0.5, -0.1, 0.5, -0.1], atol=1e-7)
 
 
-def test_interleaving_leaves_a_mono_clip_alone():
+@pytest.mark.parametrize("resampler", ["soxr", "linear"])
+def test_the_right_channel_is_the_second_alone(resampler):
+    left, right = tone(48000, 0.2), tone(48000, 0.2, 220)
+    alone = to_mono(right[:, None], 48000, sampling_rate=16000, downmix="mean", resampler=resampler)
+    for channels in ([left, right], [left, right, left]):
+        stereo = np.stack(channels, axis=1)
+        heard = to_mono(stereo, 48000, sampling_rate=16000, downmix="right", resampler=resampler)
+        np.testing.assert_array_equal(heard, alone)
+        assert heard.flags.c_contiguous
+        assert np.abs(to_mono(stereo, 48000, sampling_rate=16000, downmix="mean", resampler=resampler) - heard).max()
+
+
+@pytest.mark.parametrize("downmix", ["interleave", "right"])
+def test_a_mono_clip_is_left_alone(downmix):
     mono = tone(48000, 0.2)[:, None]
     np.testing.assert_array_equal(
-        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave", resampler="soxr"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix=downmix, resampler="soxr"),
         to_mono(mono, 48000, sampling_rate=16000, downmix="mean", resampler="soxr"),
     )
 
@@ -184,6 +197,26 @@ def test_mode_and_frame_are_alive(mode):
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         Audio(**VALUES | change)
+
+
+def test_where_several_corpora_are_mixed_down_a_file_of_none_must_be_mono(tmp_path):
+    values = VALUES | {"vad_mode": None}
+    audio = Audio(**values | {"downmix": {"one": "mean", "two": "right"}})
+    soundfile.write(tmp_path / "mono.wav", tone(16000, 0.1), 16000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([tone(16000, 0.1), tone(16000, 0.1, 220)], 1), 16000)
+    alone = Audio(**values).load(tmp_path / "mono.wav").wave
+    for corpus in (None, "one", "two"):
+        np.testing.assert_array_equal(audio.load(tmp_path / "mono.wav", corpus=corpus).wave, alone)
+    for corpus, way in (("one", "mean"), ("two", "right")):
+        expected = Audio(**values | {"downmix": way}).load(tmp_path / "stereo.wav").wave
+        np.testing.assert_array_equal(audio.load(tmp_path / "stereo.wav", corpus=corpus).wave, expected)
+    for corpus in (None, "three"):
+        with pytest.raises(
+            InputError, match=r"stereo\.wav has 2 channels and is of none of .* \(one, two\); say audio\.down"
+        ):
+            audio.load(tmp_path / "stereo.wav", corpus=corpus)
+    with pytest.raises(InputError, match="corpus.downmix is 'left'"):
+        Audio(**values | {"downmix": {"one": "mean", "two": "left"}})
 
 
 def test_what_is_no_audio_is_refused_by_name(tmp_path):

@@ -22,7 +22,7 @@ from ser_lightning.split.random import RandomSplit
 def make(synthetic_root, shared_folder):
     def make(**change) -> SpeechDataModule:
         values = {
-            "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean"),
+            "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None),
             "split": RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
@@ -126,14 +126,14 @@ def test_the_smallest_batch_is_known_before_there_are_features(make, size, shuff
 
 
 def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     victim = corpus.scan().utterances[0]
 
     class OneBroken(Audio):
-        def load(self, path):
+        def load(self, path, **of):
             if path == victim.path:
                 raise InputError(f"cannot read {path} as audio")
-            return super().load(path)
+            return super().load(path, **of)
 
     with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
         make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)

@@ -185,6 +185,27 @@ def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
     assert store(tmp_path, utterances[::-1]).folder in folders
 
 
+def test_each_clip_is_mixed_down_as_its_corpus_says(tmp_path, utterances):
+    """Four stereo clips of two corpora in one store."""
+    rng = np.random.default_rng(1)
+    stereo = []
+    for number, utterance in enumerate(utterances):
+        path = tmp_path / f"{utterance.id}.wav"
+        soundfile.write(path, 0.1 * rng.standard_normal((9000, 2)), 16000)
+        stereo.append(replace(utterance, path=path, digest=sha256(path), corpus=("one", "two")[number % 2]))
+    values = AUDIO | {"vad_mode": None}
+    s = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": {"one": "mean", "two": "right"}}))
+    assert s.ensure(dict.fromkeys("abcd", ("",)), workers=2, progress=silent) == {}
+    frames, rows, _ = s.open()
+    for utterance in stereo:
+        way = {"one": "mean", "two": "right"}[utterance.corpus]
+        alone = s.features(Audio(**values | {"downmix": way}).load(utterance.path).wave)
+        row = rows[utterance.id, ""]
+        np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, alone)
+    one_way = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": "mean"}))
+    assert one_way.folder != s.folder
+
+
 def test_describe_and_digest(utterances):
     described = describe(WaveformCopies(**AUGMENT))
     assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"

@@ -1,6 +1,7 @@
 """A file to the waveform that everything else starts from."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, nearest, shown
 
 
 class Clip(NamedTuple):
@@ -31,7 +32,8 @@ class Audio:
 
     Args:
         sampling_rate: rate of the waveforms made, Hz
-        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus
+        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus, and
+            where there are several corpora, that of each by its name
         resampler: how the rate is changed, ``soxr`` or ``linear``, see the same
         vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
         frame_ms: frame of the detection, ms
@@ -49,15 +51,18 @@ class Audio:
         self,
         *,
         sampling_rate: int,
-        downmix: str,
+        downmix: str | Mapping[str, str],
         resampler: str,
         vad_mode: int | None,
         frame_ms: int,
         offset_s: float | None,
         duration_s: float | None,
     ) -> None:
-        if downmix not in DOWNMIXES:
-            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}{nearest(downmix, DOWNMIXES)}")
+        for way in downmix.values() if isinstance(downmix, Mapping) else [downmix]:
+            if way not in DOWNMIXES:
+                raise InputError(
+                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{nearest(str(way), DOWNMIXES)}"
+                )
         if resampler not in RESAMPLERS:
             raise InputError(
                 f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{nearest(resampler, RESAMPLERS)}"
@@ -77,11 +82,16 @@ class Audio:
         self.offset_s = offset_s
         self.duration_s = duration_s
 
-    def load(self, path: str | Path) -> Clip:
+    def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
         """Return the clip of a file.
 
+        Args:
+            path: the file
+            corpus: that it belongs to, which matters where there are several; None if it belongs to none
+
         Raises:
-            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`
+            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
+                channels and it is not known how they become one
 
         """
         wave, rate = read_audio(path)
@@ -90,7 +100,7 @@ class Audio:
             part if len(part) else wave,
             rate,
             sampling_rate=self.sampling_rate,
-            downmix=self.downmix,
+            downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus),
             resampler=self.resampler,
         )
         if self.vad_mode is None:
@@ -103,3 +113,15 @@ class Audio:
         start = int((self.offset_s or 0) * rate)
         end = None if self.duration_s is None else start + max(1, int(self.duration_s * rate))
         return wave[start:end]
+
+    def _downmix(self, path: str | Path, *, channels: int, corpus: str | None) -> str:
+        if isinstance(self.downmix, str):
+            return self.downmix
+        if channels == 1:
+            return DOWNMIXES[0]  # all ways leave it as it is
+        if corpus is None or corpus not in self.downmix:
+            raise InputError(
+                f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"
+                f" ({', '.join(self.downmix)}); say audio.downmix={' or '.join(DOWNMIXES)}"
+            )
+        return self.downmix[corpus]

@@ -62,13 +62,13 @@ def write_summary(
     for part in parts:
         values[part] = {key: value for key, value in config[part].items() if not key.startswith("_")}
     logger.log_hyperparams(values, finals)
-    path_of = {utterance.id: utterance.path for utterance in data.preparation.utterances}
+    by_id = {utterance.id: utterance for utterance in data.preparation.utterances}
     emotions = result["emotions"]
     clips = [(row, id_) for row, (id_, copy) in enumerate(data.preparation.members["test"]) if not copy]
-    # Spread over the test set, which is in the order of its ids and so of its emotions.
+    # Spread over the test set, which is in the order of its ids: of RAVDESS, in that of its emotions.
     for row, id_ in clips[:: -(-len(clips) // EXAMPLES) or 1]:
         target, heard = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
-        wave = data.preparation.audio.load(path_of[id_]).wave
+        wave = data.preparation.audio.load(by_id[id_].path, corpus=by_id[id_].corpus).wave
         writer.add_audio(
             f"test/{id_}: {target}, heard as {heard}", wave, step, sample_rate=data.preparation.audio.sampling_rate
         )

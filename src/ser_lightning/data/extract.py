@@ -63,9 +63,10 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One file, the SHA-256 of the bytes it is to have, and the copies wanted of it (``""`` is the clip itself)."""
+    """One file of a corpus, the SHA-256 it is to have, and the copies wanted of it (``""`` is the clip itself)."""
 
     id: str
+    corpus: str
     path: Path
     digest: str
     copies: tuple[str, ...]
@@ -92,7 +93,7 @@ class Extracted:
 def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
     """Compute the features of one file."""
     try:
-        clip = audio.load(job.path)
+        clip = audio.load(job.path, corpus=job.corpus)
         # Afterwards: what is stored under a digest must be made of the bytes with that digest.
         if sha256(job.path) != job.digest:
             return Extracted(id=job.id, failure=f"{shown(job.path)} has changed since the corpus was listed")

@@ -134,9 +134,12 @@ class Preparation:
         if getattr(self.corpus, "on_problem", "refuse") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             first = problems[0].reason
-            raise ProblemsError(f"{first}{more}; corpus.on_problem=skip leaves such clips out and lists them", problems)
+            key = "corpus.parts.<name>.on_problem" if hasattr(self.corpus, "parts") else "corpus.on_problem"
+            raise ProblemsError(f"{first}{more}; {key}=skip leaves such clips out and lists them", problems)
         self.problems += problems
         self.utterances = tuple(u for u in self.utterances if u.id not in failures)
         kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in (*SUBSETS, UNUSED)}
         self.members = {s: [key for key in keys if key[0] not in failures] for s, keys in self.members.items()}
-        self.split = check_split(Split(**kept), self.utterances, source="the split without unreadable clips")
+        needed = [subset for subset in SUBSETS if getattr(self.split, subset)]
+        source = "the split without unreadable clips"
+        self.split = check_split(Split(**kept), self.utterances, source=source, needed=needed)

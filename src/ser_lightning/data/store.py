@@ -136,7 +136,7 @@ class FeatureStore:
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
             if missing:
                 of = self.utterances[id_]
-                jobs.append(Job(id=id_, path=of.path, digest=of.digest, copies=missing))
+                jobs.append(Job(id=id_, corpus=of.corpus, path=of.path, digest=of.digest, copies=missing))
         return jobs
 
     @contextmanager

@@ -5,14 +5,15 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
-from ser_lightning.report.predictions import COLUMNS, PACKED
+from ser_lightning.report.predictions import COLUMNS, PACKED, TOLD
 from ser_lightning.report.runs import Run
-from ser_lightning.runs import UNSCIENTIFIC
+from ser_lightning.runs import is_unscientific
 
 DIGITS = 5  # of a curve: more than a figure can show
 # Of the machine or of the command line, not of the result; kept out because they may tell paths and names.
@@ -53,13 +54,15 @@ def _packed(run: Run) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     utterance, *others = COLUMNS
     altered = any(clips.altered for clips in run.clips.values())
-    writer.writerow([utterance, *["copy"] * altered, *others])
+    told = [name for name in TOLD if all(getattr(clips, name) for clips in run.clips.values())]
+    writer.writerow([utterance, *["copy"] * altered, *others, *told])
     for subset, clips in run.clips.items():
         keys = zip(clips.utterance, clips.copy, strict=True) if altered else zip(clips.utterance, strict=True)
         rows = zip(keys, clips.speaker, clips.target.tolist(), clips.prediction.tolist(), strict=True)
+        more = zip(*(getattr(clips, name) for name in told), strict=True) if told else repeat(())
         writer.writerows(
-            (*key, speaker, subset, run.emotions[target], run.emotions[prediction])
-            for key, speaker, target, prediction in rows
+            (*key, speaker, subset, run.emotions[target], run.emotions[prediction], *own)
+            for (key, speaker, target, prediction), own in zip(rows, more, strict=False)
         )
     # Without a time in it, the same predictions are the same bytes.
     return gzip.compress(text.getvalue().encode(), mtime=0)
@@ -80,6 +83,6 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     kept = {}
     for key, value in section.items():
         inner = _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-        if prefix + key not in UNSCIENTIFIC and (inner != {} or value == {}):
+        if not is_unscientific(prefix + key) and (inner != {} or value == {}):
             kept[key] = inner
     return kept

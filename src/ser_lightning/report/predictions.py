@@ -15,6 +15,7 @@ from ser_lightning.metrics import Confusion, confusion_matrix
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
 COLUMNS = ("utterance", "speaker", "subset", "target", "prediction")
+TOLD = ("gender", "intensity")  # columns that runs older than they do not have
 
 
 class UnusableError(Exception):
@@ -32,6 +33,8 @@ class Clips:
         target: (N,), true class
         prediction: (N,), predicted class
         classes: number of classes
+        gender: of the speaker of each clip; empty in runs older than it
+        intensity: of each clip; empty in runs older than it
 
     """
 
@@ -41,6 +44,8 @@ class Clips:
     target: NDArray[np.int64]
     prediction: NDArray[np.int64]
     classes: int
+    gender: tuple[str, ...] = ()
+    intensity: tuple[str, ...] = ()
 
     @property
     def altered(self) -> bool:
@@ -96,7 +101,7 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
 
     """
     index = {emotion: number for number, emotion in enumerate(emotions)}
-    rows: dict[str, list[tuple[str, str, str, int, int]]] = {}
+    rows: dict[str, list[tuple[str, str, str, int, int, str, str]]] = {}
     path = folder / NAME if (folder / NAME).exists() else folder / PACKED
     try:
         with _open(path) as file:
@@ -104,7 +109,8 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
                 target, prediction = index[row["target"]], index[row["prediction"]]
                 if not row["utterance"] or not row["speaker"]:
                     raise UnusableError(f"{path.name} has a row without utterance or speaker")
-                clip = row["utterance"], row.get("copy") or "", row["speaker"], target, prediction
+                gender, intensity = (row.get(column) or "" for column in TOLD)
+                clip = row["utterance"], row.get("copy") or "", row["speaker"], target, prediction, gender, intensity
                 rows.setdefault(row["subset"], []).append(clip)
     except FileNotFoundError:
         raise UnusableError(f"no {NAME} or {PACKED}, so the metrics cannot be checked") from None
@@ -115,7 +121,7 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
     found = {}
     for subset, clips in rows.items():
         clips.sort()
-        utterances, copies, speakers, targets, predictions = zip(*clips, strict=True)
+        utterances, copies, speakers, targets, predictions, genders, intensities = zip(*clips, strict=True)
         if len(set(zip(utterances, copies, strict=True))) < len(utterances):
             raise UnusableError(f"{path.name} holds a {subset} utterance twice")
         found[subset] = Clips(
@@ -125,6 +131,8 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
             target=np.array(targets, np.int64),
             prediction=np.array(predictions, np.int64),
             classes=len(emotions),
+            gender=genders if all(genders) else (),
+            intensity=intensities if all(intensities) else (),
         )
     return found
 

@@ -35,13 +35,16 @@ class Split:
         return {id_: subset for subset in (*SUBSETS, UNUSED) for id_ in getattr(self, subset)}
 
 
-def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -> Split:
+def check_split(
+    split: Split, utterances: Sequence[Utterance], *, source: str, needed: Sequence[str] = SUBSETS
+) -> Split:
     """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset but ``unused``.
 
     Args:
         split: the split to be checked
         utterances: the corpus
         source: what to call the split in a message
+        needed: subsets that may not be empty; an evaluation of what was learnt elsewhere needs a test alone
 
     Raises:
         InputError: an utterance in two subsets, unknown to the corpus or in no subset; an empty subset
@@ -50,7 +53,7 @@ def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -
     seen: dict[str, str] = {}
     for subset in (*SUBSETS, UNUSED):
         ids = getattr(split, subset)
-        if not ids and subset in SUBSETS:
+        if not ids and subset in needed:
             raise InputError(f"{source}: the {subset} subset is empty; give it utterances")
         for id_ in ids:
             if id_ in seen:
@@ -59,6 +62,11 @@ def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -
                 )
             seen[id_] = subset
     corpus = {utterance.id for utterance in utterances}
+    if seen and corpus.isdisjoint(seen):
+        raise InputError(
+            f"{source} is of another corpus: it names none of these {len(corpus)} clips; draw a split of them, with"
+            " split=random or split=speaker"
+        )
     for what, ids in (
         ("names utterances that the corpus lacks", sorted(seen.keys() - corpus)),
         ("leaves out utterances of the corpus", sorted(corpus - seen.keys())),
