@@ -16,7 +16,7 @@ from ser_lightning.errors import InputError
 FORMAT = 1
 LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
-    *("librosa", "numpy", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
+    *("librosa", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
 )
 # What of a checkout decides a result: a log or a page beside it makes no run dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ser_lightning.data.batch import Batch, FeatureDataset
+from ser_lightning.data.batch import Batch, Clips, FeatureDataset
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError
@@ -78,6 +78,15 @@ class SpeechDataModule(pl.LightningDataModule):
     def training_statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every feature over the training frames, each (F,)."""
         return self.datasets["train"].statistics()
+
+    def training_clips(self) -> Clips:
+        """Return all training clips and their copies, grouped by speaker; a single speaker's by utterance."""
+        dataset = self.datasets["train"]
+        speaker_of = {utterance.id: utterance.speaker for utterance in self.preparation.utterances}
+        groups = [speaker_of[id_] for id_ in dataset.utterances]
+        if len(set(groups)) == 1:
+            groups = list(dataset.utterances)
+        return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training clips and their copies, shuffled every epoch."""
