@@ -49,7 +49,9 @@ def test_the_plain_preparation_makes_the_same_sets(tmp_path, synthetic_root):
     paths = [utterance.path for utterance in corpus.scan().utterances[:3]]
     made = plain.prepare(paths[:2], paths[2:], folder=tmp_path, torchaudio_pitch=False)
     assert len(made) == 3 + 2 * 3
-    audio = Audio(sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20)
+    audio = Audio(
+        sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
+    )
     for path, features in zip(paths, made, strict=False):
         wave, rate = soundfile.read(tmp_path / f"{path.stem}.wav", dtype="float32")
         assert rate == 16000

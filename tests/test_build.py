@@ -91,7 +91,7 @@ def test_what_a_class_refuses_is_told_in_its_words():
     audio = {"_target_": "ser_lightning.audio.audio.Audio", "sampling_rate": 16000, "downmix": "mean"}
     audio["resampler"] = "soxr"
     with pytest.raises(InputError, match=r"audio\.vad_mode is 7"):
-        build("audio", audio | {"vad_mode": 7, "frame_ms": 20})
+        build("audio", audio | {"vad_mode": 7, "frame_ms": 20, "offset_s": None, "duration_s": None})
 
 
 @pytest.mark.parametrize(

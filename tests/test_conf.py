@@ -9,15 +9,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ser_lightning.build import check_values, config_folder
+from ser_lightning.runs import science_digest
 
 CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
     "corpus": 3,
     "split": 8,
-    "audio": 2,
+    "audio": 5,
     "augment": 2,
-    "features": 3,
+    "features": 13,
     "data": 1,
     "model": 5,
     "dropout": 4,
@@ -25,7 +26,7 @@ GROUPS = {
     "trainer": 2,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 6,
+    "experiment": 10,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
@@ -64,6 +65,15 @@ def test_every_option_composes_and_fits_its_class(group, option):
 def test_every_experiment_composes_and_restates_no_target(experiment):
     assert composed(f"experiment={experiment}")["name"] == experiment
     assert "_target_" not in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "digest"),
+    [("released", "1b05970dd352c9e4"), ("paper", "4a5099624383417b"), ("corrected", "3008592b290c8616")],
+)
+def test_what_was_run_before_keeps_its_digest(experiment, digest):
+    """A value that is younger than the published runs, and off, belongs into runs.LATER."""
+    assert science_digest(composed(f"experiment={experiment}")) == digest
 
 
 def test_an_ablation_lies_on_top_of_any_experiment():

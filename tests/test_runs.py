@@ -1,8 +1,10 @@
+import importlib.metadata
 import json
 import subprocess
 
 import pytest
 
+from ser_lightning import runs
 from ser_lightning.errors import InputError
 from ser_lightning.runs import (
     LATER,
@@ -59,6 +61,17 @@ def test_a_younger_switch_is_science_only_where_it_is_on():
     assert len({science_digest(CONFIG), *on}) == 3
 
 
+def test_so_is_a_younger_value_of_an_older_part():
+    config = CONFIG | {"audio": {"vad_mode": None}}
+    completed = complete(config)
+    assert completed["audio"] == {"vad_mode": None, "offset_s": None, "duration_s": None}
+    assert config["audio"] == {"vad_mode": None}
+    assert science_digest(completed) == science_digest(config)
+    changed = [science_digest(config | {"audio": {"vad_mode": None, key: 1.0}}) for key in ("offset_s", "duration_s")]
+    assert len({science_digest(config), *changed}) == 3
+    assert science_digest(config | {"audio": {}}) != science_digest(config)  # a value that is not younger
+
+
 def test_a_result_is_found_by_its_digest(tmp_path):
     assert finished(tmp_path, "x") is None
     write_json(tmp_path / "result.json", {"digest": "x"})
@@ -76,8 +89,14 @@ def test_a_result_holds_no_nan(tmp_path):
 def test_provenance_names_versions_and_machine():
     told = provenance()
     assert told["versions"]["ser-lightning"]
+    assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
     assert told["machine"]["cores"] >= 1
     assert told["git"] is None or len(told["git"]["commit"]) == 40
+
+
+def test_an_extra_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(runs, "EXTRAS", ("opensmile", "no-such-extra"))
+    assert "no-such-extra" not in runs.versions()
 
 
 def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):

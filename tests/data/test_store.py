@@ -12,7 +12,10 @@ from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
 from ser_lightning.features.spectral162 import Spectral162
 
-AUDIO = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
+AUDIO = {
+    **{"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20},
+    **{"offset_s": None, "duration_s": None},
+}
 AUGMENT = {"seed": 0, "sampling_rate": 16000, "noise_sigma": 0.01, "pitch_steps": [3], "pcm16": False}
 FEATURES = {
     **{
@@ -127,10 +130,12 @@ def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
         store(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
         store(tmp_path, utterances[1:]).folder,
         store(tmp_path, utterances, audio=Audio(**AUDIO)).folder,
+        store(tmp_path, utterances, audio=Audio(**AUDIO | {"offset_s": 0.1})).folder,
+        store(tmp_path, utterances, audio=Audio(**AUDIO | {"duration_s": 0.1})).folder,
         store(tmp_path, utterances, augment=WaveformCopies(**AUGMENT | {"noise_sigma": 0.02})).folder,
         store(tmp_path, utterances, features=Spectral162(**FEATURES | {"log": True})).folder,
     }
-    assert len(folders) == 6
+    assert len(folders) == 8
     assert store(tmp_path, utterances[::-1]).folder in folders
 
 
@@ -138,5 +143,7 @@ def test_describe_and_digest(utterances):
     described = describe(WaveformCopies(**AUGMENT))
     assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"
     assert described["pitch_steps"] == [3]
+    assert describe(Audio(**AUDIO)).keys() == {"class", *AUDIO} - {"offset_s", "duration_s"}  # as before there were any
+    assert describe(Audio(**AUDIO | {"vad_mode": None, "offset_s": 0.1})).keys() == {"class", *AUDIO} - {"duration_s"}
     assert corpus_digest(utterances) == corpus_digest(utterances[::-1])
     assert Row(0, 3) == Row(offset=0, frames=3)

@@ -182,7 +182,7 @@ def _train(
     data.prepare_data()
     if of.problems or of.nothing_voiced:
         log.info(
-            "%d files left out, %d clips with no voiced frame kept whole",
+            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
             len(of.problems),
             len(of.nothing_voiced),
         )

@@ -40,7 +40,7 @@ class Features(Protocol):
     standardize: bool
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return (F, K)."""
+        """Return (F, K), K at least 1; a clip that is one vector has 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,8 @@ LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )
 ORIGINAL = ""  # name of the copy that is the clip itself
-
+# Values that the stores before them do not name: they had them off. Off, they are no part of the digest.
+LATER = {"offset_s": None, "duration_s": None}
 
 SAVED = 256  # clips after which what is done is written down: so many are lost to a kill
 
@@ -78,7 +79,9 @@ class FeatureStore:
             "augment": describe(augment),
             "features": describe(features),
             "corpus": corpus_digest(utterances),
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "libraries": {
+                name: importlib.metadata.version(name) for name in (*LIBRARIES, *getattr(features, "libraries", ()))
+            },
         }
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
@@ -287,7 +290,8 @@ def describe(part: object) -> dict[str, Any]:
     """Return the class of an object and the values it was constructed with, for a digest."""
     names = list(signature(type(part)).parameters)
     cls = f"{type(part).__module__}.{type(part).__qualname__}"
-    return {"class": cls, **{name: _plain(getattr(part, name)) for name in names}}
+    values = {name: _plain(getattr(part, name)) for name in names}
+    return {"class": cls, **{name: value for name, value in values.items() if LATER.get(name, ...) != value}}
 
 
 def _plain(value: object) -> object:
