@@ -20,14 +20,14 @@ GROUPS = {
     "augment": 9,
     "features": 13,
     "data": 1,
-    "model": 10,
+    "model": 14,
     "dropout": 4,
     "optim": 2,
     "scheduler": 3,
-    "trainer": 1,
+    "trainer": 2,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 6,
+    "experiment": 10,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 

@@ -19,7 +19,8 @@ from ser_lightning.errors import InputError
 FORMAT = 1
 LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
-    *("librosa", "numpy", "praat-parselmouth", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
+    *("librosa", "numpy", "praat-parselmouth", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
+    *("tensorboard",),
 )
 EXTRAS = ("opensmile",)  # of what is not always installed
 # What of a checkout decides a result: a log or a page beside it makes no run dirty.

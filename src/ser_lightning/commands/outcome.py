@@ -18,6 +18,7 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
+from ser_lightning.model.fitting import Fitted
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.runs import FORMAT, complete, provenance, write_json
 from ser_lightning.split.split import SUBSETS
@@ -86,6 +87,7 @@ def conclude(
         },
         "epochs": len(task.epochs),
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        **({"chosen": task.model.choice.values()} if isinstance(task.model, Fitted) else {}),
         "history": dict(task.history),
         "seconds": of.seconds,
         **identity,
@@ -148,6 +150,8 @@ def tell(result: Mapping[str, Any]) -> None:
         [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on)]
     )
     log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
+    if "chosen" in result:
+        log.info("chosen by inner validation: %s", ", ".join(f"{k} {v:.4g}" for k, v in result["chosen"].items() if v))
     if "evaluation_mode_metrics" in result:
         log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
     if "study_metric" in result:

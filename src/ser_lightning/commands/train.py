@@ -44,6 +44,7 @@ from ser_lightning.errors import InputError, nearest
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
+from ser_lightning.model.fitting import Fitted
 from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
 from ser_lightning.split.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import EmotionTask
@@ -146,6 +147,8 @@ def _train(
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=of.features.size, classes=len(emotions))
     optimizer = _build_optimizer(config, model)
+    if isinstance(model, Fitted):
+        _check_once(config["trainer"], type(model).__name__)
     task = EmotionTask(
         model=model,
         optimizer=optimizer,
@@ -277,6 +280,16 @@ def _check(config: dict[str, Any]) -> None:
     for key, monitor in monitors.items():
         if monitor not in known:
             raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
+
+
+def _check_once(trainer: dict[str, Any], model: str) -> None:
+    """Refuse values of a trainer that mean nothing to a model that is fitted at once."""
+    for key, expected in (("max_epochs", 1), ("gradient_clip_val", None)):
+        if trainer.get(key) != expected:
+            raise InputError(
+                f"trainer.{key} is {trainer[key]!r}; expected {'null' if expected is None else expected}: {model} is"
+                " fitted to all clips at once; choose trainer=once"
+            )
 
 
 def _quieten() -> None:

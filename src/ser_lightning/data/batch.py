@@ -28,6 +28,23 @@ class Batch(NamedTuple):
     shares: Tensor | None = None
 
 
+class Clips(NamedTuple):
+    """Clips, one after another.
+
+    Args:
+        frames: (R, F)
+        lengths: (N,), frames of each clip
+        targets: (N,), class index of each clip
+        groups: (N,), what a validation among them must not divide
+
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    targets: Tensor
+    groups: list[str]
+
+
 class FeatureDataset(Dataset[Batch]):
     """The rows of one subset; indexed by a list of rows, it returns them as a batch.
 
@@ -70,6 +87,11 @@ class FeatureDataset(Dataset[Batch]):
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
         return Batch(torch.from_numpy(frames).transpose(1, 2), lengths, self.targets[index], index)
+
+    def all_frames(self) -> Tensor:
+        """Return the frames of all rows, one row after another, (R, F)."""
+        rows = zip(self.offsets.tolist(), self.lengths.tolist(), strict=True)
+        return torch.from_numpy(np.concatenate([self.frames[offset : offset + length] for offset, length in rows]))
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every feature over the frames of this dataset, each (F,)."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ser_lightning.data.altered import AlteredBatches, BatchAugment
-from ser_lightning.data.batch import Batch, FeatureDataset
+from ser_lightning.data.batch import Batch, Clips, FeatureDataset
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError, nearest
@@ -93,6 +93,15 @@ class SpeechDataModule(pl.LightningDataModule):
         """Return how many training clips, copies and all, each class has."""
         counts = self.datasets["train"].targets.bincount(minlength=len(self.preparation.corpus.emotions))
         return [int(count) for count in counts]
+
+    def training_clips(self) -> Clips:
+        """Return all training clips and their copies, grouped by speaker; a single speaker's by utterance."""
+        dataset = self.datasets["train"]
+        speaker_of = {utterance.id: utterance.speaker for utterance in self.preparation.utterances}
+        groups = [speaker_of[id_] for id_ in dataset.utterances]
+        if len(set(groups)) == 1:
+            groups = list(dataset.utterances)
+        return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training clips and their copies, shuffled every epoch, in batches that the augmentation may alter."""
