@@ -27,7 +27,7 @@ GROUPS = {
     "trainer": 1,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 6,
+    "experiment": 19,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
