@@ -15,7 +15,7 @@ CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
 GROUPS = {
     "corpus": 3,
-    "split": 8,
+    "split": 9,
     "audio": 5,
     "augment": 9,
     "features": 13,
@@ -27,7 +27,7 @@ GROUPS = {
     "trainer": 1,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 19,
+    "experiment": 20,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
