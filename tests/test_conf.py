@@ -27,7 +27,7 @@ GROUPS = {
     "trainer": 2,
     "callbacks": 1,
     "logger": 1,
-    "experiment": 10,
+    "experiment": 24,
 }
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 

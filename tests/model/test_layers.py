@@ -146,3 +146,15 @@ def test_initial_weights_are_of_the_size_they_are_said_to_be():
         for layer in (network[0], network[2]):
             assert layer.weight.std().item() == pytest.approx(deviation, rel=0.02)
             assert not layer.bias.any()
+
+
+def test_an_lstm_begins_as_in_keras():
+    torch.manual_seed(0)
+    lstm = nn.LSTM(300, 100, 2)
+    initialize_as_keras(lstm)
+    assert lstm.weight_ih_l0.std().item() == pytest.approx((2 / 700) ** 0.5, rel=0.02)
+    for layer in ("l0", "l1"):
+        recurrent = getattr(lstm, f"weight_hh_{layer}")
+        torch.testing.assert_close(recurrent.t() @ recurrent, torch.eye(100))
+        bias = getattr(lstm, f"bias_ih_{layer}") + getattr(lstm, f"bias_hh_{layer}")
+        assert bias.view(4, 100).tolist() == [[0.0] * 100, [1.0] * 100, [0.0] * 100, [0.0] * 100]

@@ -117,7 +117,8 @@ def dense(inputs: int, outputs: int) -> int:
     ],
 )  # fmt: skip
 def test_parameters(name, change, count):
-    assert parameters(published(name, **change)) == count
+    with torch.device("meta"):  # to count them they need not be drawn
+        assert parameters(published(name, **change)) == count
 
 
 @every
@@ -248,11 +249,10 @@ def test_values_out_of_range_are_refused(name, features, change, message):
         small(name, features=features, **change)
 
 
-@pytest.mark.parametrize("hidden", [128, 1024])
-def test_the_channels_of_lim_are_a_sequence_of_as_many_steps_as_its_time(hidden):
+def test_the_channels_of_lim_are_a_sequence_of_as_many_steps_as_its_time():
     """Why either reading of the public implementation has the same size: 128 x 128 becomes 32 x 32 x 32."""
     for sequence in ("time", "channels"):
-        model = published("lim_tdcnn", sequence=sequence, hidden=hidden, windows=1)
+        model = published("lim_tdcnn", sequence=sequence, hidden=16, windows=1)
         seen = []
         model.lstms[0].register_forward_hook(lambda _m, args, _o, seen=seen: seen.append(tuple(args[0].shape)))
         model(*clips("lim_tdcnn", 150))

@@ -159,15 +159,26 @@ def check_probabilities(probabilities: Mapping[str, float]) -> None:
 
 
 def initialize_as_keras(network: nn.Module) -> None:
-    """Give convolutions and fully connected layers the initial weights that Keras gives them.
+    """Give convolutions, fully connected layers and LSTMs the initial weights that Keras gives them.
 
-    Uniform within Glorot's limits, and no bias at first (Glorot & Bengio 2010, eq. 16). Recurrent layers keep torch's.
+    Uniform within Glorot's limits, and no bias at first (Glorot & Bengio 2010, eq. 16). What a cell takes from the step
+    before is orthogonal, and its forget gate begins with a bias of one.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.LSTM):
+            for name, parameter in layer.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    nn.init.zeros_(parameter)
+                if name.startswith("bias_ih"):  # torch adds another to it
+                    nn.init.ones_(parameter.data[layer.hidden_size : 2 * layer.hidden_size])
 
 
 def initialize_as_he(network: nn.Module) -> None:

@@ -15,7 +15,7 @@ class LimLSTM(nn.Module):
     Published: that it was compared with :class:`LimCNN` and :class:`LimTDCNN`. [reconstruction]: the whole of it; it is
     the LSTM of the public implementation of the third on the frames themselves. That one has two layers of 1024, over
     32 steps; here they are over four times as many, and the default is 128 units. Chosen here: one answer a clip; where
-    the windows lie. Initial weights are Keras's, of the LSTMs torch's.
+    the windows lie. Initial weights as Keras draws them.
 
     Args:
         features: rows of the input

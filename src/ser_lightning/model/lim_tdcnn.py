@@ -19,7 +19,7 @@ class LimTDCNN(nn.Module):
     implementation the LSTM reads the 32 channels one after another and not time; for windows of 128 frames and 128
     features either sequence has 32 steps of 1024 values. Chosen here: one answer a clip, where that implementation
     counts groups of windows; where the windows lie; time as the sequence, unless ``sequence`` says otherwise.
-    Convolutions start as in Keras, LSTMs as in torch.
+    Initial weights as Keras draws them.
 
     Args:
         features: rows of the input
