@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 CORPUS ?= synthetic
+CORPORA ?= ravdess,emodb,emovo
 SEEDS_dropout := 20
+SEEDS_augmentation := 5
 SEEDS_defects := 5
 SEEDS_protocols := 1
 SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
 EPOCHS ?=
+SWEEPS ?=
 DOCS ?=
 KILLS ?= 100
 RUNS ?= 200
@@ -18,7 +21,7 @@ SECONDS ?= 60
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz audit lint format parity bench ablation dropout defects protocols table torture soak tensorboard clean
+.PHONY: help setup demo test fuzz audit lint format parity bench ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -64,6 +67,9 @@ ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=correct
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
 
+augmentation: setup  ## which augmentation helps, and does balancing emotions? 5 seeds; CORPUS=ravdess; SWEEPS=speakers over six folds of speakers; DOCS=docs writes docs/augmentation.md too
+	$(BIN)/python -m studies.augmentation outputs/augmentation_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
 dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs writes docs/dropout.md too
 	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
@@ -72,6 +78,9 @@ defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=
 
 protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; DOCS=docs writes docs/protocols.md too
 	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
+cross-corpus: setup  ## what is learnt on one corpus worth on another? CORPORA=ravdess,emodb,emovo SEEDS=3; DOCS=docs writes docs/cross_corpus.md too
+	$(BIN)/python -m studies.cross_corpus outputs/cross_corpus --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPORA) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 table: setup  ## the README's table: released, paper, corrected x dropout x 3 seeds on RAVDESS
 	for experiment in released paper corrected; do $(MAKE) ablation CORPUS=ravdess SEEDS=3 EXPERIMENT=$$experiment || exit 1; done

@@ -29,6 +29,7 @@ from ser_lightning.corpus.utterance import Scan, Utterance
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.evaluation import EVALUATION_MODE
+from ser_lightning.loss import EmotionLoss
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.report.figures import save
 from ser_lightning.split.random import RandomSplit
@@ -80,6 +81,7 @@ def measure(times: int, copies: Path) -> dict[str, float]:
             corpus=Repeated(corpus=build("corpus", config["corpus"]), times=times, folder=copies),
             split=RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
             **parts,
+            augment_first=False,
             store=store,
             workers=2,
         )
@@ -88,14 +90,17 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         preparing, seconds = own_memory(), preparation.seconds["prepare"]
         data = SpeechDataModule(
-            preparation=preparation, batch_size=256, eval_batch_size=256, bucket=False, eval_shuffle=False, seed=0
+            **{"preparation": preparation, "batch_size": 256, "eval_batch_size": 256, "bucket": False},
+            **{"balance": "none", "eval_shuffle": False, "seed": 0},
         )
         data.prepare_data()
         data.setup()
         model = build_model(config, features=preparation.features.size, classes=8)
         ends: list[float] = []
         task = EmotionTask(
-            model=model, optimizer=build("optim", config["optim"]), classes=8, evaluation=EVALUATION_MODE
+            **{"model": model, "optimizer": build("optim", config["optim"]), "classes": 8},
+            **{"evaluation": EVALUATION_MODE, "loss": EmotionLoss(class_weights=False, label_smoothing=0.0)},
+            **{"scheduler": None, "watched": None},
         )
         ended = pl.callbacks.LambdaCallback(on_train_epoch_end=lambda *_: ends.append(time.perf_counter()))
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}

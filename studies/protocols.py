@@ -39,6 +39,7 @@ class Protocol:
 
 PROTOCOLS = (
     Protocol(split="random", new="nothing: clips drawn at random"),
+    Protocol(split="kfold", new="nothing: ten folds of clips drawn at random", folds=10),
     Protocol(split="released", new="nothing: the study's own draw", only="ravdess"),
     Protocol(split="take", new="the utterance: takes stay together"),
     Protocol(split="statement", new="the sentence", folds=2),

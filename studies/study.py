@@ -30,6 +30,7 @@ class Study:
         docs: a folder that gets the page too
         table: run nothing
         overrides: of every run
+        sweeps: those that are to run; empty for the usual ones
         command: the command itself, for the page
 
     """
@@ -39,16 +40,20 @@ class Study:
     docs: Path | None
     table: bool
     overrides: Sequence[str]
+    sweeps: Sequence[str]
     command: str
 
 
-def read_command_line(name: str, description: str, arguments: Sequence[str] | None) -> Study:
+def read_command_line(
+    name: str, description: str, arguments: Sequence[str] | None, *, sweeps: Sequence[str] = ()
+) -> Study:
     """Read the command line of a study.
 
     Args:
         name: of the module
         description: of what it does and writes
         arguments: the words, None for those of the process
+        sweeps: that can be chosen from
 
     """
     parser = argparse.ArgumentParser(prog=f"python -m studies.{name}", description=description)
@@ -59,11 +64,17 @@ def read_command_line(name: str, description: str, arguments: Sequence[str] | No
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="of every ser-train, such as corpus=ravdess dropout=none"
     )
+    if sweeps:
+        parser.add_argument("--sweeps", default="", help=f"run only these, with commas between: {', '.join(sweeps)}")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.seeds < 1:
         parser.error(f"--seeds is {parsed.seeds}; expected at least 1")
-    words = ["python", "-m", f"studies.{name}", str(parsed.folder), "--seeds", str(parsed.seeds), *parsed.overrides]
-    return Study(**vars(parsed), command=shlex.join(words))
+    asked = [word for word in getattr(parsed, "sweeps", "").split(",") if word]
+    if unknown := [word for word in asked if word not in sweeps]:
+        parser.error(f"--sweeps has {', '.join(unknown)}; expected some of {', '.join(sweeps)}")
+    words = ["python", "-m", f"studies.{name}", str(parsed.folder), "--seeds", str(parsed.seeds)]
+    words += ["--sweeps", ",".join(asked)] if asked else []
+    return Study(**vars(parsed) | {"sweeps": asked}, command=shlex.join([*words, *parsed.overrides]))
 
 
 def refuse_in_a_line(name: str, study: Callable[[], None]) -> None:

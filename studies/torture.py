@@ -35,14 +35,22 @@ TINY = (
     *("optim.lr=0.01", "data.workers=2", "threads=1", "model.hidden=16", "name=torture", "run_id=run"),
 )
 WARM, COLD = "shared store", "store of its own"
-# What is killed: runs that measure rightly, and as the study did, which draws random numbers and moves statistics;
-# now and then one that has to make its features first.
+# What is killed: runs that measure rightly, and as the study did, which draws random numbers and moves statistics; runs
+# that draw clips and mix batches anew every epoch and move their learning rate; now and then one that has to make its
+# features first.
 VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluation mode": ((), WARM),
     "training mode": (("evaluation.training_mode=true", "evaluation.update_statistics=true", "checkpoint=last"), WARM),
+    "drawn and scheduled": (
+        (
+            *("augment=mixup", "data.balance=classes", "loss.class_weights=true", "loss.label_smoothing=0.1"),
+            *("scheduler=plateau", "scheduler.threshold=0.2"),
+        ),
+        WARM,
+    ),
     "features first": ((), COLD),
 }
-WEIGHTS = (9, 9, 2)
+WEIGHTS = (6, 6, 6, 2)
 # Of what is compared: how long things took, and the commit of the checkout, which may change while it is tortured.
 APART = {"seconds", "ended", "git"}
 PATIENCE = 300  # seconds for a life that is let through

@@ -79,7 +79,9 @@ def sounds(draw: st.DrawFn, files: list[bytes]) -> bytes:
     return bytes(content)
 
 
-AUDIO = Audio(sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20)
+AUDIO = Audio(
+    sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
+)
 
 
 def check_message(error: InputError, path: Path) -> None:

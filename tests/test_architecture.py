@@ -18,7 +18,8 @@ ALLOWED = {
     "corpus": set(),
     "split": {"corpus"},
     "data": {"corpus", "split", "audio", "augment", "features"},
-    "task": {"data", "model", "evaluation"},
+    "task": {"data", "model", "evaluation", "loss"},
+    "loss": set(),
     "evaluation": {"data", "corpus", "split"},
     "report": {"runs"},
     "build": set(),
@@ -38,6 +39,7 @@ THIRD_PARTY_FORBIDDEN = {
     "model": {"pytorch_lightning", "hydra"},
     "data": {"hydra"},
     "task": {"hydra"},
+    "loss": {"pytorch_lightning", "hydra"},
     "callbacks": {"hydra"},
 }
 

@@ -45,11 +45,13 @@ def test_the_plain_network_is_ours(masked, change):
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread
 def test_the_plain_preparation_makes_the_same_sets(tmp_path, synthetic_root):
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     paths = [utterance.path for utterance in corpus.scan().utterances[:3]]
     made = plain.prepare(paths[:2], paths[2:], folder=tmp_path, torchaudio_pitch=False)
     assert len(made) == 3 + 2 * 3
-    audio = Audio(sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20)
+    audio = Audio(
+        sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
+    )
     for path, features in zip(paths, made, strict=False):
         wave, rate = soundfile.read(tmp_path / f"{path.stem}.wav", dtype="float32")
         assert rate == 16000

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ser_lightning.build import build, config_folder
+from ser_lightning.build import build, build_corpus, config_folder
 from ser_lightning.errors import InputError
 
 AUGMENT = {
@@ -91,7 +91,7 @@ def test_what_a_class_refuses_is_told_in_its_words():
     audio = {"_target_": "ser_lightning.audio.audio.Audio", "sampling_rate": 16000, "downmix": "mean"}
     audio["resampler"] = "soxr"
     with pytest.raises(InputError, match=r"audio\.vad_mode is 7"):
-        build("audio", audio | {"vad_mode": 7, "frame_ms": 20})
+        build("audio", audio | {"vad_mode": 7, "frame_ms": 20, "offset_s": None, "duration_s": None})
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,34 @@ def test_what_torch_and_lightning_take_or_refuse_late_is_refused_at_once(name, c
 
 def test_the_configs_are_found():
     assert (config_folder() / "train.yaml").is_file()
+
+
+EMODB = {
+    "_target_": "ser_lightning.corpus.emodb.Emodb",
+    **{"root": None, "on_problem": "skip", "downmix": "mean", "merge": None},
+}
+POOL = {"_target_": "ser_lightning.corpus.pooled.Pooled", "downmix": "mean", "merge": None}
+
+
+def test_a_pool_is_built_of_corpora():
+    emovo = EMODB | {"_target_": "ser_lightning.corpus.emovo.Emovo"}
+    pool = build_corpus(POOL | {"parts": {"emodb": EMODB, "emovo": emovo}})
+    assert [type(part).__name__ for part in pool.parts.values()] == ["Emodb", "Emovo"]
+    assert pool.name == "emodb+emovo"
+    assert build_corpus(EMODB).name == "emodb"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"emodb": EMODB, "x": {"_target_": "os.system"}}, r"corpus\.parts\.x\._target_ is 'os\.system'"),
+        ({"x": {"_target_": "ser_lightning.audio.audio.Audio"}}, r"only classes of ser_lightning\.corpus"),
+        ({"x": EMODB | {"rot": 1}}, r"corpus\.parts\.x\.rot is unknown to Emodb; .* nearest valid name is 'root'"),
+        ({"x": POOL | {"parts": {"emodb": EMODB}}}, r"corpus\.parts\.x is .*; expected the values of a single corpus"),
+        ({"x": "emodb"}, r"corpus\.parts\.x is 'emodb'"),
+        (["emodb"], r"corpus\.parts\. is \['emodb'\]"),
+    ],
+)
+def test_a_part_of_a_pool_is_a_corpus_and_nothing_else(parts, message):
+    with pytest.raises(InputError, match=message):
+        build_corpus(POOL | {"parts": parts})

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from studies import dropout
-from studies.dropout import RESULTS, SWEEPS, main, publish, write
+from studies import sweeps
+from studies.dropout import DROPOUT, SWEEPS, main
+from studies.sweeps import RESULTS
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.report import make_report
@@ -29,7 +30,7 @@ def folder(tmp_path) -> Path:
 
 
 def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
-    text = publish(folder, tmp_path / "docs", command="make dropout").read_text()
+    text = DROPOUT.publish(folder, tmp_path / "docs", command="make dropout").read_text()
     for sweep in SWEEPS:
         report = make_report(folder / sweep.name)
         assert f"(`{sweep.name}`): **{report.answer}**" in text
@@ -41,35 +42,35 @@ def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
 
 
 def test_the_copies_make_the_same_page_and_hold_no_weights(folder, tmp_path):
-    first = publish(folder, tmp_path / "docs", command="x")
+    first = DROPOUT.publish(folder, tmp_path / "docs", command="x")
     copies = tmp_path / "docs" / RESULTS / "dropout"
-    again = write(copies, tmp_path / "again", command="x")
+    again = DROPOUT.write(copies, tmp_path / "again", command="x")
     assert again.read_text() == first.read_text()
     assert {path.name for path in copies.rglob("*") if path.is_file()} == {"result.json", "predictions.csv.gz"}
     # Once more, over what is there: a run that is gone is gone from the copies too.
     shutil.rmtree(folder / "released" / "dropout-p25" / "seed-1")
-    publish(folder, tmp_path / "docs", command="x")
+    DROPOUT.publish(folder, tmp_path / "docs", command="x")
     assert not (copies / "released" / "dropout-p25" / "seed-1").exists()
 
 
 def test_a_sweep_that_is_not_there_is_named(folder, tmp_path, capsys):
     shutil.rmtree(folder / "speakers")
     (folder / "corrected" / "dropout-p50" / "seed-1" / "result.json").unlink()
-    assert "Not run yet: `speakers`" in publish(folder, tmp_path / "docs", command="x").read_text()
+    assert "Not run yet: `speakers`" in DROPOUT.publish(folder, tmp_path / "docs", command="x").read_text()
     assert "left out corrected/dropout-p50/seed-1: unfinished" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path / "nothing"), "--seeds", "1", "--table"])
     assert end.value.code == 1
     assert capsys.readouterr().err.startswith("dropout: ")
     with pytest.raises(InputError, match="holds none of the sweeps"):
-        write(tmp_path / "nothing", tmp_path, command="x")
+        DROPOUT.write(tmp_path / "nothing", tmp_path, command="x")
 
 
 def test_what_is_asked_of_ser_train_composes(monkeypatch, tmp_path):
     called = []
-    monkeypatch.setattr(dropout, "call", lambda *words: called.append(words))
+    monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
     for sweep in SWEEPS:
-        dropout.train(tmp_path / "d", sweep, seeds=5, rest=["corpus=synthetic", "split=random"])
+        sweeps.train(tmp_path / "d", sweep, seeds=5, rest=["corpus=synthetic", "split=random"])
     trained = [words for words in called if words[0] == "ser-train"]
     assert [words[-2:] for words in trained] == [
         (f"name=d/{sweep.name}", f"output_root={tmp_path}") for sweep in SWEEPS
@@ -89,7 +90,7 @@ def test_what_is_asked_of_ser_train_composes(monkeypatch, tmp_path):
 def test_the_published_page_is_what_the_published_runs_say(tmp_path):
     text = (DOCS / "dropout.md").read_text()
     command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]
-    assert write(DOCS / RESULTS / "dropout", tmp_path, command=command).read_text() == text
+    assert DROPOUT.write(DOCS / RESULTS / "dropout", tmp_path, command=command).read_text() == text
     commits = {
         json.loads(path.read_text())["git"]["dirty"] for path in (DOCS / RESULTS / "dropout").rglob("result.json")
     }

@@ -220,7 +220,7 @@ def test_write_predictions(tmp_path):
     )
     result = Predictions(np.array([0, 1]), np.log(np.array([[0.25, 0.75], [0.125, 0.875]], np.float32)))
     write_predictions(
-        tmp_path / "p.csv", {"test": (["a", "b"], result)}, utterances=utterances, emotions=("calm", "sad")
+        tmp_path / "p.csv", {"test": ([("a", ""), ("b", "")], result)}, utterances=utterances, emotions=("calm", "sad")
     )
     rows = list(csv.reader((tmp_path / "p.csv").read_text().splitlines()))
     assert rows == [

@@ -1,8 +1,10 @@
+import importlib.metadata
 import json
 import subprocess
 
 import pytest
 
+from ser_lightning import runs
 from ser_lightning.errors import InputError
 from ser_lightning.runs import (
     LATER,
@@ -50,13 +52,54 @@ def test_everything_else_is(group, key):
     assert science_digest(changed) != science_digest(CONFIG)
 
 
-def test_a_younger_switch_is_science_only_where_it_is_on():
+def test_where_the_parts_of_a_pool_lie_is_no_science_either():
+    part = {"_target_": "x", "root": "/data", "download": False, "downmix": "mean", "merge": None}
+    pool = CONFIG | {"corpus": {"parts": {"emodb": part, "emovo": part}, "merge": None}}
+    changed = json.loads(json.dumps(pool))
+    changed["corpus"]["parts"]["emovo"] |= {"root": "elsewhere", "download": True}
+    assert science_digest(changed) == science_digest(pool)
+    for key, value in (("downmix", "right"), ("merge", {"bored": "neutral"})):
+        changed = json.loads(json.dumps(pool))
+        changed["corpus"]["parts"]["emovo"][key] = value
+        assert science_digest(changed) != science_digest(pool)
+
+
+def test_a_younger_value_is_science_only_where_it_is_on():
     """So that the runs made before it are still found to be done."""
-    off = LATER["evaluation"]
-    assert complete(CONFIG)["evaluation"] == off
-    assert science_digest(complete(CONFIG)) == science_digest(CONFIG)
-    on = [science_digest(CONFIG | {"evaluation": off | {key: True}}) for key in off]
-    assert len({science_digest(CONFIG), *on}) == 3
+    older = CONFIG | {"audio": {"vad_mode": None}}
+    full = complete(older)
+    assert science_digest(full) == science_digest(older)
+    digests = {science_digest(older)}
+    for key, off in LATER.items():
+        switches = [f"{key}.{name}" for name in off] if isinstance(off, dict) and off else [key]
+        for switch in switches:
+            changed = json.loads(json.dumps(full))
+            *parents, last = switch.split(".")
+            node = changed
+            for parent in parents:
+                node = node[parent]
+            assert last in node
+            node[last] = "on"
+            digests.add(science_digest(changed))
+    assert len(digests) == 1 + 2 + 1 + 2 + 2 + 1 + 1 + 1
+
+
+def test_a_younger_value_that_is_given_stays():
+    given = {"scheduler": {"T_0": 3}, "loss": {"class_weights": True, "label_smoothing": 0.1}}
+    assert complete(CONFIG | given) == complete(CONFIG) | given
+    assert CONFIG.keys() & LATER.keys() == set()  # nothing was written into what was completed
+    assert "merge" not in CONFIG["corpus"]
+
+
+def test_so_is_a_younger_value_of_an_older_part():
+    config = CONFIG | {"audio": {"vad_mode": None}}
+    completed = complete(config)
+    assert completed["audio"] == {"vad_mode": None, "offset_s": None, "duration_s": None}
+    assert config["audio"] == {"vad_mode": None}
+    assert science_digest(completed) == science_digest(config)
+    changed = [science_digest(config | {"audio": {"vad_mode": None, key: 1.0}}) for key in ("offset_s", "duration_s")]
+    assert len({science_digest(config), *changed}) == 3
+    assert science_digest(config | {"audio": {}}) != science_digest(config)  # a value that is not younger
 
 
 def test_a_result_is_found_by_its_digest(tmp_path):
@@ -76,8 +119,14 @@ def test_a_result_holds_no_nan(tmp_path):
 def test_provenance_names_versions_and_machine():
     told = provenance()
     assert told["versions"]["ser-lightning"]
+    assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
     assert told["machine"]["cores"] >= 1
     assert told["git"] is None or len(told["git"]["commit"]) == 40
+
+
+def test_an_extra_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(runs, "EXTRAS", ("opensmile", "no-such-extra"))
+    assert "no-such-extra" not in runs.versions()
 
 
 def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):

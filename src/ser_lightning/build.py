@@ -17,6 +17,7 @@ from ser_lightning.errors import InputError, nearest
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
     "optim": "torch.optim.",
+    "scheduler": "torch.optim.lr_scheduler.",
     "trainer": "pytorch_lightning.",
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
@@ -64,6 +65,26 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
         ):
             raise InputError(f"{name}: {cause}") from cause
         raise
+
+
+def build_corpus(config: Mapping[str, Any]) -> Any:
+    """Construct the corpus that a config describes, and before it its parts if it has some.
+
+    Args:
+        config: its values and ``_target_``; so are those of ``parts``, by name
+
+    Raises:
+        InputError: what :func:`build` refuses; a part that is no corpus of its own
+
+    """
+    if "parts" not in config:
+        return build("corpus", config)
+    parts = config["parts"]
+    for name, part in parts.items() if isinstance(parts, Mapping) else [("", parts)]:
+        if not isinstance(part, Mapping) or "parts" in part:
+            raise InputError(f"corpus.parts.{name} is {part!r}; expected the values of a single corpus")
+    built = {name: build(f"corpus.parts.{name}", part) for name, part in parts.items()}
+    return build("corpus", {key: value for key, value in config.items() if key != "parts"}, parts=built)
 
 
 def _allowed_class(name: str, target: str) -> type:

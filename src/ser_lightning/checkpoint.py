@@ -120,6 +120,11 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path)
         InputError: tensors are missing, unknown or of another shape
 
     """
+    for prefix, part in module.named_modules():
+        make_room = getattr(part, "make_room", None)  # of a part whose size is known by fitting
+        if make_room is not None:
+            start = f"{prefix}." if prefix else ""
+            make_room({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)})
     own = module.state_dict()
     shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in own.keys() & state.keys()}
     for what, names in (

@@ -1,4 +1,33 @@
 """The label sets, in order: the only definition of a class index."""
 
-RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+from collections.abc import Iterable
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored")
+"""The words of all corpora. Every corpus says in its own file which of its codes each word stands for."""
+
+RAVDESS = EMOTIONS[:8]
 """The eight emotions of RAVDESS; index = RAVDESS code - 1 (Livingstone & Russo 2018)."""
+
+EMODB = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "bored")
+"""The seven emotions of EmoDB (Burkhardt et al. 2005)."""
+
+EMOVO = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""The seven emotions of EMOVO (Costantini et al. 2014)."""
+
+CREMA_D = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
+"""The six emotions of CREMA-D (Cao et al. 2014)."""
+
+SAVEE = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""The seven emotions of SAVEE (Haq & Jackson 2009)."""
+
+TESS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""The seven emotions of TESS (Pichora-Fuller & Dupuis 2020)."""
+
+
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels once each, in the order of :data:`EMOTIONS`.
+
+    >>> in_order([*EMODB, *EMOVO]) == ("neutral", *RAVDESS[2:], "bored")
+    True
+    """
+    return tuple(sorted(set(labels), key=EMOTIONS.index))

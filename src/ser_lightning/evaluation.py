@@ -2,7 +2,7 @@
 
 import copy
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
     if evaluation == EVALUATION_MODE:
         return
     for subset in SUBSETS:
-        if data.smallest_eval_batch(subset) < 2:
+        if getattr(data.preparation.split, subset) and data.smallest_eval_batch(subset) < 2:
             raise InputError(
                 f"data.eval_batch_size is {data.eval_batch_size}, which leaves a batch of {subset} with a single clip;"
                 " expected another size with evaluation.training_mode or evaluation.update_statistics: BatchNorm"
@@ -180,28 +180,34 @@ def _run(
 
 def write_predictions(
     path: str | Path,
-    predictions: dict[str, tuple[list[str], Predictions]],
+    predictions: dict[str, tuple[Sequence[tuple[str, str]], Predictions]],
     *,
     utterances: tuple[Utterance, ...],
     emotions: tuple[str, ...],
 ) -> None:
-    """Write ``utterance,speaker,subset,target,prediction`` and a probability to 6 digits for each emotion.
+    """Write ``utterance,speaker,gender,intensity,subset,target,prediction`` and a probability to 6 digits an emotion.
+
+    Where altered copies were measured, ``copy`` comes after the utterance; of the clip itself it is empty.
 
     Args:
         path: the CSV file
-        predictions: of each subset, the utterance ids and what was predicted
+        predictions: of each subset, utterance id and name of the copy of each row, and what was predicted
         utterances: the corpus
         emotions: the classes in order
 
     """
-    speaker_of = {utterance.id: utterance.speaker for utterance in utterances}
+    by_id = {utterance.id: utterance for utterance in utterances}
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["utterance", "speaker", "subset", "target", "prediction", *emotions])
-        for subset, (ids, result) in predictions.items():
-            rows = zip(ids, result.target, result.prediction, result.probabilities, strict=True)
-            for id_, target, prediction, probabilities in rows:
+        altered = any(copy for keys, _ in predictions.values() for _, copy in keys)
+        told = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
+        writer.writerow(["utterance", *["copy"] * altered, *told, *emotions])
+        for subset, (keys, result) in predictions.items():
+            rows = zip(keys, result.target, result.prediction, result.probabilities, strict=True)
+            for (id_, copy), target, prediction, probabilities in rows:
+                of = by_id[id_]
                 writer.writerow(
-                    [id_, speaker_of[id_], subset, emotions[target], emotions[prediction]]
+                    [id_, *[copy] * altered, of.speaker, of.gender, of.intensity, subset]
+                    + [emotions[target], emotions[prediction]]
                     + [f"{probability:.6f}" for probability in probabilities]
                 )

@@ -1,12 +1,15 @@
 """A run is a folder; its ``result.json`` says that it is done."""
 
+import copy
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from ser_lightning.errors import InputError
 FORMAT = 1
 LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
-    *("librosa", "numpy", "scipy", "soundfile", "soxr", "webrtcvad-wheels", "tensorboard"),
+    *("librosa", "numpy", "praat-parselmouth", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
+    *("tensorboard",),
 )
+EXTRAS = ("opensmile",)  # of what is not always installed
 # What of a checkout decides a result: a log or a page beside it makes no run dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Where things lie and how fast they are made, not what comes out.
@@ -35,17 +40,54 @@ UNSCIENTIFIC = (
     *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
-# Switches that older runs do not name: they had them off. Off, they are no part of the digest.
-LATER: dict[str, dict[str, bool]] = {"evaluation": {"training_mode": False, "update_statistics": False}}
+# Values that older runs do not name, by their keys: they had them off. Off, they are no part of the digest.
+LATER: dict[str, Any] = {
+    "evaluation": {"training_mode": False, "update_statistics": False},
+    "corpus.merge": None,
+    "audio.offset_s": None,
+    "audio.duration_s": None,
+    "loss": {"class_weights": False, "label_smoothing": 0.0},
+    "scheduler": {},
+    "data.balance": "none",
+    "data.augment_first": False,
+}
+
+
+def is_unscientific(key: str) -> bool:
+    """Tell whether a key, or the section that it is in, is no part of the digest; a part of a pool is as a corpus.
+
+    >>> [is_unscientific(key) for key in ("corpus.root", "corpus.parts.emodb.root", "logger.name", "corpus.downmix")]
+    [True, True, True, False]
+    """
+    key = re.sub(r"^corpus\.parts\.[^.]+\.", "corpus.", key)
+    return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with the switches that are younger than it, off.
+    """Return a config with the values that are younger than it, off; in no part that it does not have.
 
-    >>> complete({"seed": 1})
-    {'evaluation': {'training_mode': False, 'update_statistics': False}, 'seed': 1}
+    >>> complete({"corpus": {"root": "x"}})["corpus"]
+    {'root': 'x', 'merge': None}
+    >>> complete({"seed": 1, "audio": {"offset_s": 0.6}})["audio"]
+    {'offset_s': 0.6, 'duration_s': None}
+    >>> complete({"loss": {"class_weights": True, "label_smoothing": 0.0}})["scheduler"]
+    {}
     """
-    return {**LATER, **config}
+    values = {name: dict(part) if isinstance(part, dict) else part for name, part in config.items()}
+    for key, off in LATER.items():
+        node, last = _find(values, key)
+        if node is not None:
+            node.setdefault(last, copy.copy(off))
+    return values
+
+
+def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the part of a config that holds a key, None if there is no such part, and the last word of the key."""
+    *parents, last = key.split(".")
+    node: Any = values
+    for parent in parents:
+        node = node.get(parent) if isinstance(node, dict) else None
+    return (node if isinstance(node, dict) else None), last
 
 
 def science_digest(config: Mapping[str, Any]) -> str:
@@ -56,17 +98,20 @@ def science_digest(config: Mapping[str, Any]) -> str:
     >>> science_digest({"seed": 1}) == science_digest({"seed": 2})
     False
     """
-    values: dict[str, Any] = json.loads(json.dumps(config))
-    for key in UNSCIENTIFIC:
-        *parents, last = key.split(".")
-        node: Any = values
-        for parent in parents:
-            node = node.get(parent) or {}
-        node.pop(last, None)
+    values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
     for key, off in LATER.items():
-        if values.get(key) == off:
-            del values[key]
+        node, last = _find(values, key)
+        if node is not None and last in node and node[last] == off:
+            del node[last]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in section.items()
+        if not is_unscientific(prefix + key)
+    }
 
 
 def check_checkpoint(which: object) -> None:
@@ -112,10 +157,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries."""
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in LIBRARIES},
-    }
+    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    for name in EXTRAS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def provenance() -> dict[str, Any]:

@@ -4,11 +4,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -17,21 +20,33 @@ from ser_lightning import metrics
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
+from ser_lightning.loss import EmotionLoss
+from ser_lightning.model.fitting import Fitted
+
+if TYPE_CHECKING:
+    from ser_lightning.data.datamodule import SpeechDataModule
 
 
 class EmotionTask(pl.LightningModule):
-    """Cross-entropy training of an emotion classifier.
+    """Training of an emotion classifier, or fitting of one that learns from all clips at once.
+
+    What is fitted is fitted before the first step of an epoch that takes none: the optimizer counts its batches and
+    moves nothing.
 
     Every metric comes from one confusion matrix over all clips of a subset, so that a short last batch weighs what its
     clips weigh. Training metrics are gathered while the weights move and with dropout on; ``result.json`` has those of
-    the finished model.
+    the finished model. The loss of training is what is minimised; that of validation is the plain cross-entropy, as in
+    ``result.json``.
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
-            one, is fitted to the training set before the first step
+            one, is fitted to the training set before the first step, and then itself if it is a ``Fitted``
         optimizer: makes the optimizer of the parameters
         classes: number of classes
         evaluation: how validation measures
+        loss: what training minimises
+        scheduler: makes what changes the learning rate at the end of each epoch; None leaves it
+        watched: the figure of an epoch by which a ReduceLROnPlateau goes, such as ``train/loss``; None for any other
 
     """
 
@@ -42,13 +57,20 @@ class EmotionTask(pl.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         classes: int,
         evaluation: Evaluation,
+        loss: EmotionLoss,
+        scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None,
+        watched: str | None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.automatic_optimization = not isinstance(model, Fitted)
         self.evaluation = evaluation
         self.measuring = ExitStack()  # open while validation measures
         self.make_optimizer = optimizer
-        self.loss = nn.CrossEntropyLoss()
+        self.make_scheduler, self.watched = scheduler, watched
+        self.scheduler: LRScheduler | None = None
+        self.scheduled: dict[str, Any] = {}  # state of the scheduler in the checkpoint that was resumed
+        self.loss = loss
         self.train_tally = Tally(classes=classes)
         self.val_tally = Tally(classes=classes)
         self.history: dict[str, list[float]] = defaultdict(list)
@@ -56,14 +78,33 @@ class EmotionTask(pl.LightningModule):
         self.values: dict[str, float] = {}  # of this epoch
 
     def setup(self, stage: str) -> None:
-        """Fit the standardisation to the training set."""
+        """Fit the standardisation and the weights of the classes to the training set."""
+        if stage != "fit":
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
         standardize = getattr(self.model, "standardize", None)
-        if stage == "fit" and standardize is not None:
-            standardize.fit(*self.trainer.datamodule.training_statistics())  # type: ignore[attr-defined]
+        if standardize is not None:
+            standardize.fit(*data.training_statistics())
+        self.loss.weigh(data.training_counts())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer."""
-        return self.make_optimizer(self.parameters())
+        """Return the optimizer; the scheduler is ours to move.
+
+        Lightning moves one that watches a figure when the checkpoint of the epoch is written already: a resumed run
+        would lack that step.
+        """
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is not None:
+            self.scheduler = self.make_scheduler(optimizer)
+            if self.scheduled:
+                self.scheduler.load_state_dict(self.scheduled)
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """Fit a model that learns from all clips at once; a resumed run that has done so does not start."""
+        if isinstance(self.model, Fitted):
+            data: SpeechDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.model.fit(**data.training_clips()._asdict(), seed=data.seed)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (B, classes)."""
@@ -71,16 +112,19 @@ class EmotionTask(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
-        return self._step(batch, self.train_tally)
+        """Return the loss of a batch; where clips are mixed, each counts as what it is most of."""
+        if not self.automatic_optimization:
+            cast(LightningOptimizer, self.optimizers()).step()  # checkpoints are only written after a step
+        return self._step(batch, self.train_tally, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch."""
-        self._step(batch, self.val_tally)
+        self._step(batch, self.val_tally, F.cross_entropy)
 
     def on_train_epoch_end(self) -> None:
-        """Log what training saw."""
+        """Log what training saw, and set the learning rate of the next epoch."""
         self._log_epoch("train", self.train_tally)
+        self._schedule()
         self.epochs.append({"step": self.global_step - 1, "ended": time.time(), "values": self.values})
         self.values = {}
 
@@ -88,11 +132,14 @@ class EmotionTask(pl.LightningModule):
         """Add what a resumed run must know of the epochs before."""
         checkpoint["history"] = {name: list(values) for name, values in self.history.items()}
         checkpoint["epochs"] = list(self.epochs)
+        if self.scheduler is not None:
+            checkpoint["scheduler"] = self.scheduler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it."""
         self.history = defaultdict(list, checkpoint["history"])
         self.epochs = list(checkpoint["epochs"])
+        self.scheduled = checkpoint.get("scheduler", {})
 
     def on_validation_epoch_start(self) -> None:
         """Bring the model into the state in which it is measured."""
@@ -107,9 +154,20 @@ class EmotionTask(pl.LightningModule):
         if not self.trainer.sanity_checking:
             self._log_epoch("val", self.val_tally)
 
-    def _step(self, batch: Batch, tally: "Tally") -> Tensor:
+    def _schedule(self) -> None:
+        for optimizer in self.trainer.optimizers:
+            rate = float(optimizer.param_groups[0]["lr"])
+            self.history["train/learning_rate"].append(rate)
+            self.values["train/learning_rate"] = rate
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            if self.watched in self.values:  # which a figure of validation is not in an epoch without
+                self.scheduler.step(self.values[self.watched])
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    def _step(self, batch: Batch, tally: "Tally", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         logits = self(batch)
-        loss: Tensor = self.loss(logits, batch.target)
+        loss = measure(logits, batch.target if batch.shares is None else batch.shares)
         if not torch.isfinite(loss):
             raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
         tally.update(logits.detach(), batch.target, loss.detach())

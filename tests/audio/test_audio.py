@@ -1,5 +1,7 @@
+import math
 import os
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -11,7 +13,11 @@ from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect, voiced_frames
 from ser_lightning.errors import InputError
 
-VALUES = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
+VALUES = {
+    **{"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20},
+    **{"offset_s": None, "duration_s": None},
+}
+UNTRIMMED = VALUES | {"vad_mode": None}
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
@@ -51,10 +57,23 @@ def test_the_mean_of_channels_and_their_interleaving():
     np.testing.assert_allclose(interleaved[:4], [0.5, -0.1, 0.5, -0.1], atol=1e-7)
 
 
-def test_interleaving_leaves_a_mono_clip_alone():
+@pytest.mark.parametrize("resampler", ["soxr", "linear"])
+def test_the_right_channel_is_the_second_alone(resampler):
+    left, right = tone(48000, 0.2), tone(48000, 0.2, 220)
+    alone = to_mono(right[:, None], 48000, sampling_rate=16000, downmix="mean", resampler=resampler)
+    for channels in ([left, right], [left, right, left]):
+        stereo = np.stack(channels, axis=1)
+        heard = to_mono(stereo, 48000, sampling_rate=16000, downmix="right", resampler=resampler)
+        np.testing.assert_array_equal(heard, alone)
+        assert heard.flags.c_contiguous
+        assert np.abs(to_mono(stereo, 48000, sampling_rate=16000, downmix="mean", resampler=resampler) - heard).max()
+
+
+@pytest.mark.parametrize("downmix", ["interleave", "right"])
+def test_a_mono_clip_is_left_alone(downmix):
     mono = tone(48000, 0.2)[:, None]
     np.testing.assert_array_equal(
-        to_mono(mono, 48000, sampling_rate=16000, downmix="interleave", resampler="soxr"),
+        to_mono(mono, 48000, sampling_rate=16000, downmix=downmix, resampler="soxr"),
         to_mono(mono, 48000, sampling_rate=16000, downmix="mean", resampler="soxr"),
     )
 
@@ -105,10 +124,48 @@ def test_a_clip_that_loses_everything_is_kept_whole_and_said_so(tmp_path):
 def test_untrimmed_keeps_everything(tmp_path):
     wave = np.concatenate([np.zeros(8000), speech()]).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
-    clip = Audio(**VALUES | {"vad_mode": None}).load(tmp_path / "a.wav")
+    clip = Audio(**UNTRIMMED).load(tmp_path / "a.wav")
     np.testing.assert_array_equal(clip.wave, wave)
     assert not clip.nothing_voiced
     assert len(Audio(**VALUES).load(tmp_path / "a.wav").wave) < len(wave)
+
+
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
+@pytest.mark.parametrize("offset_s", [None, 0.6, 0.12345, 1e-9])
+@pytest.mark.parametrize("duration_s", [None, 0.5, 2.5, 0.12345])
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (48000, 2), (16000, 1), (11025, 2)])
+def test_offset_and_duration_cut_as_librosa_does(tmp_path, offset_s, duration_s, rate, channels):
+    noise = np.random.default_rng(0).standard_normal((int(2.8 * rate), channels))
+    soundfile.write(tmp_path / "a.wav", 0.1 * noise, rate, subtype="FLOAT")
+    expected, _ = librosa.load(tmp_path / "a.wav", sr=22050, offset=offset_s or 0.0, duration=duration_s)
+    audio = Audio(**UNTRIMMED | {"sampling_rate": 22050, "offset_s": offset_s, "duration_s": duration_s})
+    clip = audio.load(tmp_path / "a.wav")
+    assert abs(len(clip.wave) - len(expected)) <= 1  # librosa rounds the length of what is resampled up
+    shorter = min(len(clip.wave), len(expected))
+    np.testing.assert_allclose(clip.wave[:shorter], expected[:shorter], atol=1e-6)
+    assert not clip.nothing_voiced
+
+
+@pytest.mark.parametrize("vad_mode", [None, 2])
+def test_a_clip_that_is_over_before_the_offset_is_kept_whole_and_said_so(tmp_path, vad_mode):
+    soundfile.write(tmp_path / "a.wav", speech(seconds=0.6), 16000, subtype="FLOAT")
+    values = VALUES | {"vad_mode": vad_mode}
+    whole = Audio(**values).load(tmp_path / "a.wav")
+    assert not whole.nothing_voiced
+    for duration_s in (None, 0.1):
+        clip = Audio(**values | {"offset_s": 0.6, "duration_s": duration_s}).load(tmp_path / "a.wav")
+        assert clip.nothing_voiced
+        np.testing.assert_array_equal(clip.wave, whole.wave)
+    barely = Audio(**values | {"offset_s": 0.6 - 1 / 16000}).load(tmp_path / "a.wav")
+    assert len(barely.wave) <= 320
+    assert not barely.nothing_voiced
+
+
+def test_the_least_duration_keeps_a_sample(tmp_path):
+    soundfile.write(tmp_path / "a.wav", speech(), 16000, subtype="FLOAT")
+    clip = Audio(**UNTRIMMED | {"offset_s": 0.5, "duration_s": 1e-6}).load(tmp_path / "a.wav")
+    np.testing.assert_array_equal(clip.wave, speech()[8000:8001])
+    assert not clip.nothing_voiced
 
 
 @pytest.mark.parametrize("mode", [0, 3])
@@ -130,11 +187,36 @@ def test_mode_and_frame_are_alive(mode):
         {"downmix": "left"},
         {"resampler": "cubic"},
         {"sampling_rate": 0, "vad_mode": None},
+        {"offset_s": 0},
+        {"offset_s": -0.6},
+        {"offset_s": math.inf},
+        {"duration_s": 0.0},
+        {"duration_s": math.nan},
     ],
 )
 def test_values_out_of_range_are_refused(change):
-    with pytest.raises(InputError, match=next(iter(change))[:7]):
+    with pytest.raises(InputError, match=next(iter(change))):
         Audio(**VALUES | change)
+
+
+def test_where_several_corpora_are_mixed_down_a_file_of_none_must_be_mono(tmp_path):
+    values = VALUES | {"vad_mode": None}
+    audio = Audio(**values | {"downmix": {"one": "mean", "two": "right"}})
+    soundfile.write(tmp_path / "mono.wav", tone(16000, 0.1), 16000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([tone(16000, 0.1), tone(16000, 0.1, 220)], 1), 16000)
+    alone = Audio(**values).load(tmp_path / "mono.wav").wave
+    for corpus in (None, "one", "two"):
+        np.testing.assert_array_equal(audio.load(tmp_path / "mono.wav", corpus=corpus).wave, alone)
+    for corpus, way in (("one", "mean"), ("two", "right")):
+        expected = Audio(**values | {"downmix": way}).load(tmp_path / "stereo.wav").wave
+        np.testing.assert_array_equal(audio.load(tmp_path / "stereo.wav", corpus=corpus).wave, expected)
+    for corpus in (None, "three"):
+        with pytest.raises(
+            InputError, match=r"stereo\.wav has 2 channels and is of none of .* \(one, two\); say audio\.down"
+        ):
+            audio.load(tmp_path / "stereo.wav", corpus=corpus)
+    with pytest.raises(InputError, match="corpus.downmix is 'left'"):
+        Audio(**values | {"downmix": {"one": "mean", "two": "left"}})
 
 
 def test_what_is_no_audio_is_refused_by_name(tmp_path):
@@ -174,8 +256,8 @@ def test_find_audio(tmp_path):
 def test_ravdess_stereo_and_length(ravdess_root):
     (path,) = ravdess_root.rglob("03-01-02-01-01-02-01.flac")
     assert read_audio(path)[0].shape[1] == 2
-    mean = Audio(**VALUES | {"vad_mode": None}).load(path).wave
-    interleaved = Audio(**VALUES | {"vad_mode": None, "downmix": "interleave"}).load(path).wave
+    mean = Audio(**UNTRIMMED).load(path).wave
+    interleaved = Audio(**UNTRIMMED | {"downmix": "interleave"}).load(path).wave
     assert len(interleaved) == 2 * len(mean)
     trimmed = Audio(**VALUES).load(path).wave
     assert 0.3 * len(mean) < len(trimmed) < 0.9 * len(mean)

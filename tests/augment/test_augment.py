@@ -126,7 +126,9 @@ def test_pitch_on_ravdess_keeps_the_spectrum_of_torchaudio(ravdess_root, steps):
 
     from ser_lightning.audio.audio import Audio
 
-    audio = Audio(sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20)
+    audio = Audio(
+        sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
+    )
     theirs = torchaudio.transforms.PitchShift(16000, steps)
     for path in sorted(ravdess_root.rglob("*-01.flac"))[:60:20]:
         wave = audio.load(path).wave

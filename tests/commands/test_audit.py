@@ -18,7 +18,7 @@ OTHER_TAKE = "other take in training"
 @pytest.fixture
 def clips(synthetic_root) -> list[Path]:
     """Clips of two synthetic actors, one take each."""
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean", merge=None)
     found = sorted(utterance.path for utterance in corpus.scan().utterances)
     assert len(found) == 60
     return found

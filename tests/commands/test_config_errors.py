@@ -27,11 +27,15 @@ import pytest
         (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val is -1; expected a finite number above 0"),
         (["optim.lr=0"], "optim.lr is 0; expected a finite number above 0"),
         (["dropout.p=high"], "model.dropout is 'high'; expected float"),
+        (
+            ["data.balance=class"],
+            "data.balance is 'class'; expected none or classes; the nearest valid name is 'classes'",
+        ),
         (["data.eval_batch_size=-2"], "data.eval_batch_size is -2; expected at least 1"),
         (["split=random", "split.train=1.2", "split.val=-0.45"], "expected fractions between 0 and 1 that sum to 1"),
         (["split.manifest=ravdess_relased"], "the nearest valid name is 'ravdess_released'"),
         (["audio.resampler=soxx"], "the nearest valid name is 'soxr'"),
-        (["corpus.downmix=maen"], "corpus.downmix: expected mean or interleave, got 'maen'"),
+        (["corpus.downmix=maen"], "corpus.downmix: expected mean, interleave or right, got 'maen'"),
     ],
 )
 def test_it_is_refused_in_one_line_before_any_work(command, tmp_path, words, message):

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from ser_lightning.emotions import RAVDESS
+from ser_lightning.runs import LATER
 
 
 def clips_in(root: Path, n: int) -> list[Path]:
@@ -122,14 +123,22 @@ def test_evaluate_refuses_in_one_line(command, trained, words, message):
     assert message in line
 
 
-def test_a_run_that_is_older_than_a_switch_is_evaluated_with_it(command, trained, tmp_path):
+def test_a_run_that_is_older_than_a_value_is_evaluated_with_it(command, trained, synthetic_root, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     for path in (folder / "checkpoints").iterdir():
         content = torch.load(path, weights_only=True)
-        del content["ser_lightning"]["config"]["evaluation"]
+        for key in LATER:
+            *parents, last = key.split(".")
+            part = content["ser_lightning"]["config"]
+            for parent in parents:
+                part = part[parent]
+            del part[last]
         torch.save(content, path)
     assert command("evaluate", f"run={folder}").out.splitlines()[-1] == "equal, to the last digit"
+    (clip,) = clips_in(synthetic_root, 1)
+    words = [f"checkpoint={folder}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/p.csv"]
+    assert command("predict", *words).code == 0
     done = command("evaluate", f"run={folder}", "evaluation.training_mode=true")
     assert done.code == 0, done.err
     assert "changed: evaluation.training_mode: false -> true" in done.out

@@ -108,6 +108,30 @@ def test_a_stopped_run_goes_on_wherever_it_lies_now(command, small, moved, whole
     assert all(path.startswith(str(moved)) for path in paths)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["augment=mixup", "data.balance=classes", "scheduler=plateau", "scheduler.threshold=9"],
+        [
+            *("augment=spec_augment", "loss.class_weights=true", "loss.label_smoothing=0.1", "optim=sgd"),
+            *("scheduler=cosine_restarts", "scheduler.T_0=3"),
+        ],
+    ],
+    ids=["mixup, balance, plateau", "spec_augment, loss, cosine_restarts"],
+)
+def test_what_is_drawn_for_a_batch_and_what_moves_the_rate_goes_on_as_well(command, small, tmp_path, more):
+    assert command("train", *words(small, tmp_path / "whole"), *more).code == 0
+    stop(
+        [*words(small, tmp_path), *more],
+        *(EmotionTask, "training_step", lambda task, batch, i: task.current_epoch == DONE and i == 1),
+    )
+    assert command("train", *words(small, tmp_path), *more).code == 0
+    assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
+    rates = json.loads((folder_of(tmp_path) / "result.json").read_text())["history"]["train/learning_rate"]
+    assert len(rates) == EPOCHS
+    assert rates[DONE] != rates[DONE + 1]  # it moved after the run was stopped
+
+
 def truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 3])

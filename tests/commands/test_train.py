@@ -151,7 +151,14 @@ def test_the_same_seed_gives_the_same_result_whatever_the_workers(command, train
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-@pytest.mark.parametrize("change", ["seed=1", "dropout=none", "optim.lr=0.01", "model.hidden=40", "augment=none"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("seed=1", "dropout=none", "optim.lr=0.01", "model.hidden=40", "augment=none", "data.balance=classes"),
+        *("loss.class_weights=true", "loss.label_smoothing=0.1", "optim=sgd", "scheduler=cosine_restarts"),
+        *("augment=speed", "augment=spec_augment", "augment=mixup"),
+    ],
+)
 def test_what_is_swept_is_alive(command, trained, small, tmp_path, change):
     words = ["experiment=corrected", *small, f"output_root={tmp_path}", change, "run_id=other"]
     assert command("train", *words).code == 0

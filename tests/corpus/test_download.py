@@ -489,7 +489,7 @@ def local(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ravd
     monkeypatch.setattr(Ravdess, "md5", hashlib.md5(GOOD, usedforsecurity=False).hexdigest())
 
     def make(root: Path | None, *, allowed: bool = True) -> Ravdess:
-        return Ravdess(root=root, on_problem="refuse", download=allowed, downmix="mean")
+        return Ravdess(root=root, on_problem="refuse", download=allowed, downmix="mean", merge=None)
 
     return make
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_lightning import emotions
-from ser_lightning.corpus import ravdess
+from ser_lightning.corpus import ravdess, scanning
 from ser_lightning.corpus.ravdess import Ravdess, RavdessName, parse_stem
 from ser_lightning.corpus.utterance import Problem, Scan
 from ser_lightning.errors import InputError, shown
@@ -41,7 +41,7 @@ def build(root: Path, stems: Iterable[str] = STEMS, *, suffix: str = ".wav") -> 
 
 
 def corpus(root: Path | str | None, on_problem: str = "refuse") -> Ravdess:
-    return Ravdess(root=root, on_problem=on_problem, download=False, downmix="mean")
+    return Ravdess(root=root, on_problem=on_problem, download=False, downmix="mean", merge=None)
 
 
 def refusal(root: Path | str | None, on_problem: str = "refuse") -> str:
@@ -151,7 +151,7 @@ def test_parse_stem_names_what_is_wrong(stem: str, message: str) -> None:
 
 
 def test_constructor_keeps_its_arguments() -> None:
-    made = Ravdess(root="~/speech", on_problem="skip", download=True, downmix="interleave")
+    made = Ravdess(root="~/speech", on_problem="skip", download=True, downmix="interleave", merge=None)
     assert (made.root, made.on_problem, made.download, made.downmix) == (
         Path.home() / "speech",
         "skip",
@@ -165,12 +165,13 @@ def test_constructor_keeps_its_arguments() -> None:
     ("key", "message"),
     [
         ("on_problem", "expected refuse or skip, got 'ignore'"),
-        ("downmix", "mean or interleave, got 'ignore'"),
+        ("downmix", "mean, interleave or right, got 'ignore'"),
     ],
 )
 def test_constructor_refuses_unknown_choices(key: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"corpus\.{key}: .*{message}"):
-        Ravdess(**({"root": None, "on_problem": "skip", "download": False, "downmix": "mean"} | {key: "ignore"}))
+        values = {"root": None, "on_problem": "skip", "download": False, "downmix": "mean", "merge": None}
+        Ravdess(**(values | {key: "ignore"}))
 
 
 # ---------------------------------------------------------------------- good scans
@@ -433,14 +434,14 @@ def test_problems_are_counted_by_kind(small: Path) -> None:
 
 def test_a_file_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may read everything, so file permissions would not do as a test.
-    sha256 = ravdess.sha256
+    sha256 = scanning.sha256
 
     def denied(path: Path) -> str:
         if path.stem == VICTIM:
             raise PermissionError(13, "Permission denied")
         return sha256(path)
 
-    monkeypatch.setattr(ravdess, "sha256", denied)
+    monkeypatch.setattr(scanning, "sha256", denied)
     assert f"{HOME}: unreadable file: Permission denied" in refusal(small)
     scan = skip(small)
     assert present(scan) == [(HOME, "unreadable file: Permission denied")]

@@ -97,3 +97,42 @@ def test_buckets_save_padding(shuffle):
         return sum(len(batch) * int(batches.lengths[batch].max()) for batch in batches)
 
     assert padded(sampler(bucket=True, shuffle=shuffle)) < 0.75 * padded(sampler(bucket=False, shuffle=shuffle))
+
+
+uneven = np.repeat([0, 1, 2, 5], [700, 200, 7, 93])  # of 1000 clips, 250 draws each
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+def test_a_balanced_epoch_draws_every_class_equally_often(bucket):
+    drawn = np.concatenate(list(sampler(bucket=bucket, balance=uneven)))
+    assert len(drawn) == 1000
+    times = np.bincount(drawn, minlength=1000)
+    assert [times[uneven == one].sum() for one in (0, 1, 2, 5)] == [250] * 4
+    # No clip is drawn twice before all of its class were: 250 of 700, 200 once and 50 of them twice, ...
+    assert [(times[uneven == one].min(), times[uneven == one].max()) for one in (0, 1, 2, 5)] == [
+        *((0, 1), (1, 2), (35, 36), (2, 3))
+    ]
+
+
+def test_what_a_balanced_epoch_draws_is_a_function_of_seed_and_epoch():
+    one, two = sampler(balance=uneven), sampler(balance=uneven)
+    first = list(one)
+    assert first == list(two)
+    one.set_epoch(1)
+    second = list(one)
+    assert set(sum(first, [])) != set(sum(second, []))  # other clips of the frequent class
+    one.set_epoch(0)
+    assert list(one) == first
+    assert list(sampler(balance=uneven, seed=1)) != first
+
+
+@pytest.mark.parametrize("clips", [997, 998, 999])
+def test_what_cannot_be_divided_goes_to_classes_by_lot(clips):
+    seen = set()
+    for seed in range(20):
+        drawn = np.concatenate(list(sampler(lengths=range(clips), balance=uneven[-clips:], seed=seed)))
+        counts = np.bincount(uneven[-clips:][drawn])[[0, 1, 2, 5]]
+        assert counts.sum() == clips
+        assert set(counts) == {249, 250}
+        seen.add(tuple(counts))
+    assert len(seen) > 1

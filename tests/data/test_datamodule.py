@@ -5,6 +5,8 @@ from tests.data.test_store import AUDIO, AUGMENT, FEATURES
 from tests.model.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
+from ser_lightning.augment.mixup import Mixup
+from ser_lightning.augment.spec_augment import SpecAugment
 from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.corpus.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
@@ -12,6 +14,7 @@ from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, predict
 from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.model.layers import Standardize
 from ser_lightning.split.random import RandomSplit
 
 
@@ -19,14 +22,15 @@ from ser_lightning.split.random import RandomSplit
 def make(synthetic_root, shared_folder):
     def make(**change) -> SpeechDataModule:
         values = {
-            "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean"),
+            "corpus": Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None),
             "split": RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
-            **{"store": shared_folder / "datamodule", "workers": 1},
+            **{"augment_first": False, "store": shared_folder / "datamodule", "workers": 1},
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
+        batches |= {"balance": "none"}
         preparation = Preparation(**{key: change.pop(key, value) for key, value in values.items()})
         module = SpeechDataModule(preparation=preparation, **batches | change)
         module.prepare_data()
@@ -88,7 +92,14 @@ def test_two_splits_share_one_store(make):
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 16}, {"eval_batch_size": 2}, {"bucket": True}, {"eval_shuffle": True}, {"seed": 1}],
+    [
+        {"batch_size": 16},
+        {"eval_batch_size": 2},
+        {"bucket": True},
+        {"eval_shuffle": True},
+        {"seed": 1},
+        {"balance": "classes"},
+    ],
 )
 def test_every_value_is_alive(make, change):
     def orders(data):
@@ -115,14 +126,14 @@ def test_the_smallest_batch_is_known_before_there_are_features(make, size, shuff
 
 
 def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     victim = corpus.scan().utterances[0]
 
     class OneBroken(Audio):
-        def load(self, path):
+        def load(self, path, **of):
             if path == victim.path:
                 raise InputError(f"cannot read {path} as audio")
-            return super().load(path)
+            return super().load(path, **of)
 
     with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
         make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
@@ -157,3 +168,113 @@ def test_bucketing_changes_no_evaluation_result(make):
         )
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(one.target, other.target)
+
+
+def test_a_balanced_epoch_has_as_many_clips_of_each_emotion_and_evaluation_all_of_its_own(make):
+    data, plain = make(balance="classes"), make()
+    rows = [batch.row for batch in data.train_dataloader()]
+    assert sum(map(len, rows)) == 36 * 3
+    drawn = torch.cat([data.datasets["train"].targets[row] for row in rows]).bincount(minlength=8)
+    counts = data.training_counts()
+    assert counts == plain.training_counts()
+    assert sum(counts) == 36 * 3
+    assert max(counts) > 2 * min(counts)  # uneven as the corpus is
+    assert set(drawn.tolist()) == {13, 14}
+    for subset in ("train", "val", "test"):
+        loaders = [module.eval_dataloader(subset) for module in (data, plain)]
+        one, other = ([batch.row.tolist() for batch in loader] for loader in loaders)
+        assert one == other
+
+
+def test_another_balance_is_refused(make):
+    with pytest.raises(
+        InputError, match=r"data\.balance is 'class'; expected none or classes; the nearest .* 'classes'"
+    ):
+        make(balance="class")
+
+
+NONE = WaveformCopies(**AUGMENT | {"noise_sigma": None, "pitch_steps": []})
+MASKS = SpecAugment(frequency_masks=2, frequency_width=40, time_masks=2, time_width=9, time_share=0.3)
+EVERY_STEP = pytest.mark.parametrize("augment", [MASKS, Mixup(alpha=1.0)], ids=["spec_augment", "mixup"])
+
+
+def epoch(data, number: int = 0) -> list:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(number)
+    return list(loader)
+
+
+@EVERY_STEP
+def test_a_batch_is_altered_as_seed_epoch_and_clips_say(make, augment):
+    data, again = make(augment=augment), make(augment=augment)
+    first = epoch(data)
+    for one, two in zip(first, epoch(again), strict=True):
+        assert torch.equal(one.features, two.features)
+        assert torch.equal(one.row, two.row)
+    epoch(data, 1)
+    (alone, *_) = epoch(data)  # whatever was drawn between
+    assert torch.equal(alone.features, first[0].features)
+    # The same clips in another epoch, or in a run of another seed, get something else.
+    loader = data.train_dataloader()
+    rows = first[0].row.tolist()
+    assert torch.equal(loader.dataset[rows].features, first[0].features)
+    loader.sampler.set_epoch(1)
+    assert not torch.equal(_cut(loader.dataset[rows]), _cut(first[0]))
+    assert not torch.equal(_cut(make(augment=augment, seed=1).train_dataloader().dataset[rows]), _cut(first[0]))
+
+
+def _cut(batch) -> torch.Tensor:
+    return batch.features[:, :, :9]
+
+
+@EVERY_STEP
+def test_evaluation_and_the_store_know_nothing_of_what_is_done_to_batches(make, augment):
+    data, plain = make(augment=augment), make(augment=NONE)
+    assert data.preparation.store.folder == plain.preparation.store.folder
+    before = data.datasets["train"].frames.copy()
+    raw, altered = epoch(plain), epoch(data)
+    assert all(torch.equal(one.row, two.row) for one, two in zip(raw, altered, strict=True))
+    assert not all(torch.equal(one.features, two.features) for one, two in zip(raw, altered, strict=True))
+    np.testing.assert_array_equal(data.datasets["train"].frames, before)
+    for subset in ("train", "val", "test"):
+        for one, two in zip(data.eval_dataloader(subset), plain.eval_dataloader(subset), strict=True):
+            assert torch.equal(one.features, two.features)
+            assert two.shares is None is one.shares
+    assert all(map(torch.equal, data.training_statistics(), plain.training_statistics()))
+
+
+def test_what_is_masked_is_0_once_it_is_standardised(make):
+    data, plain = make(augment=MASKS), make(augment=NONE)
+    standardize = Standardize(features=162)
+    standardize.fit(*data.training_statistics())
+    masked = 0
+    for one, two in zip(epoch(data), epoch(plain), strict=True):
+        changed = (one.features != two.features).transpose(1, 2)
+        assert not standardize(one.features.transpose(1, 2).clone())[changed].any()
+        assert torch.equal(one.target, two.target)
+        assert torch.equal(one.lengths, two.lengths)
+        assert one.shares is None
+        masked += int(changed.sum())
+    assert masked > 0
+
+
+def test_the_label_of_a_mixture_is_mixed_as_its_features_are(make):
+    data = make(augment=Mixup(alpha=1.0))
+    dataset, found = data.datasets["train"], set()
+    for batch in epoch(data):
+        assert batch.shares.shape == (len(batch.row), 8)
+        torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.row)))
+        own = dataset.targets[batch.row]
+        altered = data.preparation.augment.alter(
+            dataset[batch.row.tolist()].features.transpose(1, 2).numpy(),
+            dataset.lengths[batch.row].numpy(),
+            mean=data.training_statistics()[0].numpy(),
+            generator=np.random.default_rng([0, 0, *batch.row.tolist()]),
+        )
+        other = own[torch.from_numpy(altered.partner)]
+        expected = altered.share * torch.eye(8)[own] + (1 - altered.share) * torch.eye(8)[other]
+        torch.testing.assert_close(batch.shares, expected)
+        assert torch.equal(batch.target, own if altered.share >= 0.5 else other)
+        assert torch.equal(batch.features, torch.from_numpy(altered.frames).transpose(1, 2))
+        found.add(altered.share >= 0.5)
+    assert found == {True, False}

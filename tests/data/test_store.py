@@ -4,15 +4,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.test_conf import composed, options
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
+from ser_lightning.build import build
 from ser_lightning.corpus.scanning import sha256
 from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.data.extract import FeatureAugment, copies_of
 from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
 from ser_lightning.features.spectral162 import Spectral162
 
-AUDIO = {"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20}
+AUDIO = {
+    **{"sampling_rate": 16000, "downmix": "mean", "resampler": "soxr", "vad_mode": 2, "frame_ms": 20},
+    **{"offset_s": None, "duration_s": None},
+}
 AUGMENT = {"seed": 0, "sampling_rate": 16000, "noise_sigma": 0.01, "pitch_steps": [3], "pcm16": False}
 FEATURES = {
     **{
@@ -53,6 +59,49 @@ def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):
         for name, copy in {"": wave, **s.augment(wave, utterance=utterance.id)}.items():
             row = rows[utterance.id, name]
             np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, s.features(copy))
+
+
+@pytest.mark.parametrize("option", options("augment"))
+def test_every_augmentation_is_stored_the_same_by_any_number_of_workers(tmp_path, utterances, option):
+    augment = build("augment", composed(f"augment={option}")["augment"])
+    wanted = dict.fromkeys("abcd", ("", *copies_of(augment)))
+    stores = [store(tmp_path / f"store{workers}", utterances, augment=augment) for workers in (1, 2)]
+    for workers, s in enumerate(stores, start=1):
+        assert s.ensure(wanted, workers=workers, progress=silent) == {}
+    assert stores[0].data.read_bytes() == stores[1].data.read_bytes()
+    assert stores[0].index.read_text() == stores[1].index.read_text()
+    frames, rows, _ = stores[0].open()
+    assert set(rows) == {(id_, name) for id_, names in wanted.items() for name in names}
+    assert np.isfinite(frames).all()
+    # Each is what the part that makes it makes of the clip, made alone.
+    wave = stores[0].audio.load(utterances[1].path).wave
+    original = stores[0].features(wave)
+    made = {name: stores[0].features(copy) for name, copy in augment(wave, utterance="b").items()}
+    if isinstance(augment, FeatureAugment):
+        made |= augment.of_features(original, utterance="b")
+    for name, matrix in ({"": original} | made).items():
+        row = rows["b", name]
+        np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, matrix, rtol=1e-4, atol=1e-4)
+
+
+def test_what_makes_no_copies_shares_one_store(tmp_path, utterances):
+    def of(option: str) -> Path:
+        return store(tmp_path, utterances, augment=build("augment", composed(f"augment={option}")["augment"])).folder
+
+    assert of("none") == of("spec_augment") == of("mixup")
+    assert len({of(option) for option in options("augment")}) == len(options("augment")) - 2
+
+
+def test_images_are_made_of_the_features_whether_or_not_these_are_stored(tmp_path, utterances):
+    augment = build("augment", composed("augment=daarip", "augment.images=3")["augment"])
+    s = store(tmp_path, utterances, augment=augment)
+    assert s.ensure({"a": ("",)}, workers=1, progress=silent) == {}
+    assert s.ensure({"a": ("", "image02"), "b": ("image01",)}, workers=1, progress=silent) == {}
+    frames, rows, _ = s.open()
+    assert set(rows) == {("a", ""), ("a", "image02"), ("b", "image01")}
+    row = rows["b", "image01"]
+    expected = augment.of_features(s.features(s.audio.load(utterances[1].path).wave), utterance="b")["image01"]
+    np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, utterances):
@@ -127,16 +176,41 @@ def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
         store(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
         store(tmp_path, utterances[1:]).folder,
         store(tmp_path, utterances, audio=Audio(**AUDIO)).folder,
+        store(tmp_path, utterances, audio=Audio(**AUDIO | {"offset_s": 0.1})).folder,
+        store(tmp_path, utterances, audio=Audio(**AUDIO | {"duration_s": 0.1})).folder,
         store(tmp_path, utterances, augment=WaveformCopies(**AUGMENT | {"noise_sigma": 0.02})).folder,
         store(tmp_path, utterances, features=Spectral162(**FEATURES | {"log": True})).folder,
     }
-    assert len(folders) == 6
+    assert len(folders) == 8
     assert store(tmp_path, utterances[::-1]).folder in folders
+
+
+def test_each_clip_is_mixed_down_as_its_corpus_says(tmp_path, utterances):
+    """Four stereo clips of two corpora in one store."""
+    rng = np.random.default_rng(1)
+    stereo = []
+    for number, utterance in enumerate(utterances):
+        path = tmp_path / f"{utterance.id}.wav"
+        soundfile.write(path, 0.1 * rng.standard_normal((9000, 2)), 16000)
+        stereo.append(replace(utterance, path=path, digest=sha256(path), corpus=("one", "two")[number % 2]))
+    values = AUDIO | {"vad_mode": None}
+    s = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": {"one": "mean", "two": "right"}}))
+    assert s.ensure(dict.fromkeys("abcd", ("",)), workers=2, progress=silent) == {}
+    frames, rows, _ = s.open()
+    for utterance in stereo:
+        way = {"one": "mean", "two": "right"}[utterance.corpus]
+        alone = s.features(Audio(**values | {"downmix": way}).load(utterance.path).wave)
+        row = rows[utterance.id, ""]
+        np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, alone)
+    one_way = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": "mean"}))
+    assert one_way.folder != s.folder
 
 
 def test_describe_and_digest(utterances):
     described = describe(WaveformCopies(**AUGMENT))
     assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"
     assert described["pitch_steps"] == [3]
+    assert describe(Audio(**AUDIO)).keys() == {"class", *AUDIO} - {"offset_s", "duration_s"}  # as before there were any
+    assert describe(Audio(**AUDIO | {"vad_mode": None, "offset_s": 0.1})).keys() == {"class", *AUDIO} - {"duration_s"}
     assert corpus_digest(utterances) == corpus_digest(utterances[::-1])
     assert Row(0, 3) == Row(offset=0, frames=3)

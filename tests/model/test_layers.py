@@ -3,7 +3,18 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ser_lightning.model.layers import BiLSTM, Standardize, valid_length, valid_lengths
+from ser_lightning.model.layers import (
+    BiLSTM,
+    MaskedBatchNorm,
+    Standardize,
+    attend,
+    frames_of,
+    initialize_as_he,
+    initialize_as_keras,
+    reverse,
+    valid_length,
+    valid_lengths,
+)
 from ser_lightning.model.rows import Rows
 
 
@@ -63,3 +74,87 @@ def test_valid_length_is_what_torch_makes(kernel, stride):
         made = nn.MaxPool1d(kernel, stride)(torch.zeros(1, 1, length)).size(2)
         assert valid_length(length, kernel, stride) == made
         assert valid_lengths(torch.tensor([length]), kernel, stride).item() == made
+
+
+def test_frames_are_standardised_and_end_with_the_clip():
+    layer = Standardize(features=2)
+    layer.fit(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 1.0]))
+    features = torch.tensor(
+        [[[3.0, 5.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0]], [[7.0, 9.0, 9.0, 0.0], [4.0, 5.0, 5.0, 0.0]]]
+    )
+    before = features.clone()
+    frames, lengths = frames_of(features, torch.tensor([2, 1]), standardize=layer)
+    assert torch.equal(features, before), "the batch itself is left alone"
+    assert frames.tolist() == [[[1.0, 1.0], [2.0, 2.0]], [[3.0, 4.0], [0.0, 0.0]]]
+    assert lengths.tolist() == [2, 1]
+
+
+def test_frames_of_a_short_clip_go_on_with_zeros():
+    frames, lengths = frames_of(torch.ones(2, 3, 2), torch.tensor([2, 1]), standardize=None, at_least=4)
+    assert lengths.tolist() == [4, 4]
+    assert frames[:, :, 0].tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+
+
+def test_reversed_within_its_own_length():
+    x = torch.tensor([[1, 2, 3, 0], [1, 2, 3, 4], [1, 0, 0, 0]])[:, :, None]
+    reversed_ = reverse(x, torch.tensor([3, 4, 1]))
+    assert reversed_[:, :, 0].tolist() == [[3, 2, 1, 0], [4, 3, 2, 1], [1, 0, 0, 0]]
+
+
+def test_attention_is_of_the_real_values():
+    torch.manual_seed(0)
+    values, scores = torch.randn(2, 4, 3), torch.randn(2, 4)
+    real = torch.tensor([[True] * 4, [True, True, False, False]])
+    got = attend(values, scores, real)
+    torch.testing.assert_close(got[0], scores[0].softmax(0) @ values[0])
+    torch.testing.assert_close(got[1], scores[1, :2].softmax(0) @ values[1, :2])
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_masked_batch_norm_is_torchs_of_the_real_frames(shape):
+    """In training, with gradients and running statistics, and then in evaluation."""
+    torch.manual_seed(0)
+    ours, theirs = MaskedBatchNorm(channels=5), nn.BatchNorm1d(5)
+    for layer in (ours.norm, theirs):
+        nn.init.uniform_(layer.weight, generator=torch.Generator().manual_seed(1))
+        nn.init.uniform_(layer.bias, generator=torch.Generator().manual_seed(2))
+    lengths = [4, 2, 7]
+    clips = [torch.randn(n, *shape, 5, requires_grad=True) for n in lengths]
+    for training in (True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=99.0)
+        got = ours(x, torch.arange(7) < torch.tensor(lengths)[:, None])
+        expected = theirs(torch.cat(clips).flatten(0, -2)).view(-1, *shape, 5).split(lengths)
+        weights = torch.randn_like(x)
+        for row, clip in zip(got, expected, strict=True):
+            torch.testing.assert_close(row[: len(clip)], clip)
+            assert not row[len(clip) :].any()
+        mine = torch.autograd.grad((got * weights).sum(), [*clips, *ours.parameters()])
+        loss = sum((clip * weight[: len(clip)]).sum() for clip, weight in zip(expected, weights, strict=True))
+        for a, b in zip(mine, torch.autograd.grad(loss, [*clips, *theirs.parameters()]), strict=True):
+            torch.testing.assert_close(a, b)
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.norm.state_dict()[name], value)
+
+
+def test_initial_weights_are_of_the_size_they_are_said_to_be():
+    torch.manual_seed(0)
+    for initialize, deviation in ((initialize_as_keras, (2 / 900) ** 0.5), (initialize_as_he, (2 / 600) ** 0.5)):
+        network = nn.Sequential(nn.Linear(600, 300), nn.BatchNorm1d(300), nn.Conv1d(200, 100, 3))
+        initialize(network)
+        for layer in (network[0], network[2]):
+            assert layer.weight.std().item() == pytest.approx(deviation, rel=0.02)
+            assert not layer.bias.any()
+
+
+def test_an_lstm_begins_as_in_keras():
+    torch.manual_seed(0)
+    lstm = nn.LSTM(300, 100, 2)
+    initialize_as_keras(lstm)
+    assert lstm.weight_ih_l0.std().item() == pytest.approx((2 / 700) ** 0.5, rel=0.02)
+    for layer in ("l0", "l1"):
+        recurrent = getattr(lstm, f"weight_hh_{layer}")
+        torch.testing.assert_close(recurrent.t() @ recurrent, torch.eye(100))
+        bias = getattr(lstm, f"bias_ih_{layer}") + getattr(lstm, f"bias_hh_{layer}")
+        assert bias.view(4, 100).tolist() == [[0.0] * 100, [1.0] * 100, [0.0] * 100, [0.0] * 100]

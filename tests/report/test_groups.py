@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ser_lightning.report.arms import compare_arms
+from ser_lightning.report.export import export_runs
 from ser_lightning.report.groups import by_emotion, by_gender, by_intensity, on_seven_options
 from ser_lightning.report.report import make_report
 from ser_lightning.report.runs import read_runs
@@ -84,3 +85,49 @@ def test_other_names_tell_no_gender(sweep: Path) -> None:
     comparison = compare_arms(read_runs(sweep)[0], arm="dropout", baseline=None)
 
     assert by_gender(comparison) == by_intensity(comparison) == {}
+
+
+def tell(sweep: Path, intensity) -> None:
+    """Add the columns that runs have since there are other corpora; every third speaker is a woman."""
+    for run in sweep.glob("dropout-*/seed-*"):
+        header, *lines = (run / "predictions.csv").read_text().splitlines()
+        genders = {name: ("female", "male", "male")[int(name) % 3] for name in (line.split(",")[1] for line in lines)}
+        told = [f"{line},{genders[line.split(',')[1]]},{intensity(number)}" for number, line in enumerate(lines)]
+        text = "\n".join([f"{header},gender,intensity", *told]) + "\n"
+        (run / "predictions.csv").write_text(text.replace("\n03-01-", "\nclip-"))
+
+
+def test_what_a_run_tells_of_its_clips_is_counted_whatever_they_are_called(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", seeds=2, corpus__name="crema_d")
+    tell(sweep, lambda number: ("low", "medium", "high", "unspecified")[number % 4])
+    comparison = compare_arms(read_runs(sweep)[0], arm="dropout", baseline=None)
+    assert list(by_intensity(comparison)) == ["low", "medium", "high", "unspecified"]
+    women = counted(comparison, "p25", lambda name: int(name[-2:]) % 3 == 0)
+    assert by_gender(comparison)["female"] == [
+        pytest.approx(counted(comparison, "none", lambda n: int(n[-2:]) % 3 == 0)),
+        pytest.approx(women),
+    ]
+    text = text_of(make_report(sweep))
+    assert "| intensity | none | p25 |" in text
+    assert "listeners" not in text
+    assert "of each emotion, gender and intensity" in text
+
+
+def test_a_corpus_that_tells_no_intensity_has_no_table_of_it(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", seeds=1, corpus__name="emodb")
+    tell(sweep, lambda number: "unspecified")
+    text = text_of(make_report(sweep))
+    assert "| speaker's gender | none | p25 |" in text
+    assert "| intensity |" not in text
+    assert "of each emotion and gender" in text
+
+
+def test_what_a_run_tells_of_its_clips_is_exported(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", seeds=1, corpus__name="crema_d")
+    tell(sweep, lambda number: ("low", "high")[number % 2])
+    runs, _ = read_runs(sweep)
+    export_runs(runs, sweep, tmp_path / "copy")
+    copies, _ = read_runs(tmp_path / "copy")
+    assert [copy.clips["test"].gender for copy in copies] == [run.clips["test"].gender for run in runs]
+    assert copies[0].clips["test"].intensity == runs[0].clips["test"].intensity
+    assert set(copies[0].clips["test"].intensity) == {"low", "high"}

@@ -115,6 +115,29 @@ def test_unreadable_files_are_left_out_with_the_reason(sweep: Path) -> None:
     assert "no predictions.csv" in only_reason(sweep)
 
 
+def test_copies_are_told_apart_and_a_copy_twice_is_refused(sweep: Path) -> None:
+    predictions = sweep / "dropout-p25/seed-1/predictions.csv"
+    header, *lines = predictions.read_text().splitlines()
+    named = [line.replace(",", "," + ("noise" if number % 2 else "") + ",", 1) for number, line in enumerate(lines)]
+    (first, other) = (number for number, line in enumerate(lines) if ",test," in line and number < 218)
+    utterance = lines[first].split(",")[0]
+    named[other] = f"{utterance},pitch+3,{lines[other].split(',', 1)[1]}"
+    predictions.write_text("\n".join([header.replace(",", ",copy,", 1), *named]) + "\n")
+
+    runs, left_out = read_runs(sweep)
+
+    assert left_out == []
+    (run,) = [run for run in runs if run.path == "dropout-p25/seed-1"]
+    assert run.clips["test"].altered
+    assert f"{utterance} pitch+3" in run.clips["test"].names
+    assert run.test_set != runs[0].test_set
+    assert not run.clips["test"].same_clips(runs[0].clips["test"])
+    assert not runs[0].clips["test"].altered
+    named[other] = named[first]
+    predictions.write_text("\n".join([header.replace(",", ",copy,", 1), *named]) + "\n")
+    assert "holds a test utterance twice" in only_reason(sweep)
+
+
 def test_a_run_without_validation_is_a_run(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"].update(val=None))
 

@@ -12,6 +12,7 @@ from ser_lightning.split.audit import (
     audit_folder,
     audit_normaliser,
     audit_rows,
+    audit_siblings,
     audit_split,
     summarise,
 )
@@ -227,6 +228,20 @@ def test_a_row_made_of_a_clip_of_another_subset_leaks(subset, row, example):
     assert (finding.found, finding.severity) == (True, "leak")
     assert finding.counts[subset] == (1, len(ROWS[subset]) + 1)
     assert finding.examples == (example,)
+
+
+def test_a_row_leaks_if_training_has_another_of_its_clip():
+    assert not audit_siblings(ROWS).found
+    rows = {
+        "train": [("a", ""), ("a", "noise"), ("x", "noise"), ("k", "")],
+        "val": [("k", "noise"), ("k", "pitch"), ("l", "")],
+        "test": [("x", ""), ("y", ""), ("y", "noise"), ("l", "noise")],
+    }
+    finding = audit_siblings(rows)
+    assert (finding.found, finding.severity) == (True, "leak")
+    assert finding.counts == {"test": (1, 4), "val": (2, 3)}
+    assert finding.examples == (("x", "x noise"), ("k noise", "k"), ("k pitch", "k"))
+    assert finding.sentence == "1 of 4 test and 2 of 3 val rows have another copy of their clip in training"
 
 
 def frames(seed: int, clips: int) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.split.audit import audit_split
 from ser_lightning.split.committed_folds import CommittedFolds
+from ser_lightning.split.kfold import KFoldSplit
+from ser_lightning.split.manifest import ManifestSplit
 from ser_lightning.split.speakers import SpeakerSplit, SpeakerStatementSplit, deal_speakers
 from ser_lightning.split.split import SUBSETS, Split, check_split, read_split, write_split
 from ser_lightning.split.takes import StatementSplit, TakeSplit, take_of
 from ser_lightning.split.twins import Contents
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-FOLDS = {"statement": 2, "speaker": 6, "loso": 24, "speaker_statement": 12, "emobox": 6}
+FOLDS = {"statement": 2, "speaker": 6, "loso": 24, "speaker_statement": 12, "emobox": 6, "kfold": 10}
 
 
 def utterance(emotion: str, intensity: str, statement: str, take: int, actor: int) -> Utterance:
@@ -68,11 +71,12 @@ def test_a_protocol_is_the_same_every_time_whatever_the_order_of_the_corpus(opti
 
 
 @pytest.mark.parametrize("option", ["take", "speaker", "loso", "statement", "speaker_statement", "emobox"])
-def test_no_protocol_but_random_leaks(option):
+def test_no_protocol_but_random_ones_leaks(option):
     findings = audit_split(CORPUS, split_of(option), Contents(samples={}, near=(), unread={}))
     assert not [f.sentence for f in findings if f.severity == "leak" and f.found]
-    random = audit_split(CORPUS, split_of("random"), Contents(samples={}, near=(), unread={}))
-    assert [f.name for f in random if f.severity == "leak" and f.found] == ["other take in training"]
+    for drawn in ("random", "kfold"):
+        random = audit_split(CORPUS, split_of(drawn), Contents(samples={}, near=(), unread={}))
+        assert [f.name for f in random if f.severity == "leak" and f.found] == ["other take in training"]
 
 
 @pytest.mark.parametrize(("option", "folds"), FOLDS.items())
@@ -138,6 +142,10 @@ def test_the_folds_of_speakers_are_gender_balanced():
 def test_folds_of_an_uneven_corpus_are_as_even_as_can_be(men, women, folds, seed):
     actors = [2 * n + 1 for n in range(men)] + [2 * n + 2 for n in range(women)]
     corpus = [utterance("calm", "normal", "01", 1, actor) for actor in actors]
+    if len(corpus) < 3:
+        with pytest.raises(InputError, match=f"the corpus has {len(corpus)} speakers?; expected at least 3"):
+            deal_speakers(corpus, folds=folds, seed=seed)
+        return
     if len(corpus) < folds:
         with pytest.raises(InputError, match=f"split.folds is {folds}, but the corpus has {len(corpus)} speakers"):
             deal_speakers(corpus, folds=folds, seed=seed)
@@ -186,9 +194,14 @@ def test_emobox_refuses_another_corpus():
         (lambda: TakeSplit(seed=0, train=0.6, val=0.3, test=0.3), "sum to 1"),
         (lambda: StatementSplit(fold=0, val=1.0, seed=0), "split.val is 1.0; expected a fraction between 0 and 1"),
         (lambda: StatementSplit(fold=-1, val=0.2, seed=0), "split.fold is -1; expected at least 0"),
+        (lambda: KFoldSplit(folds=1, fold=0, val=0.1, seed=0), "split.folds is 1; expected at least 2"),
+        (lambda: KFoldSplit(folds=3, fold=0, val=0.0, seed=0), "split.val is 0.0; expected a fraction"),
         (lambda: SpeakerSplit(folds=2, fold=0, val_folds=1, seed=0), "split.folds is 2 and split.val_folds 1"),
         (lambda: SpeakerSplit(folds=6, fold=0, val_folds=0, seed=0), "split.folds is 6 and split.val_folds 0"),
-        (lambda: SpeakerSplit(folds=None, fold=0, val_folds=23, seed=0)(CORPUS), "split.folds is 24"),
+        (
+            lambda: SpeakerSplit(folds=None, fold=0, val_folds=23, seed=0)(CORPUS),
+            "split.val_folds is 23, but the 24 speakers make 24 folds; expected at most 22",
+        ),
         (lambda: SpeakerSplit(folds=25, fold=0, val_folds=1, seed=0)(CORPUS), "the corpus has 24 speakers"),
         (
             lambda: SpeakerStatementSplit(folds=6, fold=12, val_folds=1, seed=0)(CORPUS),
@@ -203,6 +216,75 @@ def test_emobox_refuses_another_corpus():
 def test_what_cannot_be_split_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@given(count=st.integers(10, 200), val=st.floats(0.01, 0.5), seed=st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_kfold_has_even_folds_and_draws_validation_from_the_others(count, val, seed):
+    corpus = CORPUS[:count]
+    splits = [KFoldSplit(folds=10, fold=fold, val=val, seed=seed)(corpus) for fold in range(10)]
+    sizes = [len(split.test) for split in splits]
+    assert sum(sizes) == count
+    assert max(sizes) - min(sizes) <= 1
+    for split in splits:
+        ids = [*split.train, *split.val, *split.test]
+        assert sorted(ids) == sorted(u.id for u in corpus)  # disjoint and complete
+        assert len(split.val) == max(1, int(val * (count - len(split.test)) + 1e-6))
+
+
+def test_every_value_of_kfold_is_alive():
+    plain = split_of("kfold")
+    assert [len(getattr(plain, subset)) for subset in SUBSETS] == [1167, 129, 144]
+    assert len(split_of("kfold", "split.folds=5").test) == 288
+    more = split_of("kfold", "split.val=0.2")
+    assert (more.test, len(more.val)) == (plain.test, 259)
+    other = split_of("kfold", "split.seed=1")
+    assert other.test != plain.test
+    assert not set(split_of("kfold", "split.fold=1").test) & set(plain.test)
+
+
+def two_sentences(women: int, men: int, speaker: str) -> list[Utterance]:
+    """A corpus of other speakers and as few as there are in some."""
+    return [
+        replace(utterance(emotion, "normal", statement, 1, 2 * n + man), corpus="x", speaker=f"{speaker}{n}{man}")
+        for man, count in ((0, women), (1, men))
+        for n in range(1, count + 1)
+        for emotion in ("sad", "happy")
+        for statement in ("01", "02")
+    ]
+
+
+@pytest.mark.parametrize(("women", "men", "folds"), [(5, 5, 5), (3, 3, 3), (0, 4, 4), (2, 2, 3)])
+def test_speaker_folds_of_small_corpora(women, men, folds):
+    """EmoDB, EMOVO, SAVEE, and one that does not come out even."""
+    corpus = two_sentences(women, men, "s")
+    genders = {u.speaker: u.gender for u in corpus}
+    tested = []
+    for fold in range(folds):
+        split = SpeakerSplit(folds=folds, fold=fold, val_folds=1, seed=42)(corpus)
+        of = {subset: {u.speaker for u in corpus if u.id in getattr(split, subset)} for subset in SUBSETS}
+        assert not of["train"] & of["val"] | of["train"] & of["test"] | of["val"] & of["test"]
+        assert set().union(*of.values()) == set(genders)
+        if women == men == folds:
+            assert sorted(genders[speaker] for speaker in of["test"]) == ["female", "male"]
+        tested += of["test"]
+    assert sorted(tested) == sorted(genders)
+
+
+def test_a_protocol_that_cannot_be_had_says_what_can():
+    two = two_sentences(2, 0, "t")  # TESS
+    for folds in (None, 2 + 1):
+        with pytest.raises(InputError, match="the corpus has 2 speakers; expected at least 3 .* use split=take"):
+            SpeakerSplit(folds=folds, fold=0, val_folds=1, seed=0)(two)
+    with pytest.raises(InputError, match="val_folds is 4, but the 4 speakers make 4 folds; expected at most 2"):
+        SpeakerSplit(folds=None, fold=0, val_folds=4, seed=0)(two_sentences(0, 4, "s"))  # SAVEE, split=loso
+    own = [replace(u, statement=f"{u.emotion}{u.statement}") for u in two]  # SAVEE's sentences
+    with pytest.raises(InputError, match="every one of the 4 statements of the corpus is said with one emotion alone"):
+        StatementSplit(fold=0, val=0.2, seed=0)(own)
+    with pytest.raises(InputError, match="split manifest 'ravdess_released' is of another corpus: .* 8 clips; draw"):
+        ManifestSplit(manifest="ravdess_released")(two)
+    with pytest.raises(InputError, match="split.folds is 10, but the corpus has 8 clips"):
+        KFoldSplit(folds=10, fold=0, val=0.1, seed=0)(two)
 
 
 def test_what_a_protocol_leaves_out_is_written_and_read(tmp_path):

@@ -99,7 +99,7 @@ def test_synthetic_speech_has_no_copies_and_a_planted_one_is_found(synthetic_cli
 def synthetic_clips(synthetic_root) -> dict[str, npt.NDArray[np.float32]]:
     from ser_lightning.corpus.synthetic import Synthetic
 
-    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean")
+    corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=2, downmix="mean", merge=None)
     return {
         u.id: to_mono(*read_audio(u.path), sampling_rate=RATE, downmix="mean", resampler="soxr")
         for u in corpus.scan().utterances

@@ -1,5 +1,7 @@
 """A file to the waveform that everything else starts from."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +10,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, nearest, shown
 
 
 class Clip(NamedTuple):
@@ -16,7 +18,8 @@ class Clip(NamedTuple):
 
     Args:
         wave: (samples,), full scale 1
-        nothing_voiced: voice activity detection found no speech, so the clip is kept whole
+        nothing_voiced: nothing would be left of the clip, so it is kept whole: it is over before ``offset_s``, or voice
+            activity detection found no speech in it
 
     """
 
@@ -25,25 +28,41 @@ class Clip(NamedTuple):
 
 
 class Audio:
-    """Read, mix down, resample, cut to speech.
+    """Read, cut out a part, mix down, resample, cut to speech.
 
     Args:
         sampling_rate: rate of the waveforms made, Hz
-        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus
+        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus, and
+            where there are several corpora, that of each by its name
         resampler: how the rate is changed, ``soxr`` or ``linear``, see the same
         vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
         frame_ms: frame of the detection, ms
+        offset_s: left out at the beginning, s; None leaves out nothing. A clip that is not longer is kept whole
+        duration_s: kept from there, s, or less where the clip ends; None keeps everything
 
     Raises:
         InputError: a value out of its range
 
+    Source of the last two: librosa.load, which cuts at the rate of the file, before anything else is done.
+
     """
 
     def __init__(
-        self, *, sampling_rate: int, downmix: str, resampler: str, vad_mode: int | None, frame_ms: int
+        self,
+        *,
+        sampling_rate: int,
+        downmix: str | Mapping[str, str],
+        resampler: str,
+        vad_mode: int | None,
+        frame_ms: int,
+        offset_s: float | None,
+        duration_s: float | None,
     ) -> None:
-        if downmix not in DOWNMIXES:
-            raise InputError(f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}{nearest(downmix, DOWNMIXES)}")
+        for way in downmix.values() if isinstance(downmix, Mapping) else [downmix]:
+            if way not in DOWNMIXES:
+                raise InputError(
+                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{nearest(str(way), DOWNMIXES)}"
+                )
         if resampler not in RESAMPLERS:
             raise InputError(
                 f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{nearest(resampler, RESAMPLERS)}"
@@ -52,22 +71,57 @@ class Audio:
             check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
         elif sampling_rate < 1:
             raise InputError(f"audio.sampling_rate is {sampling_rate}; expected a positive number of Hz")
+        for name, seconds in (("offset_s", offset_s), ("duration_s", duration_s)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise InputError(f"audio.{name} is {seconds}; expected a positive number of seconds, or null for none")
         self.sampling_rate = sampling_rate
         self.downmix = downmix
         self.resampler = resampler
         self.vad_mode = vad_mode
         self.frame_ms = frame_ms
+        self.offset_s = offset_s
+        self.duration_s = duration_s
 
-    def load(self, path: str | Path) -> Clip:
+    def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
         """Return the clip of a file.
 
+        Args:
+            path: the file
+            corpus: that it belongs to, which matters where there are several; None if it belongs to none
+
         Raises:
-            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`
+            InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
+                channels and it is not known how they become one
 
         """
         wave, rate = read_audio(path)
-        mono = to_mono(wave, rate, sampling_rate=self.sampling_rate, downmix=self.downmix, resampler=self.resampler)
+        part = self._part(wave, rate)
+        mono = to_mono(
+            part if len(part) else wave,
+            rate,
+            sampling_rate=self.sampling_rate,
+            downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus),
+            resampler=self.resampler,
+        )
         if self.vad_mode is None:
-            return Clip(mono, nothing_voiced=False)
+            return Clip(mono, nothing_voiced=not len(part))
         voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
-        return Clip(voiced, nothing_voiced=False) if len(voiced) else Clip(mono, nothing_voiced=True)
+        return Clip(voiced if len(voiced) else mono, nothing_voiced=not (len(voiced) and len(part)))
+
+    def _part(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+        """Cut from ``offset_s``, ``duration_s`` long: (samples, channels) -> (samples', channels), empty if over."""
+        start = int((self.offset_s or 0) * rate)
+        end = None if self.duration_s is None else start + max(1, int(self.duration_s * rate))
+        return wave[start:end]
+
+    def _downmix(self, path: str | Path, *, channels: int, corpus: str | None) -> str:
+        if isinstance(self.downmix, str):
+            return self.downmix
+        if channels == 1:
+            return DOWNMIXES[0]  # all ways leave it as it is
+        if corpus is None or corpus not in self.downmix:
+            raise InputError(
+                f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"
+                f" ({', '.join(self.downmix)}); say audio.downmix={' or '.join(DOWNMIXES)}"
+            )
+        return self.downmix[corpus]

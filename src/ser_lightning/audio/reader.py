@@ -12,7 +12,7 @@ import soxr
 
 from ser_lightning.errors import InputError, shown
 
-DOWNMIXES = ("mean", "interleave")
+DOWNMIXES = ("mean", "interleave", "right")
 RESAMPLERS = ("soxr", "linear")
 RATES = (4000, 768_000)  # Hz; a header that claims less would make gigabytes of a short file
 SECONDS, SAMPLES = 3600, 2**28  # the latter over all channels, 1 GiB; minutes of silence compress to nothing
@@ -113,7 +113,8 @@ def to_mono(
         rate: sampling rate of ``wave``, Hz
         sampling_rate: the rate wanted, Hz
         downmix: ``"mean"`` of the channels; ``"interleave"`` takes left and right samples by turns as if they were one
-            channel, at half the speed and an octave down: what the study's code does to its five stereo clips
+            channel, at half the speed and an octave down: what the study's code does to its five stereo clips;
+            ``"right"`` takes the second channel, and of one channel that one: for microphones that are no stereo
         resampler: ``"soxr"``; ``"linear"`` joins the samples by straight lines and filters nothing, so that what is
             above half the new rate folds down into the speech: what pydub does, on which the study relies. From
             48 to 16 kHz it takes every third sample
@@ -127,6 +128,8 @@ def to_mono(
         resample = _unchanged
     if downmix == "mean":
         return resample(wave.mean(axis=1, dtype=np.float32), rate, sampling_rate)
+    if downmix == "right":
+        return resample(np.ascontiguousarray(wave[:, min(1, wave.shape[1] - 1)]), rate, sampling_rate)
     return np.ascontiguousarray(resample(wave, rate, sampling_rate)).reshape(-1)  # (n, C) -> (n C,)
 
 

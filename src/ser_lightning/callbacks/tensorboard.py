@@ -58,16 +58,18 @@ def write_summary(
         writer.add_scalar(f"study_metric/{subset}", value, step)
     config = result["config"]
     values: dict[str, Any] = {"experiment": result["name"], "seed": config["seed"]}
-    for part in ("dropout", "model", "features", "augment", "audio", "data", "optim", "evaluation"):
+    parts = ("dropout", "model", "features", "augment", "audio", "data", "optim", "scheduler", "loss", "evaluation")
+    for part in parts:
         values[part] = {key: value for key, value in config[part].items() if not key.startswith("_")}
     logger.log_hyperparams(values, finals)
-    path_of = {utterance.id: utterance.path for utterance in data.preparation.utterances}
-    ids, emotions = data.datasets["test"].utterances, result["emotions"]
-    # Spread over the test set, which is in the order of its ids and so of its emotions.
-    for row in range(0, len(ids), -(-len(ids) // EXAMPLES)):
+    by_id = {utterance.id: utterance for utterance in data.preparation.utterances}
+    emotions = result["emotions"]
+    clips = [(row, id_) for row, (id_, copy) in enumerate(data.preparation.members["test"]) if not copy]
+    # Spread over the test set, which is in the order of its ids: of RAVDESS, in that of its emotions.
+    for row, id_ in clips[:: -(-len(clips) // EXAMPLES) or 1]:
         target, heard = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
-        wave = data.preparation.audio.load(path_of[ids[row]]).wave
+        wave = data.preparation.audio.load(by_id[id_].path, corpus=by_id[id_].corpus).wave
         writer.add_audio(
-            f"test/{ids[row]}: {target}, heard as {heard}", wave, step, sample_rate=data.preparation.audio.sampling_rate
+            f"test/{id_}: {target}, heard as {heard}", wave, step, sample_rate=data.preparation.audio.sampling_rate
         )
     logger.finalize("success")

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ser_lightning.build import build, check_values
+from ser_lightning.build import build, build_corpus, check_values
+from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.preparation import Preparation, Progress
+from ser_lightning.split.split import Split
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
     from ser_lightning.evaluation import Evaluation
+    from ser_lightning.loss import EmotionLoss
 
 
-def assemble_preparation(config: Mapping[str, Any], *, progress: Progress) -> Preparation:
+Strategy = Callable[[Sequence[Utterance]], Split]
+
+
+def assemble_preparation(
+    config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None
+) -> Preparation:
     """Build corpus, split and store and their parts.
+
+    Args:
+        config: of a run, resolved
+        progress: shows how far the features are
+        split: in the place of the one in the config
 
     Raises:
         InputError: a value that a part refuses
 
     """
-    parts = {name: build(name, config[name]) for name in ("corpus", "split", "audio", "augment", "features")}
-    if config["corpus"].get("download"):
-        parts["corpus"].fetch()
+    corpus = build_corpus(config["corpus"])
+    parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
+    parts |= {"corpus": corpus, "split": build("split", config["split"]) if split is None else split}
+    if hasattr(corpus, "fetch"):  # it downloads if it is told to
+        corpus.fetch()
     values, _ = _divide(config["data"])
     check_values("data", Preparation, values, parts | {"progress": progress})
     return Preparation(**values, **parts, progress=progress)
 
 
-def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDataModule:
+def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None) -> SpeechDataModule:
     """Build the data module and its parts.
+
+    Args:
+        config: of a run, resolved
+        progress: shows how far the features are
+        split: in the place of the one in the config
 
     Raises:
         InputError: a value that a part refuses
@@ -38,7 +58,8 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress) -> SpeechDat
     """
     from ser_lightning.data.datamodule import SpeechDataModule  # and with it Lightning: seconds that others spare
 
-    rest = {"preparation": assemble_preparation(config, progress=progress), "seed": config["seed"]}
+    preparation = assemble_preparation(config, progress=progress, split=split)
+    rest = {"preparation": preparation, "seed": config["seed"]}
     _, values = _divide(config["data"])
     check_values("data", SpeechDataModule, values, rest)
     return SpeechDataModule(**values, **rest)
@@ -55,6 +76,19 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
 
     check_values("evaluation", Evaluation, config["evaluation"], {})
     return Evaluation(**config["evaluation"])
+
+
+def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
+    """Build what training minimises.
+
+    Raises:
+        InputError: a value out of its range
+
+    """
+    from ser_lightning.loss import EmotionLoss  # and with it torch
+
+    check_values("loss", EmotionLoss, config["loss"], {})
+    return EmotionLoss(**config["loss"])
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -28,6 +28,7 @@ from ser_lightning.split.audit import (
     audit_folder,
     audit_normaliser,
     audit_rows,
+    audit_siblings,
     audit_split,
     audit_statistics,
     summarise,
@@ -59,24 +60,26 @@ def audit(config: DictConfig) -> int:
     output = plain.pop("output")
     if output is not None and not isinstance(output, str):
         raise InputError(f"output is {output!r}; expected the path of a JSON file")
-    if "on_problem" in plain["corpus"]:
-        plain["corpus"]["on_problem"] = "skip"  # what is wrong with a folder is to be told, not to end the audit
+    for part in plain["corpus"].get("parts", {"": plain["corpus"]}).values():
+        if "on_problem" in part:
+            part["on_problem"] = "skip"  # what is wrong with a folder is to be told, not to end the audit
     data = assemble_preparation(plain, progress=cli.progress("features"))
     scan = data.corpus.scan()
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
     _print_problems(console, scan.problems)
-    split = data.split_strategy(scan.utterances)
+    split, members = data.draw(scan.utterances)
 
     digests = {utterance.path: utterance.digest for utterance in scan.utterances}
-    root = _root(data.corpus)
-    left_out = {path: sha256(path) for file in find_audio(root)[0] if (path := root / file) not in digests}
+    roots = _roots(data.corpus)
+    files = (root / file for root in roots for file in find_audio(root)[0])
+    left_out = {path: sha256(path) for path in files if path not in digests}
     contents = read_contents(
         {digest: path for path, digest in (left_out | digests).items()},
         workers=data.workers,
         progress=cli.progress("audio"),
     )
     if not any(digest in contents.samples for digest in digests.values()):
-        raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {root} can be read")
+        raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {roots[0]} can be read")
     # A file that cannot be read is still known by its bytes.
     held, spare = (
         {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
@@ -85,6 +88,7 @@ def audit(config: DictConfig) -> int:
     findings = [
         audit_folder(held, spare),
         *audit_split(scan.utterances, split, contents),
+        *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
         audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
@@ -98,7 +102,8 @@ def audit(config: DictConfig) -> int:
             console.print(f"{finding.severity}: {finding.sentence}", soft_wrap=True)
     console.print(section["summary"], soft_wrap=True, style="bold" if section["leak"] else None)
     if output is not None:
-        content = {"corpus": data.corpus.name, "root": str(root), "split": plain["split"], "counts": sizes, **section}
+        where = {"corpus": data.corpus.name, "root": ", ".join(map(str, roots))}
+        content = {**where, "split": plain["split"], "counts": sizes, **section}
         write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
         print(output)
     if any(finding.found and finding.severity != SHARED for finding in findings):
@@ -129,11 +134,12 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
     }
     standardize = getattr(model, "standardize", None)
     held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
-    training = (of.rows[id_, copy] for id_ in of.split.train for copy in of.copies("train"))
+    training = (of.rows[key] for key in of.members["train"])
     section = summarise(
         [
             *audit_split(of.utterances, of.split, contents),
             audit_rows(rows, of.split),
+            *([audit_siblings(rows)] if of.augment_first else []),
             audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
             audit_statistics(updated=config["evaluation"]["update_statistics"]),
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
@@ -149,9 +155,10 @@ def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: part["monitor"] for name, part in callbacks.items() if "monitor" in part}
 
 
-def _root(corpus: Corpus) -> Path:
-    """Return the folder that holds the corpus and nothing else."""
-    return Path(getattr(corpus, "folder", None) or corpus.root)  # type: ignore[attr-defined]
+def _roots(corpus: Corpus) -> list[Path]:
+    """Return the folder that holds the corpus and nothing else, or those of its parts."""
+    parts = getattr(corpus, "parts", {"": corpus}).values()
+    return [Path(getattr(part, "folder", None) or part.root) for part in parts]
 
 
 def _print_problems(console: Console, problems: Sequence[Problem]) -> None:

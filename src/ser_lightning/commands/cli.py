@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ser_lightning.build import config_folder
+from ser_lightning.commands.corpora import offer_pools
 from ser_lightning.errors import InputError, nearest, shown
 from ser_lightning.interrupts import InterruptedRunError
 
@@ -64,12 +65,12 @@ def run(
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if full:
-        before()
+        _begin(config_name, before)
         main()
         sys.exit(max(codes, default=0))
     os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
     try:
-        before()
+        _begin(config_name, before)
         main()
         if refused:
             raise refused[0]
@@ -94,6 +95,11 @@ def run(
     finally:
         os.environ.pop(FULL, None)
     sys.exit(max(codes, default=0))
+
+
+def _begin(config_name: str, before: Callable[[], None]) -> None:
+    sys.argv[1:] = offer_pools(sys.argv[1:], config_name=config_name)
+    before()
 
 
 def _reason(error: OSError) -> str:

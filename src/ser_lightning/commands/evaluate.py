@@ -1,4 +1,4 @@
-"""``ser-evaluate``: test a finished run again."""
+"""``ser-evaluate``: test a finished run again, or on another corpus."""
 
 import json
 import sys
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.commands import cli
+from ser_lightning.commands.across import evaluate_across, refuse_split
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
 from ser_lightning.commands.stored import argument, offer_config
 from ser_lightning.errors import InputError
@@ -30,9 +32,12 @@ def main() -> None:
 
 
 def _offer() -> None:
-    folder = argument("run")
+    folder, other_corpus = argument("run"), argument("corpus") is not None
+    if other_corpus:
+        refuse_split(sys.argv[1:])
     if folder is not None:
-        offer_config(_checkpoint_path(Path(folder), read_result(Path(folder))["checkpoint"]))
+        path = _checkpoint_path(Path(folder), read_result(Path(folder))["checkpoint"])
+        offer_config(path, other_corpus=other_corpus)
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -67,8 +72,12 @@ def evaluate(config: DictConfig) -> int:
     result = read_result(folder)
     check_checkpoint(plain["checkpoint"])
     path = _checkpoint_path(folder, plain["checkpoint"])
-    evaluation = assemble_evaluation(plain)
     torch.set_num_threads(cli.whole("threads", plain["threads"], least=1))
+    of = {"run": str(folder), "digest": result["digest"], "checkpoint": plain["checkpoint"], "seed": plain["seed"]}
+    if HydraConfig.get().runtime.choices.get("corpus") is not None:
+        evaluate_across(plain, path=path, identity=of, output=output)
+        return 0
+    evaluation = assemble_evaluation(plain)
     data = assemble_data(plain, progress=cli.progress("features"))
     data.preparation.scan()
     check_batches(data, evaluation=evaluation)
@@ -97,7 +106,6 @@ def evaluate(config: DictConfig) -> int:
     else:
         print("DIFFERENT, though the configuration is the same: another corpus, machine or library version?")
     if output is not None:
-        of = {"run": str(folder), "digest": result["digest"], "checkpoint": plain["checkpoint"], "seed": plain["seed"]}
         write_json(Path(output), of | {"changed": changed, "metrics": now, "config": plain})
         print(output)
     return int(same and not equal)
@@ -112,6 +120,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """Yield what the command line changed in words, but for what :func:`offer_config` changes itself."""
-    for key in sorted((before.keys() | now.keys()) - {"corpus.download"}):
-        if before.get(key) != now.get(key):
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not (key.startswith("corpus.") and key.endswith(".download")):
             yield f"{key}: {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"

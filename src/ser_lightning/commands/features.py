@@ -33,7 +33,7 @@ def features(config: DictConfig) -> int:
     for path in cli.progress("features")(paths, len(paths)):
         name = path.relative_to(source) if source.is_dir() else Path(path.name)
         try:
-            matrix = extract(audio.load(path).wave)  # (162, K)
+            matrix = extract(audio.load(path).wave)  # (F, K)
         except InputError as error:
             failures.append(str(error))
             continue

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.build import build
+from ser_lightning.build import build, build_corpus
 from ser_lightning.checkpoint import KEY, build_model, contents, load_plain, load_state
 from ser_lightning.commands import cli
 from ser_lightning.errors import InputError
@@ -39,7 +39,7 @@ def import_weights(config: DictConfig) -> None:
     )
     weights, output = Path(plain.pop("weights")), Path(plain.pop("output"))
     state = {rename(name): value for name, value in read_state(weights).items()}
-    emotions = build("corpus", plain["corpus"]).emotions
+    emotions = build_corpus(plain["corpus"]).emotions
     features = build("features", plain["features"]).size
     model = build_model(plain, features=features, classes=len(emotions))
     load_state(model, state, path=weights)

@@ -18,6 +18,7 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
+from ser_lightning.model.fitting import Fitted
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.runs import FORMAT, complete, provenance, write_json
 from ser_lightning.split.split import SUBSETS
@@ -73,7 +74,9 @@ def conclude(
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
         "audit": audit_run(data, task.model, config),
-        "counts": {subset: len(getattr(of.split, subset)) for subset in SUBSETS}
+        "counts": {
+            subset: len(of.members[subset] if of.augment_first else getattr(of.split, subset)) for subset in SUBSETS
+        }
         | {"train_with_copies": len(data.datasets["train"])},
         "corpus": {
             "name": of.corpus.name,
@@ -84,13 +87,14 @@ def conclude(
         },
         "epochs": len(task.epochs),
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        **({"chosen": task.model.choice.values()} if isinstance(task.model, Fitted) else {}),
         "history": dict(task.history),
         "seconds": of.seconds,
         **identity,
         "config": config,
         **provenance(),
     }
-    rows = {subset: (data.datasets[subset].utterances, predictions[subset]) for subset in ("val", "test")}
+    rows = {subset: (of.members[subset], predictions[subset]) for subset in ("val", "test")}
     write_predictions(folder / "predictions.csv", rows, utterances=of.utterances, emotions=emotions)
     figures = {
         "confusion_matrix": confusion_figure(
@@ -146,6 +150,8 @@ def tell(result: Mapping[str, Any]) -> None:
         [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on)]
     )
     log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
+    if "chosen" in result:
+        log.info("chosen by inner validation: %s", ", ".join(f"{k} {v:.4g}" for k, v in result["chosen"].items() if v))
     if "evaluation_mode_metrics" in result:
         log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
     if "study_metric" in result:

@@ -40,11 +40,15 @@ def prepare(config: DictConfig) -> None:
     console.print(table)
     speakers = len({utterance.speaker for utterance in data.utterances})
     console.print(
-        f"{speakers} speakers; {len(data.split.train) * len(data.copies('train'))} training clips with their copies;"
+        f"{speakers} speakers; {len(data.members['train'])} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"store: {data.store.folder}", highlight=False)
-    _list(console, "kept whole: no voiced frame", [(id_, "") for id_ in data.nothing_voiced])
+    _list(
+        console,
+        "kept whole: no voiced frame, or over before audio.offset_s",
+        [(id_, "") for id_ in data.nothing_voiced],
+    )
     _list(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
 
 

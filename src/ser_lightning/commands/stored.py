@@ -19,7 +19,7 @@ def argument(key: str) -> str | None:
     return values[-1].strip("'\"") if values else None
 
 
-def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
+def offer_config(path: str | Path, *, without: tuple[str, ...] = (), other_corpus: bool = False) -> None:
     """Let the command's config start from the one in a checkpoint.
 
     Hydra composes before any code of a command runs, so the config must be known by then. What is offered is what a
@@ -29,6 +29,8 @@ def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
     Args:
         path: the checkpoint
         without: keys that mean something else to this command
+        other_corpus: the command line has a corpus of its own; the one in the checkpoint is left out, and recordings
+            are mixed down as the other one says
 
     Raises:
         InputError: the checkpoint cannot be read, or its config is not of a run
@@ -37,9 +39,20 @@ def offer_config(path: str | Path, *, without: tuple[str, ...] = ()) -> None:
     config = complete(read_checkpoint(path).config)
     _check_plain(config, path)
     config = {key: value for key, value in config.items() if key not in without}
-    if "download" in config.get("corpus", {}):
-        config["corpus"] = config["corpus"] | {"download": False}  # asked for then, not now
+    if other_corpus:
+        config.pop("corpus", None)
+        config["audio"] = config.get("audio", {}) | {"downmix": "${corpus.downmix}"}
+    if "corpus" in config:
+        config["corpus"] = _without_download(config["corpus"])
     ConfigStore.instance().store(group="stored", name="checkpoint", node=config, package="_global_")
+
+
+def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a corpus, and of its parts, with nothing to download: that was asked for then, not now."""
+    if isinstance(corpus.get("parts"), dict):
+        parts = {name: _without_download(part) for name, part in corpus["parts"].items() if isinstance(part, dict)}
+        corpus = corpus | {"parts": corpus["parts"] | parts}
+    return corpus | {"download": False} if "download" in corpus else corpus
 
 
 def _check_plain(config: dict[str, Any], path: str | Path) -> None:

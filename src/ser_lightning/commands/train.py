@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ser_lightning.build import build
 from ser_lightning.callbacks.carry_config import CarryConfig
@@ -26,7 +27,7 @@ from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
 from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
+from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
 from ser_lightning.commands.job import run_job
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
@@ -43,8 +44,9 @@ from ser_lightning.errors import InputError, nearest
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
+from ser_lightning.model.fitting import Fitted
 from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
-from ser_lightning.split.split import SUBSETS, write_split
+from ser_lightning.split.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
@@ -144,11 +146,17 @@ def _train(
     emotions = of.corpus.emotions
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=of.features.size, classes=len(emotions))
+    optimizer = _build_optimizer(config, model)
+    if isinstance(model, Fitted):
+        _check_once(config["trainer"], type(model).__name__)
     task = EmotionTask(
         model=model,
-        optimizer=_build_optimizer(config, model),
+        optimizer=optimizer,
         classes=len(emotions),
         evaluation=evaluation,
+        loss=assemble_loss(config),
+        scheduler=_build_scheduler(config, optimizer(model.parameters())),
+        watched=config["scheduler"].get("monitor"),
     )
     logger = build("logger", config["logger"])
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
@@ -175,17 +183,22 @@ def _train(
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(of.utterances), versions=versions())
     check_batches(data, evaluation=evaluation)
     start_folder(folder, config, overrides, unfinished=unfinished)
-    write_split(folder / "split.csv", of.split, of.utterances)
+    if of.augment_first:
+        write_rows(folder / "split.csv", of.members, of.utterances)
+    else:
+        write_split(folder / "split.csv", of.split, of.utterances)
     data.prepare_data()
     if of.problems or of.nothing_voiced:
         log.info(
-            "%d files left out, %d clips with no voiced frame kept whole",
+            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
             len(of.problems),
             len(of.nothing_voiced),
         )
     data.setup()
     sizes = "/".join(str(len(getattr(of.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    if of.augment_first:
+        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")
 
     trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
     of.seconds["train"] = resume.seconds
@@ -219,6 +232,22 @@ def _build_optimizer(config: dict[str, Any], model: nn.Module) -> Callable[[Iter
     return optimizer
 
 
+def _build_scheduler(config: dict[str, Any], trial: Optimizer) -> Callable[[Optimizer], LRScheduler] | None:
+    """Build what makes the scheduler, None if there is to be none; ``trial`` is an optimizer to try it on."""
+    part = {key: value for key, value in config["scheduler"].items() if key != "monitor"}
+    if not part:
+        return None
+    make = build("scheduler", part)
+    try:
+        made = make(trial)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scheduler: {error}") from error
+    if isinstance(made, ReduceLROnPlateau) and config["scheduler"].get("monitor") is None:
+        raise InputError("scheduler.monitor is missing; ReduceLROnPlateau goes by a figure such as train/loss")
+    scheduler: Callable[[Optimizer], LRScheduler] = make
+    return scheduler
+
+
 def _check(config: dict[str, Any]) -> None:
     for key, kind in (
         ("seed", int),
@@ -246,9 +275,21 @@ def _check(config: dict[str, Any]) -> None:
         for name, part in config["callbacks"].items()
         if part.get("monitor")
     }
+    if config["scheduler"].get("monitor") is not None:
+        monitors["scheduler.monitor"] = config["scheduler"]["monitor"]
     for key, monitor in monitors.items():
         if monitor not in known:
             raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
+
+
+def _check_once(trainer: dict[str, Any], model: str) -> None:
+    """Refuse values of a trainer that mean nothing to a model that is fitted at once."""
+    for key, expected in (("max_epochs", 1), ("gradient_clip_val", None)):
+        if trainer.get(key) != expected:
+            raise InputError(
+                f"trainer.{key} is {trainer[key]!r}; expected {'null' if expected is None else expected}: {model} is"
+                " fitted to all clips at once; choose trainer=once"
+            )
 
 
 def _quieten() -> None:

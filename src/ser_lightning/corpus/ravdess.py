@@ -1,7 +1,7 @@
 """RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song, its audio-only speech."""
 
-import os
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -12,16 +12,9 @@ from filelock import FileLock
 
 from ser_lightning import emotions
 from ser_lightning.corpus.download import Progress, download, extract, progress_bar, staging
-from ser_lightning.corpus.scanning import (
-    Clip,
-    collapse_copies,
-    find_audio,
-    one_id_per_content,
-    one_per_id,
-    settle,
-    sha256,
-)
-from ser_lightning.corpus.utterance import Problem, Scan, Utterance
+from ser_lightning.corpus.merging import merged, relabel
+from ser_lightning.corpus.scanning import Design, Name, check_choices, find_audio, folder_of, scan_folder
+from ser_lightning.corpus.utterance import Scan
 from ser_lightning.errors import InputError, shown
 
 ARCHIVE = "Audio_Speech_Actors_01-24.zip"
@@ -125,30 +118,25 @@ def _design() -> set[str]:
     return {"-".join(("03", "01", *code)) for code in codes if code[:2] != ("01", "02")}
 
 
-def _misplaced(name: RavdessName, path: PurePath) -> str | None:
+def _read(path: PurePath) -> Name:
+    """Read the name of a file of audio-only speech, in whatever folder."""
+    name = parse_stem(path.stem)
     if name.modality != "03":
-        return "video, not audio-only: modality " + name.modality
+        raise InputError("video, not audio-only: modality " + name.modality)
     if name.channel != "01":
-        return "song, not speech: channel " + name.channel
+        raise InputError("song, not speech: channel " + name.channel)
     for folder in path.parts[:-1]:
         match = re.fullmatch("actor_([0-9]+)", folder, re.IGNORECASE)
         if match and int(match[1]) != name.actor:
-            return f"folder of another actor: {shown(folder)} holds a clip of actor {name.actor:02}"
-    return None
-
-
-def _utterance(root: Path, clip: Clip, name: RavdessName) -> Utterance:
-    return Utterance(
-        id=clip.id,
-        path=root / clip.path,
-        corpus=Ravdess.name,
+            raise InputError(f"folder of another actor: {shown(folder)} holds a clip of actor {name.actor:02}")
+    return Name(
+        id=path.stem,
         speaker=f"{name.actor:02}",
         gender=name.gender,
         emotion=name.emotion,
         intensity=name.intensity,
         statement=name.statement,
         repetition=name.repetition,
-        digest=clip.digest,
     )
 
 
@@ -164,11 +152,12 @@ class Ravdess:
         root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
         on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
         download: whether :meth:`fetch` may load the corpus from Zenodo (208 MB)
-        downmix: how files of several channels become mono: ``"mean"`` of the channels, or ``"interleave"``,
-            their samples in turn, which is the error of the released code
+        downmix: how files of several channels become mono: ``"mean"`` of the channels, ``"interleave"``, their
+            samples in turn, which is the error of the released code, or the ``"right"`` one
+        merge: labels that are counted as another one, such as ``{"calm": "neutral"}``; None leaves all as they are
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``
+        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
 
     """
 
@@ -177,19 +166,22 @@ class Ravdess:
     size: ClassVar[int] = 208_468_073
     md5: ClassVar[str] = "bc696df654c87fed845eb13823edef8a"
 
-    def __init__(self, *, root: str | Path | None, on_problem: str, download: bool, downmix: str) -> None:
-        for key, value, allowed in (
-            ("on_problem", on_problem, ("refuse", "skip")),
-            ("downmix", downmix, ("mean", "interleave")),
-        ):
-            if value not in allowed:
-                raise InputError(f"corpus.{key}: expected {' or '.join(allowed)}, got {value!r}")
-        # An empty RAVDESS_ROOT is none, not the current folder; a shell leaves the ~ in corpus.root=~/x.
-        self.root = Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
+    def __init__(
+        self,
+        *,
+        root: str | Path | None,
+        on_problem: str,
+        download: bool,
+        downmix: str,
+        merge: Mapping[str, str] | None,
+    ) -> None:
+        check_choices(on_problem=on_problem, downmix=downmix)
+        self.root = folder_of(root)
         self.on_problem = on_problem
         self.download = download
         self.downmix = downmix
-        self.emotions = emotions.RAVDESS
+        self.merge = merge
+        self.emotions = merged(emotions.RAVDESS, merge)
 
     def scan(self) -> Scan:
         """Look through the folder and check it against the design of the corpus.
@@ -198,44 +190,16 @@ class Ravdess:
             InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
 
         """
-        if self.root is None:
-            raise InputError(f"corpus.root: expected the folder of RAVDESS, got none; {HOW_TO_GET_IT}")
-        try:
-            what = "" if self.root.is_dir() else "not a folder" if self.root.exists() else "no such folder"
-        except OSError as error:
-            what = f"cannot be looked into ({error.strerror})"
-        if what:
-            raise InputError(f"{shown(self.root)}: {what}; {HOW_TO_GET_IT}")
-        files, problems = find_audio(self.root)
-        if not files and not problems:
-            raise InputError(f"{shown(self.root)}: holds no .wav or .flac file; {HOW_TO_GET_IT}")
-        # A clip that is there but cannot be used is reported once, and not as missing too.
-        missing = _design() - {PurePath(problem.path).stem for problem in problems} - {file.stem for file in files}
-
-        names: dict[str, RavdessName] = {}
-        clips = []
-        for file in files:
-            try:
-                name = parse_stem(file.stem)
-                reason = _misplaced(name, file)
-                if reason is None:
-                    clips.append(Clip(id=file.stem, path=file, digest=sha256(self.root / file)))
-                    names[file.stem] = name
-            except InputError as error:
-                reason = str(error).removeprefix(f"{file.stem!r}: ")
-            except OSError as error:
-                reason = f"unreadable file: {error.strerror}"
-            if reason is not None:
-                problems.append(Problem(path=shown(file), reason=reason))
-
-        kept, copies = one_per_id(clips)
-        note = "the Kaggle archive ships every clip twice"
-        problems += collapse_copies(copies, total=len(clips), note=note)
-        kept, mislabelled = one_id_per_content(kept, published={PUBLISHED_PAIR})
-        problems += mislabelled
-        problems += [Problem(path=stem, reason="missing") for stem in missing]
-        utterances = [_utterance(self.root, clip, names[clip.id]) for clip in kept]
-        return settle(self.root, utterances, problems, on_problem=self.on_problem)
+        design = Design(
+            corpus=self.name,
+            title="RAVDESS",
+            ids=_design(),
+            read=_read,
+            how_to_get_it=HOW_TO_GET_IT,
+            published={PUBLISHED_PAIR},
+            copies="the Kaggle archive ships every clip twice",
+        )
+        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)
 
     def fetch(self, progress: Progress | None = None) -> None:
         """Download and unpack the corpus into the root, if that was asked for and no audio is there yet.

@@ -4,31 +4,163 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from ser_lightning.corpus.copies import SUFFIXES, Clip, collapse_copies, one_id_per_content, one_per_id
 from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.errors import shown
+from ser_lightning.errors import InputError, shown
 
-SUFFIXES = (".wav", ".flac")
-"""What counts as audio, in the order of preference between two formats of one clip."""
+ON_PROBLEM = ("refuse", "skip")
+DOWNMIXES = ("mean", "interleave", "right")
+UNSPECIFIED = "unspecified"
+"""The intensity of a recording of which the corpus does not say how intense it is."""
+POINTER = b"version https://git-lfs"  # what lies in the place of the audio where git-lfs did not fetch it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
-    """An audio file that can be read.
+class Name:
+    """What the name of a file, with the folders it is in, says of the recording.
 
     Args:
         id: what the corpus calls the recording
-        path: the file, relative to the root of the corpus
-        digest: SHA-256 of its bytes, in hexadecimal
+        speaker: as in :class:`~ser_lightning.corpus.utterance.Utterance`, and so all others
+        gender: of the speaker
+        emotion: a label of :mod:`ser_lightning.emotions`
+        intensity: :data:`UNSPECIFIED` where the corpus tells none
+        statement: the sentence
+        repetition: the take
 
     """
 
     id: str
-    path: PurePath
-    digest: str
+    speaker: str
+    gender: str
+    emotion: str
+    intensity: str
+    statement: str
+    repetition: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Design:
+    """What a corpus consists of and how its files are called.
+
+    Args:
+        corpus: its name
+        title: what people call it
+        ids: of all its recordings
+        read: takes the path of a file relative to the root; raises InputError if the name is not of this corpus or
+            contradicts the folders it is in, with the stem in quotes before the reason
+        how_to_get_it: what to do where there is no corpus
+        published: sets of ids that are one recording in the corpus as it was published, with one label; they are kept
+        unusable: why recordings that belong to the corpus as it was published are left out, by id
+        copies: what is known of folders that hold everything twice
+
+    """
+
+    corpus: str
+    title: str
+    ids: Collection[str]
+    read: Callable[[PurePath], Name]
+    how_to_get_it: str
+    published: Collection[frozenset[str]] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    copies: str = "some archives ship every clip twice"
+
+
+def check_choices(*, on_problem: str, downmix: str) -> None:
+    """Hold what every corpus of files takes against what it may be.
+
+    Raises:
+        InputError: an unknown ``on_problem`` or ``downmix``
+
+    """
+    for key, value, allowed in (("on_problem", on_problem, ON_PROBLEM), ("downmix", downmix, DOWNMIXES)):
+        if value not in allowed:
+            *first, last = allowed
+            raise InputError(f"corpus.{key}: expected {', '.join(first)} or {last}, got {value!r}")
+
+
+def folder_of(root: str | Path | None) -> Path | None:
+    """Return the folder that a root names; an empty environment variable names none, not the current folder."""
+    # A shell leaves the ~ in corpus.root=~/x.
+    return Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
+
+
+def scan_folder(root: Path | None, design: Design, *, on_problem: str) -> Scan:
+    """Look through the folder of a corpus and check it against its design.
+
+    Args:
+        root: the folder, in any layout; or None
+        design: what must be in it
+        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
+
+    Raises:
+        InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
+
+    """
+    if root is None:
+        raise InputError(f"corpus.root: expected the folder of {design.title}, got none; {design.how_to_get_it}")
+    try:
+        what = "" if root.is_dir() else "not a folder" if root.exists() else "no such folder"
+    except OSError as error:
+        what = f"cannot be looked into ({error.strerror})"
+    if what:
+        raise InputError(f"{shown(root)}: {what}; {design.how_to_get_it}")
+    files, problems = find_audio(root)
+    if not files and not problems:
+        raise InputError(f"{shown(root)}: holds no .wav or .flac file; {design.how_to_get_it}")
+    # A clip that is there but cannot be used is reported once, and not as missing too.
+    there = {_id(path, design) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
+    missing = set(design.ids) - there - design.unusable.keys()
+
+    names: dict[str, Name] = {}
+    clips, left_out = [], []
+    for file in files:
+        try:
+            name = design.read(file)
+            if name.id in design.unusable:
+                left_out.append(Problem(path=shown(file), reason=design.unusable[name.id]))
+            else:
+                clips.append(Clip(id=name.id, path=file, digest=sha256(root / file)))
+                names[name.id] = name
+        except InputError as error:
+            problems.append(Problem(path=shown(file), reason=str(error).removeprefix(f"{file.stem!r}: ")))
+        except OSError as error:
+            problems.append(Problem(path=shown(file), reason=f"unreadable file: {error.strerror}"))
+
+    kept, copies = one_per_id(clips)
+    problems += collapse_copies(copies, total=len(clips), note=design.copies)
+    kept, mislabelled = one_id_per_content(kept, published=design.published)
+    problems += mislabelled
+    problems += [Problem(path=id_, reason="missing") for id_ in missing]
+    utterances = [_utterance(root, clip, names[clip.id], corpus=design.corpus) for clip in kept]
+    return settle(root, utterances, problems, left_out=left_out, on_problem=on_problem)
+
+
+def _id(path: PurePath, design: Design) -> str:
+    try:
+        return design.read(path).id
+    except InputError:
+        return path.stem
+
+
+def _utterance(root: Path, clip: Clip, name: Name, *, corpus: str) -> Utterance:
+    return Utterance(
+        id=clip.id,
+        path=root / clip.path,
+        corpus=corpus,
+        speaker=name.speaker,
+        gender=name.gender,
+        emotion=name.emotion,
+        intensity=name.intensity,
+        statement=name.statement,
+        repetition=name.repetition,
+        digest=clip.digest,
+    )
 
 
 def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
@@ -88,7 +220,12 @@ def _fault(path: Path, home: Path) -> str | None:
     # Asked before any open(): opening a FIFO would wait for its writer for ever.
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
-    return None if status.st_size else "empty file"
+    if not status.st_size:
+        return "empty file"
+    with suppress(OSError), target.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            return "a pointer of git-lfs, not the audio: git lfs pull fetches it"
+    return None
 
 
 def sha256(path: Path) -> str:
@@ -97,96 +234,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def one_per_id(clips: Iterable[Clip]) -> tuple[list[Clip], list[Problem]]:
-    """Keep one file of each recording.
-
-    WAV is preferred to FLAC, then the path with fewer folders, then the first in the alphabet. When two files
-    of one format differ, none is kept: which of them is right cannot be known.
-
-    Args:
-        clips: the files found, in any order
-
-    """
-    groups: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        groups[clip.id].append(clip)
-    kept, problems = [], []
-    for group in groups.values():
-        group.sort(key=lambda clip: (_format(clip), len(clip.path.parts), clip.path))
-        first, *others = group
-        if len({(_format(clip), clip.digest) for clip in group}) > len({_format(clip) for clip in group}):
-            problems += [
-                Problem(path=shown(clip.path), reason=f"same id, different content: {shown(other.path)}")
-                for clip, other in zip(group, [*others, first], strict=True)
-            ]
-            continue
-        kept.append(first)
-        problems += [
-            Problem(
-                path=shown(clip.path),
-                reason=f"duplicate of {shown(first.path)}"
-                if clip.digest == first.digest
-                else f"same clip in two formats: {shown(first.path)} is kept",
-            )
-            for clip in others
-        ]
-    return kept, problems
-
-
-def _format(clip: Clip) -> int:
-    return SUFFIXES.index(clip.path.suffix.lower())
-
-
-def collapse_copies(problems: Sequence[Problem], *, total: int, note: str) -> list[Problem]:
-    """Say in one line that a whole folder repeats another one.
-
-    Args:
-        problems: what :func:`one_per_id` found; returned as it is unless all are copies in one folder
-        total: number of files among which the copies are
-        note: what is known of such copies in this corpus
-
-    """
-    if len(problems) < 2 or not all(problem.reason.startswith("duplicate of") for problem in problems):
-        return list(problems)
-    folder = os.path.commonpath([PurePath(problem.path).parent for problem in problems])
-    if folder in ("", "."):
-        return list(problems)
-    reason = f"{len(problems)} of {total} files are byte-identical copies under {folder} ({note})"
-    return [Problem(path=folder, reason=reason)]
-
-
-def one_id_per_content(
-    clips: Iterable[Clip], *, published: Collection[frozenset[str]]
-) -> tuple[list[Clip], list[Problem]]:
-    """Drop the recordings that have the bytes of a recording of another name: one of the labels is wrong.
-
-    Args:
-        clips: one file per id
-        published: sets of ids that are identical in the corpus as it was published; these are kept
-
-    """
-    groups: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        groups[clip.digest].append(clip)
-    kept, problems = [], []
-    for group in groups.values():
-        if len(group) == 1 or frozenset(clip.id for clip in group) in published:
-            kept += group
-            continue
-        problems += [
-            Problem(path=shown(clip.path), reason=f"same content under another name: {shown(other.path)}")
-            for clip, other in zip(group, [*group[1:], group[0]], strict=True)
-        ]
-    return kept, problems
-
-
-def settle(root: Path, utterances: Iterable[Utterance], problems: Iterable[Problem], *, on_problem: str) -> Scan:
+def settle(
+    root: Path,
+    utterances: Iterable[Utterance],
+    problems: Iterable[Problem],
+    *,
+    left_out: Iterable[Problem],
+    on_problem: str,
+) -> Scan:
     """Turn what was found into a scan, or refuse it.
 
     Args:
         root: the folder, for the message
         utterances: the usable recordings
         problems: all the others; the kind of each is its reason up to the first colon
+        left_out: what is in the way of nothing: the corpus was published so
         on_problem: ``"refuse"`` or ``"skip"``
 
     Raises:
@@ -203,7 +265,8 @@ def settle(root: Path, utterances: Iterable[Utterance], problems: Iterable[Probl
         )
         count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
         raise ProblemsError(f"{shown(root)}: {count}: {_by_kind(faults)}; {remedy}", faults)
-    return Scan(utterances=usable, problems=faults)
+    noted = sorted(left_out, key=lambda problem: problem.path)
+    return Scan(utterances=usable, problems=(*noted, *faults))
 
 
 def _by_kind(problems: Iterable[Problem]) -> str:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from ser_lightning.corpus.merging import merged, relabel
 from ser_lightning.corpus.ravdess import parse_stem
-from ser_lightning.corpus.scanning import find_audio, sha256
+from ser_lightning.corpus.scanning import DOWNMIXES, find_audio, sha256
 from ser_lightning.corpus.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpus.utterance import Scan, Utterance
 from ser_lightning.emotions import RAVDESS
@@ -117,7 +118,8 @@ class Synthetic:
         speakers: even, 2 to 24; odd ones are men, even ones women
         repetitions: takes of each sentence, 1 or 2
         workers: processes that make the clips, at least 1; they do not change them
-        downmix: ``"mean"`` or ``"interleave"``, as for RAVDESS; without effect, as the clips are mono
+        downmix: ``"mean"``, ``"interleave"`` or ``"right"``, as for RAVDESS; without effect, as the clips are mono
+        merge: labels that are counted as another one, as for RAVDESS
 
     Raises:
         InputError: a value out of these
@@ -125,14 +127,22 @@ class Synthetic:
     """
 
     name: ClassVar[str] = "synthetic"
-    emotions: ClassVar[tuple[str, ...]] = RAVDESS
 
-    def __init__(self, *, root: str | Path, speakers: int, repetitions: int, workers: int, downmix: str) -> None:
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        speakers: int,
+        repetitions: int,
+        workers: int,
+        downmix: str,
+        merge: Mapping[str, str] | None,
+    ) -> None:
         for key, value, valid, expected in (
             ("speakers", speakers, speakers in range(2, 25, 2), "an even number, 2 to 24"),
             ("repetitions", repetitions, repetitions in (1, 2), "1 or 2"),
             ("workers", workers, workers >= 1, "at least 1"),
-            ("downmix", downmix, downmix in ("mean", "interleave"), "mean or interleave"),
+            ("downmix", downmix, downmix in DOWNMIXES, "mean, interleave or right"),
         ):
             if not valid:
                 raise InputError(f"corpus.{key}: expected {expected}, got {value!r}")
@@ -140,6 +150,8 @@ class Synthetic:
         self.speakers, self.repetitions = speakers, repetitions
         self.workers = workers
         self.downmix = downmix
+        self.merge = merge
+        self.emotions = merged(RAVDESS, merge)
         self.folder = self.root / f"synthetic-{VERSION}-{speakers}x{repetitions}"
         self._stems = stems(speakers=speakers, repetitions=repetitions)
 
@@ -158,7 +170,7 @@ class Synthetic:
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
             raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error
-        return Scan(utterances=self._check(), problems=())
+        return relabel(Scan(utterances=self._check(), problems=()), self.merge)
 
     def _make(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

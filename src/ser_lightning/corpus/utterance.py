@@ -17,7 +17,8 @@ class Utterance:
         speaker: name of the speaker, unique in the corpus
         gender: ``"male"`` or ``"female"``
         emotion: a label of :mod:`ser_lightning.emotions`
-        intensity: ``"normal"`` or ``"strong"``
+        intensity: of RAVDESS ``"normal"`` or ``"strong"``, of CREMA-D ``"low"``, ``"medium"`` or ``"high"``;
+            ``"unspecified"`` where the corpus does not tell
         statement: the sentence spoken, as the corpus numbers it
         repetition: the take, counted from 1
         digest: SHA-256 of the file's bytes, in hexadecimal
@@ -56,7 +57,8 @@ class Scan:
 
     Args:
         utterances: the usable recordings, sorted by id
-        problems: what was skipped or is missing (empty unless ``on_problem="skip"``)
+        problems: what was skipped or is missing; unless ``on_problem="skip"``, only what no folder can mend, because
+            the corpus was published so
 
     """
 

@@ -17,6 +17,7 @@ class Batch(NamedTuple):
         lengths: (B,), frames of each clip that are real
         target: (B,), class index of each clip
         row: (B,), row of each clip in its dataset
+        shares: (B, classes), how much of each clip is of each class; None if each is of its own alone
 
     """
 
@@ -24,6 +25,24 @@ class Batch(NamedTuple):
     lengths: Tensor
     target: Tensor
     row: Tensor
+    shares: Tensor | None = None
+
+
+class Clips(NamedTuple):
+    """Clips, one after another.
+
+    Args:
+        frames: (R, F)
+        lengths: (N,), frames of each clip
+        targets: (N,), class index of each clip
+        groups: (N,), what a validation among them must not divide
+
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    targets: Tensor
+    groups: list[str]
 
 
 class FeatureDataset(Dataset[Batch]):
@@ -68,6 +87,11 @@ class FeatureDataset(Dataset[Batch]):
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
         return Batch(torch.from_numpy(frames).transpose(1, 2), lengths, self.targets[index], index)
+
+    def all_frames(self) -> Tensor:
+        """Return the frames of all rows, one row after another, (R, F)."""
+        rows = zip(self.offsets.tolist(), self.lengths.tolist(), strict=True)
+        return torch.from_numpy(np.concatenate([self.frames[offset : offset + length] for offset, length in rows]))
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of every feature over the frames of this dataset, each (F,)."""

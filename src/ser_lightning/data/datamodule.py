@@ -1,29 +1,33 @@
 """The store's features as Lightning's data loaders."""
 
-from typing import Any
-
 import numpy as np
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ser_lightning.data.batch import Batch, FeatureDataset
+from ser_lightning.data.altered import AlteredBatches, BatchAugment
+from ser_lightning.data.batch import Batch, Clips, FeatureDataset
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.sampler import BatchSampler
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, nearest
 from ser_lightning.split.split import SUBSETS
+
+BALANCES = ("none", "classes")
 
 
 class SpeechDataModule(pl.LightningDataModule):
     """Raw recordings in, padded batches of features out.
 
-    Training sees the altered copies of its own clips and no others; validation and test see no copies.
+    Training sees the altered copies of its own clips and no others; validation and test see no copies, unless the
+    preparation draws copies as clips.
 
     Args:
         preparation: corpus, split and store
         batch_size: clips a batch
         eval_batch_size: clips a batch in validation and test
         bucket: make batches of clips of like length
+        balance: ``classes`` draws training clips so that every epoch has as many of each class, see
+            :class:`~ser_lightning.data.sampler.BatchSampler`; ``none`` takes each once
         eval_shuffle: shuffle validation and test once, by the seed; else they come in the order of their ids (by
             length with ``bucket``). Matters only to a model that sees its padding.
         seed: of the order of the training clips
@@ -40,6 +44,7 @@ class SpeechDataModule(pl.LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         bucket: bool,
+        balance: str,
         eval_shuffle: bool,
         seed: int,
     ) -> None:
@@ -49,7 +54,12 @@ class SpeechDataModule(pl.LightningDataModule):
                 raise InputError(f"data.{name} is {value}; expected at least 1")
         if batch_size < 2:
             raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot learn from a clip alone")
+        if balance not in BALANCES:
+            raise InputError(
+                f"data.balance is {balance!r}; expected {' or '.join(BALANCES)}{nearest(balance, BALANCES)}"
+            )
         self.preparation = preparation
+        self.balance = balance
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.bucket, self.eval_shuffle, self.seed = bucket, eval_shuffle, seed
         self.datasets: dict[str, FeatureDataset] = {}
@@ -66,7 +76,7 @@ class SpeechDataModule(pl.LightningDataModule):
         of = self.preparation
         target_of = {u.id: of.corpus.emotions.index(u.emotion) for u in of.utterances}
         for subset in SUBSETS:
-            keys = [(id_, name) for id_ in getattr(of.split, subset) for name in of.copies(subset)]
+            keys = of.members[subset]
             self.datasets[subset] = FeatureDataset(
                 frames=of.frames,
                 offsets=np.array([of.rows[key].offset for key in keys], dtype=np.int64),
@@ -79,9 +89,38 @@ class SpeechDataModule(pl.LightningDataModule):
         """Return mean and standard deviation of every feature over the training frames, each (F,)."""
         return self.datasets["train"].statistics()
 
+    def training_counts(self) -> list[int]:
+        """Return how many training clips, copies and all, each class has."""
+        counts = self.datasets["train"].targets.bincount(minlength=len(self.preparation.corpus.emotions))
+        return [int(count) for count in counts]
+
+    def training_clips(self) -> Clips:
+        """Return all training clips and their copies, grouped by speaker; a single speaker's by utterance."""
+        dataset = self.datasets["train"]
+        speaker_of = {utterance.id: utterance.speaker for utterance in self.preparation.utterances}
+        groups = [speaker_of[id_] for id_ in dataset.utterances]
+        if len(set(groups)) == 1:
+            groups = list(dataset.utterances)
+        return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training clips and their copies, shuffled every epoch."""
-        return self._loader("train", self.batch_size, shuffle=True, reshuffle=True, bucket=self.bucket)
+        """Training clips and their copies, shuffled every epoch, in batches that the augmentation may alter."""
+        dataset = self.datasets["train"]
+        sampler = BatchSampler(
+            lengths=dataset.lengths.tolist(),
+            batch_size=self.batch_size,
+            shuffle=True,
+            reshuffle=True,
+            bucket=self.bucket,
+            seed=self.seed,
+            balance=dataset.targets.tolist() if self.balance == "classes" else None,
+        )
+        augment = self.preparation.augment
+        if not isinstance(augment, BatchAugment):
+            return DataLoader(dataset, sampler=sampler, batch_size=None)
+        classes = len(self.preparation.corpus.emotions)
+        altered = AlteredBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
+        return DataLoader(altered, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation clips."""
@@ -93,14 +132,21 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
         """Clips of a subset in the fixed order of evaluation."""
-        bucket = self.bucket and not self.eval_shuffle
-        return self._loader(subset, self.eval_batch_size, shuffle=self.eval_shuffle, reshuffle=False, bucket=bucket)
+        dataset = self.datasets[subset]
+        sampler = BatchSampler(
+            lengths=dataset.lengths.tolist(),
+            batch_size=self.eval_batch_size,
+            shuffle=self.eval_shuffle,
+            reshuffle=False,
+            bucket=self.bucket and not self.eval_shuffle,
+            seed=self.seed,
+        )
+        return DataLoader(dataset, sampler=sampler, batch_size=None)
 
     def smallest_eval_batch(self, subset: str) -> int:
         """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""
-        clips = len(getattr(self.preparation.split, subset)) * len(self.preparation.copies(subset))
         sampler = BatchSampler(
-            lengths=[1] * clips,
+            lengths=[1] * len(self.preparation.members[subset]),
             batch_size=self.eval_batch_size,
             shuffle=self.eval_shuffle,
             reshuffle=False,
@@ -108,15 +154,3 @@ class SpeechDataModule(pl.LightningDataModule):
             seed=self.seed,
         )
         return min((len(batch) for batch in sampler), default=0)
-
-    def _loader(self, subset: str, batch_size: int, *, shuffle: bool, reshuffle: bool, bucket: bool) -> DataLoader[Any]:
-        dataset = self.datasets[subset]
-        sampler = BatchSampler(
-            lengths=dataset.lengths.tolist(),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            reshuffle=reshuffle,
-            bucket=bucket,
-            seed=self.seed,
-        )
-        return DataLoader(dataset, sampler=sampler, batch_size=None)

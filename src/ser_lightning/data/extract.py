@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,24 @@ class Augment(Protocol):
         """Make the copies."""
 
 
+@runtime_checkable
+class FeatureAugment(Protocol):
+    """Makes altered copies of a clip's features; an :class:`Augment` may be one too."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Name of each copy."""
+
+    def of_features(self, features: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Make the copies of features (F, K), each (F, K')."""
+
+
+def copies_of(augment: Augment) -> tuple[str, ...]:
+    """Return the names of all altered copies of a clip, those of its waveform first."""
+    of_features = augment.feature_names if isinstance(augment, FeatureAugment) else ()
+    return (*augment.names, *of_features)
+
+
 class Features(Protocol):
     """Makes the features of a waveform."""
 
@@ -40,14 +58,15 @@ class Features(Protocol):
     standardize: bool
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return (F, K)."""
+        """Return (F, K), K at least 1; a clip that is one vector has 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One file, the SHA-256 of the bytes it is to have, and the copies wanted of it (``""`` is the clip itself)."""
+    """One file of a corpus, the SHA-256 it is to have, and the copies wanted of it (``""`` is the clip itself)."""
 
     id: str
+    corpus: str
     path: Path
     digest: str
     copies: tuple[str, ...]
@@ -74,7 +93,7 @@ class Extracted:
 def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
     """Compute the features of one file."""
     try:
-        clip = audio.load(job.path)
+        clip = audio.load(job.path, corpus=job.corpus)
         # Afterwards: what is stored under a digest must be made of the bytes with that digest.
         if sha256(job.path) != job.digest:
             return Extracted(id=job.id, failure=f"{shown(job.path)} has changed since the corpus was listed")
@@ -83,12 +102,16 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     except OSError as error:
         return Extracted(id=job.id, failure=f"{shown(job.path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
-    if set(job.copies) - {""}:
+    if set(job.copies) & set(augment.names):
         waves |= augment(clip.wave, utterance=job.id)
+    made = {name: features(waves[name]) for name in job.copies if name in waves}
+    if made.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
+        original = made[""] if "" in made else features(clip.wave)
+        made |= augment.of_features(original, utterance=job.id)
     return Extracted(
         id=job.id,
         nothing_voiced=clip.nothing_voiced,
-        features={name: features(waves[name]) for name in job.copies},
+        features={name: made[name] for name in job.copies},
     )
 
 

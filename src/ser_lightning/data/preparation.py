@@ -1,6 +1,7 @@
 """Corpus, split and store: everything before the first batch."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features
+from ser_lightning.data.extract import Augment, Extracted, Features, copies_of
+from ser_lightning.data.membership import Members, beside_their_clips, check_draws_clips, drawn_as_clips
 from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
 from ser_lightning.errors import InputError, shown
 from ser_lightning.split.split import SUBSETS, UNUSED, Split, check_split
@@ -39,12 +41,14 @@ class Preparation:
         audio: file to waveform
         augment: waveform to altered copies
         features: waveform to features
+        augment_first: a defect: altered copies are drawn by the split as if they were clips, so that copies of one clip
+            lie in several subsets; else only training has copies, of its own clips
         store: folder of the stored features
         workers: processes that compute features; nothing depends on it but time
         progress: wraps the results of feature extraction to show how far it is
 
     Raises:
-        InputError: no worker
+        InputError: no worker; copies that cannot be drawn as clips
 
     """
 
@@ -56,27 +60,38 @@ class Preparation:
         audio: Audio,
         augment: Augment,
         features: Features,
+        augment_first: bool,
         store: str | Path,
         workers: int,
         progress: Progress = lambda results, _: results,
     ) -> None:
         if workers < 1:
             raise InputError(f"data.workers is {workers}; expected at least 1")
-        self.corpus, self.split_strategy = corpus, split
+        if augment_first:
+            check_draws_clips(split, copies_of(augment))
+        self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
         self.audio, self.augment, self.features = audio, augment, features
         self.store_folder, self.workers, self.progress = Path(store), workers, progress
         self.seconds: dict[str, float] = {}
         self.utterances: tuple[Utterance, ...] = ()
         self.problems: tuple[Problem, ...] = ()
         self.split: Split
+        self.members: Members  # the rows of each subset
         self.store: FeatureStore
         self.frames: npt.NDArray[np.float32]
         self.rows: dict[tuple[str, str], Row]
         self.nothing_voiced: list[str] = []
 
     def copies(self, subset: str) -> tuple[str, ...]:
-        """Return the names of the copies of a clip of a subset; only training has altered ones."""
-        return (ORIGINAL, *self.augment.names) if subset == "train" else (ORIGINAL,)
+        """Return the names of the copies of a clip of a subset; rightly, only training has altered ones."""
+        return (ORIGINAL, *copies_of(self.augment)) if subset == "train" or self.augment_first else (ORIGINAL,)
+
+    def draw(self, utterances: Sequence[Utterance]) -> tuple[Split, Members]:
+        """Split a corpus; return where each clip belongs, and the rows of each subset."""
+        if self.augment_first:
+            return drawn_as_clips(utterances, self.split_strategy, self.copies("train"))
+        split = self.split_strategy(utterances)
+        return split, beside_their_clips(split, self.copies)
 
     def scan(self) -> None:
         """List the corpus and split it; cheap, and says early what is wrong with them."""
@@ -84,7 +99,7 @@ class Preparation:
             start = time.perf_counter()
             scan = self.corpus.scan()
             self.utterances, self.problems = scan.utterances, scan.problems
-            self.split = self.split_strategy(self.utterances)
+            self.split, self.members = self.draw(self.utterances)
             self.seconds["scan"] = time.perf_counter() - start
 
     def prepare(self) -> None:
@@ -103,7 +118,10 @@ class Preparation:
             augment=self.augment,
             features=self.features,
         )
-        copies = {id_: self.copies(subset) for subset in SUBSETS for id_ in getattr(self.split, subset)}
+        copies: dict[str, list[str]] = defaultdict(list)
+        for subset in SUBSETS:
+            for id_, name in self.members[subset]:
+                copies[id_].append(name)
         failures = self.store.ensure(copies, workers=self.workers, progress=self.progress)
         if failures:
             self._drop(failures)
@@ -116,8 +134,12 @@ class Preparation:
         if getattr(self.corpus, "on_problem", "refuse") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             first = problems[0].reason
-            raise ProblemsError(f"{first}{more}; corpus.on_problem=skip leaves such clips out and lists them", problems)
+            key = "corpus.parts.<name>.on_problem" if hasattr(self.corpus, "parts") else "corpus.on_problem"
+            raise ProblemsError(f"{first}{more}; {key}=skip leaves such clips out and lists them", problems)
         self.problems += problems
         self.utterances = tuple(u for u in self.utterances if u.id not in failures)
         kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in (*SUBSETS, UNUSED)}
-        self.split = check_split(Split(**kept), self.utterances, source="the split without unreadable clips")
+        self.members = {s: [key for key in keys if key[0] not in failures] for s, keys in self.members.items()}
+        needed = [subset for subset in SUBSETS if getattr(self.split, subset)]
+        source = "the split without unreadable clips"
+        self.split = check_split(Split(**kept), self.utterances, source=source, needed=needed)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, Job, extract_all
+from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
 from ser_lightning.errors import InputError
 
 FORMAT = 2  # raise it when the same configuration gives other numbers
@@ -27,7 +27,8 @@ LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )
 ORIGINAL = ""  # name of the copy that is the clip itself
-
+# Values that the stores before them do not name: they had them off. Off, they are no part of the digest.
+LATER = {"offset_s": None, "duration_s": None}
 
 SAVED = 256  # clips after which what is done is written down: so many are lost to a kill
 
@@ -75,10 +76,12 @@ class FeatureStore:
         self.utterances = {utterance.id: utterance for utterance in utterances}
         self.spec: dict[str, Any] = {
             "audio": describe(audio),
-            "augment": describe(augment),
+            "augment": describe(augment) if copies_of(augment) else None,  # what makes no copies is nothing to a store
             "features": describe(features),
             "corpus": corpus_digest(utterances),
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "libraries": {
+                name: importlib.metadata.version(name) for name in (*LIBRARIES, *getattr(features, "libraries", ()))
+            },
         }
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
@@ -133,7 +136,7 @@ class FeatureStore:
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
             if missing:
                 of = self.utterances[id_]
-                jobs.append(Job(id=id_, path=of.path, digest=of.digest, copies=missing))
+                jobs.append(Job(id=id_, corpus=of.corpus, path=of.path, digest=of.digest, copies=missing))
         return jobs
 
     @contextmanager
@@ -287,7 +290,8 @@ def describe(part: object) -> dict[str, Any]:
     """Return the class of an object and the values it was constructed with, for a digest."""
     names = list(signature(type(part)).parameters)
     cls = f"{type(part).__module__}.{type(part).__qualname__}"
-    return {"class": cls, **{name: _plain(getattr(part, name)) for name in names}}
+    values = {name: _plain(getattr(part, name)) for name in names}
+    return {"class": cls, **{name: value for name, value in values.items() if LATER.get(name, ...) != value}}
 
 
 def _plain(value: object) -> object:

@@ -1,6 +1,6 @@
 """Layers that know how long each clip is; each hides one nuisance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -131,6 +131,152 @@ def of_like_length(lengths: Tensor) -> list[Tensor]:
 def _gather(rows: Tensor, index: Tensor) -> Tensor:
     """Return the rows (R, C) of an index (T, B): (T, B, C)."""
     return rows.index_select(0, index.flatten()).view(*index.shape, -1)
+
+
+def check_sizes(sizes: Mapping[str, int | Sequence[int]]) -> None:
+    """Hold sizes of a network, by their names in its config, against what a size can be.
+
+    Raises:
+        ValueError: one is below 1, or there is none
+
+    """
+    for name, value in sizes.items():
+        values = [value] if isinstance(value, int) else list(value)
+        if not values or min(values) < 1:
+            raise ValueError(f"model.{name} is {value!r}; expected whole numbers of at least 1")
+
+
+def check_probabilities(probabilities: Mapping[str, float]) -> None:
+    """Hold probabilities of dropout, by their names in the config of a network, against their range.
+
+    Raises:
+        ValueError: one is outside [0, 1)
+
+    """
+    for name, p in probabilities.items():
+        if not 0 <= p < 1:
+            raise ValueError(f"model.{name} is {p}; expected a probability of at least 0 and less than 1")
+
+
+def initialize_as_keras(network: nn.Module) -> None:
+    """Give convolutions, fully connected layers and LSTMs the initial weights that Keras gives them.
+
+    Uniform within Glorot's limits, and no bias at first (Glorot & Bengio 2010, eq. 16). What a cell takes from the step
+    before is orthogonal, and its forget gate begins with a bias of one.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.LSTM):
+            for name, parameter in layer.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    nn.init.zeros_(parameter)
+                if name.startswith("bias_ih"):  # torch adds another to it
+                    nn.init.ones_(parameter.data[layer.hidden_size : 2 * layer.hidden_size])
+
+
+def initialize_as_he(network: nn.Module) -> None:
+    """Give convolutions and fully connected layers initial weights that keep the signal's size through ReLU.
+
+    Normal, with a variance of two over the inputs, and no bias at first (He et al. 2015, eq. 10). With torch's own,
+    made for no activation in particular, the signal fades from layer to layer where there is no BatchNorm.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def frames_of(
+    features: Tensor, lengths: Tensor, *, standardize: Standardize | None, at_least: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Return the frames of a padded batch, standardised, and zero beyond each clip's end.
+
+    Args:
+        features: (B, F, K), left as it is
+        lengths: (B,), frames of each clip that are real
+        standardize: what is done to them first, if anything is
+        at_least: frames of a clip; a shorter one goes on with zeros and counts as so long
+
+    Returns:
+        frames (B, T, F), T no more than the longest clip needs, and the lengths that count, (B,)
+
+    """
+    longest = int(lengths.max())
+    total = max(longest, at_least)
+    x = features.new_empty(features.size(0), total, features.size(1))  # (B, T, F)
+    x[:, :longest] = features[:, :, :longest].transpose(1, 2)
+    if standardize is not None:
+        standardize(x[:, :longest])  # in place, of this copy
+    x.masked_fill_(~real_frames(lengths, total)[:, :, None], 0.0)
+    return x, lengths.clamp(min=at_least)
+
+
+def real_frames(lengths: Tensor, total: int) -> Tensor:
+    """Return which of ``total`` frames are a clip's own, (B, total).
+
+    >>> real_frames(torch.tensor([2, 3]), 3).tolist()
+    [[True, True, False], [True, True, True]]
+    """
+    return torch.arange(total, device=lengths.device) < lengths[:, None]
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse each clip of (B, T, C) within its own length; what lies behind stays where it is.
+
+    >>> reverse(torch.tensor([[[1], [2], [0]]]), torch.tensor([2])).flatten().tolist()
+    [2, 1, 0]
+    """
+    time = torch.arange(x.size(1), device=x.device)
+    index = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, T)
+    return x.gather(1, index[:, :, None].expand_as(x))
+
+
+def attend(values: Tensor, scores: Tensor, real: Tensor) -> Tensor:
+    """Return the mean of the real values of each clip, weighted by the softmax of their scores.
+
+    Args:
+        values: (B, N, C), finite everywhere
+        scores: (B, N)
+        real: (B, N)
+
+    Returns:
+        (B, C)
+
+    """
+    weights = scores.masked_fill(~real, -torch.inf).softmax(1)
+    return (weights[:, None] @ values)[:, 0]
+
+
+class MaskedBatchNorm(nn.Module):
+    """BatchNorm that sees the real frames alone, and leaves zeros in the place of the others.
+
+    In training, mean and deviation are those of all real frames of the batch: what ``torch.nn.BatchNorm1d`` makes of
+    them laid one after another.
+
+    Args:
+        channels: size of the last axis
+
+    """
+
+    def __init__(self, *, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """Normalise (B, T, C) or (B, T, F, C), given which frames are real, (B, T)."""
+        rows = x.flatten(0, 1)  # (B * T, ..., C)
+        index = real.flatten().nonzero()[:, 0]
+        frames = rows.index_select(0, index)
+        normal: Tensor = self.norm(frames.flatten(0, -2)).view_as(frames)
+        return torch.zeros_like(rows).index_copy(0, index, normal).view_as(x)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

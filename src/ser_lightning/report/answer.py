@@ -170,8 +170,9 @@ def _about_test_sets(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     if len({run.test_set for run in runs}) == 1 and len(runs) > 1:
         clips = runs[0].clips["test"]
+        what = "clips and altered copies" if clips.altered else "utterances"
         return [
-            f"Every run was tested on the same {len(clips.utterance)} utterances of {len(clips.speakers)} speakers: "
+            f"Every run was tested on the same {len(clips.utterance)} {what} of {len(clips.speakers)} speakers: "
             "the spread over runs is that of the seed. What other speakers might give is told by the intervals over "
             "speakers alone."
         ]

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
-from ser_lightning.runs import UNSCIENTIFIC
+from ser_lightning.runs import is_unscientific
 
 ABSENT = "absent"
 FOLD = "split.fold"
@@ -96,7 +96,7 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
     fixed = {
         key: value
         for key, value in sorted(flat[arms[baseline][0].path].items())
-        if key not in varied and key not in nuisance and not _unscientific(key)
+        if key not in varied and key not in nuisance and not is_unscientific(key)
     }
     return Comparison(
         arm=arm, baseline=baseline, arms=arms, varied=varied, nuisance=nuisance, fixed=fixed, bundle=not own
@@ -118,7 +118,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
-    if arm in ("seed", FOLD) or _unscientific(arm):
+    if arm in ("seed", FOLD) or is_unscientific(arm):
         raise InputError(f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key.")
     if arm in flat and not arm.startswith("result."):
         text = flat[arm]
@@ -130,10 +130,6 @@ def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
     hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
     raise InputError(f"arm={arm} is neither a group nor a config key of run {run.path}; {hint}")
-
-
-def _unscientific(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
 
 
 def _by_pair(run: Run) -> tuple[int, Any]:
@@ -175,7 +171,7 @@ def _check_equal(
     runs = [run for members in arms.values() for run in members]
     varied, nuisance = {}, []
     for key in sorted({key for run in runs for key in flat[run.path]}):
-        if _unscientific(key):
+        if is_unscientific(key):
             continue
         values = {run.path: flat[run.path].get(key, ABSENT) for run in runs}
         if len(set(values.values())) == 1:

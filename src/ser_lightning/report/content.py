@@ -206,9 +206,9 @@ def _parts(comparison: Comparison) -> list[Block]:
     emotions, gender, intensity = (of(comparison) for of in (groups.by_emotion, groups.by_gender, groups.by_intensity))
     listeners: Mapping[str, float] = groups.LISTENERS_BY_INTENSITY if human else {}
     shares = emotions | gender | intensity
-    caption = "Recognised of the test clips of each emotion" + (
-        ", gender and intensity" if gender and intensity else ""
-    )
+    more = [name for name, found in (("gender", gender), ("intensity", intensity)) if found]
+    last = f" and {more[-1]}" if more else ""
+    caption = f"Recognised of the test clips of each {', '.join(['emotion', *more[:-1]])}{last}"
     panel = panels.shares_panel(shares, list(comparison.arms), listeners)
     blocks: list[Block] = [
         "Percent of the test clips recognised, all runs of an arm counted together; of an emotion this is its recall.",

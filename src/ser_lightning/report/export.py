@@ -5,14 +5,15 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
-from ser_lightning.report.predictions import COLUMNS, PACKED
+from ser_lightning.report.predictions import COLUMNS, PACKED, TOLD
 from ser_lightning.report.runs import Run
-from ser_lightning.runs import UNSCIENTIFIC
+from ser_lightning.runs import is_unscientific
 
 DIGITS = 5  # of a curve: more than a figure can show
 # Of the machine or of the command line, not of the result; kept out because they may tell paths and names.
@@ -51,12 +52,17 @@ def export_runs(runs: Sequence[Run], source: Path, target: Path) -> Path:
 def _packed(run: Run) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    utterance, *others = COLUMNS
+    altered = any(clips.altered for clips in run.clips.values())
+    told = [name for name in TOLD if all(getattr(clips, name) for clips in run.clips.values())]
+    writer.writerow([utterance, *["copy"] * altered, *others, *told])
     for subset, clips in run.clips.items():
-        rows = zip(clips.utterance, clips.speaker, clips.target.tolist(), clips.prediction.tolist(), strict=True)
+        keys = zip(clips.utterance, clips.copy, strict=True) if altered else zip(clips.utterance, strict=True)
+        rows = zip(keys, clips.speaker, clips.target.tolist(), clips.prediction.tolist(), strict=True)
+        more = zip(*(getattr(clips, name) for name in told), strict=True) if told else repeat(())
         writer.writerows(
-            (utterance, speaker, subset, run.emotions[target], run.emotions[prediction])
-            for utterance, speaker, target, prediction in rows
+            (*key, speaker, subset, run.emotions[target], run.emotions[prediction], *own)
+            for (key, speaker, target, prediction), own in zip(rows, more, strict=False)
         )
     # Without a time in it, the same predictions are the same bytes.
     return gzip.compress(text.getvalue().encode(), mtime=0)
@@ -77,6 +83,6 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     kept = {}
     for key, value in section.items():
         inner = _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-        if prefix + key not in UNSCIENTIFIC and (inner != {} or value == {}):
+        if not is_unscientific(prefix + key) and (inner != {} or value == {}):
             kept[key] = inner
     return kept

@@ -15,6 +15,8 @@ from ser_lightning.report.runs import Run
 NAME = re.compile(r"\d\d-\d\d-\d\d-(?P<intensity>01|02)-\d\d-\d\d-(?P<actor>\d\d)")
 GENDERS = ("male", "female")
 INTENSITIES = {"01": "normal", "02": "strong"}
+UNSPECIFIED = "unspecified"  # of clips, or whole corpora, that tell no intensity
+LEVELS = ("low", "medium", "high", *INTENSITIES.values(), UNSPECIFIED)
 MERGED = ("neutral", "calm")
 
 # Percent of clips that listeners recognise by ear alone.
@@ -55,7 +57,8 @@ def by_gender(comparison: Comparison) -> Shares:
 
 def by_intensity(comparison: Comparison) -> Shares:
     """Share of the test clips of each intensity that is recognised; empty if the corpus does not tell."""
-    return _by(comparison, "intensity", tuple(INTENSITIES.values()))
+    found = _by(comparison, "intensity", LEVELS)
+    return {} if set(found) <= {UNSPECIFIED} else found
 
 
 def on_seven_options(comparison: Comparison) -> dict[str, float]:
@@ -77,14 +80,15 @@ def _by(comparison: Comparison, what: str, parts: Sequence[str]) -> Shares:
     columns = [_shares(runs, what) for runs in comparison.arms.values()]
     if not all(columns):
         return {}
-    return {part: [column.get(part) for column in columns] for part in parts}
+    there = [part for part in parts if any(part in column for column in columns)]
+    return {part: [column.get(part) for column in columns] for part in there}
 
 
 def _shares(runs: Sequence[Run], what: str) -> Mapping[str, float]:
     """Part -> percent of its test clips recognised; empty if a clip does not tell its part."""
     labels: list[NDArray[np.str_]] = []
     for run in runs:
-        own = _labels(run.clips["test"], what) if _named_as_ravdess(run) else None
+        own = _labels(run, run.clips["test"], what)
         if own is None:
             return {}
         labels.append(own)
@@ -93,10 +97,16 @@ def _shares(runs: Sequence[Run], what: str) -> Mapping[str, float]:
 
 
 def _named_as_ravdess(run: Run) -> bool:
+    """Whether the names of the clips tell what older runs do not write down."""
     return run.corpus["name"] in ("ravdess", "synthetic")
 
 
-def _labels(clips: Clips, what: str) -> NDArray[np.str_] | None:
+def _labels(run: Run, clips: Clips, what: str) -> NDArray[np.str_] | None:
+    told = clips.gender if what == "gender" else clips.intensity
+    if told:
+        return np.array(told)
+    if not _named_as_ravdess(run):
+        return None
     names = [NAME.fullmatch(utterance) for utterance in clips.utterance]
     if not all(names):
         return None

@@ -15,6 +15,7 @@ from ser_lightning.metrics import Confusion, confusion_matrix
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
 COLUMNS = ("utterance", "speaker", "subset", "target", "prediction")
+TOLD = ("gender", "intensity")  # columns that runs older than they do not have
 
 
 class UnusableError(Exception):
@@ -23,22 +24,38 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """The clips of one subset, sorted by utterance.
+    """The clips of one subset, sorted by utterance and copy.
 
     Args:
         utterance: id of each clip
+        copy: name of the altered copy that was measured, empty where it was the clip itself
         speaker: of each clip
         target: (N,), true class
         prediction: (N,), predicted class
         classes: number of classes
+        gender: of the speaker of each clip; empty in runs older than it
+        intensity: of each clip; empty in runs older than it
 
     """
 
     utterance: tuple[str, ...]
+    copy: tuple[str, ...]
     speaker: tuple[str, ...]
     target: NDArray[np.int64]
     prediction: NDArray[np.int64]
     classes: int
+    gender: tuple[str, ...] = ()
+    intensity: tuple[str, ...] = ()
+
+    @property
+    def altered(self) -> bool:
+        """Whether there are altered copies among them."""
+        return any(self.copy)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The utterance of each clip, with the name of the copy where it is one."""
+        return [f"{id_} {copy}".rstrip() for id_, copy in zip(self.utterance, self.copy, strict=True)]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -68,7 +85,7 @@ class Clips:
 
     def same_clips(self, other: "Clips") -> bool:
         """Whether two runs were measured on the same clips with the same targets."""
-        return self.utterance == other.utterance and np.array_equal(self.target, other.target)
+        return self.names == other.names and np.array_equal(self.target, other.target)
 
 
 def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips]:
@@ -79,12 +96,12 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
         emotions: the classes in order
 
     Raises:
-        UnusableError: there is no such file, it cannot be read to its end, or it holds an utterance twice or a class
-            that is not among the emotions
+        UnusableError: there is no such file, it cannot be read to its end, or it holds an utterance (or a copy of one)
+            twice or a class that is not among the emotions
 
     """
     index = {emotion: number for number, emotion in enumerate(emotions)}
-    rows: dict[str, list[tuple[str, str, int, int]]] = {}
+    rows: dict[str, list[tuple[str, str, str, int, int, str, str]]] = {}
     path = folder / NAME if (folder / NAME).exists() else folder / PACKED
     try:
         with _open(path) as file:
@@ -92,7 +109,9 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
                 target, prediction = index[row["target"]], index[row["prediction"]]
                 if not row["utterance"] or not row["speaker"]:
                     raise UnusableError(f"{path.name} has a row without utterance or speaker")
-                rows.setdefault(row["subset"], []).append((row["utterance"], row["speaker"], target, prediction))
+                gender, intensity = (row.get(column) or "" for column in TOLD)
+                clip = row["utterance"], row.get("copy") or "", row["speaker"], target, prediction, gender, intensity
+                rows.setdefault(row["subset"], []).append(clip)
     except FileNotFoundError:
         raise UnusableError(f"no {NAME} or {PACKED}, so the metrics cannot be checked") from None
     except KeyError as error:
@@ -102,15 +121,18 @@ def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips
     found = {}
     for subset, clips in rows.items():
         clips.sort()
-        utterances, speakers, targets, predictions = zip(*clips, strict=True)
-        if len(set(utterances)) < len(utterances):
+        utterances, copies, speakers, targets, predictions, genders, intensities = zip(*clips, strict=True)
+        if len(set(zip(utterances, copies, strict=True))) < len(utterances):
             raise UnusableError(f"{path.name} holds a {subset} utterance twice")
         found[subset] = Clips(
             utterance=utterances,
+            copy=copies,
             speaker=speakers,
             target=np.array(targets, np.int64),
             prediction=np.array(predictions, np.int64),
             classes=len(emotions),
+            gender=genders if all(genders) else (),
+            intensity=intensities if all(intensities) else (),
         )
     return found
 

@@ -212,7 +212,7 @@ def _seconds(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _test_set(clips: Clips, emotions: tuple[str, ...]) -> str:
-    lines = (f"{utterance},{emotions[target]}" for utterance, target in zip(clips.utterance, clips.target, strict=True))
+    lines = (f"{name},{emotions[target]}" for name, target in zip(clips.names, clips.target, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -235,6 +235,24 @@ def audit_rows(rows: Mapping[str, Sequence[tuple[str, str]]], split: Split) -> F
     return _count("augmented copies elsewhere", LEAK, pairs, of, "rows are, or were made of, a clip of another subset")
 
 
+def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
+    """Count the rows of validation and test of whose clip training has another row, itself or altered.
+
+    Args:
+        rows: utterance id and name of the copy of every row, by the subset that has it
+
+    """
+    taught: dict[str, str] = {}
+    for id_, copy in rows["train"]:
+        taught.setdefault(id_, f"{id_} {copy}".rstrip())
+    pairs = {
+        subset: [(f"{id_} {copy}".rstrip(), taught[id_]) for id_, copy in rows[subset] if id_ in taught]
+        for subset in EVALUATED
+    }
+    of = {subset: len(rows[subset]) for subset in pairs}
+    return _count("another copy in training", LEAK, pairs, of, "rows have another copy of their clip in training")
+
+
 def audit_normaliser(
     held: tuple[npt.ArrayLike, npt.ArrayLike] | None, frames: Iterable[npt.NDArray[np.float32]]
 ) -> Finding:

@@ -43,6 +43,8 @@ class RandomSplit:
 
     """
 
+    draws_clips = True  # one by one: altered copies can be drawn as clips of their own, see data.augment_first
+
     def __init__(self, *, seed: int, train: float, val: float, test: float) -> None:
         check_fractions(train=train, val=val, test=test)
         self.seed = seed

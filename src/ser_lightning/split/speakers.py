@@ -19,7 +19,7 @@ def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: i
         seed: of the order within each gender
 
     Raises:
-        InputError: there are fewer speakers than folds
+        InputError: there are fewer speakers than folds, or too few to be told apart in three subsets
 
     """
     genders: dict[str, set[str]] = defaultdict(set)
@@ -30,6 +30,11 @@ def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: i
     for group in groups:
         generator.shuffle(group)
     count = sum(map(len, groups))
+    if count < 3:
+        raise InputError(
+            f"the corpus has {count} speaker{'s' * (count != 1)}; expected at least 3 for a split by speakers, to test"
+            " on, to validate on and to learn from; use split=take, statement, kfold or random"
+        )
     if folds is None:  # by turns, so that neighbours, who validate, are of both genders
         longest = max(map(len, groups), default=0)
         return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
@@ -136,7 +141,12 @@ def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds:
 
     """
     check_fold(fold, len(dealt))
-    check_folds(len(dealt), val_folds)
+    if len(dealt) < val_folds + 2:
+        speakers = sum(map(len, dealt))
+        raise InputError(
+            f"split.val_folds is {val_folds}, but the {speakers} speakers make {len(dealt)} folds; expected at most"
+            f" {len(dealt) - 2}, so that one is left to test on and one to learn from"
+        )
     of_fold = dict.fromkeys(range(len(dealt)), "train") | {fold: "test"}
     of_fold |= {(fold + n) % len(dealt): "val" for n in range(1, val_folds + 1)}
     return {speaker: of_fold[n] for n, speakers in enumerate(dealt) for speaker in speakers}

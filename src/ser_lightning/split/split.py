@@ -1,7 +1,7 @@
 """Which utterance belongs to training, validation and test."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +35,16 @@ class Split:
         return {id_: subset for subset in (*SUBSETS, UNUSED) for id_ in getattr(self, subset)}
 
 
-def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -> Split:
+def check_split(
+    split: Split, utterances: Sequence[Utterance], *, source: str, needed: Sequence[str] = SUBSETS
+) -> Split:
     """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset but ``unused``.
 
     Args:
         split: the split to be checked
         utterances: the corpus
         source: what to call the split in a message
+        needed: subsets that may not be empty; an evaluation of what was learnt elsewhere needs a test alone
 
     Raises:
         InputError: an utterance in two subsets, unknown to the corpus or in no subset; an empty subset
@@ -50,7 +53,7 @@ def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -
     seen: dict[str, str] = {}
     for subset in (*SUBSETS, UNUSED):
         ids = getattr(split, subset)
-        if not ids and subset in SUBSETS:
+        if not ids and subset in needed:
             raise InputError(f"{source}: the {subset} subset is empty; give it utterances")
         for id_ in ids:
             if id_ in seen:
@@ -59,6 +62,11 @@ def check_split(split: Split, utterances: Sequence[Utterance], *, source: str) -
                 )
             seen[id_] = subset
     corpus = {utterance.id for utterance in utterances}
+    if seen and corpus.isdisjoint(seen):
+        raise InputError(
+            f"{source} is of another corpus: it names none of these {len(corpus)} clips; draw a split of them, with"
+            " split=random or split=speaker"
+        )
     for what, ids in (
         ("names utterances that the corpus lacks", sorted(seen.keys() - corpus)),
         ("leaves out utterances of the corpus", sorted(corpus - seen.keys())),
@@ -79,6 +87,25 @@ def write_split(path: str | Path, split: Split, utterances: Sequence[Utterance])
         writer.writerow(["utterance", "speaker", "emotion", "subset"])
         for utterance in utterances:
             writer.writerow([utterance.id, utterance.speaker, utterance.emotion, subset_of[utterance.id]])
+
+
+def write_rows(
+    path: str | Path, members: Mapping[str, Sequence[tuple[str, str]]], utterances: Sequence[Utterance]
+) -> None:
+    """Write ``utterance,copy,speaker,emotion,subset``, where copies of one clip may be in several subsets.
+
+    Args:
+        path: the CSV file
+        members: utterance id and name of the copy of every row, by subset; the name of the clip itself is empty
+        utterances: the corpus
+
+    """
+    by_id = {utterance.id: utterance for utterance in utterances}
+    rows = sorted((id_, copy, subset) for subset, keys in members.items() for id_, copy in keys)
+    with write_atomically(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["utterance", "copy", "speaker", "emotion", "subset"])
+        writer.writerows([id_, copy, by_id[id_].speaker, by_id[id_].emotion, subset] for id_, copy, subset in rows)
 
 
 def read_split(path: str | Path) -> Split:

@@ -112,15 +112,22 @@ def statements_of(utterances: Iterable[Utterance]) -> list[str]:
     """Return the statements of a corpus in their order.
 
     Raises:
-        InputError: there are fewer than two
+        InputError: there are fewer than two, or each is said with one emotion alone, so that a test of it says nothing
 
     """
-    statements = sorted({utterance.statement for utterance in utterances})
-    if len(statements) < 2:
+    emotions: dict[str, set[str]] = defaultdict(set)
+    for utterance in utterances:
+        emotions[utterance.statement].add(utterance.emotion)
+    if len(emotions) < 2:
         raise InputError(
-            f"the corpus has {len(statements)} statement; expected at least 2 to train on others than tested"
+            f"the corpus has {len(emotions)} statement; expected at least 2 to train on others than tested"
         )
-    return statements
+    if max(map(len, emotions.values())) < 2:
+        raise InputError(
+            f"every one of the {len(emotions)} statements of the corpus is said with one emotion alone; expected"
+            " statements said with several to test on a new one; use split=take or speaker"
+        )
+    return sorted(emotions)
 
 
 def check_fold(fold: int, folds: int | None = None, *, what: str = "fold") -> None:

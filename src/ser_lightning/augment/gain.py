@@ -1,0 +1,46 @@
+"""Copies of a training clip, louder and softer."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.errors import InputError
+
+
+class GainCopies:
+    """Copies of a clip at other levels; nothing is clipped.
+
+    Args:
+        decibels: a copy each, so much louder, or softer if negative
+
+    Raises:
+        InputError: levels that are not distinct finite numbers without 0
+
+    """
+
+    def __init__(self, *, decibels: Sequence[float]) -> None:
+        values = list(decibels)
+        if len(set(values)) < len(values) or not all(math.isfinite(level) and level != 0 for level in values):
+            raise InputError(f"augment.decibels is {values}; expected distinct finite numbers without 0")
+        self.decibels = tuple(decibels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each copy, in order."""
+        return tuple(f"gain{level:+g}" for level in self.decibels)
+
+    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Make the copies of a clip; ``wave`` itself is left alone.
+
+        Args:
+            wave: (samples,), full scale 1
+            utterance: id of the utterance; nothing here is random
+
+        Returns:
+            The copy of each name, (samples,).
+
+        """
+        copies = (wave * np.float32(10 ** (level / 20)) for level in self.decibels)
+        return dict(zip(self.names, copies, strict=True))

@@ -1,0 +1,130 @@
+"""EMOVO: an Italian corpus of acted emotional speech."""
+
+import re
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path, PurePath
+from typing import ClassVar
+
+from ser_lightning import emotions
+from ser_lightning.corpus.merging import merged, relabel
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
+from ser_lightning.corpus.utterance import Scan
+from ser_lightning.errors import InputError, shown
+
+HOW_TO_GET_IT = (
+    "to get the corpus, ask its authors (Costantini et al. 2014, LREC, pp. 3501-3504) for EMOVO and unpack it, or let "
+    "corpus.root=<folder> or EMOVO_ROOT point to a copy you already have; corpus=synthetic needs nothing"
+)
+
+SPEAKERS = ("f1", "f2", "f3", "m1", "m2", "m3")
+SENTENCES = (
+    *("b1", "b2", "b3"),  # short
+    *("l1", "l2", "l3", "l4"),  # long
+    *("n1", "n2", "n3", "n4", "n5"),  # nonsense
+    *("d1", "d2"),  # questions
+)
+CODES = {
+    "neu": "neutral",
+    "gio": "happy",  # gioia
+    "tri": "sad",  # tristezza
+    "rab": "angry",  # rabbia
+    "pau": "fearful",  # paura
+    "dis": "disgust",
+    "sor": "surprised",  # sorpresa
+}
+
+
+def _design() -> set[str]:
+    return {"-".join(parts) for parts in product(CODES, SPEAKERS, SENTENCES)}
+
+
+def read_name(path: PurePath) -> Name:
+    """Read the name of an EMOVO file; folders named after a speaker must agree with it.
+
+    Args:
+        path: three letters of the emotion, the speaker and the sentence, such as ``f1/dis-f1-b1.wav``
+
+    Raises:
+        InputError: the name is anything else, or the folder is of another speaker
+
+    Source:
+        Costantini et al. 2014, LREC, pp. 3501-3504
+
+    >>> name = read_name(PurePath("m2/gio-m2-l4.wav"))
+    >>> name.emotion, name.speaker, name.gender, name.statement
+    ('happy', 'm2', 'male', 'l4')
+    >>> read_name(PurePath("m1/gio-m2-l4.wav"))
+    Traceback (most recent call last):
+    ser_lightning.errors.InputError: folder of another speaker: m1 holds a clip of m2
+
+    """
+    match = re.fullmatch("([a-z]{3})-([a-z][0-9])-([a-z][0-9])", path.stem)
+    if match is None:
+        raise InputError(f"{path.stem!r}: not an EMOVO name: expected one such as dis-f1-b1")
+    code, speaker, sentence = match.groups()
+    for what, value, allowed in (
+        ("emotion", code, tuple(CODES)),
+        ("speaker", speaker, SPEAKERS),
+        ("sentence", sentence, SENTENCES),
+    ):
+        if value not in allowed:
+            raise InputError(f"{path.stem!r}: wrong {what}: got {value}, expected one of {', '.join(allowed)}")
+    for folder in path.parts[:-1]:
+        if folder.lower() in SPEAKERS and folder.lower() != speaker:
+            raise InputError(f"folder of another speaker: {shown(folder)} holds a clip of {speaker}")
+    return Name(
+        id=path.stem,
+        speaker=speaker,
+        gender="female" if speaker.startswith("f") else "male",
+        emotion=CODES[code],
+        intensity=UNSPECIFIED,
+        statement=sentence,
+        repetition=1,
+    )
+
+
+class Emovo:
+    """The 588 clips of EMOVO: 6 speakers, 14 sentences, seven emotions; free for research.
+
+    Its codes and the words of the common vocabulary: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab
+    (rabbia) angry, pau (paura) fearful, dis disgust, sor (sorpresa) surprised.
+
+    Its stereo files hold two microphones whose signals are hardly correlated: their mean would cancel speech. The right
+    one has the better range for m2 and m3. A copy of one channel passes as it is.
+
+    ``tri-f3-n1`` and ``tri-f3-n2`` are one recording, cut differently (measured: their waves correlate by 0.98). Both
+    belong to the 588; that they can fall on both sides of a split is for the audit of the split to say.
+
+    Args:
+        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
+        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how the two microphones become one: ``"right"`` takes one of them, ``"mean"`` and ``"interleave"`` mix
+        merge: labels that are counted as another one, such as ``{"surprised": "happy"}``; None leaves all as they are
+
+    Raises:
+        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+
+    """
+
+    name: ClassVar[str] = "emovo"
+
+    def __init__(
+        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
+    ) -> None:
+        check_choices(on_problem=on_problem, downmix=downmix)
+        self.root = folder_of(root)
+        self.on_problem = on_problem
+        self.downmix = downmix
+        self.merge = merge
+        self.emotions = merged(emotions.EMOVO, merge)
+
+    def scan(self) -> Scan:
+        """Look through the folder and check it against the design of the corpus.
+
+        Raises:
+            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
+
+        """
+        design = Design(corpus=self.name, title="EMOVO", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
+        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)

@@ -1,0 +1,13 @@
+"""Names that follow no rule, committed as data."""
+
+from pathlib import Path
+
+
+def listed(name: str) -> list[str]:
+    """Return the words of a file in ``names/``; the lines that start with ``#`` tell its provenance.
+
+    >>> listed("emodb")[:2]
+    ['03a01Fa', '03a01Nc']
+    """
+    text = (Path(__file__).parent / "names" / f"{name}.txt").read_text(encoding="utf-8")
+    return [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]

@@ -1,0 +1,113 @@
+"""Several corpora as one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from ser_lightning.corpus.merging import merged, relabel
+from ser_lightning.corpus.scanning import DOWNMIXES
+from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
+from ser_lightning.emotions import in_order
+from ser_lightning.errors import InputError
+
+
+class Part(Protocol):
+    """A corpus that can be pooled."""
+
+    name: str
+    emotions: tuple[str, ...]
+    downmix: str
+
+    def scan(self) -> Scan:
+        """List the recordings."""
+
+
+class Pooled:
+    """The recordings of several corpora, and the union of their labels in the order of the common vocabulary.
+
+    Ids, speakers and statements are unique over the pool: they have the name of their part before them. Utterances
+    keep the name of their corpus, by which they are mixed down.
+
+    Args:
+        parts: the corpora by name
+        merge: labels that are counted as another one in all parts, beside what each part merges itself; None merges
+            nothing
+        downmix: how files of several channels become mono, by the name of the part; or one way for all of them
+
+    Raises:
+        InputError: fewer than two parts; an unknown ``downmix``, or one that does not name the parts; a ``merge`` of
+            labels that there are not
+
+    """
+
+    def __init__(
+        self, *, parts: Mapping[str, Part], merge: Mapping[str, str] | None, downmix: str | Mapping[str, str]
+    ) -> None:
+        if len(parts) < 2:
+            raise InputError("corpus.parts has fewer than two corpora; say corpus=[ravdess,emodb], or which you want")
+        ways = dict.fromkeys(parts, downmix) if isinstance(downmix, str) else dict(downmix)
+        for name in parts:
+            if ways.get(name) not in DOWNMIXES:
+                raise InputError(
+                    f"corpus.downmix: expected mean, interleave or right for {name}, got {ways.get(name)!r}"
+                )
+        self.parts = dict(parts)
+        self.merge = merge
+        self.downmix = downmix
+        self.name = "+".join(parts)
+        self.emotions = merged(in_order(label for part in parts.values() for label in part.emotions), merge)
+
+    @property
+    def on_problem(self) -> str:
+        """``"skip"`` if every part that can go on without a file is told to."""
+        said = {str(choice) for part in self.parts.values() if (choice := getattr(part, "on_problem", None))}
+        return "skip" if said == {"skip"} else "refuse"
+
+    def scan(self) -> Scan:
+        """Look through all parts.
+
+        Raises:
+            InputError: what a part refuses, with its name
+
+        """
+        utterances: list[Utterance] = []
+        problems: list[Problem] = []
+        for name, part in self.parts.items():
+            try:
+                scan = part.scan()
+            except ProblemsError as error:
+                raise ProblemsError(_told(error, name), _prefixed(error.problems, name)) from error
+            except InputError as error:
+                raise InputError(_told(error, name)) from error
+            problems += _prefixed(scan.problems, name)
+            utterances += [
+                replace(
+                    utterance,
+                    id=f"{name}/{utterance.id}",
+                    corpus=name,
+                    speaker=f"{name}/{utterance.speaker}",
+                    statement=f"{name}/{utterance.statement}",
+                )
+                for utterance in scan.utterances
+            ]
+        utterances.sort(key=lambda utterance: utterance.id)
+        return relabel(Scan(utterances=tuple(utterances), problems=tuple(problems)), self.merge)
+
+    def fetch(self) -> None:
+        """Download the parts that are told to be, if they are not there yet.
+
+        Raises:
+            InputError: a download fails
+
+        """
+        for part in self.parts.values():
+            if hasattr(part, "fetch"):
+                part.fetch()
+
+
+def _told(error: InputError, name: str) -> str:
+    return f"{error} (of the part {name}: what is called corpus.root alone is corpus.parts.{name}.root here)"
+
+
+def _prefixed(problems: tuple[Problem, ...], name: str) -> tuple[Problem, ...]:
+    return tuple(replace(problem, path=f"{name}/{problem.path}") for problem in problems)

@@ -1,0 +1,130 @@
+"""SAVEE: the Surrey Audio-Visual Expressed Emotion database, its audio."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import ClassVar
+
+from ser_lightning import emotions
+from ser_lightning.corpus.merging import merged, relabel
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
+from ser_lightning.corpus.utterance import Scan
+from ser_lightning.errors import InputError, shown
+
+HOW_TO_GET_IT = (
+    "to get the corpus, register at http://kahlan.eps.surrey.ac.uk/savee and unpack AudioData.zip, or let "
+    "corpus.root=<folder> or SAVEE_ROOT point to a copy you already have; corpus=synthetic needs nothing"
+)
+
+SPEAKERS = ("DC", "JE", "JK", "KL")  # four men
+CODES = {
+    "n": "neutral",
+    "h": "happy",  # happiness
+    "sa": "sad",  # sadness
+    "a": "angry",  # anger
+    "f": "fearful",  # fear
+    "d": "disgust",
+    "su": "surprised",
+}
+
+
+def _sentences(code: str) -> int:
+    """How many sentences a speaker says with an emotion."""
+    return 30 if code == "n" else 15
+
+
+def _design() -> set[str]:
+    return {
+        f"{speaker}_{code}{number:02}"
+        for speaker in SPEAKERS
+        for code in CODES
+        for number in range(1, _sentences(code) + 1)
+    }
+
+
+def read_name(path: PurePath) -> Name:
+    """Read the name of a SAVEE file, flat or in the folder of its speaker.
+
+    Args:
+        path: letters of the emotion and number of the sentence in the folder of the speaker, such as
+            ``AudioData/DC/sa01.wav``, or with the speaker before them, such as ``ALL/DC_sa01.wav``
+
+    Raises:
+        InputError: the name is anything else, or name and folder are of two speakers
+
+    Source:
+        Haq & Jackson 2009, AVSP, pp. 53-58; http://kahlan.eps.surrey.ac.uk/savee
+
+    >>> read_name(PurePath("AudioData/DC/sa01.wav")) == read_name(PurePath("ALL/DC_sa01.wav"))
+    True
+    >>> name = read_name(PurePath("KL_n30.wav"))
+    >>> name.id, name.speaker, name.gender, name.emotion, name.statement
+    ('KL_n30', 'KL', 'male', 'neutral', 'n30')
+
+    """
+    match = re.fullmatch("(?:([A-Z]{2})_)?([a-z]{1,2})([0-9]{2})", path.stem)
+    if match is None:
+        raise InputError(f"{path.stem!r}: not a SAVEE name: expected one such as DC_a01, or a01 in a folder DC")
+    named, code, number = match.groups()
+    folders = [folder.upper() for folder in path.parts[:-1] if folder.upper() in SPEAKERS]
+    speaker = named or (folders[-1] if folders else None)
+    if speaker not in SPEAKERS:
+        got = f"got {speaker}" if speaker else "neither the name nor a folder tells it"
+        raise InputError(f"{path.stem!r}: wrong speaker: {got}, expected one of {', '.join(SPEAKERS)}")
+    for folder in folders:
+        if folder != speaker:
+            raise InputError(f"folder of another speaker: {shown(folder)} holds a clip of {speaker}")
+    if code not in CODES:
+        raise InputError(f"{path.stem!r}: wrong emotion: got {code}, expected one of {', '.join(CODES)}")
+    if not 1 <= int(number) <= _sentences(code):
+        raise InputError(f"{path.stem!r}: wrong sentence: got {number}, expected 01 to {_sentences(code)} of {code}")
+    return Name(
+        id=f"{speaker}_{code}{number}",
+        speaker=speaker,
+        gender="male",
+        emotion=CODES[code],
+        intensity=UNSPECIFIED,
+        statement=f"{code}{number}",
+        repetition=1,
+    )
+
+
+class Savee:
+    """The 480 clips of SAVEE: 4 men, 15 sentences of each of six emotions and 30 neutral ones; free for research.
+
+    Its codes and the words of the common vocabulary: n neutral, h happy, sa sad, a angry, f fearful, d disgust, su
+    surprised. Sentences are numbered within their emotion, and so each is a statement of its own: that three of them
+    are said with every emotion is not in the names.
+
+    Args:
+        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
+        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how files of several channels become mono; without effect, as all are mono
+        merge: labels that are counted as another one, such as ``{"surprised": "happy"}``; None leaves all as they are
+
+    Raises:
+        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+
+    """
+
+    name: ClassVar[str] = "savee"
+
+    def __init__(
+        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
+    ) -> None:
+        check_choices(on_problem=on_problem, downmix=downmix)
+        self.root = folder_of(root)
+        self.on_problem = on_problem
+        self.downmix = downmix
+        self.merge = merge
+        self.emotions = merged(emotions.SAVEE, merge)
+
+    def scan(self) -> Scan:
+        """Look through the folder and check it against the design of the corpus.
+
+        Raises:
+            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
+
+        """
+        design = Design(corpus=self.name, title="SAVEE", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
+        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)

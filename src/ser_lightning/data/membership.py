@@ -1,0 +1,73 @@
+"""Which rows, clips and their altered copies, each subset has."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.errors import InputError
+from ser_lightning.split.split import SUBSETS, UNUSED, Split
+
+Key = tuple[str, str]  # utterance id, and name of the copy: "" is the clip itself
+Members = Mapping[str, Sequence[Key]]  # by subset
+
+
+def beside_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> Members:
+    """Return the rows of a split of clips: what copies a subset has lie beside the clips they are made of.
+
+    Args:
+        split: of the clips
+        copies: names of the copies of a clip of a subset
+
+    """
+    return {subset: [(id_, copy) for id_ in getattr(split, subset) for copy in copies(subset)] for subset in SUBSETS}
+
+
+def check_draws_clips(strategy: object, copies: Sequence[str]) -> None:
+    """Hold a split and an augmentation against what it takes to draw altered copies as clips.
+
+    Args:
+        strategy: of the split
+        copies: names of the altered copies
+
+    Raises:
+        InputError: the split does not draw clips one by one, or there are no copies
+
+    """
+    if not getattr(strategy, "draws_clips", False):
+        raise InputError(
+            f"data.augment_first is true, but {type(strategy).__name__} does not draw clips one by one, so that copies"
+            " could not fall apart; use split=random, or data.augment_first=false"
+        )
+    if not copies:
+        raise InputError(
+            "data.augment_first is true, but the augmentation makes no copies; use another augment, such as"
+            " augment=paper, or data.augment_first=false"
+        )
+
+
+def drawn_as_clips(
+    utterances: Sequence[Utterance], strategy: Callable[[Sequence[Utterance]], Split], copies: Sequence[str]
+) -> tuple[Split, Members]:
+    """Split a corpus after augmentation, as some studies do: every altered copy is drawn as if it were a clip.
+
+    Args:
+        utterances: the corpus
+        strategy: of the split, which draws clips one by one
+        copies: names of the copies of a clip, the clip itself first
+
+    Returns:
+        Where each clip itself fell, and the rows of each subset in the order of their ids.
+
+    Raises:
+        InputError: what the strategy refuses
+
+    """
+    key_of = {f"{u.id}\t{copy}": (u.id, copy) for u in utterances for copy in copies}
+    drawn = strategy([replace(u, id=f"{u.id}\t{copy}") for u in utterances for copy in copies])
+    place = {copy: number for number, copy in enumerate(copies)}
+    rows = {
+        subset: sorted((key_of[name] for name in getattr(drawn, subset)), key=lambda key: (key[0], place[key[1]]))
+        for subset in (*SUBSETS, UNUSED)
+    }
+    clips = {subset: tuple(id_ for id_, copy in keys if copy == copies[0]) for subset, keys in rows.items()}
+    return Split(**clips), {subset: rows[subset] for subset in SUBSETS}

@@ -1,0 +1,124 @@
+"""Mel-frequency cepstral coefficients, with or without chroma."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.errors import InputError
+from ser_lightning.features import spectral
+from ser_lightning.features.spectral import Floats
+from ser_lightning.features.spectral162 import check_wave
+from ser_lightning.features.tuning import estimate_tuning
+from ser_lightning.features.values import check_at_most, check_counts, check_frames
+
+
+class Cepstra:
+    """MFCC and chroma as librosa makes them of a wave.
+
+    The rows from the top: ``mfcc_01`` ..., ``chroma_01`` .... Other than in the 162 of the study, which hands librosa a
+    magnitude spectrum, chroma is of the power spectrum, and so is the tuning: what ``chroma_stft(y=...)`` does.
+
+    Args:
+        sampling_rate: of the waves given, Hz
+        analysis_rate: to which they are resampled before anything is computed, Hz
+        n_fft: length of a frame, samples at the analysis rate; even
+        hop_length: between frames, samples at the analysis rate
+        window: its name in scipy.signal.get_window
+        n_mfcc: cepstral coefficients, at most ``n_mels``
+        n_mels: mel bands
+        n_chroma: pitch classes; 0 leaves chroma out
+        signal_length: to which a clip is brought first, samples at the analysis rate: zeros on both sides, or as much
+            cut off on both; None leaves it as long as it is
+        standardize: the model shall standardise these features; nothing is done about it here
+
+    Raises:
+        InputError: a value out of its range
+
+    Source: librosa.feature.mfcc, librosa.feature.chroma_stft
+
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling_rate: int,
+        analysis_rate: int,
+        n_fft: int,
+        hop_length: int,
+        window: str,
+        n_mfcc: int,
+        n_mels: int,
+        n_chroma: int,
+        signal_length: int | None,
+        standardize: bool,
+    ) -> None:
+        check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, n_mfcc=n_mfcc, n_mels=n_mels)
+        check_frames(n_fft=n_fft, hop_length=hop_length, window=window)
+        check_at_most("n_mels", n_mels, n_mfcc=n_mfcc)
+        if n_chroma < 0:
+            raise InputError(f"features.n_chroma is {n_chroma}; expected a positive whole number, or 0 for none")
+        if signal_length is not None:
+            check_counts(signal_length=signal_length)
+        self.sampling_rate = sampling_rate
+        self.analysis_rate = analysis_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.window = window
+        self.n_mfcc = n_mfcc
+        self.n_mels = n_mels
+        self.n_chroma = n_chroma
+        self.signal_length = signal_length
+        self.standardize = standardize
+        self.names = (
+            *(f"mfcc_{i:02d}" for i in range(1, n_mfcc + 1)),
+            *(f"chroma_{i:02d}" for i in range(1, n_chroma + 1)),
+        )
+        self.size = len(self.names)
+
+    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the features of a clip.
+
+        Args:
+            wave: (samples,), full scale 1
+
+        Returns:
+            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate, or is
+            ``signal_length``
+
+        Raises:
+            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+
+        """
+        check_wave(wave)
+        wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+        if self.signal_length is not None:
+            wave = fit(wave, self.signal_length)
+        frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
+        spectrum = spectral.magnitude(frames, spectral.window_of(self.window, self.n_fft))
+        power = np.square(spectrum)  # (K, 1 + n_fft // 2)
+        bands = spectral.mel_bank(sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_mels=self.n_mels)
+        coefficients = spectral.mfcc(spectral.decibels(spectral.mel_power(power, bands)), n_mfcc=self.n_mfcc)
+        if not self.n_chroma:
+            return coefficients
+        tuning = estimate_tuning(power, sampling_rate=self.analysis_rate, n_chroma=self.n_chroma)
+        pitches = spectral.chroma_bank(
+            sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_chroma=self.n_chroma, tuning=tuning
+        )
+        return np.concatenate((coefficients, spectral.chroma(power, pitches)))
+
+
+def fit(wave: Floats, length: int) -> Floats:
+    """Bring a wave to a length, its middle in the middle: zeros on both sides, or as much cut off on both.
+
+    >>> fit(np.array([1, 2], np.float32), 5)
+    array([0., 1., 2., 0., 0.], dtype=float32)
+    >>> fit(np.array([1, 2, 3, 4, 5], np.float32), 2)
+    array([2., 3.], dtype=float32)
+
+    Source: get_feature of TIM-Net's released code
+
+    """
+    missing = length - len(wave)
+    if missing < 0:
+        start = -missing // 2
+        return wave[start : start + length]
+    return np.pad(wave, (missing // 2, missing - missing // 2))

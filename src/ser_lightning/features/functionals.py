@@ -1,0 +1,95 @@
+"""The 162 features of a clip in one vector."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.features.statistics import check_functionals, names_of, summarize
+
+
+class Functionals:
+    """Statistics over time of zero crossing rate, chroma, MFCC, RMS and mel power.
+
+    The rows are ``zcr_mean``, ``chroma_01_mean`` ... and then those of the next statistic.
+
+    Args:
+        sampling_rate: this and all but the last two as in :class:`~ser_lightning.features.spectral162.Spectral162`
+        analysis_rate: see there
+        filterbank_rate: see there
+        n_fft: see there
+        hop_length: see there
+        window: see there
+        n_chroma: see there
+        n_mfcc: see there
+        n_mels: see there
+        log: see there
+        functionals: the statistics, of ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
+            ``kurtosis``
+        standardize: the model shall standardise these features; nothing is done about it here
+
+    Raises:
+        InputError: a value out of its range
+
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling_rate: int,
+        analysis_rate: int,
+        filterbank_rate: int,
+        n_fft: int,
+        hop_length: int,
+        window: str,
+        n_chroma: int,
+        n_mfcc: int,
+        n_mels: int,
+        log: bool,
+        functionals: Sequence[str],
+        standardize: bool,
+    ) -> None:
+        check_functionals(functionals)
+        self.rows = Spectral162(
+            sampling_rate=sampling_rate,
+            analysis_rate=analysis_rate,
+            filterbank_rate=filterbank_rate,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            window=window,
+            n_chroma=n_chroma,
+            n_mfcc=n_mfcc,
+            n_mels=n_mels,
+            log=log,
+            standardize=standardize,
+        )
+        self.sampling_rate = sampling_rate
+        self.analysis_rate = analysis_rate
+        self.filterbank_rate = filterbank_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.window = window
+        self.n_chroma = n_chroma
+        self.n_mfcc = n_mfcc
+        self.n_mels = n_mels
+        self.log = log
+        self.functionals = tuple(functionals)
+        self.standardize = standardize
+        self.names = names_of(self.rows.names, self.functionals)
+        self.size = len(self.names)
+
+    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the features of a clip.
+
+        Args:
+            wave: (samples,), full scale 1
+
+        Returns:
+            (size, 1)
+
+        Raises:
+            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+
+        """
+        return summarize(self.rows(wave), self.functionals)[:, None]  # (162, K) -> (size, 1)

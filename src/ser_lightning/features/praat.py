@@ -1,0 +1,76 @@
+"""Pitch and formants, by Praat.
+
+Praat comes with praat-parselmouth, which is GPL-3: a dependency, no part of this package.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+PERIODS = 3  # of the lowest pitch, which Praat needs to hear
+FORMANT_WINDOW = 0.025  # s; Praat's frame is twice as long
+PRE_EMPHASIS = 50.0  # Hz
+
+
+class Voice(NamedTuple):
+    """The voiced frames of a clip; there may be none.
+
+    Args:
+        pitch: (voiced,), Hz
+        formants: (n_formants, voiced), Hz, NaN where there is none
+
+    """
+
+    pitch: Floats
+    formants: Floats
+
+
+def analyse(
+    wave: Floats,
+    *,
+    sampling_rate: int,
+    time_step: float,
+    pitch_floor: float,
+    pitch_ceiling: float,
+    n_formants: int,
+    max_formants: int,
+    formant_ceiling: float,
+) -> Voice:
+    """Return pitch and formants where there is a pitch.
+
+    Args:
+        wave: (samples,); zeros are appended to what is shorter than a frame of Praat
+        sampling_rate: Hz
+        time_step: from frame to frame, s
+        pitch_floor: the lowest pitch that is looked for, Hz
+        pitch_ceiling: the highest, Hz
+        n_formants: how many are returned, from the lowest
+        max_formants: how many are looked for
+        formant_ceiling: below which frequency, Hz
+
+    Source: Praat, To Pitch (ac) and To Formant (burg) with its standard values for the rest
+
+    """
+    import parselmouth
+
+    shortest = int(np.ceil(max(PERIODS / pitch_floor, 2 * FORMANT_WINDOW) * sampling_rate)) + 1
+    padded = np.pad(wave.astype(np.float64), (0, max(0, shortest - len(wave))))  # of a sample alone, Praat dies
+    sound: Any = parselmouth.Sound(padded, sampling_rate)
+    track = sound.to_pitch_ac(time_step=time_step, pitch_floor=pitch_floor, pitch_ceiling=pitch_ceiling)
+    hertz = track.selected_array["frequency"]  # (frames,), 0 where unvoiced
+    voiced = np.flatnonzero(hertz)
+    if not len(voiced):
+        return Voice(np.zeros(0, np.float32), np.zeros((n_formants, 0), np.float32))
+    burg = sound.to_formant_burg(
+        time_step=time_step,
+        max_number_of_formants=max_formants,
+        maximum_formant=formant_ceiling,
+        window_length=FORMANT_WINDOW,
+        pre_emphasis_from=PRE_EMPHASIS,
+    )
+    times = track.xs()[voiced]
+    formants = [[burg.get_value_at_time(n, time) for time in times] for n in range(1, n_formants + 1)]
+    return Voice(hertz[voiced].astype(np.float32), np.array(formants, np.float32))

@@ -1,0 +1,257 @@
+"""``make cross-corpus``: what a network that learnt one corpus recognises of another.
+
+Each corpus trains networks on folds of speakers; each network is tested on its own fold and measured on all clips of
+every other corpus. Started again, it goes on where it was.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from studies.study import call, commits, mean_sd, read_command_line, refuse_in_a_line
+
+from ser_lightning import metrics
+from ser_lightning.atomic import write_atomically
+from ser_lightning.errors import InputError
+from ser_lightning.report.answer import SYNTHETIC
+from ser_lightning.report.runs import LeftOut, Run, read_runs
+from ser_lightning.report.tables import NOTHING, Table, left_out_table
+from ser_lightning.runs import write_json
+
+CORPORA = ("ravdess", "emodb", "emovo")
+FOLDS = {"ravdess": 6, "emodb": 5, "emovo": 3, "crema_d": 6, "savee": 4, "synthetic": 4}  # of speakers
+RESULTS = "results"  # below the folder of the page: the numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What networks trained on one corpus recognise of another, or of new speakers of their own.
+
+    Args:
+        trained: name of the corpus they learnt
+        tested: name of the corpus they are measured on
+        emotions: those that both have
+        clips: measured by each seed
+        left_out: clips of emotions that the networks do not know, by emotion
+        values: seed -> metric -> percent; of the same corpus over the test clips of all folds together, of another the
+            mean of the networks of all folds
+        unfinished: seeds of which a fold is missing; they are not counted
+
+    """
+
+    trained: str
+    tested: str
+    emotions: Sequence[str]
+    clips: int
+    left_out: Mapping[str, int]
+    values: Mapping[int, Mapping[str, float]]
+    unfinished: Sequence[int]
+
+
+def train(folder: Path, corpus: str, *, seeds: int, rest: Sequence[str]) -> None:
+    """Train the runs on a corpus that are not done yet."""
+    call(
+        *("ser-train", "--multirun", "experiment=corrected", f"corpus={corpus}", "split=speaker"),
+        *(f"split.folds={FOLDS[corpus]}", f"split.fold=range({FOLDS[corpus]})", f"seed=range({seeds})"),
+        *("run_id=fold-${split.fold}/seed-${seed}", f"name={folder.name}/{corpus}", f"output_root={folder.parent}"),
+        *rest,
+    )
+
+
+def across(run: Path, other: str) -> Path:
+    """Return where a run keeps what it recognises of another corpus."""
+    return run / f"across-{other}.json"
+
+
+def measure(folder: Path, corpus: str, other: str) -> None:
+    """Measure the runs on a corpus on another one, where that is not done yet."""
+    for path in sorted((folder / corpus).glob("fold-*/seed-*/result.json")):
+        figures = across(path.parent, other)
+        if not figures.exists() or _read(figures)["digest"] != _read(path)["digest"]:
+            call("ser-evaluate", f"run={path.parent}", f"corpus={other}", f"output={figures}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds: int) -> Cell | None:
+    """Put the folds of each seed together; None if no seed has them all.
+
+    Args:
+        folder: of the study
+        runs: those on the corpus ``trained``, with their paths in the folder of that corpus
+        trained: name of a corpus
+        tested: name of the same or another one
+        seeds: those from it on are not counted
+
+    """
+    parts: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        figures = across(folder / trained / run.path, tested)
+        if run.seed < seeds and (trained == tested or figures.exists()):
+            own = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
+            parts[run.seed].append(own if trained == tested else _read(figures))
+    whole = {seed: found for seed, found in sorted(parts.items()) if len(found) == FOLDS[trained]}
+    if not whole:
+        return None
+    first = next(iter(whole.values()))
+    sums = [np.sum([each["confusion_matrix"] for each in found], axis=0) for found in whole.values()]
+    return Cell(
+        trained=trained,
+        tested=tested,
+        emotions=tuple(first[0]["emotions"]),
+        clips=int(sums[0].sum()) if trained == tested else int(np.sum(first[0]["confusion_matrix"])),
+        left_out=first[0]["left_out"],
+        values={seed: _values(found, together=trained == tested) for seed, found in whole.items()},
+        unfinished=sorted(set(parts) - set(whole)),
+    )
+
+
+def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, float]:
+    """Accuracy and UAR in percent: of all folds together, or the mean over them."""
+    matrices = [np.asarray(each["confusion_matrix"]) for each in found]
+    measured = [sum(matrices)] if together else matrices
+    return {
+        name: 100 * float(np.mean([metric(matrix) for matrix in measured]))
+        for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar))
+    }
+
+
+def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
+    """Return a row a corpus that was learnt and a column a corpus that was measured."""
+    found = {(cell.trained, cell.tested): cell for cell in cells}
+
+    def text(trained: str, tested: str) -> str:
+        cell = found.get((trained, tested))
+        if cell is None:
+            return NOTHING
+        return f"{mean_sd([values[metric] for values in cell.values.values()])} ({len(cell.emotions)})"
+
+    rows = [(f"`{one}`", *(text(one, other) for other in corpora)) for one in corpora]
+    return Table(("learnt \\ measured", *(f"`{other}`" for other in corpora)), rows)
+
+
+def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, docs: Path | None) -> Path:
+    """Write cross_corpus.json and, last, cross_corpus.md; return the path of the latter.
+
+    Raises:
+        InputError: no corpus has a seed with all its folds
+
+    """
+    cells: list[Cell] = []
+    every: list[Run] = []
+    left_out: list[LeftOut] = []
+    for trained in corpora:
+        if (folder / trained).is_dir():
+            runs, lacking = read_runs(folder / trained)
+            every += runs
+            left_out += [LeftOut(f"{trained}/{item.path}", item.reason) for item in lacking]
+            cells += [found for other in corpora if (found := cell(folder, runs, trained, other, seeds=seeds))]
+    if not cells:
+        raise InputError(f"{folder} holds no corpus with all its folds; run without --table first")
+    content = {
+        "command": command,
+        "unit": "percent",
+        "synthetic": any("synthetic" in run.corpus["name"] for run in every),
+        "cells": [
+            {"learnt": one.trained, "measured": one.tested, "emotions": list(one.emotions), "clips": one.clips}
+            | {"left_out": dict(one.left_out), "seeds": {str(seed): value for seed, value in one.values.items()}}
+            for one in cells
+        ],
+    }
+    page = _page(cells, corpora, every, left_out, command=command)
+    places = [(folder, folder), *([(docs, docs / RESULTS)] if docs else [])]
+    for of_page, of_numbers in places:
+        of_numbers.mkdir(parents=True, exist_ok=True)
+        write_json(of_numbers / "cross_corpus.json", content)
+        with write_atomically(of_page / "cross_corpus.md") as file:
+            file.write(page)
+    return folder / "cross_corpus.md"
+
+
+def _page(
+    cells: Sequence[Cell], corpora: Sequence[str], runs: Sequence[Run], left_out: Sequence[LeftOut], *, command: str
+) -> str:
+    first = runs[0]
+    missing = [f"{one.trained} on {one.tested} (seeds {', '.join(map(str, one.unfinished))})" for one in cells]
+    missing = [text for text, one in zip(missing, cells, strict=True) if one.unfinished]
+    lost = [
+        f"{one.trained} on {one.tested}: {', '.join(f'{n} {emotion}' for emotion, n in sorted(one.left_out.items()))}"
+        for one in cells
+        if one.left_out
+    ]
+    folds = ", ".join(f"{corpus} {FOLDS[corpus]}" for corpus in corpora)
+    sizes = ", ".join(f"{one.tested} {one.clips}" for one in cells if one.trained == one.tested)
+    parts = [
+        "# Learnt on one corpus, measured on another",
+        f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
+        "Networks of `corrected` that learnt one corpus (rows), measured on another (columns): UAR in percent, mean ±"
+        " sample standard deviation over seeds, and in brackets the number of emotions that it is over; chance is 100"
+        f" divided by it. Each corpus trains a network for every fold of speakers ({folds}). On the diagonal the"
+        " networks are tested on the speakers that they never heard, all folds together. Elsewhere every network is"
+        " measured on all clips of the other corpus whose emotion it knows, its predictions taken over the emotions"
+        " that both have, and the mean of the folds is shown. Nothing is adapted: the normaliser, too, is that of the"
+        " corpus that was learnt.",
+        table(cells, corpora, "uar").markdown(),
+        "The same in accuracy, which counts clips:",
+        table(cells, corpora, "accuracy").markdown(),
+        f"Clips tested on the diagonal: {sizes}." if sizes else "",
+        f"Left out, because the networks do not know the emotion: {'; '.join(lost)}." if lost else "",
+        f"Not complete, and not counted: {'; '.join(missing)}." if missing else "",
+        "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "## Origin",
+        f"{len(runs)} runs of {first.epochs} epochs, dropout {first.choices.get('dropout')}; {commits(runs)}; torch "
+        f"{first.versions.get('torch')}.",
+        f"Made by:\n\n```sh\n{command}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def corpora_of(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Part a command line into the corpora of ``corpus=a,b,c``, which may be left out, and the rest.
+
+    Raises:
+        InputError: a corpus that has no folds of speakers, or fewer than two
+
+    """
+    given = [word.removeprefix("corpus=") for word in overrides if word.startswith("corpus=")]
+    corpora = tuple(dict.fromkeys(given[-1].split(","))) if given else CORPORA
+    for corpus in corpora:
+        if corpus not in FOLDS:
+            raise InputError(f"corpus={corpus}: expected two or more of {', '.join(FOLDS)}, joined by commas")
+    if len(corpora) < 2:
+        raise InputError(f"corpus={corpora[0]} is one alone; expected two or more of {', '.join(FOLDS)}")
+    return corpora, [word for word in overrides if not word.startswith("corpus=")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is not done yet and write the table."""
+    study = read_command_line(
+        "cross_corpus",
+        "Train on each corpus and measure on each; write cross_corpus.md and cross_corpus.json. corpus=ravdess,emodb "
+        f"names the corpora, without it they are {', '.join(CORPORA)}, found by their ROOT variables. Started again, "
+        "it goes on where it was.",
+        arguments,
+    )
+
+    def run() -> None:
+        corpora, rest = corpora_of(study.overrides)
+        for corpus in corpora if not study.table else ():
+            train(study.folder, corpus, seeds=study.seeds, rest=rest)
+            for other in corpora:
+                if other != corpus:
+                    measure(study.folder, corpus, other)
+            write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs)
+        print(write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs))
+
+    refuse_in_a_line("cross_corpus", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""A question that takes several sweeps: run them, copy what can be committed of their runs, and make a page of both."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from studies.study import call, commits, read_command_line, refuse_in_a_line
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.errors import InputError
+from ser_lightning.report import content
+from ser_lightning.report.answer import SYNTHETIC, is_synthetic
+from ser_lightning.report.arms import Comparison
+from ser_lightning.report.document import Block, Picture, Points, block_markdown
+from ser_lightning.report.export import export_runs
+from ser_lightning.report.figures import save
+from ser_lightning.report.report import DEFAULT_ARM, Report, make_report
+from ser_lightning.report.tables import cost_table
+
+RESULTS = "results"  # below the folder of the page: the small copies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One of the questions that a question falls into.
+
+    Args:
+        name: of its folder
+        question: in a sentence
+        arm: the group or key that differs
+        arms: its options or values
+        seeds: runs of each arm, if the command line allows as many
+        overrides: of every run
+        folds: of the cross-validation; None where there is one draw
+        asked: run only if it is asked for by name
+
+    """
+
+    name: str
+    question: str
+    arm: str
+    arms: Sequence[str]
+    seeds: int
+    overrides: Sequence[str]
+    folds: int | None = None
+    asked: bool = False
+
+    def words(self, *, at_most: int) -> list[str]:
+        """Return the overrides of the sweep; of each arm so many seeds at most."""
+        folds = [f"split.fold=range({self.folds})"] if self.folds else []
+        return [*self.overrides, f"{self.arm}={','.join(self.arms)}", f"seed=range({min(at_most, self.seeds)})", *folds]
+
+    def report(self, folder: Path) -> Report:
+        """Compare the arms of the runs in a folder."""
+        return make_report(folder, arm=self.arm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """A question in several sweeps.
+
+    Args:
+        name: of the study, its page and the folder of its copies
+        title: the question
+        introduction: what is asked and how, in a paragraph
+        sweeps: in the order of the page
+
+    """
+
+    name: str
+    title: str
+    introduction: str
+    sweeps: Sequence[Sweep]
+
+    def publish(self, folder: Path, docs: Path, *, command: str) -> Path:
+        """Copy the finished runs, without weights, below ``docs`` and write the page there; return its path.
+
+        Args:
+            folder: of the sweeps
+            docs: where the page goes
+            command: that made the runs, for the page
+
+        Raises:
+            InputError: no sweep has a finished run
+
+        """
+        copies = docs / RESULTS / self.name
+        for sweep in self.sweeps:
+            source, target = folder / sweep.name, copies / sweep.name
+            if source.is_dir():
+                found = sweep.report(source)
+                for item in found.left_out:
+                    print(f"left out {sweep.name}/{item.path}: {item.reason}", file=sys.stderr)
+                shutil.rmtree(target, ignore_errors=True)
+                export_runs(found.comparison.runs, source, target)
+        return self.write(copies, docs, command=command)
+
+    def write(self, folder: Path, place: Path, *, command: str) -> Path:
+        """Write the figures and, last, the page; return the path of the latter.
+
+        Args:
+            folder: of the sweeps, or of their copies
+            place: where to
+            command: that made the runs
+
+        Raises:
+            InputError: no sweep is there
+
+        """
+        reports = {
+            sweep.name: sweep.report(folder / sweep.name) for sweep in self.sweeps if (folder / sweep.name).is_dir()
+        }
+        if not reports:
+            raise InputError(
+                f"{folder} holds none of the sweeps {', '.join(s.name for s in self.sweeps)}; run them first"
+            )
+        text, panels = self.page(reports, command=command)
+        for name, panel in panels.items():
+            save(panel, place / "figures" / f"{name}.png")
+        with write_atomically(place / f"{self.name}.md") as file:
+            file.write(text)
+        return place / f"{self.name}.md"
+
+    def page(self, reports: dict[str, Report], *, command: str) -> tuple[str, dict[str, Figure]]:
+        """Return the answers and below them what each rests on, and the panels by the names of their files."""
+        there = [sweep for sweep in self.sweeps if sweep.name in reports]
+        lacking = [sweep for sweep in self.sweeps if sweep.name not in reports]
+        comparisons = [reports[sweep.name].comparison for sweep in there]
+        sections = [self.section(sweep, reports[sweep.name]) for sweep in there]
+        copies = f"docs/{RESULTS}/{self.name}"
+        arm = "" if there[0].arm == DEFAULT_ARM else f"arm={there[0].arm} "
+        parts = [
+            f"# {self.title}",
+            f"**{SYNTHETIC}**" if any(map(is_synthetic, comparisons)) else "",
+            self.introduction,
+            "\n".join(f"- {sweep.question} (`{sweep.name}`): **{reports[sweep.name].answer}**" for sweep in there),
+            *(f"Not run yet: `{sweep.name}`, {sweep.question.lower()}." for sweep in lacking),
+            *(block_markdown(block) for blocks in sections for block in blocks),
+            "## Origin",
+            *(f"`{sweep.name}`: {_origin(reports[sweep.name].comparison)}." for sweep in there),
+            f"Made by:\n\n```sh\n{command}\n```",
+            f"The runs lie beside this page, without weights. `python -m studies.{self.name} {copies} --table` "
+            f"makes the page of them again in seconds, and `ser-report {copies}/{there[0].name} "
+            f"{arm}output=<folder>` the whole report of a sweep, with learning curves, confusions, recall by emotion, "
+            "gender and intensity, and the leak audit.",
+        ]
+        pictures = [block for blocks in sections for block in blocks if isinstance(block, Picture)]
+        panels = {name: panel for picture in pictures for name, (_, panel) in picture.panels.items()}
+        return "\n\n".join(part for part in parts if part) + "\n", panels
+
+    def section(self, sweep: Sweep, report: Report) -> list[Block]:
+        """Return what a sweep's own report says of its arms, their differences, power and cost."""
+        comparison, found = report.comparison, report.contrasts
+        blocks = [
+            f"## `{sweep.name}`",
+            f"{sweep.question}.",
+            Points(lines=report.cautions),
+            *content.about_arms(comparison),
+            *content.about_differences(comparison, found, report.cochran),
+            *content.about_power(comparison, found),
+            "What it cost, in seconds of runs that shared the machine.",
+            cost_table(comparison),
+        ]
+        return [self._named(block, sweep) if isinstance(block, Picture) else block for block in blocks]
+
+    def _named(self, picture: Picture, sweep: Sweep) -> Picture:
+        """Give the panels names that no other sweep has."""
+        panels = {f"{self.name}-{sweep.name}-{name}": panel for name, panel in picture.panels.items()}
+        return Picture(caption=picture.caption, panels=panels)
+
+    def main(self, arguments: Sequence[str] | None, *, description: str) -> None:
+        """Run what is not done yet and write the page."""
+        study = read_command_line(self.name, description, arguments, sweeps=[sweep.name for sweep in self.sweeps])
+        wanted = study.sweeps or [sweep.name for sweep in self.sweeps if not sweep.asked]
+
+        def run() -> None:
+            for sweep in self.sweeps:
+                if not study.table and sweep.name in wanted:
+                    train(study.folder, sweep, seeds=study.seeds, rest=study.overrides)
+            if study.docs is None:
+                print(self.write(study.folder, study.folder, command=study.command))
+            else:
+                print(self.publish(study.folder, study.docs, command=study.command))
+
+        refuse_in_a_line(self.name, run)
+
+
+def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> None:
+    """Train the runs of a sweep that are not done yet, and write its own report."""
+    place = (f"name={folder.name}/{sweep.name}", f"output_root={folder.parent}")
+    call("ser-train", "--multirun", *rest, *sweep.words(at_most=seeds), *place)
+    call("ser-report", str(folder / sweep.name), *([] if sweep.arm == DEFAULT_ARM else [f"arm={sweep.arm}"]))
+
+
+def _origin(comparison: Comparison) -> str:
+    first = comparison.runs[0]
+    return (
+        f"{first.corpus['name']}, {first.corpus['utterances']} utterances, {first.epochs} epochs, "
+        f"{len(comparison.runs)} runs; {commits(comparison.runs)}; torch {first.versions.get('torch')}"
+    )

@@ -1,0 +1,203 @@
+"""What is done to batches: masks and mixtures."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ser_lightning.augment.mixup import Mixup
+from ser_lightning.augment.spec_augment import SpecAugment
+from ser_lightning.errors import InputError
+
+ROWS, LONGEST = 30, 50
+MASKS = {"frequency_masks": 2, "frequency_width": 9, "time_masks": 2, "time_width": 20, "time_share": 0.2}
+MEAN = np.arange(ROWS, dtype=np.float32) - 100
+
+
+def batch(clips: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, LONGEST, clips)
+    lengths[0] = LONGEST
+    frames = rng.standard_normal((clips, LONGEST, ROWS)).astype(np.float32)
+    frames *= np.arange(LONGEST)[:, None] < lengths[:, None, None]
+    frames.flags.writeable = lengths.flags.writeable = False
+    return frames, lengths
+
+
+def alter(augment, seed: int = 0, clips: int = 64):
+    return augment.alter(*batch(clips), mean=MEAN, generator=np.random.default_rng(seed))
+
+
+BOTH = pytest.mark.parametrize("augment", [SpecAugment(**MASKS), Mixup(alpha=0.5)], ids=["spec_augment", "mixup"])
+
+
+@BOTH
+def test_the_batch_is_left_alone_and_only_the_generator_decides(augment):
+    one, two, other = alter(augment), alter(augment), alter(augment, seed=1)
+    np.testing.assert_array_equal(one.frames, two.frames)
+    assert not np.array_equal(one.frames[:, : other.frames.shape[1]], other.frames[:, : one.frames.shape[1]])
+    assert one.frames.dtype == np.float32
+    assert one.lengths.dtype == np.int64
+
+
+@BOTH
+def test_behind_its_end_a_clip_stays_zero(augment):
+    for seed in range(5):
+        altered = alter(augment, seed)
+        assert altered.frames.shape[1] == altered.lengths.max()
+        for clip, length in zip(altered.frames, altered.lengths, strict=True):
+            assert not clip[length:].any()
+            assert clip[:length].any()
+
+
+@BOTH
+def test_no_copies_are_made(augment):
+    assert augment.names == ()
+    assert augment(np.zeros(9, np.float32), utterance="a") == {}
+
+
+# ---------------------------------------------------------------------- masks
+
+
+def masks(augment: SpecAugment, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which rows (B, F) and which frames (B, K) of each clip are wholly masked, and all that is (B, K, F)."""
+    frames, lengths = batch()
+    altered = alter(augment, seed)
+    assert altered.partner is None
+    np.testing.assert_array_equal(altered.lengths, lengths)
+    changed = altered.frames != frames
+    assert np.array_equal(altered.frames[changed], np.broadcast_to(MEAN, frames.shape)[changed])
+    real = np.arange(LONGEST) < lengths[:, None]
+    rows = (changed | ~real[:, :, None]).all(1)
+    return rows, changed.all(2), changed
+
+
+def test_masks_are_bands_of_rows_and_spans_of_frames_and_nothing_else():
+    for seed in range(3):
+        rows, frames, changed = masks(SpecAugment(**MASKS), seed)
+        real = np.arange(LONGEST) < batch()[1][:, None]
+        np.testing.assert_array_equal(changed, (rows[:, None] & real[:, :, None]) | frames[:, :, None])
+
+
+def test_widths_are_uniform_up_to_the_widest():
+    rows, frames, widths = [], [], range(10)
+    for seed in range(60):
+        one = SpecAugment(**MASKS | {"frequency_masks": 1, "time_masks": 1, "time_share": 1.0, "time_width": 9})
+        bands, spans, _ = masks(one, seed)
+        long = batch()[1] >= 20
+        rows += bands[long].sum(1).tolist()
+        frames += spans[long].sum(1).tolist()
+    for found in (rows, frames):
+        assert set(found) == set(widths)
+        assert stats.chisquare(np.bincount(found)).pvalue > 1e-3
+    assert len(rows) > 1000
+
+
+def test_places_are_uniform_and_reach_both_ends():
+    starts = []
+    for seed in range(100):
+        bands, _, _ = masks(SpecAugment(**MASKS | {"frequency_masks": 1, "time_masks": 0}), seed)
+        starts += [int(band.argmax()) for band in bands if band.sum() == 9]  # of ten widths, so there are 22 places
+    assert set(starts) == set(range(ROWS - 9 + 1))
+    assert stats.chisquare(np.bincount(starts)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_a_span_covers_no_more_than_its_share_of_the_real_frames(share):
+    one = SpecAugment(**MASKS | {"time_masks": 1, "time_share": share, "frequency_masks": 0})
+    lengths = batch()[1]
+    widest = np.zeros(len(lengths))
+    for seed in range(100):
+        _, spans, _ = masks(one, seed)
+        widest = np.maximum(widest, spans.sum(1))
+    limit = np.minimum(20, np.floor(share * lengths))
+    assert (widest <= limit).all()
+    assert (widest == limit).mean() > 0.8
+
+
+def test_the_mean_of_what_is_masked_is_as_expected():
+    share = np.mean([masks(SpecAugment(**MASKS | {"time_masks": 0}), seed)[0].mean() for seed in range(100)])
+    once = np.mean([w / ROWS for w in range(10)])
+    assert 1.7 * once < share < 2 * once  # two masks, which overlap now and then
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frequency_masks": 1},
+        {"frequency_width": 3},
+        {"time_masks": 1},
+        {"time_width": 2},
+        {"time_share": 0.1},
+    ],
+)
+def test_every_value_of_the_masks_is_alive(change):
+    assert not np.array_equal(alter(SpecAugment(**MASKS | change)).frames, alter(SpecAugment(**MASKS)).frames)
+
+
+def test_no_masks_change_nothing():
+    nothing = SpecAugment(**MASKS | {"frequency_masks": 0, "time_masks": 0})
+    np.testing.assert_array_equal(alter(nothing).frames, batch()[0])
+
+
+def test_a_mask_may_be_wider_than_there_are_rows():
+    assert np.isfinite(alter(SpecAugment(**MASKS | {"frequency_width": 1000})).frames).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time_share": 1.1}, r"augment\.time_share is 1\.1; expected a number from 0 to 1"),
+        *(({name: -1}, rf"augment\.{name} is -1") for name in list(MASKS)[:4]),
+    ],
+)
+def test_masks_out_of_range_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        SpecAugment(**MASKS | change)
+
+
+# ---------------------------------------------------------------------- mixtures
+
+
+def test_a_mixture_by_hand():
+    frames = np.zeros((2, 4, 1), np.float32)
+    frames[0, :, 0], frames[1, :2, 0] = [1, 2, 3, 4], [10, 20]
+    seed = next(s for s in range(99) if (alter_two(frames, s).partner == [1, 0]).all())
+    altered = alter_two(frames, seed)
+    own, other = altered.share, 1 - altered.share
+    mean = 7.0  # what the second clip contributes when it is over
+    longest = [own * 1 + other * 10, own * 2 + other * 20, own * 3 + other * mean, own * 4 + other * mean]
+    assert altered.lengths.tolist() == [round(own * 4 + other * 2), round(own * 2 + other * 4)]
+    for clip, length, (one, two) in zip(altered.frames, altered.lengths, ((own, other), (other, own)), strict=True):
+        expected = [one * 1 + two * 10, one * 2 + two * 20, one * 3 + two * mean, one * 4 + two * mean][:length]
+        np.testing.assert_allclose(clip[:length, 0], expected, rtol=1e-6)
+    assert longest[0] == pytest.approx(float(altered.frames[0, 0, 0]))
+
+
+def alter_two(frames: np.ndarray, seed: int):
+    mean = np.array([7.0], np.float32)
+    return Mixup(alpha=1.0).alter(frames, np.array([4, 2]), mean=mean, generator=np.random.default_rng(seed))
+
+
+def test_a_batch_is_mixed_by_one_share_with_a_permutation_of_itself():
+    frames, lengths = batch()
+    altered = alter(Mixup(alpha=0.5))
+    assert sorted(altered.partner) == list(range(len(frames)))
+    whole = np.where(np.arange(LONGEST)[:, None] < lengths[:, None, None], frames, MEAN)
+    expected = altered.share * whole + (1 - altered.share) * whole[altered.partner]
+    for clip, length, sum_ in zip(altered.frames, altered.lengths, expected, strict=True):
+        np.testing.assert_allclose(clip[:length], sum_[:length], rtol=1e-4, atol=1e-4)
+    exact = altered.share * lengths + (1 - altered.share) * lengths[altered.partner]
+    assert np.abs(altered.lengths - exact).max() <= 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+def test_shares_are_of_the_beta_distribution(alpha):
+    shares = [alter(Mixup(alpha=alpha), seed, clips=2).share for seed in range(400)]
+    assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert stats.kstest(shares, stats.beta(2 * alpha, 2 * alpha).cdf).pvalue < 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0, -1, float("inf"), float("nan")])
+def test_another_alpha_is_refused(alpha):
+    with pytest.raises(InputError, match=r"augment\.alpha is .*; expected a positive number"):
+        Mixup(alpha=alpha)

@@ -1,0 +1,156 @@
+"""A run whose altered copies were drawn as clips: a leak, and told as one wherever it shows."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.conftest import _run
+
+from ser_lightning.commands.report import main as report
+from ser_lightning.report.runs import read_runs
+
+COPIES = ("", "gain+6", "gain-6")
+
+
+def words(small: list[str], root: Path, *more: str) -> list[str]:
+    return ["experiment=corrected", *small, "augment=gain", "data.batch_size=16", f"output_root={root}", *more]
+
+
+def folder_of(root: Path, name: str) -> Path:
+    return root / "corrected" / name
+
+
+@pytest.fixture(scope="module")
+def sweep(small, tmp_path_factory) -> Path:
+    """Two seeds of either arm."""
+    root = tmp_path_factory.mktemp("first")
+    for first in ("true", "false"):
+        for seed in (0, 1):
+            more = [f"data.augment_first={first}", f"seed={seed}", f"run_id=first-{first}/seed-{seed}"]
+            assert _run("train", *words(small, root, *more))[0] == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def leaky(sweep) -> Path:
+    return folder_of(sweep, "first-true/seed-0")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_every_copy_is_drawn_once_as_a_clip(leaky):
+    rows = read(leaky / "split.csv")
+    assert list(rows[0]) == ["utterance", "copy", "speaker", "emotion", "subset"]
+    assert len({(row["utterance"], row["copy"]) for row in rows}) == len(rows) == 60 * 3
+    assert {row["copy"] for row in rows} == set(COPIES)
+    assert Counter(row["subset"] for row in rows) == {"train": 108, "val": 27, "test": 45}
+    result = json.loads((leaky / "result.json").read_text())
+    assert result["counts"] == {"train": 108, "val": 27, "test": 45, "train_with_copies": 108}
+    assert sum(map(sum, result["confusion_matrix"]["test"])) == 45
+
+
+def test_predictions_name_the_copy(leaky, sweep):
+    rows = read(leaky / "predictions.csv")
+    assert list(rows[0])[:4] == ["utterance", "copy", "speaker", "subset"]
+    membership = {(row["utterance"], row["copy"]): row["subset"] for row in read(leaky / "split.csv")}
+    found = {(row["utterance"], row["copy"]): row["subset"] for row in rows}
+    assert found == {key: subset for key, subset in membership.items() if subset != "train"}
+    assert len(rows) == 72
+    # Runs without this defect have the files they always had.
+    assert "copy" not in read(folder_of(sweep, "first-false/seed-0") / "predictions.csv")[0]
+    assert "copy" not in read(folder_of(sweep, "first-false/seed-0") / "split.csv")[0]
+
+
+def test_the_audit_counts_by_the_split_what_it_calls_a_leak(leaky, sweep):
+    rows = read(leaky / "split.csv")
+    subset_of = {row["utterance"]: row["subset"] for row in rows if not row["copy"]}
+    taught = {row["utterance"] for row in rows if row["subset"] == "train"}
+    audit = json.loads((leaky / "result.json").read_text())["audit"]
+    findings = {finding["name"]: finding for finding in audit["findings"]}
+    for subset in ("train", "val", "test"):
+        own = [row for row in rows if row["subset"] == subset]
+        elsewhere = sum(subset_of[row["utterance"]] != subset for row in own)
+        assert findings["augmented copies elsewhere"]["counts"][subset] == {"count": elsewhere, "of": len(own)}
+        assert elsewhere > 0
+        if subset != "train":
+            heard = sum(row["utterance"] in taught for row in own)
+            assert findings["another copy in training"]["counts"][subset] == {"count": heard, "of": len(own)}
+            assert heard > len(own) / 2
+    assert audit["leak"]
+    assert findings["another copy in training"]["sentence"] in audit["summary"]
+    assert audit["summary"] in (leaky / "train.log").read_text()
+    assert not findings["normaliser fitted outside training"]["found"]
+    clean = json.loads((folder_of(sweep, "first-false/seed-0") / "result.json").read_text())["audit"]
+    assert not clean["leak"]
+    assert "another copy in training" not in {finding["name"] for finding in clean["findings"]}
+
+
+def test_evaluate_agrees_to_the_last_digit(command, leaky):
+    done = command("evaluate", f"run={leaky}")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
+
+
+def test_the_report_takes_both_arms(sweep, tmp_path):
+    report([str(sweep / "corrected"), "arm=data.augment_first", f"output={tmp_path}/report"])
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "have another copy of their clip in training" in text
+    assert "The arms were tested on different utterances" in text
+    runs, left_out = read_runs(sweep / "corrected")
+    assert not left_out
+    (leaky, *_) = [run for run in runs if run.config["data"]["augment_first"]]
+    assert leaky.clips["test"].altered
+    assert len(leaky.clips["test"].names) == len(set(leaky.clips["test"].names)) == 45
+    report([str(sweep / "corrected"), "arm=data.augment_first", f"export={tmp_path}/small"])
+    again, left_out = read_runs(tmp_path / "small")
+    assert not left_out
+    for one, two in zip(runs, again, strict=True):
+        assert one.test_set == two.test_set
+        for subset, clips in one.clips.items():
+            assert clips.names == two.clips[subset].names
+            assert (clips.prediction == two.clips[subset].prediction).all()
+
+
+def test_the_report_of_leaky_runs_alone_says_of_what_they_were_tested(sweep, tmp_path):
+    report([str(sweep / "corrected" / "first-true"), f"output={tmp_path}"])
+    assert "on the same 45 clips and altered copies of 2 speakers" in (tmp_path / "report.md").read_text()
+
+
+def test_clips_to_listen_to_are_clips(leaky):
+    raw = b"".join(path.read_bytes() for path in (leaky / "tensorboard").glob("events*"))
+    clips = {row["utterance"] for row in read(leaky / "split.csv") if (row["copy"], row["subset"]) == ("", "test")}
+    assert 1 <= sum(f"test/{id_}: ".encode() in raw for id_ in clips) <= 4
+    assert raw.count(b" heard as ") <= 4
+
+
+def test_audit_and_prepare_know_without_a_run(command, small, tmp_path):
+    needed = [word for word in words(small, tmp_path, "data.augment_first=true") if not word.startswith("trainer")]
+    done = command("audit", *needed)
+    assert done.code == 4
+    assert "rows have another copy of their clip in training" in done.out.splitlines()[-1]
+    assert command("audit", *needed, "data.augment_first=false").code == 0
+    done = command("prepare", *needed)
+    assert done.code == 0, done.err
+    assert "108 training clips with their copies" in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["split=take"], "data.augment_first is true, but TakeSplit does not draw clips one by one"),
+        (["split=released"], "ManifestSplit does not draw clips one by one, so that copies could not fall apart; use"),
+        (["split=speaker"], "SpeakerSplit does not draw clips one by one"),
+        (["augment=none"], "data.augment_first is true, but the augmentation makes no copies; use another augment"),
+        (["augment=mixup"], "the augmentation makes no copies"),
+        (["data.augment_first=1"], "data.augment_first is 1; expected bool"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(command, small, tmp_path, more, message):
+    done = command("train", *words(small, tmp_path / "out", "data.augment_first=true", *more))
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert message in line
+    assert not list(tmp_path.glob("out/*"))

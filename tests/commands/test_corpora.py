@@ -1,0 +1,366 @@
+"""Other corpora and several at once, on the command line; a network on a corpus that it was not trained on."""
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from sklearn.metrics import confusion_matrix, recall_score
+
+from ser_lightning.build import config_folder
+from ser_lightning.commands.corpora import offer_pools
+from ser_lightning.corpus import emodb, emovo
+from ser_lightning.emotions import EMODB, EMOTIONS, RAVDESS
+from ser_lightning.errors import InputError
+
+POOL = "corpus=[synthetic_small,emodb]"
+SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # of RAVDESS and EmoDB
+
+
+def composed(*words: str, config_name: str = "train") -> dict:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose(config_name, overrides=["run_id=x", *words])
+        return OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.fixture
+def pool(emodb_made_up, synthetic_root, shared_folder) -> list[str]:
+    return [
+        POOL,
+        f"corpus.parts.synthetic_small.root={synthetic_root}",
+        f"corpus.parts.emodb.root={emodb_made_up}",
+        "corpus.parts.emodb.on_problem=skip",
+        f"data.store={shared_folder / 'store'}",
+        *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Path:
+    """The folder of a run that was trained on a pool."""
+    from tests.conftest import _run
+
+    root = tmp_path_factory.mktemp("pooled")
+    words = [
+        *(POOL, f"corpus.parts.synthetic_small.root={synthetic_root}", f"corpus.parts.emodb.root={emodb_made_up}"),
+        *("corpus.parts.emodb.on_problem=skip", f"data.store={shared_folder / 'store'}", f"output_root={root}"),
+        *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
+    ]
+    assert _run("train", "experiment=corrected", *words)[0] == 0
+    return root / "corrected" / "dropout-p25" / "fold-0" / "seed-0"
+
+
+# ---------------------------------------------------------------------- the command line
+
+
+def test_a_list_of_corpora_becomes_an_option_with_both_as_its_parts():
+    words = ["corpus=[ravdess, emovo]", "split=speaker", "corpus.parts.emovo.root=/x"]
+    offered = offer_pools(words, config_name="train")
+    assert offered == ["corpus=ravdess+emovo", *words[1:]]
+    config = composed(*offered)
+    assert list(config["corpus"]["parts"]) == ["ravdess", "emovo"]
+    assert config["corpus"]["parts"]["emovo"] == composed("corpus=emovo")["corpus"] | {"root": "/x"}
+    assert config["corpus"]["downmix"] == config["audio"]["downmix"] == {"ravdess": "mean", "emovo": "right"}
+    merged = composed(*offered, "corpus.merge={calm: neutral}", "corpus.parts.emovo.downmix=mean")
+    assert merged["corpus"]["merge"] == {"calm": "neutral"}
+    assert merged["audio"]["downmix"]["emovo"] == "mean"
+    assert composed(*offered, "experiment=released", "split=random")["audio"]["downmix"] == "interleave"
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["corpus=emodb"], ["corpus=emodb"]),
+        (["corpus=[emodb]"], ["corpus=emodb"]),
+        (["corpus=ravdess,emodb", "run_id=x"], ["corpus=ravdess,emodb", "run_id=x"]),
+        (["corpus=emodb,[ravdess,emodb]", "seed=1"], ["corpus=emodb,ravdess+emodb", "seed=1"]),
+        (["corpus=[ravdess,emodb],[emovo,emodb]"], ["corpus=ravdess+emodb,emovo+emodb"]),
+        (["experiment=[released,search]", "--cfg", "job"], ["experiment=[released,search]", "--cfg", "job"]),
+        (["corpus.root=[a,b]", "corpus=[", "~corpus"], ["corpus.root=[a,b]", "corpus=[", "~corpus"]),
+    ],
+)
+def test_only_lists_of_corpora_are_rewritten(words, offered):
+    assert offer_pools(words, config_name="train") == offered
+
+
+def test_of_a_sweep_over_corpora_every_run_names_its_own():
+    words = ["--multirun", "corpus=emodb,[ravdess,emodb]", "split=speaker", "seed=0,1"]
+    *same, run_id = offer_pools(words, config_name="train")
+    assert same == ["--multirun", "corpus=emodb,ravdess+emodb", "split=speaker", "seed=0,1"]
+    corpus, rest = run_id.strip("'").removeprefix("run_id='").split("/", 1)
+    assert corpus == "corpus-${hydra:runtime.choices.corpus}"
+    assert rest == "dropout-${hydra:runtime.choices.dropout}/fold-${split.fold}/seed-${seed}"
+    for single in (["--multirun", "corpus=emodb", "seed=0,1"], ["corpus=emodb,emovo"], [*words, "run_id=a-${seed}"]):
+        assert not [w for w in offer_pools(single, config_name="train") if w.startswith("run_id='corpus")]
+    assert offer_pools(["-m", "corpus=emodb,emovo", "split=nowhere"], config_name="train")[-1] == "split=nowhere"
+    assert offer_pools(["-m", "corpus=emodb,emovo"], config_name="features")[-1] == "corpus=emodb,emovo"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("corpus=[ravdess,emdob]", r"corpus=emdob in corpus=\[ravdess,emdob\]: no such .* name is 'emodb'"),
+        ("corpus=[pooled,emodb]", "corpus=pooled in .*no such option"),
+        ("corpus=[emodb,emodb]", "names emodb twice"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused(command, word, message):
+    with pytest.raises(InputError, match=message):
+        offer_pools([word], config_name="train")
+    done = command("prepare", word)
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("ser-prepare: corpus=")
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "audit", "evaluate"])
+def test_help_tells_of_lists(command, name):
+    assert "corpus=[" in command(name, "--help").out
+
+
+# ---------------------------------------------------------------------- runs
+
+
+def test_a_run_on_another_corpus_knows_its_labels_alone(command, emodb_small, tmp_path):
+    done = command("train", "experiment=corrected", *emodb_small, f"output_root={tmp_path}")
+    assert done.code == 0, done.err
+    folder = tmp_path / "corrected" / "dropout-p25" / "fold-0" / "seed-0"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["emotions"] == list(EMODB)
+    assert result["corpus"]["name"] == "emodb"
+    assert len(result["confusion_matrix"]["test"]) == 7
+    assert list(result["per_class_recall"]["test"]) == list(EMODB)
+    assert not result["audit"]["leak"]
+    rows = list(csv.DictReader((folder / "predictions.csv").read_text().splitlines()))
+    assert {row["gender"] for row in rows} == {"male", "female"}
+    assert {row["intensity"] for row in rows} == {"unspecified"}
+    assert (folder / "tensorboard").is_dir()
+    assert command("evaluate", f"run={folder}").out.splitlines()[-1] == "equal, to the last digit"
+
+
+def test_a_run_on_a_pool(pooled):
+    result = json.loads((pooled / "result.json").read_text())
+    assert result["corpus"]["name"] == "synthetic_small+emodb"
+    assert result["emotions"] == list(EMOTIONS)  # of RAVDESS and EmoDB
+    assert result["choices"]["corpus"] == "synthetic_small+emodb"
+    assert {problem["path"].split("/")[0] for problem in result["corpus"]["problems"]} == {"emodb"}
+    assert not result["audit"]["leak"]
+    rows = list(csv.DictReader((pooled / "predictions.csv").read_text().splitlines()))
+    assert {row["utterance"].split("/")[0] for row in rows} == {"synthetic_small", "emodb"}
+    assert all(row["utterance"].split("/")[0] == row["speaker"].split("/")[0] for row in rows)
+    counts = Counter(row["intensity"] for row in rows)
+    assert counts.keys() == {"normal", "strong", "unspecified"}
+    assert counts["unspecified"] == sum(row["utterance"].startswith("emodb/") for row in rows)
+    split = list(csv.DictReader((pooled / "split.csv").read_text().splitlines()))
+    subsets = {row["speaker"]: row["subset"] for row in split}
+    assert all(subsets[row["speaker"]] == row["subset"] for row in split)
+    assert set(subsets.values()) == {"train", "val", "test"}
+
+
+def test_a_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_up, tmp_path):
+    done = command("evaluate", f"run={pooled}")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
+    done = command("evaluate", f"run={pooled}", "corpus.parts.emodb.root=/no/such")
+    assert done.code == 1
+    assert "/no/such: no such folder" in done.err
+    assert "of the part emodb" in done.err
+
+    words = [f"checkpoint={pooled}/checkpoints/best.ckpt", f"output={tmp_path}/p.csv"]
+    clip = next(emodb_made_up.glob("*.flac"))
+    assert command("predict", *words, f"input={clip}").code == 0
+    (row,) = csv.DictReader((tmp_path / "p.csv").read_text().splitlines())
+    assert list(row)[2:] == list(EMOTIONS)
+    soundfile.write(tmp_path / "stereo.wav", 0.1 * np.random.default_rng(0).standard_normal((16000, 2)), 16000)
+    done = command("predict", *words, f"input={tmp_path}/stereo.wav")
+    assert done.code == 1
+    assert "stereo.wav has 2 channels and is of none of the corpora" in done.err
+    assert command("predict", *words, f"input={tmp_path}/stereo.wav", "audio.downmix=right").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda parts: parts["emodb"].update(_target_="os.system", command="touch mark"),
+            "corpus.parts.emodb._target_ is 'os.system'",
+        ),
+        (lambda parts: parts["emodb"].update(root="${oc.env:HOME}"), "no interpolation"),
+        (lambda parts: parts.update(emodb=["x"]), "corpus.parts.emodb is ['x']"),
+    ],
+)
+def test_a_strangers_pool_is_built_of_corpora_alone(command, pooled, tmp_path, change, message):
+    folder = tmp_path / "run"
+    shutil.copytree(pooled, folder)
+    for path in (folder / "checkpoints").iterdir():
+        raw = torch.load(path, weights_only=True)
+        change(raw["ser_lightning"]["config"]["corpus"]["parts"])
+        torch.save(raw, path)
+    done = command("evaluate", f"run={folder}")
+    assert done.code == 1
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not list(tmp_path.rglob("mark"))
+
+
+def test_a_sweep_over_corpora_and_pools(command, tmp_path, monkeypatch):
+    """Whole corpora of short tones, so that every job takes the same words; the options reach the workers."""
+    for name, ids in (("EMODB", emodb._design()), ("EMOVO", emovo._design())):
+        monkeypatch.setenv(f"{name}_ROOT", str(tmp_path / name))
+        (tmp_path / name).mkdir()
+        for number, id_ in enumerate(sorted(ids)):
+            tone = np.sin(np.arange(3000 + number) * (0.02 + 0.0002 * number))
+            soundfile.write(tmp_path / name / f"{id_}.flac", 0.3 * tone, 16000)
+    done = command(
+        *("train", "--multirun", "corpus=emodb,[emodb,emovo]", "split=speaker", "split.folds=5", "augment=none"),
+        *("audio=untrimmed", "trainer.max_epochs=1", "data.workers=1", f"output_root={tmp_path}/out", "name=s"),
+    )
+    assert done.code == 0, done.err
+    found = {path.parent.relative_to(tmp_path / "out/s").as_posix() for path in tmp_path.rglob("result.json")}
+    assert found == {f"corpus-{name}/dropout-p25/fold-0/seed-0" for name in ("emodb", "emodb+emovo")}
+    pool = json.loads((tmp_path / "out/s/corpus-emodb+emovo/dropout-p25/fold-0/seed-0/result.json").read_text())
+    assert (pool["corpus"]["name"], pool["corpus"]["utterances"]) == ("emodb+emovo", 535 + 588)
+
+
+def test_the_audit_of_a_pool(command, pool, tmp_path):
+    words = [word for word in pool if not word.startswith(("trainer", "data.batch", "split", "corpus.parts.emodb.on"))]
+    done = command("audit", *words, "split=random", f"output={tmp_path}/audit.json")
+    content = json.loads((tmp_path / "audit.json").read_text())
+    assert content["corpus"] == "synthetic_small+emodb"
+    take = next(f for f in content["findings"] if f["name"] == "other take in training")
+    assert take["found"]  # of EmoDB: the synthetic corpus has one take of each
+    assert all(name.startswith("emodb/") for pair in take["examples"] for name in pair)
+    assert done.code == 4, done.err
+    done = command("audit", *words, "split=take")
+    assert done.code == 0, done.err
+
+
+# ---------------------------------------------------------------------- across corpora
+
+
+def across(command, run: Path, root: Path, output: Path, *more: str):
+    words = [f"run={run}", "corpus=emodb", f"corpus.root={root}", "corpus.on_problem=skip", f"output={output}"]
+    return command("evaluate", *words, *more)
+
+
+def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, emodb_made_up, tmp_path):
+    done = across(command, trained, emodb_made_up, tmp_path / "across.json")
+    assert done.code == 0, done.err
+    figures = json.loads((tmp_path / "across.json").read_text())
+    names = {path.stem: path for path in emodb_made_up.glob("*.flac")}
+    bored = sum(name[5] == "L" for name in names)
+    assert figures["emotions"] == list(SHARED)
+    assert figures["left_out"] == {"bored": bored}
+    assert figures["clips"] == len(names) - bored == np.sum(figures["confusion_matrix"])
+    assert figures["never_predicted"] == ["calm", "surprised"]
+    assert figures["digest"] == json.loads((trained / "result.json").read_text())["digest"]
+    for line in (
+        f"left out, because the network does not know them: {bored} bored",
+        "never predicted, because the corpus has none: calm, surprised",
+        "predictions are taken over the 6 emotions that network and corpus have in common",
+        f"accuracy {100 * figures['metrics']['accuracy']:.1f} %  UAR {100 * figures['metrics']['uar']:.1f} %",
+    ):
+        assert line in done.out
+
+    # By hand, from what ser-predict says of the same files.
+    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={emodb_made_up}", f"output={tmp_path}/p.csv"]
+    assert command("predict", *words).code == 0
+    word = {"N": "neutral", "F": "happy", "T": "sad", "W": "angry", "A": "fearful", "E": "disgust", "L": "bored"}
+    rows = [
+        (word[Path(row["path"]).stem[5]], max(SHARED, key=lambda emotion, row=row: float(row[emotion])))
+        for row in csv.DictReader((tmp_path / "p.csv").read_text().splitlines())
+    ]
+    target, heard = zip(*[row for row in rows if row[0] in SHARED], strict=True)
+    assert confusion_matrix(target, heard, labels=SHARED).tolist() == figures["confusion_matrix"]
+    assert figures["metrics"]["uar"] == pytest.approx(recall_score(target, heard, average="macro"))
+    again = across(command, trained, emodb_made_up, tmp_path / "again.json")
+    assert again.code == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == figures
+
+
+def test_a_merge_decides_what_is_known_across_corpora(command, trained, emodb_made_up, tmp_path):
+    done = across(command, trained, emodb_made_up, tmp_path / "m.json", "corpus.merge={bored: calm}", "checkpoint=last")
+    assert done.code == 0, done.err
+    figures = json.loads((tmp_path / "m.json").read_text())
+    assert figures["left_out"] == {}
+    assert figures["emotions"] == list(RAVDESS[:7])
+    assert figures["checkpoint"] == "last"
+    assert figures["config"]["corpus"]["merge"] == {"bored": "calm"}
+
+
+def test_the_other_corpus_is_mixed_down_as_it_says(trained):
+    """And not as the one of the checkpoint."""
+    from ser_lightning.commands.stored import offer_config
+
+    offer_config(trained / "checkpoints" / "best.ckpt", other_corpus=True)
+    for corpus, way in (("emovo", "right"), ("emodb", "mean")):
+        words = [f"corpus={corpus}", "run=x"]
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config = OmegaConf.to_container(compose("evaluate", overrides=words), resolve=True)
+        assert config["audio"]["downmix"] == config["corpus"]["downmix"] == way
+        assert "download" not in config["corpus"]  # nothing of the other one is left
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["corpus=synthetic_small"], "was trained on Synthetic: .* leave out corpus= to test it on its own test clips"),
+        (["corpus=[emodb,synthetic_small]"], "was trained on Synthetic"),
+        (
+            ["corpus=emodb", "corpus.root={root}", "split=random"],
+            "split=random: of another corpus all clips are measured",
+        ),
+        (
+            ["corpus=emodb", "corpus.root={root}", "split.seed=3"],
+            "split.seed=3: of another corpus all clips are measured",
+        ),
+        (["corpus=emdob"], "corpus=emdob: no such option; .* the nearest valid name is 'emodb'"),
+        (["corpus=emodb", "corpus.root=/no/such"], "/no/such: no such folder; to get the corpus"),
+        (
+            [
+                "corpus=emodb",
+                "corpus.root={root}",
+                "corpus.merge={{neutral: bored, happy: bored, sad: bored, angry: bored, disgust: bored}}",
+            ],
+            "knows neutral, calm, .*, and emodb has fearful, bored; expected at least two emotions in common",
+        ),
+    ],
+)
+def test_what_makes_no_sense_across_corpora_is_refused(command, trained, emodb_made_up, words, message):
+    done = command("evaluate", f"run={trained}", *(word.format(root=emodb_made_up) for word in words))
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert re.search(message, line), line
+
+
+# ---------------------------------------------------------------------- real
+
+
+@pytest.mark.real
+def test_the_real_emodb_is_prepared_with_the_folds_of_a_man_and_a_woman(command, emodb_root, tmp_path):
+    words = [f"corpus.root={emodb_root}", "split=speaker", "split.folds=5", "augment=none", f"output_root={tmp_path}"]
+    done = command("prepare", "corpus=emodb", *words)
+    assert done.code == 0, done.err
+    assert "emodb: 535 utterances" in done.out
+    assert "10 speakers" in done.out
+    done = command("prepare", "corpus=emodb", f"corpus.root={emodb_root}", "split=released")
+    (line,) = done.err.splitlines()
+    assert "split manifest 'ravdess_released' is of another corpus" in line
+
+
+@pytest.mark.real
+def test_emodb_and_emovo_are_one_pool_without_a_leak_by_takes(command, emodb_root, emovo_root, tmp_path):
+    words = [f"corpus.parts.emodb.root={emodb_root}", f"corpus.parts.emovo.root={emovo_root}", "split=speaker"]
+    done = command("audit", "corpus=[emodb,emovo]", *words, "split.folds=8", f"output={tmp_path}/audit.json")
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / "audit.json").read_text())
+    assert sum(content["counts"].values()) == 535 + 588
+    near = {f["name"]: f for f in content["findings"]}["near duplicates within a subset"]
+    assert near["examples"][0] == ["emovo/tri-f3-n1", "emovo/tri-f3-n2"]  # one recording under two names

@@ -1,0 +1,48 @@
+"""Runs that are older than a value of the configuration go on being used."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from ser_lightning.checkpoint import KEY
+from ser_lightning.runs import LATER, science_digest
+
+
+@pytest.fixture
+def older(trained, tmp_path):
+    """A finished run that was never told of the younger values."""
+    run = tmp_path / "older"
+    shutil.copytree(trained, run)
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    dropped = 0
+    for key in LATER:
+        *parents, last = key.split(".")
+        node = content[KEY]["config"]
+        for parent in parents:
+            node = node[parent]
+        dropped += node.pop(last, "absent") != "absent"
+    assert dropped == len(LATER)
+    torch.save(content, path)
+    return run
+
+
+def test_an_older_run_is_evaluated_and_predicts_as_before(command, older, trained, synthetic_root, tmp_path):
+    evaluated = command("evaluate", f"run={older}")
+    assert evaluated.code == 0
+    assert "equal, to the last digit" in evaluated.out
+    assert "changed:" not in evaluated.out
+    recording = next(synthetic_root.rglob("*.flac"))
+    tables = {}
+    for run in (older, trained):
+        words = [f"checkpoint={run}/checkpoints/best.ckpt", f"input={recording}", f"output={tmp_path}/{run.name}.csv"]
+        assert command("predict", *words).code == 0
+        tables[run] = (tmp_path / f"{run.name}.csv").read_text()
+    assert tables[older] == tables[trained]
+
+
+def test_and_is_still_found_to_be_done(older, trained):
+    content = torch.load(older / "checkpoints" / "best.ckpt", weights_only=True)
+    assert science_digest(content[KEY]["config"]) == json.loads((trained / "result.json").read_text())["digest"]

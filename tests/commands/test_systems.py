@@ -1,0 +1,63 @@
+"""Every experiment with another study's network trains, is measured again from its checkpoint, and predicts."""
+
+import csv
+import json
+
+import pytest
+
+from ser_lightning.build import config_folder
+from ser_lightning.emotions import RAVDESS
+
+# What makes each a matter of seconds; its features, copies, optimizer and schedule are its own.
+LIGHT = {
+    "kaggle_cnn": ["model.channels=[8,8,8,8]"],
+    "lim_cnn": ["model.channels=[4,4]"],
+    "lim_lstm": ["model.hidden=16"],
+    "lim_tdcnn": ["model.channels=[4,4]", "model.hidden=16"],
+    "drcnn": ["model.channels=[8,8,8,8,8]", "model.hidden=[32,32]", "augment.images=2"],
+    "attention_fcn": ["model.channels=[8,8,8,8,8]"],
+    "crnn_attention": ["model.channels=[4,8]", "model.linear=16"],
+    "res_lstm": [],
+    "tim_net": [],
+}
+EXPERIMENTS = [
+    path.stem
+    for path in sorted((config_folder() / "experiment").glob("*.yaml"))
+    if path.stem.removesuffix("_published") in LIGHT
+]
+
+
+def test_every_network_has_an_experiment():
+    assert {name for name in EXPERIMENTS if not name.endswith("_published")} == LIGHT.keys()
+    assert len(EXPERIMENTS) > len(LIGHT), "nor is what its study published left out"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_epoch_and_what_its_checkpoint_says(command, small, synthetic_root, tmp_path, experiment):
+    light = LIGHT[experiment.removesuffix("_published")]
+    words = [f"experiment={experiment}", *small, *light, "trainer.max_epochs=1", f"output_root={tmp_path}"]
+    done = command("train", *words)
+    assert done.code == 0, done.err
+    run = tmp_path / experiment / "random" / "fold-none" / "seed-0"
+    result = json.loads((run / "result.json").read_text())
+    assert result["epochs"] == 1
+    assert all(0 <= result["metrics"]["test"][key] <= 1 for key in ("accuracy", "uar", "macro_f1"))
+    again = command("evaluate", f"run={run}")
+    assert (again.code, again.out.splitlines()[-1]) == (0, "equal, to the last digit"), again.err
+    clip = min(synthetic_root.rglob("*.flac"))
+    predicted = command(
+        "predict", f"checkpoint={run}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/said.csv"
+    )
+    assert predicted.code == 0, predicted.err
+    (row,) = csv.DictReader((tmp_path / "said.csv").read_text().splitlines())
+    assert row["prediction"] in RAVDESS
+    assert sum(float(row[emotion]) for emotion in RAVDESS) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_run_of_a_fold_is_named_by_it(command, small, tmp_path):
+    words = [word for word in small if not word.startswith("split=")]
+    done = command(
+        "train", "experiment=res_lstm", *words, "split=statement", "trainer.max_epochs=1", f"output_root={tmp_path}"
+    )
+    assert done.code == 0, done.err
+    assert (tmp_path / "res_lstm" / "statement" / "fold-0" / "seed-0" / "result.json").is_file()

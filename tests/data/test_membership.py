@@ -1,0 +1,65 @@
+"""Rows beside their clips, and rows drawn as clips."""
+
+from collections import Counter
+
+import pytest
+from tests.split.test_split import DESIGN, corpus
+
+from ser_lightning.data.membership import beside_their_clips, check_draws_clips, drawn_as_clips
+from ser_lightning.errors import InputError
+from ser_lightning.split.random import RandomSplit
+from ser_lightning.split.split import SUBSETS, Split, read_split, write_rows
+from ser_lightning.split.takes import TakeSplit
+
+COPIES = ("", "b", "a")
+
+
+def test_rows_lie_beside_their_clips_and_clip_by_clip():
+    split = Split(train=("x", "y"), val=("k",), test=("t",))
+    members = beside_their_clips(split, lambda subset: COPIES if subset == "train" else ("",))
+    assert members == {
+        "train": [("x", ""), ("x", "b"), ("x", "a"), ("y", ""), ("y", "b"), ("y", "a")],
+        "val": [("k", "")],
+        "test": [("t", "")],
+    }
+
+
+def test_every_row_is_drawn_once_and_the_clips_are_where_their_own_rows_are():
+    clips = corpus(200)
+    split, members = drawn_as_clips(clips, RandomSplit(**DESIGN), COPIES)
+    assert {subset: len(keys) for subset, keys in members.items()} == {"train": 360, "val": 90, "test": 150}
+    drawn = [key for keys in members.values() for key in keys]
+    assert sorted(drawn) == sorted((clip.id, copy) for clip in clips for copy in COPIES)
+    for subset in SUBSETS:
+        assert getattr(split, subset) == tuple(id_ for id_, copy in members[subset] if not copy)
+        assert [id_ for id_, _ in members[subset]] == sorted(id_ for id_, _ in members[subset])
+    # Nothing keeps the copies of a clip together: all three are in training as often as by chance.
+    together = Counter(id_ for id_, _ in members["train"])
+    assert 0.6**3 - 0.1 < sum(count == 3 for count in together.values()) / 200 < 0.6**3 + 0.1
+    assert drawn_as_clips(clips[::-1], RandomSplit(**DESIGN), COPIES) == (split, members)
+    assert drawn_as_clips(clips, RandomSplit(**DESIGN | {"seed": 1}), COPIES) != (split, members)
+
+
+def test_one_copy_a_clip_is_the_split_of_the_clips():
+    split, members = drawn_as_clips(corpus(50), RandomSplit(**DESIGN), ("",))
+    assert split == RandomSplit(**DESIGN)(corpus(50))
+    assert members == beside_their_clips(split, lambda _: ("",))
+
+
+def test_what_cannot_be_drawn_as_clips_is_refused():
+    check_draws_clips(RandomSplit(**DESIGN), ("noise",))
+    with pytest.raises(InputError, match="TakeSplit does not draw clips one by one"):
+        check_draws_clips(TakeSplit(**DESIGN), ("noise",))
+    with pytest.raises(InputError, match="makes no copies"):
+        check_draws_clips(RandomSplit(**DESIGN), ())
+
+
+def test_the_rows_are_written_and_are_no_manifest(tmp_path):
+    _, members = drawn_as_clips(corpus(3), RandomSplit(**DESIGN), COPIES)
+    write_rows(tmp_path / "split.csv", members, corpus(3))
+    header, *lines = (tmp_path / "split.csv").read_text().splitlines()
+    assert header == "utterance,copy,speaker,emotion,subset"
+    assert lines[0].startswith("0000,,01,calm,")
+    assert len(lines) == len(set(lines)) == 9
+    with pytest.raises(InputError, match="utterance 0000 is listed twice"):
+        read_split(tmp_path / "split.csv")

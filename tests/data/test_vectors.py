@@ -1,0 +1,58 @@
+"""A clip that is one vector goes where a clip of many frames goes."""
+
+import numpy as np
+import pytest
+from tests.data.test_store import AUDIO, silent
+from tests.parity import config_of
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.build import build
+from ser_lightning.data.batch import FeatureDataset
+from ser_lightning.data.store import LIBRARIES, FeatureStore
+
+COPIES = dict.fromkeys("abcd", ("", "noise"))
+
+
+def store_of(folder, utterances, option):
+    augment = build("augment", config_of("augment", "augment=paper"))
+    features = build("features", config_of("features", f"features={option}"))
+    audio = Audio(**AUDIO | {"vad_mode": None})
+    return FeatureStore(folder=folder, utterances=utterances, audio=audio, augment=augment, features=features)
+
+
+def dataset_of(frames, rows):
+    keys = sorted(rows)
+    return FeatureDataset(
+        frames=frames,
+        offsets=np.array([rows[key].offset for key in keys]),
+        lengths=np.array([rows[key].frames for key in keys]),
+        targets=np.zeros(len(keys), dtype=np.int64),
+        utterances=[id_ for id_, _ in keys],
+    )
+
+
+@pytest.mark.parametrize("option", ["kaggle", "functionals", "prosody", "egemaps"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_store_batch_and_statistics(tmp_path, utterances, option, workers):
+    store = store_of(tmp_path, utterances, option)
+    assert store.ensure(COPIES, workers=workers, progress=silent) == {}
+    frames, rows, _ = store.open()
+    assert frames.shape == (8, store.features.size)
+    assert {row.frames for row in rows.values()} == {1}
+    dataset = dataset_of(frames, rows)
+    batch = dataset[list(range(8))]
+    assert batch.features.shape == (8, store.features.size, 1)
+    assert batch.lengths.tolist() == [1] * 8
+    wave = store.audio.load(utterances[0].path).wave
+    np.testing.assert_array_equal(batch.features[0].numpy(), store.features(wave))
+    mean, deviation = dataset.statistics()  # over clips, each of which counts once
+    clips = batch.features[:, :, 0].double()
+    np.testing.assert_allclose(mean, clips.mean(0), rtol=1e-5, atol=1e-6)
+    expected = clips.std(0, correction=0)
+    np.testing.assert_allclose(deviation, expected, rtol=1e-3, atol=1e-4 * float(clips.abs().max()))
+
+
+def test_the_version_of_what_makes_the_features_is_part_of_the_key(tmp_path, utterances):
+    versions = {option: store_of(tmp_path, utterances, option).spec["libraries"] for option in ("kaggle", "prosody")}
+    assert versions["kaggle"].keys() == set(LIBRARIES)
+    assert versions["prosody"].keys() == {*LIBRARIES, "praat-parselmouth"}

@@ -1,0 +1,121 @@
+"""MFCC and chroma are librosa's, as TIM-Net and ResLSTM call it."""
+
+import warnings
+
+import librosa
+import numpy as np
+import pytest
+from tests.features.test_spectral import odd_waves
+from tests.parity import config_of
+
+from ser_lightning.build import build
+from ser_lightning.features.cepstra import Cepstra, fit
+
+RATE = 16000
+VALUES = {
+    **{"sampling_rate": RATE, "analysis_rate": RATE, "n_fft": 2048, "hop_length": 512, "window": "hann"},
+    **{"n_mfcc": 34, "n_mels": 128, "n_chroma": 12, "signal_length": None, "standardize": False},
+}
+
+
+def of_librosa(wave, rate, *, n_mfcc, n_fft, hop_length, n_chroma):
+    with warnings.catch_warnings():
+        # librosa warns of waves shorter than a frame and of waves without pitch, which are both given here.
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
+        frames = {"n_fft": n_fft, "hop_length": hop_length}
+        mfcc = librosa.feature.mfcc(y=wave, sr=rate, n_mfcc=n_mfcc, **frames)
+        chroma = librosa.feature.chroma_stft(y=wave, sr=rate, n_chroma=n_chroma or 12, **frames)
+    return np.concatenate((mfcc, chroma[:n_chroma]))
+
+
+def assert_equal(features, expected):
+    assert features.shape == expected.shape
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(features, expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("frames", [(2048, 512), (4096, 2048)], ids=str)
+@pytest.mark.parametrize("n_chroma", [0, 12])
+@pytest.mark.parametrize("name", odd_waves())
+def test_equals_librosa(name, frames, n_chroma):
+    wave = odd_waves()[name]
+    values = {"n_fft": frames[0], "hop_length": frames[1], "n_chroma": n_chroma, "n_mfcc": 34}
+    features, expected = Cepstra(**VALUES | values)(wave), of_librosa(wave, RATE, **values)
+    assert_equal(features[:34], expected[:34])
+    np.testing.assert_allclose(features[34:], expected[34:], atol=1e-5)
+
+
+def test_chroma_is_of_the_power_and_not_of_the_magnitude():
+    wave = odd_waves()["vowel"]
+    ours = Cepstra(**VALUES)(wave)[34:]
+    magnitude = librosa.feature.chroma_stft(S=np.abs(librosa.stft(wave)), sr=RATE)
+    assert np.abs(ours - magnitude).max() > 0.1
+
+
+@pytest.mark.parametrize("length", [1, 2, 1000, 1001])
+@pytest.mark.parametrize("samples", [1, 2, 999, 1000, 1001, 2500])
+def test_a_clip_is_brought_to_a_length_as_tim_net_does(length, samples):
+    wave = np.arange(1, samples + 1, dtype=np.float32)
+    fitted = fit(wave, length)
+    assert len(fitted) == length
+    before, after = (length - samples) // 2, (length - samples) - (length - samples) // 2
+    if samples <= length:
+        np.testing.assert_array_equal(fitted, np.pad(wave, (before, after)))
+    else:
+        assert fitted[0] == 1 + (samples - length) // 2
+        np.testing.assert_array_equal(np.diff(fitted), np.ones(length - 1))
+
+
+def test_the_length_makes_all_clips_alike():
+    features = Cepstra(**VALUES | {"signal_length": 20000})
+    for wave in odd_waves().values():
+        assert features(wave).shape == (46, 1 + 20000 // 512)
+    np.testing.assert_array_equal(
+        features(odd_waves()["vowel"]), Cepstra(**VALUES)(np.pad(odd_waves()["vowel"], (2000, 2000)))
+    )
+
+
+def test_a_gain_changes_only_the_first_coefficient():
+    wave = odd_waves()["vowel"]
+    loud, soft = Cepstra(**VALUES)(wave), Cepstra(**VALUES)(np.float32(0.5) * wave)
+    np.testing.assert_array_equal(soft[34:], loud[34:])
+    np.testing.assert_allclose(soft[1:34], loud[1:34], atol=1e-3)
+    assert not np.allclose(soft[0], loud[0], rtol=0.01)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
+def test_mfcc_are_tim_nets_on_raw_recordings(ravdess_root):
+    """Written as its extraction does it: load, pad or cut to so many samples, librosa's MFCC."""
+    for length in (110000, 80000):
+        values = config_of("features", "features=mfcc", "audio=untrimmed_22k") | {"signal_length": length}
+        audio, features = build("audio", config_of("audio", "audio=untrimmed_22k")), build("features", values)
+        longer = 0
+        for path in sorted(ravdess_root.rglob("*.flac"))[::97]:
+            wave = audio.load(path).wave
+            signal, rate = librosa.load(path)
+            signal = signal[: len(wave)]  # librosa rounds the number of samples up, and fills up with a zero
+            np.testing.assert_array_equal(wave, signal)
+            missing = length - len(signal)
+            longer += missing < 0
+            if missing > 0:
+                signal = np.pad(signal, (missing // 2, missing // 2 + missing % 2))
+            else:
+                signal = signal[-missing // 2 :][:length]
+            assert_equal(features(wave), librosa.feature.mfcc(y=signal, sr=rate, n_mfcc=39))
+        assert (longer > 3) == (length == 80000)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")
+def test_mfcc_and_chroma_are_res_lstms_on_raw_recordings(ravdess_root):
+    audio = build("audio", config_of("audio", "audio=untrimmed_48k"))
+    features = build("features", config_of("features", "features=mfcc_chroma", "audio=untrimmed_48k"))
+    for path in sorted(ravdess_root.rglob("*.flac"))[::97]:
+        signal, rate = librosa.load(path, sr=None)
+        assert rate == 48000
+        expected = of_librosa(signal, rate, n_mfcc=34, n_fft=4096, hop_length=2048, n_chroma=12)
+        matrix = features(audio.load(path).wave)
+        assert_equal(matrix[:34], expected[:34])
+        np.testing.assert_allclose(matrix[34:], expected[34:], atol=1e-4)

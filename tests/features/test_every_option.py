@@ -1,0 +1,174 @@
+"""What every option of ``conf/features/`` promises: rows with names, numbers that are finite, every value alive."""
+
+import copy
+import pickle
+from functools import cache
+
+import numpy as np
+import pytest
+from tests.features.test_spectral import odd_waves
+from tests.parity import config_of
+
+from ser_lightning.build import build, config_folder
+from ser_lightning.data.store import describe
+from ser_lightning.errors import InputError
+
+OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))
+VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps"}
+WAVES = odd_waves()
+SLOW = {"compare", "egemaps"}  # a tenth of a second a clip
+FEW = ("silence", "one_sample", "clipped", "dc", "vowel")
+# Another value of each key that is as good, and which changes the numbers or how many there are.
+OTHERS = {
+    **{"sampling_rate": 8000, "analysis_rate": 12000, "filterbank_rate": 12000, "n_fft": 1024, "win_length": 200},
+    **{"hop_length": 100, "window": "blackman", "n_chroma": 24, "n_mfcc": 7, "n_mels": 50, "log": None},
+    **{"center": None, "bins": 5, "scale": "power", "delta_frames": 3, "signal_length": 9000},
+    **{"functionals": ["kurtosis"], "pitch_floor": 150.0, "pitch_ceiling": 110.0, "n_formants": 2, "max_formants": 4},
+    **{"formant_ceiling": 4000.0, "feature_set": None, "standardize": None},
+}
+SETS = {"ComParE_2016": "eGeMAPSv02", "eGeMAPSv02": "ComParE_2016"}
+
+
+@cache
+def composed(option):
+    return config_of("features", f"features={option}", "audio=untrimmed")
+
+
+def values_of(option):
+    return copy.deepcopy(composed(option))
+
+
+def waves_for(option):
+    return {name: WAVES[name] for name in (FEW if option in SLOW else WAVES)}
+
+
+@pytest.fixture(scope="module", params=OPTIONS)
+def option(request):
+    return request.param
+
+
+def test_every_option_is_looked_at():
+    assert len(OPTIONS) == 13
+    assert set(OPTIONS) > VECTORS
+
+
+def test_every_row_has_a_name_and_a_finite_value_whatever_is_heard(option):
+    features = build("features", values_of(option))
+    assert features.size == len(features.names) == len(set(features.names))
+    for name, wave in waves_for(option).items():
+        matrix = features(wave)
+        assert matrix.dtype == np.float32, name
+        assert matrix.shape[0] == features.size, name
+        assert matrix.shape[1] >= 1, name
+        assert (matrix.shape[1] == 1) or option not in VECTORS, name
+        assert np.isfinite(matrix).all(), name
+
+
+def test_the_same_clip_gives_the_same_bytes_whatever_came_before(option):
+    features = build("features", values_of(option))
+    wave = WAVES["vowel"]
+    before = features(wave).tobytes()
+    for other in waves_for(option).values():
+        features(other)
+    assert features(wave.copy()).tobytes() == before
+    travelled = pickle.loads(pickle.dumps(features))  # noqa: S301
+    assert travelled(wave).tobytes() == before
+
+
+def test_the_wave_is_left_alone(option):
+    wave = WAVES["clipped"].copy()
+    wave.setflags(write=False)
+    build("features", values_of(option))(wave)
+
+
+def test_the_loudest_wave_does_not_overflow(option):
+    noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
+    for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
+        assert np.isfinite(build("features", values_of(option))(wave)).all()
+
+
+@pytest.mark.parametrize("wave", [np.zeros(0, np.float32), np.zeros(100), np.array([0, np.nan], np.float32)])
+def test_a_wave_without_features_is_refused(option, wave):
+    with pytest.raises(InputError, match="but got"):
+        build("features", values_of(option))(wave)
+
+
+def test_attributes_are_what_was_given(option):
+    """By which the store tells one configuration from another."""
+    values = values_of(option)
+    described = describe(build("features", values))
+    assert described.pop("class") == values.pop("_target_")
+    assert described == values
+
+
+def other_values(option):
+    values = values_of(option)
+    if values["_target_"].endswith("OpenSmile"):
+        return {**values, "feature_set": SETS[values["feature_set"]], "analysis_rate": 12000, "sampling_rate": 8000}
+    return {
+        key: (not value if isinstance(value, bool) else OTHERS[key]) for key, value in values.items() if key in OTHERS
+    }
+
+
+KNOBS = [(option, key) for option in OPTIONS for key in values_of(option) if key not in ("_target_", "standardize")]
+
+
+@pytest.mark.parametrize(("option", "key"), KNOBS)
+def test_every_value_is_alive(option, key):
+    values = values_of(option)
+    # A voice, for what listens to voices, and something in every bin.
+    rng = np.random.default_rng(0)
+    wave = WAVES["vowel"] + np.float32(0.01) * rng.standard_normal(len(WAVES["vowel"])).astype(np.float32)
+    before = build("features", values)(wave)
+    after = build("features", values | {key: other_values(option)[key]})(wave)
+    assert before.shape != after.shape or not np.allclose(before, after, rtol=1e-4)
+
+
+COUNTS = ("sampling_rate", "analysis_rate", "n_fft", "hop_length", "win_length", "bins", "n_mfcc", "n_mels")
+COUNTS += ("delta_frames", "signal_length", "n_formants", "max_formants")
+
+
+@pytest.mark.parametrize(("option", "key"), [(option, key) for option, key in KNOBS if key in COUNTS])
+def test_a_count_below_one_is_refused_by_name(option, key):
+    values = values_of(option)
+    with pytest.raises(InputError, match=f"features.{key} is 0; expected a positive whole number"):
+        build("features", values | {key: 0})
+
+
+REFUSED = [
+    ("stft", {"n_fft": 255}, "features.n_fft is 255; expected an even number"),
+    ("stft", {"win_length": 257}, "features.win_length is 257; expected at most features.n_fft, 256"),
+    ("stft", {"bins": 130}, r"features.bins is 130; expected at most 1 \+ features.n_fft // 2, 129"),
+    (
+        "stft",
+        {"scale": "decibel"},
+        "features.scale is 'decibel'; expected one of .*; the nearest valid name is 'decibels'",
+    ),
+    ("stft", {"window": "hamn"}, "features.window is 'hamn'; expected a name of"),
+    ("logmel_deltas", {"win_length": 513}, "features.win_length is 513; expected at most features.n_fft, 512"),
+    ("logmel_deltas", {"window": "hamn"}, "features.window is 'hamn'"),
+    ("mfcc", {"n_mfcc": 129}, "features.n_mfcc is 129; expected at most features.n_mels, 128"),
+    ("mfcc", {"n_chroma": -1}, "features.n_chroma is -1; expected a positive whole number, or 0 for none"),
+    ("functionals", {"functionals": []}, r"features.functionals is \[\]; expected one or more"),
+    ("functionals", {"functionals": ["mean", "mean"]}, "each once"),
+    ("functionals", {"functionals": ["means"]}, "features.functionals is 'means'; .* nearest valid name is 'mean'"),
+    ("kaggle", {"n_mels": 0}, "features.n_mels is 0"),
+    ("prosody", {"pitch_floor": 0.0}, "features.pitch_floor is 0.0; expected a positive number"),
+    ("prosody", {"pitch_floor": 600.0}, "features.pitch_floor is 600.0; expected less than features.pitch_ceiling"),
+    ("prosody", {"pitch_ceiling": 8001.0}, "features.pitch_ceiling is 8001.0; expected at most half of"),
+    ("prosody", {"formant_ceiling": 8001.0}, "features.formant_ceiling is 8001.0; expected at most half of"),
+    ("prosody", {"formant_ceiling": float("nan")}, "features.formant_ceiling is nan; expected a positive number"),
+    ("prosody", {"n_formants": 6}, "features.n_formants is 6; expected at most features.max_formants, 5"),
+    ("prosody", {"functionals": ["slope"]}, "features.functionals is 'slope'; expected one of"),
+    (
+        "compare",
+        {"feature_set": "compare"},
+        "features.feature_set is 'compare'; expected one of ComParE_2016, eGeMAPSv02",
+    ),
+]
+
+
+@pytest.mark.parametrize(("option", "change", "message"), REFUSED)
+def test_a_value_out_of_range_is_refused(option, change, message):
+    with pytest.raises(InputError, match=message):
+        build("features", values_of(option) | change)

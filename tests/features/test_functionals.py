@@ -1,0 +1,105 @@
+"""Statistics over time are NumPy's and SciPy's, and the Kaggle notebooks' on their recordings."""
+
+import librosa
+import numpy as np
+import pytest
+import scipy.stats
+from tests.features.test_spectral import VALUES, odd_waves
+from tests.parity import config_of
+
+from ser_lightning.build import build
+from ser_lightning.features.functionals import Functionals
+from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.features.statistics import FUNCTIONALS, names_of, summarize
+
+REFERENCE = {
+    "mean": lambda x: np.mean(x, axis=1),
+    "std": lambda x: np.std(x, axis=1),
+    "min": lambda x: np.min(x, axis=1),
+    "max": lambda x: np.max(x, axis=1),
+    "median": lambda x: np.median(x, axis=1),
+    "iqr": lambda x: scipy.stats.iqr(x, axis=1),
+    "skewness": lambda x: scipy.stats.skew(x, axis=1),
+    "kurtosis": lambda x: scipy.stats.kurtosis(x, axis=1),
+}
+
+
+@pytest.mark.parametrize("functional", FUNCTIONALS)
+@pytest.mark.parametrize("frames", [2, 3, 100])
+def test_a_statistic_is_scipys(functional, frames):
+    rows = np.random.default_rng(0).gamma(2, size=(5, frames)).astype(np.float32)
+    expected = REFERENCE[functional](rows.astype(np.float64))
+    np.testing.assert_allclose(summarize(rows, [functional]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_every_statistic_has_a_reference():
+    assert FUNCTIONALS.keys() == REFERENCE.keys()
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+def test_a_row_that_does_not_change_has_a_level_and_no_shape(frames):
+    rows = np.full((1, frames), 0.1, np.float32)
+    values = dict(zip(FUNCTIONALS, summarize(rows, list(FUNCTIONALS)), strict=True))
+    assert values == {
+        name: (np.float32(0.1) if name in {"mean", "min", "max", "median"} else 0) for name in FUNCTIONALS
+    }
+
+
+def test_the_rows_come_statistic_by_statistic():
+    rows = np.array([[1, 3], [10, 50]], np.float32)
+    np.testing.assert_array_equal(summarize(rows, ["mean", "max"]), [2, 30, 3, 50])
+    assert names_of(("a", "b"), ("mean", "max")) == ("a_mean", "b_mean", "a_max", "b_max")
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("name", odd_waves())
+def test_they_are_statistics_of_the_162(name, log):
+    wave, values = odd_waves()[name], VALUES | {"log": log}
+    features = Functionals(**values, functionals=["std", "mean"])
+    rows = Spectral162(**values)(wave).astype(np.float64)
+    vector = features(wave)
+    assert vector.shape == (324, 1)
+    np.testing.assert_allclose(vector[:162, 0], rows.std(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(vector[162:, 0], rows.mean(axis=1), rtol=1e-5, atol=1e-7)
+    assert features.names[0] == "zcr_std"
+    assert features.names[162:] == tuple(f"{row}_mean" for row in Spectral162(**values).names)
+
+
+def test_statistics_of_what_does_not_hear_a_gain_do_not_either():
+    values = VALUES | {"functionals": list(FUNCTIONALS)}
+    loud, soft = (
+        dict(zip(Functionals(**values).names, Functionals(**values)(gain * odd_waves()["vowel"])[:, 0], strict=True))
+        for gain in (np.float32(1), np.float32(0.5))
+    )
+    deaf = [name for name in loud if name.startswith(("zcr", "chroma"))]
+    assert len(deaf) == 13 * len(FUNCTIONALS)
+    assert [loud[name] for name in deaf] == [soft[name] for name in deaf]
+    assert loud["rms_mean"] == pytest.approx(2 * soft["rms_mean"])
+
+
+def of_the_notebook(y, sr):
+    """Return the 162 means, written as in the notebooks."""
+    blocks = [
+        librosa.feature.zero_crossing_rate(y=y),
+        librosa.feature.chroma_stft(S=np.abs(librosa.stft(y)), sr=sr),
+        librosa.feature.mfcc(y=y, sr=sr),
+        librosa.feature.rms(y=y),
+        librosa.feature.melspectrogram(y=y, sr=sr),
+    ]
+    return np.hstack([np.mean(block.T, axis=0) for block in blocks])
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
+def test_kaggle_hears_what_the_notebooks_hear(ravdess_root):
+    words = ("audio=kaggle", "features=kaggle")
+    audio, features = (build(part, config_of(part, *words)) for part in ("audio", "features"))
+    paths = sorted(ravdess_root.rglob("*.flac"))[::97]
+    assert len(paths) > 10
+    for path in paths:
+        wave, rate = librosa.load(path, duration=2.5, offset=0.6)
+        expected = of_the_notebook(wave, rate)
+        vector = features(audio.load(path).wave)[:, 0]
+        for rows in (slice(0, 1), slice(1, 13), slice(13, 33), slice(33, 34), slice(34, 162)):
+            scale = np.abs(expected[rows]).max()
+            np.testing.assert_allclose(vector[rows], expected[rows], atol=2e-5 * scale, err_msg=path.name)

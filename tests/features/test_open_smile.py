@@ -1,0 +1,85 @@
+"""The functionals are openSMILE's."""
+
+import sys
+
+import numpy as np
+import opensmile
+import pytest
+from tests.features.test_spectral import RATE, odd_waves
+
+from ser_lightning.errors import InputError
+from ser_lightning.features import open_smile
+from ser_lightning.features.open_smile import OpenSmile
+
+SIZES = {"ComParE_2016": 6373, "eGeMAPSv02": 88}
+sets = pytest.mark.parametrize("feature_set", SIZES)
+
+
+def features_of(feature_set, **change):
+    values = {"sampling_rate": RATE, "analysis_rate": RATE, "feature_set": feature_set, "standardize": True}
+    return OpenSmile(**values | change)
+
+
+def direct(wave, feature_set, rate=RATE):
+    smile = opensmile.Smile(getattr(opensmile.FeatureSet, feature_set), opensmile.FeatureLevel.Functionals)
+    return smile.process_signal(wave, rate)
+
+
+@sets
+@pytest.mark.parametrize("name", ["vowel", "silence", "chirp", "half_silent", "dc"])
+def test_equals_opensmile(feature_set, name):
+    wave = odd_waves()[name] * np.float32(0.9)  # below full scale
+    features, expected = features_of(feature_set), direct(wave, feature_set)
+    assert features.names == tuple(expected.columns)
+    assert features.size == SIZES[feature_set]
+    np.testing.assert_array_equal(features(wave)[:, 0], expected.to_numpy()[0].astype(np.float32))
+
+
+def test_it_hears_16_bits_as_a_file_holds_them(tmp_path):
+    pcm = np.round(odd_waves()["vowel"] * 30000).astype(np.int16)
+    ours = features_of("eGeMAPSv02")(pcm.astype(np.float32) / np.float32(32768))
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", pcm, RATE, subtype="PCM_16")
+    np.testing.assert_array_equal(ours[:, 0], smile.process_file(tmp_path / "a.wav").to_numpy()[0])
+
+
+@sets
+def test_what_is_beyond_full_scale_is_clipped_and_does_not_wrap_around(feature_set):
+    wave = odd_waves()["vowel"]
+    clipped = np.clip(2 * wave, -1, 1 - 2**-15).astype(np.float32)
+    features = features_of(feature_set)
+    np.testing.assert_array_equal(features(2 * wave), features(clipped))
+    full_scale = features_of("eGeMAPSv02")(np.sign(wave))
+    wrapped = direct(np.sign(wave), "eGeMAPSv02").to_numpy()[0]  # 1 becomes -1 there
+    assert not np.allclose(full_scale[:, 0], wrapped)
+
+
+@sets
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_what_is_too_short_is_filled_up_with_silence(feature_set, rate):
+    """openSMILE gives nothing but NaN for less."""
+    features = features_of(feature_set, sampling_rate=rate, analysis_rate=rate)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(rate // 10).astype(np.float32)
+    for samples in (1, 10, rate // 20, rate // 10 - 1):
+        vector = features(noise[:samples])
+        assert np.isfinite(vector).all()
+        np.testing.assert_array_equal(vector, features(np.pad(noise[:samples], (0, rate // 10 - samples))))
+    assert np.abs(features(noise) - features(np.zeros(1, np.float32))).max() > 0
+
+
+@sets
+def test_no_nan_reaches_training(monkeypatch, feature_set):
+    """None was seen of a tenth of a second; should another version give one, it is 0."""
+    names = features_of(feature_set).names
+    monkeypatch.setattr(open_smile, "SHORTEST", 0.0)
+    with pytest.warns(UserWarning, match="filling with NaN"):
+        vector = features_of(feature_set)(np.full(1, 0.5, np.float32))
+    np.testing.assert_array_equal(vector, np.zeros((len(names), 1)))
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    open_smile._extractor.cache_clear()
+    with pytest.raises(InputError, match=r"openSMILE is not installed.*pip install 'ser-lightning\[opensmile\]'"):
+        features_of("eGeMAPSv02")

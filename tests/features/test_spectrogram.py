@@ -1,0 +1,81 @@
+"""The short-time spectrum is librosa's."""
+
+import warnings
+
+import librosa
+import numpy as np
+import pytest
+from tests.features.test_spectral import odd_waves
+from tests.parity import config_of, features_of, read, released_clips
+
+from ser_lightning.features.spectrogram import Spectrogram
+
+VALUES = {
+    **{"sampling_rate": 16000, "analysis_rate": 16000, "n_fft": 256, "win_length": 256, "hop_length": 128},
+    **{"window": "hann", "center": True, "bins": 129, "scale": "magnitude", "standardize": False},
+}
+
+
+def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, scale, **_):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)  # of a wave shorter than a frame
+        if not center:  # librosa refuses such a wave
+            wave = np.pad(wave, (0, max(0, n_fft - len(wave))))
+        frames = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": window}
+        spectrum = np.abs(librosa.stft(wave, **frames, center=center))[:bins]
+    if scale == "decibels":
+        return librosa.amplitude_to_db(spectrum, ref=1.0, amin=1e-5, top_db=None)
+    return spectrum if scale == "magnitude" else spectrum**2
+
+
+@pytest.mark.parametrize("scale", ["magnitude", "power", "decibels"])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("frames", [(256, 256, 128), (800, 640, 160), (512, 399, 77)], ids=str)
+@pytest.mark.parametrize("name", odd_waves())
+def test_equals_librosa(name, frames, center, scale):
+    wave = odd_waves()[name]
+    n_fft, win_length, hop_length = frames
+    values = VALUES | {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": "hamming"}
+    values |= {"center": center, "scale": scale, "bins": 100}
+    expected = of_librosa(wave, **values)
+    spectrum = Spectrogram(**values)(wave)
+    assert spectrum.shape == expected.shape
+    # What cancels out is rounding, of which every transform has its own.
+    atol = 1e-4 if scale == "decibels" else 1e-6 * expected.max()
+    np.testing.assert_allclose(spectrum, expected, rtol=1e-6, atol=atol)
+
+
+def test_frames_that_do_not_reach_beyond_the_end():
+    for samples, frames in ((1, 1), (255, 1), (256, 1), (383, 1), (384, 2), (16000, 124)):
+        wave = np.ones(samples, np.float32)
+        assert Spectrogram(**VALUES | {"center": False})(wave).shape == (129, frames)
+        assert Spectrogram(**VALUES)(wave).shape == (129, 1 + samples // 128)
+
+
+def test_a_tone_is_in_the_bin_of_its_frequency():
+    values = VALUES | {"n_fft": 800, "win_length": 640, "hop_length": 160, "bins": 200}
+    wave = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
+    features = Spectrogram(**values)
+    assert (features(wave)[:, 5:-5].argmax(axis=0) == 50).all()  # of 20 Hz
+    assert features.names[50] == "bin_0050"
+
+
+def test_what_a_gain_does():
+    wave = odd_waves()["vowel"]
+    for scale, change in (("magnitude", lambda x: x / 2), ("power", lambda x: x / 4)):
+        features = Spectrogram(**VALUES | {"scale": scale})
+        np.testing.assert_array_equal(features(wave / 2), change(features(wave)))
+    features = Spectrogram(**VALUES | {"scale": "decibels"})
+    loud, soft = features(wave), features(wave / 2)
+    np.testing.assert_allclose(soft, np.maximum(loud + 20 * np.log10(0.5), -100), atol=1e-4)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("option", ["stft", "spectrogram"])
+def test_equals_librosa_on_real_clips(reference_root, option):
+    features, values = features_of(option), config_of("features", f"features={option}")
+    for path in released_clips(reference_root)[::20]:
+        wave = read(path)
+        expected = of_librosa(wave, **values)
+        assert features(wave).shape == expected.shape
+        np.testing.assert_allclose(features(wave), expected, rtol=1e-6, atol=1e-4)

@@ -1,0 +1,117 @@
+"""The study of augmentation: made-up result files, and what is asked of the commands without running them."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from studies import sweeps
+from studies.augmentation import AUGMENTATION, AUGMENTS, SWEEPS, main
+from studies.sweeps import RESULTS, Sweep
+
+from tests.test_conf import composed, options
+
+write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
+DOCS = Path(__file__).parents[1] / "docs"
+ARMS = ("none", "p10", "p25", "p50", "p60", "p70", "p80", "p90")  # whose made-up results the arms here borrow
+
+
+def make(folder: Path, sweep: Sweep, *, seeds: int = 2) -> None:
+    for arm, borrowed in zip(sweep.arms, ARMS, strict=False):
+        for seed in range(seeds):
+            path = write_run(folder / sweep.name / arm, dropout=borrowed, seed=seed)
+            result = json.loads((path / "result.json").read_text())
+            result["config"]["dropout"] = {"p": 0.25}
+            for key in ("model",):
+                result["config"].get(key, {}).pop("dropout", None)
+            result["choices"]["dropout"] = "p25"
+            if "." in sweep.arm:
+                part, key = sweep.arm.split(".")
+                value = {"true": True, "false": False}.get(arm, arm)
+                result["config"][part] = result["config"].get(part, {}) | {key: value}
+            else:
+                result["choices"][sweep.arm] = arm
+                result["config"][sweep.arm] = {"is": arm}
+            (path / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for sweep in SWEEPS[:3]:
+        make(tmp_path / "runs", sweep)
+    return tmp_path / "runs"
+
+
+def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
+    text = AUGMENTATION.publish(folder, tmp_path / "docs", command="make augmentation").read_text()
+    for sweep in SWEEPS[:3]:
+        report = sweep.report(folder / sweep.name)
+        assert report.comparison.arm == sweep.arm
+        assert next(iter(report.comparison.arms)) == report.comparison.baseline == sweep.arms[0]
+        assert f"(`{sweep.name}`): **{report.answer}**" in text
+        assert (tmp_path / "docs" / "figures" / f"augmentation-{sweep.name}-paired.png").stat().st_size > 10_000
+    assert all(f"\n| {arm} | 2 |" in text for arm in (*AUGMENTS, "classes", "true"))
+    assert "Not run yet: `speakers`, " in text
+    assert f"`ser-report docs/{RESULTS}/augmentation/augment arm=augment output=<folder>`" in text
+    copies = tmp_path / "docs" / RESULTS / "augmentation"
+    assert AUGMENTATION.write(copies, tmp_path / "again", command="make augmentation").read_text() == text
+
+
+def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatch, tmp_path):
+    assert set(AUGMENTS) == set(options("augment")) - {"daarip"}
+    called = []
+    monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
+    for sweep in SWEEPS:
+        sweeps.train(tmp_path / "a", sweep, seeds=3, rest=["corpus=synthetic", "split=random"])
+    trained = [words for words in called if words[0] == "ser-train"]
+    assert [words[2:] for words in called if words[0] == "ser-report"] == [(f"arm={s.arm}",) for s in SWEEPS]
+    run_ids = []
+    for sweep, words in zip(SWEEPS, trained, strict=True):
+        asked = OverridesParser.create().parse_overrides(list(words[2:]))
+        fixed = [word for word, override in zip(words[2:], asked, strict=True) if not override.is_sweep_override()]
+        # Last wins, as on the command line; and the identity of a run names its axes.
+        values = {word.partition("=")[0]: word for word in fixed}
+        config = composed(*(word for key, word in values.items() if key != "run_id"))
+        assert config["name"] == f"a/{sweep.name}"
+        assert ("fold" in config["split"]) == (sweep.folds is not None)
+        (of_arm,) = [override for override in asked if override.key_or_group == sweep.arm]
+        assert [value.lower() for value in of_arm.sweep_string_iterator()] == list(sweep.arms)
+        run_ids.append(values["run_id"])
+        assert "seed-${seed}" in values["run_id"]
+        assert ("${split.fold}" in values["run_id"]) == (sweep.folds is not None)
+    assert "${data.balance}" in run_ids[1]
+    assert "${loss.class_weights}" in run_ids[2]
+    assert all("${hydra:runtime.choices.augment}" in run_ids[n] for n in (0, 3))
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        ([], ["augment", "balance", "class_weights"]),
+        (["--sweeps", "speakers,balance"], ["balance", "speakers"]),
+        (["--table"], []),
+    ],
+)
+def test_what_is_expensive_runs_only_if_it_is_asked_for(monkeypatch, folder, tmp_path, capsys, words, ran):
+    called = []
+    monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
+    main([str(folder), "--seeds", "2", *words, "corpus=synthetic"])
+    names = [word.rsplit("/", 1)[1] for words in called if words[0] == "ser-train" for word in words if "name=" in word]
+    assert names == ran
+    text = Path(capsys.readouterr().out.splitlines()[-1]).read_text()
+    asked = " --sweeps speakers,balance" if words[:1] == ["--sweeps"] else ""
+    assert f"\npython -m studies.augmentation {folder} --seeds 2{asked} corpus=synthetic\n" in text
+
+
+def test_an_unknown_sweep_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--seeds", "1", "--sweeps", "speaker"])
+    assert "--sweeps has speaker; expected some of augment, balance, class_weights, speakers" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (DOCS / "augmentation.md").exists(), reason="the sweeps are not published yet")
+def test_the_published_page_is_what_the_published_runs_say(tmp_path):
+    text = (DOCS / "augmentation.md").read_text()
+    command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]
+    assert AUGMENTATION.write(DOCS / RESULTS / "augmentation", tmp_path, command=command).read_text() == text

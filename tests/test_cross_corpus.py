@@ -1,0 +1,138 @@
+"""The cross-corpus study: made-up result files, and what is asked of the commands without running them."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from sklearn.metrics import recall_score
+from studies import cross_corpus
+from studies.cross_corpus import CORPORA, FOLDS, across, corpora_of, main, measure, train, write
+
+from ser_lightning.errors import InputError
+from tests.test_conf import composed, options
+
+write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
+PAIR = ("ravdess", "savee")
+SHARED = ["neutral", "happy", "sad"]
+
+
+def place(folder: Path, corpus: str, seed: int, folds: int) -> None:
+    for fold in range(folds):
+        made = write_run(folder, dropout="none", seed=seed, fold=fold, corpus__name=corpus)
+        target = folder / corpus / f"fold-{fold}" / f"seed-{seed}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(target)
+    (folder / "dropout-none" / f"seed-{seed}").rmdir()
+
+
+def measured(run: Path, other: str, matrix) -> None:
+    """What ser-evaluate would write."""
+    figures = {"digest": "00", "emotions": SHARED, "left_out": {"calm": 7}, "confusion_matrix": matrix}
+    across(run, other).write_text(json.dumps(figures))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for seed in (0, 1):
+        for corpus, other in (PAIR, PAIR[::-1]):
+            place(tmp_path, corpus, seed, FOLDS[corpus])
+            for fold in range(FOLDS[corpus]):
+                run = tmp_path / corpus / f"fold-{fold}" / f"seed-{seed}"
+                measured(run, other, rng.integers(1, 20, (3, 3)).tolist())
+    return tmp_path
+
+
+def uar_of(matrix) -> float:
+    matrix = np.asarray(matrix)
+    target = np.repeat(np.arange(len(matrix)), matrix.sum(1))
+    heard = np.concatenate([np.repeat(np.arange(len(matrix)), row) for row in matrix])
+    return 100 * recall_score(target, heard, average="macro", zero_division=0)
+
+
+def test_the_diagonal_is_of_all_folds_together_and_the_rest_the_mean_over_them(folder):
+    page = write(folder, PAIR, seeds=2, command="make cross-corpus", docs=folder / "docs")
+    content = json.loads((folder / "cross_corpus.json").read_text())
+    cells = {(cell["learnt"], cell["measured"]): cell for cell in content["cells"]}
+    assert set(cells) == {(one, other) for one in PAIR for other in PAIR}
+    for seed in (0, 1):
+        for one, other in (PAIR, PAIR[::-1]):
+            runs = [folder / one / f"fold-{fold}" / f"seed-{seed}" for fold in range(FOLDS[one])]
+            own = np.sum([json.loads((r / "result.json").read_text())["confusion_matrix"]["test"] for r in runs], 0)
+            assert cells[one, one]["seeds"][str(seed)]["uar"] == pytest.approx(uar_of(own))
+            assert cells[one, one]["clips"] == own.sum()
+            mean = np.mean([uar_of(json.loads(across(r, other).read_text())["confusion_matrix"]) for r in runs])
+            assert cells[one, other]["seeds"][str(seed)]["uar"] == pytest.approx(mean)
+            assert cells[one, other]["left_out"] == {"calm": 7}
+    text = page.read_text()
+    assert (folder / "docs" / "cross_corpus.md").read_text() == text
+    assert json.loads((folder / "docs" / "results" / "cross_corpus.json").read_text()) == content
+    rows = {row.split("`")[1]: row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.M)[:2]}
+    assert list(rows) == list(PAIR)
+    assert rows["ravdess"][1].endswith("(8)")
+    assert rows["ravdess"][2].startswith(
+        f"{np.mean([cells[PAIR]['seeds'][str(seed)]['uar'] for seed in (0, 1)]):.1f} ± "
+    )
+    assert "(3)" in rows["ravdess"][2]
+    assert "ravdess on savee: 7 calm" in text
+    assert "make cross-corpus" in text
+
+
+def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
+    across(folder / "ravdess" / "fold-3" / "seed-1", "savee").unlink()
+    text = write(folder, PAIR, seeds=2, command="x", docs=None).read_text()
+    assert "Not complete, and not counted: ravdess on savee (seeds 1)." in text
+    cells = json.loads((folder / "cross_corpus.json").read_text())["cells"]
+    assert [list(cell["seeds"]) for cell in cells if cell["measured"] == "savee"] == [["0"], ["0", "1"]]
+
+
+def test_a_folder_without_a_complete_corpus_is_refused(tmp_path, capsys):
+    place(tmp_path, "ravdess", 0, 5)
+    with pytest.raises(InputError, match="no corpus with all its folds"):
+        write(tmp_path, PAIR, seeds=1, command="x", docs=None)
+    with pytest.raises(SystemExit) as end:
+        main([str(tmp_path), "--seeds", "1", "--table", "corpus=ravdess,savee"])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("cross_corpus: ")
+
+
+def test_what_is_asked_of_ser_train_composes_and_every_run_has_a_folder_of_its_own(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
+    for corpus in FOLDS:
+        train(tmp_path / "c", corpus, seeds=2, rest=["trainer.max_epochs=2"])
+    for corpus, words in zip(FOLDS, called, strict=True):
+        assert words[:2] == ("ser-train", "--multirun")
+        asked = {o.key_or_group: o for o in OverridesParser.create().parse_overrides(list(words[2:]))}
+        assert list(asked["split.fold"].sweep_string_iterator()) == [str(n) for n in range(FOLDS[corpus])]
+        fixed = [word for word in words[2:] if not asked[word.partition("=")[0]].is_sweep_override()]
+        config = composed(*[word for word in fixed if not word.startswith("run_id")])
+        assert config["name"] == f"c/{corpus}"
+        assert config["split"]["folds"] == FOLDS[corpus]
+        assert "run_id=fold-${split.fold}/seed-${seed}" in words
+    assert set(FOLDS) < set(options("corpus"))
+
+
+def test_only_what_is_not_measured_yet_is_measured(monkeypatch, folder):
+    called = []
+    monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
+    measure(folder, "ravdess", "savee")
+    assert called == []
+    across(folder / "ravdess" / "fold-2" / "seed-1", "savee").unlink()
+    old = folder / "ravdess" / "fold-3" / "seed-0"
+    across(old, "savee").write_text(across(old, "savee").read_text().replace('"00"', '"of another run"'))
+    measure(folder, "ravdess", "savee")
+    runs = [folder / "ravdess" / "fold-2" / "seed-1", old]
+    assert called == [("ser-evaluate", f"run={r}", "corpus=savee", f"output={across(r, 'savee')}") for r in runs]
+
+
+def test_the_corpora_are_named_or_the_three(monkeypatch, tmp_path):
+    assert corpora_of(["dropout=none"]) == (CORPORA, ["dropout=none"])
+    assert corpora_of(["corpus=emodb,savee", "x=1"]) == (("emodb", "savee"), ["x=1"])
+    for word, message in (("corpus=tess,emodb", "corpus=tess: expected two or more"), ("corpus=emodb", "one alone")):
+        with pytest.raises(InputError, match=message):
+            corpora_of([word])

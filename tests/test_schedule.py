@@ -1,0 +1,109 @@
+"""The learning rate of a run, against torch's own schedulers and Keras's rule."""
+
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ser_lightning.build import build
+from tests.test_conf import composed, options
+
+EPOCHS = 7
+
+
+def run(command, small, root, *words: str) -> dict:
+    words = [*small, "experiment=corrected", f"trainer.max_epochs={EPOCHS}", "optim=sgd", f"output_root={root}", *words]
+    done = command("train", *words, "augment=none")
+    assert done.code == 0, done.err
+    return json.loads((root / "corrected" / "dropout-p25" / "seed-0" / "result.json").read_text())
+
+
+def rates(scheduler, optimizer, figures) -> list[float]:
+    """The rate of every epoch; ``figures`` are what the scheduler is told at its end, None for nothing."""
+    found = []
+    for figure in figures:
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(*([] if figure is None else [figure]))
+    return found
+
+
+def made(option: str, lr: float, **values):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    part = {key: value for key, value in composed(f"scheduler={option}")["scheduler"].items() if key != "monitor"}
+    return build("scheduler", part | values)(optimizer), optimizer
+
+
+def test_cosine_restarts_go_as_torchs_do(command, small, tmp_path):
+    result = run(command, small, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
+    expected = rates(*made("cosine_restarts", 0.01, T_0=3), [None] * EPOCHS)
+    assert result["history"]["train/learning_rate"] == expected
+    assert expected[0] == expected[3] == expected[6] == 0.01
+    assert expected[1] > expected[2] > 1e-5
+    (path,) = (tmp_path / "corrected/dropout-p25/seed-0/tensorboard").glob("events*.0")
+    events = EventAccumulator(str(path))
+    events.Reload()
+    assert [event.value for event in events.Scalars("train/learning_rate")] == pytest.approx(expected)
+
+
+def test_plateau_goes_by_the_training_loss_as_torchs_does(command, small, tmp_path):
+    # No epoch is better than another by so much: the rate falls whenever the patience is over.
+    result = run(command, small, tmp_path, "scheduler=plateau", "scheduler.threshold=0.2")
+    losses = result["history"]["train/loss"]
+    expected = rates(*made("plateau", 0.01, threshold=0.2), losses)
+    assert result["history"]["train/learning_rate"] == expected
+    assert 0.01 == expected[0] > expected[-1]
+
+
+def keras(losses: list[float], lr: float) -> list[float]:
+    """ReduceLROnPlateau(factor=0.4, patience=2, min_lr=1e-7) with Keras's default of min_delta, said again."""
+    found, best, waited = [], float("inf"), 0
+    for loss in losses:
+        found.append(lr)
+        if loss < best - 1e-4:
+            best, waited = loss, 0
+        else:
+            waited += 1
+            if waited >= 2:
+                lr, waited = max(0.4 * lr, 1e-7), 0
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plateau_is_what_keras_does_in_the_notebooks(seed):
+    generator = torch.Generator().manual_seed(seed)
+    losses = [1 / (1 + n) + 0.3 * torch.rand((), generator=generator).item() for n in range(60)] + [0.5] * 40
+    expected = keras(losses, 0.001)
+    assert rates(*made("plateau", 0.001), losses) == pytest.approx(expected)
+    assert expected[-1] == 1e-7
+
+
+def test_without_a_scheduler_the_rate_stays(command, small, tmp_path):
+    assert run(command, small, tmp_path)["history"]["train/learning_rate"] == [0.01] * EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scheduler=plateau", "scheduler.monitor=train/los"], "the nearest valid name is 'train/loss'"),
+        (["scheduler=plateau", "scheduler.monitor=null"], "scheduler.monitor is missing; ReduceLROnPlateau goes by"),
+        (["scheduler=plateau", "scheduler.factor=2"], "scheduler: Factor should be < 1.0."),
+        (["scheduler=cosine_restarts", "scheduler.T_0=0"], "scheduler: Expected positive integer T_0"),
+        (["scheduler=cosine"], "scheduler=cosine: no such option; expected one of cosine_restarts, none, plateau"),
+        (["+scheduler._target_=torch.optim.Adam"], "only classes of torch.optim.lr_scheduler.* and ser_lightning.*"),
+        (["loss.label_smoothing=1"], "loss.label_smoothing is 1; expected at least 0 and less than 1"),
+        (["loss.class_weights=1"], "loss.class_weights is 1; expected bool"),
+        (["loss.class_weight=true"], "the nearest valid name is 'loss.class_weights'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(command, tmp_path, words, message):
+    done = command("train", f"output_root={tmp_path}/out", f"corpus.root={tmp_path}/none", *words)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert message in line
+    assert list(tmp_path.glob("out/*")) == []
+
+
+def test_every_option_is_looked_at():
+    assert options("scheduler") == ["cosine_restarts", "none", "plateau"]
