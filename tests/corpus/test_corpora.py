@@ -18,6 +18,7 @@ from ser_lightning.corpus import crema_d, emodb, emovo, savee, scanning, tess
 from ser_lightning.corpus.crema_d import CremaD
 from ser_lightning.corpus.emodb import Emodb
 from ser_lightning.corpus.emovo import Emovo
+from ser_lightning.corpus.listed import listed
 from ser_lightning.corpus.ravdess import Ravdess
 from ser_lightning.corpus.savee import Savee
 from ser_lightning.corpus.tess import Tess
@@ -184,6 +185,15 @@ def test_the_labels_are_words_of_the_common_vocabulary_in_its_order(name: str) -
     assert set(MODULES[name].CODES.values()) == set(labels)
     for word in labels:  # the docstring tells every word
         assert word in str(CORPORA[name].__doc__)
+
+
+def test_every_list_of_names_tells_its_provenance() -> None:
+    files = sorted((Path(emodb.__file__).parent / "names").glob("*.txt"))
+    assert [path.stem for path in files] == ["crema_d_women", "emodb", "tess_words"]
+    for path in files:
+        assert path.read_text().startswith("# ")
+        names = listed(path.stem)
+        assert names == sorted(set(names))
 
 
 def test_the_labels_of_ravdess_are_where_they_were() -> None:

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,7 +38,7 @@ def offer_pools(words: Sequence[str], *, config_name: str) -> list[str]:
     swept = False
     for word in words:
         given = _parsed(word)
-        if given is None or given.key_or_group != "corpus" or given.package is not None or not given.input_line:
+        if given is None or (given.type, given.key_or_group, given.package) != (OverrideType.CHANGE, "corpus", None):
             offered.append(word)
             continue
         value = given.value()
