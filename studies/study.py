@@ -133,7 +133,8 @@ def mean_sd(values: Sequence[float]) -> str:
 
 
 def commits(runs: Sequence[Run]) -> str:
-    """Return of which code the runs are, in words."""
+    """Return of which code the runs are and what trained them, in words."""
     found = sorted({str(run.git.get("commit") or "unknown")[:12] for run in runs})
     dirty = " with uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
-    return f"commit {', '.join(found)}{dirty}"
+    devices = ", ".join(sorted({run.device for run in runs}))
+    return f"commit {', '.join(found)}{dirty}; trained on {devices}"

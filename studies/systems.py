@@ -201,6 +201,7 @@ CONTRAST = (
     ("drcnn", "published", "DAARIP first, then the split"),
 )
 
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """What a system reaches in a part.
@@ -331,9 +332,7 @@ def write(folder: Path, *, command: str, docs: Path | None) -> Path:
         "command": command,
         "unit": "percent",
         "synthetic": any("synthetic" in run.corpus["name"] for run in runs),
-        "systems": {
-            name: {part: asdict(one) for part, one in found.items()} for name, found in sorted(scores.items())
-        },
+        "systems": {name: {part: asdict(one) for part, one in found.items()} for name, found in sorted(scores.items())},
     }
     page = _page(scores, runs, left_out, command=command)
     for place in (folder, *([docs] if docs else [])):
@@ -362,13 +361,15 @@ def _page(scores: Scores, runs: Sequence[Run], left_out: Sequence[LeftOut], *, c
         "leaks; the two random splits share speakers and takes between training and test (`ser-audit`), so that only "
         "the columns of new speakers say how well somebody is recognised who was never heard.",
         results_table(scores, SYSTEMS).markdown(),
-        f"Seconds are those of training the median run of the column of new speakers of RAVDESS, on one core beside "
+        "Seconds are those of training the median run of the column of new speakers of RAVDESS, on one core beside "
         "another run. The number of seeds is lower where a run takes long.",
         "## Beside what was published",
         published_table(scores, SYSTEMS).markdown(),
         "## DAARIP before and after the split" if contrast.rows else "",
         "About 40 images of each spectrogram, all but the same picture. If they are made before the split, images of "
-        "one recording lie on both sides of it." if contrast.rows else "",
+        "one recording lie on both sides of it."
+        if contrast.rows
+        else "",
         contrast.markdown() if contrast.rows else "",
         f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",

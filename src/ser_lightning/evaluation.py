@@ -172,8 +172,8 @@ def _run(
     rows, target, logits = [], [], []
     for batch in batches:
         logits.append(model(batch.features.to(device), batch.lengths.to(device)).cpu())
-        target.append(batch.target)
-        rows.append(batch.row)
+        target.append(batch.target.cpu())
+        rows.append(batch.row.cpu())
     order = torch.cat(rows).argsort()
     return torch.cat(target)[order].numpy(), torch.cat(logits)[order].numpy()
 

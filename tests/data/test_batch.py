@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from ser_lightning.data.batch import FeatureDataset
+from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
 
 LENGTHS = [3, 7, 1, 5]
@@ -136,3 +138,15 @@ def test_what_cannot_be_divided_goes_to_classes_by_lot(clips):
         assert set(counts) == {249, 250}
         seen.add(tuple(counts))
     assert len(seen) > 1
+
+
+def test_what_lives_on_a_device_makes_the_same_batches(dataset):
+    resident = ResidentDataset(dataset, device=torch.device("cpu"))
+    assert len(resident) == len(dataset)
+    for rows in ([3, 0, 2], [1], [2, 2, 1, 0]):
+        for ours, theirs in zip(resident[rows], dataset[rows], strict=True):
+            assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+
+
+def test_on_a_processor_the_store_stays_where_it_is(dataset):
+    assert not fits(dataset, torch.device("cpu"))

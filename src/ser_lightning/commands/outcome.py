@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from ser_lightning.atomic import sync
@@ -90,6 +91,7 @@ def conclude(
         **({"chosen": task.model.choice.values()} if isinstance(task.model, Fitted) else {}),
         "history": dict(task.history),
         "seconds": of.seconds,
+        "device": device_name(task.trainer.strategy.root_device),
         **identity,
         "config": config,
         **provenance(),
@@ -141,6 +143,15 @@ def _test(
     }
     metrics = {subset: result.summary() for subset, result in predictions.items()}
     return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is called.
+
+    >>> device_name(torch.device("cpu"))
+    'cpu'
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def tell(result: Mapping[str, Any]) -> None:

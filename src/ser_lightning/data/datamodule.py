@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ser_lightning.data.altered import AlteredBatches, BatchAugment
 from ser_lightning.data.batch import Batch, Clips, FeatureDataset
 from ser_lightning.data.preparation import Preparation
+from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError, nearest
 from ser_lightning.split.split import SUBSETS
@@ -117,24 +119,26 @@ class SpeechDataModule(pl.LightningDataModule):
         )
         augment = self.preparation.augment
         if not isinstance(augment, BatchAugment):
-            return DataLoader(dataset, sampler=sampler, batch_size=None)
+            return DataLoader(self._near(dataset), sampler=sampler, batch_size=None)
         classes = len(self.preparation.corpus.emotions)
         altered = AlteredBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
         return DataLoader(altered, sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation clips."""
-        return self.eval_dataloader("val")
+        return self._eval_dataloader("val", self._near(self.datasets["val"]))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test clips."""
-        return self.eval_dataloader("test")
+        return self._eval_dataloader("test", self._near(self.datasets["test"]))
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
-        """Clips of a subset in the fixed order of evaluation."""
-        dataset = self.datasets[subset]
+        """Clips of a subset in the fixed order of evaluation, from where the store is."""
+        return self._eval_dataloader(subset, self.datasets[subset])
+
+    def _eval_dataloader(self, subset: str, dataset: Dataset[Batch]) -> DataLoader[Batch]:
         sampler = BatchSampler(
-            lengths=dataset.lengths.tolist(),
+            lengths=self.datasets[subset].lengths.tolist(),
             batch_size=self.eval_batch_size,
             shuffle=self.eval_shuffle,
             reshuffle=False,
@@ -142,6 +146,11 @@ class SpeechDataModule(pl.LightningDataModule):
             seed=self.seed,
         )
         return DataLoader(dataset, sampler=sampler, batch_size=None)
+
+    def _near(self, dataset: FeatureDataset) -> Dataset[Batch]:
+        """Return the clips where the trainer computes, if they fit there."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        return ResidentDataset(dataset, device=device) if fits(dataset, device) else dataset
 
     def smallest_eval_batch(self, subset: str) -> int:
         """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""

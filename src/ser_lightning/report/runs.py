@@ -57,6 +57,8 @@ class Run:
         versions: package -> version
         git: ``commit`` and ``dirty``
         test_set: digest of the test utterances and their targets
+        parameters: numbers that the model learnt; 0 in runs that do not say
+        device: what it was trained on, such as ``cpu``
 
     """
 
@@ -84,6 +86,8 @@ class Run:
     versions: dict[str, str]
     git: dict[str, Any]
     test_set: str
+    parameters: int
+    device: str
 
     @property
     def pair(self) -> Pair:
@@ -182,6 +186,8 @@ def _read_run(folder: Path, shown: str) -> Run:
         versions=take("versions", dict),
         git=take("git", dict) if result.get("git") is not None else {},
         test_set=_test_set(clips["test"], emotions),
+        parameters=take("parameters", int) if "parameters" in result else 0,
+        device=take("device", str) if "device" in result else "cpu",  # older runs knew nothing else
     )
 
 

@@ -1,0 +1,54 @@
+"""Clips that live on an accelerator."""
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ser_lightning.data.batch import Batch, FeatureDataset
+
+
+class ResidentDataset(Dataset[Batch]):
+    """A dataset whose frames lie on a device, where its batches are gathered too.
+
+    Of a batch only its rows cross over: handing over the batch itself would take longer than the network takes.
+
+    Args:
+        dataset: what is copied to the device
+        device: such as ``cuda:0``
+
+    """
+
+    def __init__(self, dataset: FeatureDataset, *, device: torch.device) -> None:
+        frames = dataset.all_frames()
+        padding = frames.new_zeros(1, frames.size(1))
+        self.frames = torch.cat([frames, padding]).to(device)  # (R + 1, F)
+        self.longest = dataset.lengths.tolist()
+        self.lengths, self.targets = dataset.lengths.to(device), dataset.targets.to(device)
+        self.offsets = self.lengths.cumsum(0) - self.lengths
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.longest)
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        """Return the rows as a batch, in the order given."""
+        index = _sent(torch.as_tensor(rows, dtype=torch.int64), self.device)
+        lengths = self.lengths[index]  # (B,)
+        time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
+        source = (self.offsets[index][:, None] + time).where(time < lengths[:, None], len(self.frames) - 1)  # (B, K)
+        features = self.frames.index_select(0, source.flatten()).view(*source.shape, -1).transpose(1, 2)
+        return Batch(features, lengths, self.targets[index], index)
+
+
+def fits(dataset: FeatureDataset, device: torch.device) -> bool:
+    """Return whether the frames of a dataset leave at least half of a CUDA device's free memory to the network."""
+    if device.type != "cuda":
+        return False
+    size = int(dataset.lengths.sum()) * dataset.frames.shape[1] * dataset.frames.itemsize
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(2 * size < free)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Send values without waiting for their arrival."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
