@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,6 +192,7 @@ class Data:
     """What check_batches asks of a data module."""
 
     eval_batch_size = 9
+    preparation = SimpleNamespace(split=SimpleNamespace(train=("a",), val=("b",), test=("c",)))
 
     def smallest_eval_batch(self, subset: str) -> int:
         return {"train": 9, "val": 2, "test": 1}[subset]
@@ -224,7 +226,7 @@ def test_write_predictions(tmp_path):
     )
     rows = list(csv.reader((tmp_path / "p.csv").read_text().splitlines()))
     assert rows == [
-        ["utterance", "speaker", "subset", "target", "prediction", "calm", "sad"],
-        ["a", "01", "test", "calm", "sad", "0.250000", "0.750000"],
-        ["b", "02", "test", "sad", "sad", "0.125000", "0.875000"],
+        ["utterance", "speaker", "gender", "intensity", "subset", "target", "prediction", "calm", "sad"],
+        ["a", "01", "male", "normal", "test", "calm", "sad", "0.250000", "0.750000"],
+        ["b", "02", "male", "normal", "test", "sad", "sad", "0.125000", "0.875000"],
     ]

@@ -41,8 +41,7 @@ def test_cosine_restarts_go_as_torchs_do(command, small, tmp_path):
     assert result["history"]["train/learning_rate"] == expected
     assert expected[0] == expected[3] == expected[6] == 0.01
     assert expected[1] > expected[2] > 1e-5
-    (path,) = (tmp_path / "corrected/dropout-p25/seed-0/tensorboard").glob("events*.0")
-    events = EventAccumulator(str(path))
+    events = EventAccumulator(str(tmp_path / "corrected/dropout-p25/seed-0/tensorboard"))
     events.Reload()
     assert [event.value for event in events.Scalars("train/learning_rate")] == pytest.approx(expected)
 

@@ -55,7 +55,7 @@ def test_every_copy_is_drawn_once_as_a_clip(leaky):
 
 def test_predictions_name_the_copy(leaky, sweep):
     rows = read(leaky / "predictions.csv")
-    assert list(rows[0])[:4] == ["utterance", "copy", "speaker", "subset"]
+    assert list(rows[0])[:6] == ["utterance", "copy", "speaker", "gender", "intensity", "subset"]
     membership = {(row["utterance"], row["copy"]): row["subset"] for row in read(leaky / "split.csv")}
     found = {(row["utterance"], row["copy"]): row["subset"] for row in rows}
     assert found == {key: subset for key, subset in membership.items() if subset != "train"}

@@ -383,6 +383,7 @@ def test_emovo_is_heard_by_one_of_its_microphones(tmp_path) -> None:
     made = corpus("emovo", tmp_path, on_problem="skip", downmix="right")
     assert made.downmix == "right"
     values = {"sampling_rate": 16000, "resampler": "soxr", "vad_mode": None, "frame_ms": 20}
+    values |= {"offset_s": None, "duration_s": None}
     stereo, mono = (utterance.path for utterance in made.scan().utterances)
     right = Audio(**values, downmix=made.downmix)
     assert soundfile.info(stereo).channels == 2
