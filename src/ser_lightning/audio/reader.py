@@ -125,6 +125,8 @@ def to_mono(
     resample = _linear if resampler == "linear" else _soxr
     if rate == sampling_rate:
         resample = _unchanged
+    if wave.shape[1] == 1:
+        return resample(wave[:, 0], rate, sampling_rate)
     if downmix == "mean":
         return resample(wave.mean(axis=1, dtype=np.float32), rate, sampling_rate)
     return np.ascontiguousarray(resample(wave, rate, sampling_rate)).reshape(-1)  # (n, C) -> (n C,)
