@@ -140,6 +140,6 @@ def check_wave(wave: npt.NDArray[np.float32]) -> None:
         raise InputError(f"expected a vector of float32 samples but got {wave.dtype} of shape {wave.shape}")
     if not wave.size:
         raise InputError("expected at least one sample but got an empty wave")
-    peak = np.abs(wave).max()
+    peak = max(wave.max(), -wave.min())
     if not peak <= LOUDEST:  # nor is nan
         raise InputError(f"expected finite samples with full scale 1 but got a peak of {peak}")
