@@ -23,9 +23,9 @@ from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.memory import keep_freed_memory
 
-CHUNK = 8  # files that a process takes at once
-AHEAD = 8  # chunks for each process that are under way: they last while the one that writes waits for the disk
-SLOT = 2**24  # bytes of shared memory for the features of a chunk; untouched, it is none
+CHUNK = 4  # files that a process takes at once
+AHEAD = 16  # chunks for each process that are under way: they last while the one that writes waits for the disk
+SLOT = 2**23  # bytes of shared memory for the features of a chunk; untouched, it is none
 
 
 class Augment(Protocol):

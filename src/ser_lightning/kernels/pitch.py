@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.kernels.library import address, checked, library
+from ser_lightning.kernels.library import address, checked, library, place
 from ser_lightning.kernels.roots import roots
 
 Floats = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def advances(frames: Floats, window: Floats) -> Advances:
     done = library().advances(
         *(address(frames, np.float32), count, frames.strides[0] // frames.itemsize, n_fft),
         *(address(window, np.float32), half.address, whole.address),
-        *(magnitude.ctypes.data, advance.ctypes.data, start.ctypes.data),
+        *(place(magnitude), place(advance), place(start)),
     )
     checked(done, magnitude)
     return Advances(magnitude, advance, start)
@@ -71,7 +71,7 @@ def stretched(of: Advances, window: Floats, *, rate: float, hop_length: int) -> 
     done = library().stretch(
         *(address(of.magnitude, np.float32), address(of.advance, np.float32), address(of.start, np.float32)),
         *(count, rate, hop_length, n_fft),
-        *(address(window, np.float32), half.address, whole.address, signal.ctypes.data, envelope.ctypes.data),
+        *(address(window, np.float32), half.address, whole.address, place(signal), place(envelope)),
     )
     return checked(done, signal), envelope
 
@@ -97,6 +97,6 @@ def filtered(wave: Floats, filters: Floats, *, step: int, every: int, samples: i
     out = np.empty(samples, np.float32)
     done = library().resample(
         *(address(wave, np.float32), samples, every, step),
-        *(address(filters, np.float32), places, taps, out.ctypes.data),
+        *(address(filters, np.float32), places, taps, place(out)),
     )
     return checked(done, out)

@@ -87,6 +87,20 @@ KERNEL int crossings(const float *wave, long samples, long count, long hop, long
     return 0;
 }
 
+typedef float eight __attribute__((vector_size(32)));
+
+INLINE eight read_eight(const float *from)
+{
+    eight values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+INLINE float sum_of_eight(eight x)
+{
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+
 KERNEL int bands(const float *power, long count, long bins, const long *first, const long *width,
                  const float *weights, long filters, float *out)
 {
@@ -94,16 +108,14 @@ KERNEL int bands(const float *power, long count, long bins, const long *first, c
         const float *weight = weights;
         for (long m = 0; m < filters; m++) {
             const float *here = power + k * bins + first[m];
-            float sums[8] = {0}, sum = 0;
+            eight sums = {0};
+            float rest = 0;
             long i = 0;
             for (; i + 8 <= width[m]; i += 8)
-                for (long l = 0; l < 8; l++)
-                    sums[l] += weight[i + l] * here[i + l];
+                sums += read_eight(weight + i) * read_eight(here + i);
             for (; i < width[m]; i++)
-                sum += weight[i] * here[i];
-            if (width[m] >= 8)
-                sum += ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-            out[k * filters + m] = sum;
+                rest += weight[i] * here[i];
+            out[k * filters + m] = sum_of_eight(sums) + rest;
             weight += width[m];
         }
     }

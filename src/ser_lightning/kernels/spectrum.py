@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.kernels.library import address, checked, library
+from ser_lightning.kernels.library import address, checked, library, place
 from ser_lightning.kernels.roots import roots
 
 Floats = npt.NDArray[np.float32]
@@ -31,7 +31,7 @@ def spectra(frames: Floats, window: Doubles) -> Complexes:
     half, whole = roots(n_fft // 2, np.float64), roots(n_fft, np.float64)
     done = library().spectra(
         *(address(frames, np.float32), count, _step(frames), n_fft),
-        *(address(window, np.float64), half.address, whole.address, out.ctypes.data),
+        *(address(window, np.float64), half.address, whole.address, place(out)),
     )
     return checked(done, out)
 
@@ -40,7 +40,7 @@ def energies(frames: Floats) -> Floats:
     """Return the sum of the squares of each frame: (K, n), which may overlap, -> (K,)."""
     count, n_fft = frames.shape
     out = np.empty(count, np.float32)
-    done = library().energies(address(frames, np.float32), count, _step(frames), n_fft, out.ctypes.data)
+    done = library().energies(address(frames, np.float32), count, _step(frames), n_fft, place(out))
     return checked(done, out)
 
 
@@ -58,7 +58,7 @@ def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
     """
     count = 1 + len(wave) // hop_length
     out = np.empty(count, np.float32)
-    done = library().crossings(address(wave, np.float32), len(wave), count, hop_length, n_fft, out.ctypes.data)
+    done = library().crossings(address(wave, np.float32), len(wave), count, hop_length, n_fft, place(out))
     return checked(done, out)
 
 
@@ -69,12 +69,16 @@ class Bands(NamedTuple):
         first: (filters,), the first bin that each touches
         width: (filters,), how many bins
         weights: (all their bins,), filter by filter
+        addresses: of the three
+        reach: bins that a spectrum must have
 
     """
 
     first: npt.NDArray[np.int64]
     width: npt.NDArray[np.int64]
     weights: Floats
+    addresses: tuple[int, int, int]
+    reach: int
 
 
 def bands_of(bank: Floats) -> Bands:
@@ -86,20 +90,18 @@ def bands_of(bank: Floats) -> Bands:
     width = np.minimum(-(-(end - first) // LANES) * LANES, bank.shape[1])
     first = np.minimum(first, bank.shape[1] - width)
     weights = np.concatenate([row[a : a + n] for row, a, n in zip(bank, first, width, strict=True)])
-    return Bands(first, width, weights)
+    addresses = (first.ctypes.data, width.ctypes.data, weights.ctypes.data)
+    return Bands(first, width, weights, addresses, int((first + width).max()))
 
 
 def band_sums(power: Floats, bands: Bands) -> Floats:
     """Return the sum of what each filter lets through: (K, bins) -> (K, filters)."""
     power = np.ascontiguousarray(power)
     count, bins = power.shape
-    if bins < int((bands.first + bands.width).max()):
+    if bins < bands.reach:
         raise ValueError(f"the filters reach beyond the {bins} bins")
     out = np.empty((count, len(bands.first)), np.float32)
-    done = library().bands(
-        *(address(power, np.float32), count, bins, bands.first.ctypes.data, bands.width.ctypes.data),
-        *(bands.weights.ctypes.data, len(bands.first), out.ctypes.data),
-    )
+    done = library().bands(*(address(power, np.float32), count, bins, *bands.addresses, len(bands.first), place(out)))
     return checked(done, out)
 
 
@@ -129,7 +131,7 @@ def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_ra
     pitch = np.empty(count * (1 + (high - low) // 2), np.float32)  # neighbours cannot both be peaks
     found: int = library().peaks(
         *(address(spectrum, np.float32), count, bins, low, high, height, sampling_rate, 2 * (bins - 1)),
-        pitch.ctypes.data,
+        place(pitch),
     )
     return checked(found < 0, pitch)[:found]
 
