@@ -16,7 +16,6 @@ DOWNMIXES = ("mean", "interleave")
 RESAMPLERS = ("soxr", "linear")
 RATES = (4000, 768_000)  # Hz; a header that claims less would make gigabytes of a short file
 SECONDS, SAMPLES = 3600, 2**28  # the latter over all channels, 1 GiB; minutes of silence compress to nothing
-SHORT = 2**25  # samples; a longer file is decoded without a second copy in memory
 LOUDEST = 2.0**31  # floats may be scaled as integers are; their squares, summed, must stay finite
 CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 STREAMED = 2**31 - 2**17  # sizes from here on are written by programs that cannot know them yet
@@ -47,7 +46,7 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
         path.open("rb").close()  # says why it cannot, which libsndfile does not
         with soundfile.SoundFile(os.fsencode(path)) as file:  # a name need not be text
             _check_header(file, path)
-            wave = _samples(file, path)
+            wave = _samples(file)
             rate, claimed = int(file.samplerate), file.frames
     # RuntimeError and TypeError are soundfile's, of a file that it takes for headerless
     except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
@@ -70,33 +69,13 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
     return wave, rate
 
 
-def _samples(file: soundfile.SoundFile, path: Path) -> npt.NDArray[np.float32]:
+def _samples(file: soundfile.SoundFile) -> npt.NDArray[np.float32]:
     """Read all samples, (samples, channels), full scale 1: libsndfile's numbers by ways that take less time."""
-    if file.format == "FLAC" and file.frames * file.channels <= SHORT:
-        decoded = _decode_flac(file, path)
-        if decoded is not None:
-            return decoded
     if file.subtype == "PCM_16":
         levels: npt.NDArray[np.int16] = file.read(dtype="int16", always_2d=True)
         return np.multiply(levels, np.float32(1 / 32768), dtype=np.float32)
     wave: npt.NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
     return wave
-
-
-def _decode_flac(file: soundfile.SoundFile, path: Path) -> npt.NDArray[np.float32] | None:
-    """Decode with dr_flac, in half the time of libFLAC; None where it finds fault, of which libsndfile tells more.
-
-    A frame with a wrong checksum is left out, so that a damaged file gives fewer samples than its header names.
-    """
-    import miniaudio
-
-    try:
-        decoded = miniaudio.flac_read_f32(path.read_bytes())
-    except miniaudio.DecodeError:
-        return None
-    if (decoded.num_frames, decoded.nchannels, decoded.sample_rate) != (file.frames, file.channels, file.samplerate):
-        return None
-    return np.frombuffer(decoded.samples, np.float32).reshape(-1, decoded.nchannels)
 
 
 def _check_header(file: soundfile.SoundFile, path: Path) -> None:
