@@ -28,7 +28,7 @@ help:  ## list the targets
 
 setup: $(VENV)/.done  ## create .venv/ and install everything, once
 
-$(VENV)/.done: pyproject.toml constraints.txt
+$(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_lightning/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv

@@ -40,6 +40,18 @@ def test_read_keeps_samples_channels_and_rate(tmp_path):
     np.testing.assert_allclose(read, wave, atol=1 / 32768)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "aiff"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_are_libsndfiles_to_the_last_bit(tmp_path, kind, subtype, channels):
+    wave = np.random.default_rng(0).uniform(-1, 1, (9001, channels))
+    wave[:2] = [[1.0], [-1.0]]
+    subtype = "PCM_U8" if (kind, subtype) == ("wav", "PCM_S8") else subtype
+    soundfile.write(tmp_path / f"a.{kind}", wave, 16000, subtype=subtype)
+    read, _ = read_audio(tmp_path / f"a.{kind}")
+    np.testing.assert_array_equal(read, soundfile.read(tmp_path / f"a.{kind}", dtype="float32", always_2d=True)[0])
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
 def test_any_rate_becomes_the_rate_wanted(rate):
     mono = to_mono(tone(rate, 1.0)[:, None], rate, sampling_rate=16000, downmix="mean", resampler="soxr")

@@ -112,6 +112,17 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, utterances):
     assert len({s.index.read_text() for s in stores.values()}) == 1
 
 
+@pytest.mark.parametrize("slot", [4, 30_000, 2**23])  # bytes: no features, some, and all of them find room
+def test_shared_memory_changes_nothing_however_little_and_often_used(tmp_path, utterances, monkeypatch, slot):
+    clean, s = store(tmp_path / "clean", utterances), store(tmp_path / "store", utterances)
+    clean.ensure(ALL, workers=1, progress=silent)
+    for name, value in {"CHUNK": 1, "AHEAD": 1, "SLOT": slot}.items():
+        monkeypatch.setattr(f"ser_lightning.data.extract.{name}", value)
+    s.ensure(ALL, workers=2, progress=silent)
+    assert s.data.read_bytes() == clean.data.read_bytes()
+    assert s.index.read_text() == clean.index.read_text()
+
+
 def test_what_is_there_is_not_computed_again(tmp_path, utterances):
     seen = []
 

@@ -26,7 +26,7 @@ from tests.parity import (
 from ser_lightning.errors import InputError
 from ser_lightning.features import spectral
 from ser_lightning.features.spectral162 import Spectral162
-from ser_lightning.features.tuning import estimate_tuning, median
+from ser_lightning.features.tuning import estimate_tuning
 
 VALUES = {
     "sampling_rate": RATE,
@@ -141,19 +141,20 @@ def test_chroma_and_tuning_follow_the_number_of_pitch_classes():
     assert tuning_of(wave, RATE, n_chroma=24) == tuning != tuning_of(wave, RATE)
 
 
-def test_spectrum_has_the_bits_of_librosa():
-    wave = odd_waves()["vowel"]
+@pytest.mark.parametrize("name", ["vowel", "white_noise", "chirp"])
+def test_spectrum_is_librosas_to_the_last_bit_but_for_the_order_of_additions(name):
+    wave = odd_waves()[name]
     spectrum = spectral.magnitude(spectral.frame(wave, n_fft=2048, hop_length=512), spectral.window_of("hann", 2048))
-    np.testing.assert_array_equal(spectrum.T, np.abs(librosa.stft(wave)))
+    expected = np.abs(librosa.stft(wave)).T
+    top = expected.max(axis=1, keepdims=True)
+    # Both transform in double precision and round once: what differs, differs by a unit or two in the last place, or
+    # by what is left of double precision where a bin is much weaker than its frame.
+    assert (np.abs(spectrum - expected) <= 2 * np.spacing(expected) + 1e-14 * top).all()
+    assert np.mean((spectrum != expected)[expected > 0.1 * top]) < 1e-4  # among these are the peaks that tune
 
 
 def test_filterbanks_without_a_pitch_in_range_have_no_tuning():
     assert estimate_tuning(np.ones((3, 1025), np.float32), sampling_rate=200, n_chroma=12) == 0.0
-
-
-@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [5.0, 1.0, 2.0], [4.0, 1.0, 3.0, 9.0]])
-def test_median(values):
-    assert median(np.array(values, np.float32)) == np.median(values)
 
 
 @pytest.mark.parametrize("samples", [1, 511, 512, 513, 2048, 16000, 16383, 16384])

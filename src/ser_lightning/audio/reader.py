@@ -46,7 +46,7 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
         path.open("rb").close()  # says why it cannot, which libsndfile does not
         with soundfile.SoundFile(os.fsencode(path)) as file:  # a name need not be text
             _check_header(file, path)
-            wave = file.read(dtype="float32", always_2d=True)
+            wave = _samples(file)
             rate, claimed = int(file.samplerate), file.frames
     # RuntimeError and TypeError are soundfile's, of a file that it takes for headerless
     except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
@@ -67,6 +67,15 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
             " scale is 1; replace the file or leave it out"
         )
     return wave, rate
+
+
+def _samples(file: soundfile.SoundFile) -> npt.NDArray[np.float32]:
+    """Read all samples, (samples, channels), full scale 1: libsndfile's numbers by ways that take less time."""
+    if file.subtype == "PCM_16":
+        levels: npt.NDArray[np.int16] = file.read(dtype="int16", always_2d=True)
+        return np.multiply(levels, np.float32(1 / 32768), dtype=np.float32)
+    wave: npt.NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
+    return wave
 
 
 def _check_header(file: soundfile.SoundFile, path: Path) -> None:
@@ -126,6 +135,8 @@ def to_mono(
     resample = _linear if resampler == "linear" else _soxr
     if rate == sampling_rate:
         resample = _unchanged
+    if wave.shape[1] == 1:
+        return resample(wave[:, 0], rate, sampling_rate)
     if downmix == "mean":
         return resample(wave.mean(axis=1, dtype=np.float32), rate, sampling_rate)
     if downmix == "right":

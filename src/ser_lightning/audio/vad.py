@@ -48,9 +48,11 @@ def detect(
     """
     frame = sampling_rate * frame_ms // 1000
     padded = np.pad(wave, (0, -len(wave) % frame)).reshape(-1, frame)  # (frames, frame)
-    pcm = np.clip(np.round(padded * 32768), -32768, 32767).astype("<i2")
-    detector = webrtcvad.Vad(mode)  # it adapts to what it heard: a new one for every clip
-    voiced = [detector.is_speech(row.tobytes(), sampling_rate) for row in pcm]
+    levels = padded * np.float32(32768)
+    np.clip(np.rint(levels, out=levels), -32768, 32767, out=levels)
+    pcm = levels.astype("<i2").tobytes()  # two bytes a sample
+    is_speech = webrtcvad.Vad(mode).is_speech  # it adapts to what it heard: a new one for every clip
+    voiced = [is_speech(pcm[at : at + 2 * frame], sampling_rate) for at in range(0, len(pcm), 2 * frame)]
     return padded, np.array(voiced, dtype=bool)
 
 

@@ -1,15 +1,17 @@
 """Files to feature matrices, over several processes."""
 
+import mmap
 import multiprocessing
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,10 @@ from ser_lightning.corpus.scanning import sha256
 from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.memory import keep_freed_memory
+
+CHUNK = 4  # files that a process takes at once
+AHEAD = 16  # chunks for each process that are under way: they last while the one that writes waits for the disk
+SLOT = 2**23  # bytes of shared memory for the features of a chunk; untouched, it is none
 
 
 class Augment(Protocol):
@@ -115,12 +121,56 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     )
 
 
-def _start_worker(parent: int) -> None:
+class _Place(NamedTuple):
+    """Where in the shared memory the features of a clip lie, frame by frame, and their shape, (F, K)."""
+
+    offset: int
+    shape: tuple[int, ...]
+
+
+class _Sent(NamedTuple):
+    """A result on its way from one process to another, with what was put into the shared memory."""
+
+    result: Extracted
+    places: dict[str, _Place]
+
+
+_shared: mmap.mmap | None = None  # of a worker, with the process that started it
+
+
+def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
+    global _shared  # noqa: PLW0603 - a pool gives its tasks nothing else to find it by
+    _shared = shared
     ending_at_once()
     end_with(parent)  # else it would wait for work for ever, and hold the lock of the store with it
     # A clip is too small to share among threads, and the processes are as many as they shall be.
     threadpool_limits(1)
     keep_freed_memory()
+
+
+def _extract_chunk(chunk: Sequence[Job], slot: int, work: Callable[[Job], Extracted]) -> list[_Sent]:
+    end = slot * SLOT
+    sent = []
+    for result in map(work, chunk):
+        places: dict[str, _Place] = {}
+        for name, matrix in result.features.items():
+            # What finds no room goes through a pipe, which costs both processes half as much as computing it.
+            if _shared is not None and matrix.dtype == np.float32 and end + matrix.nbytes <= (slot + 1) * SLOT:
+                np.frombuffer(_shared, np.float32, matrix.size, end).reshape(matrix.T.shape)[:] = matrix.T
+                places[name] = _Place(end, matrix.shape)
+                end += matrix.nbytes
+        piped = {name: matrix for name, matrix in result.features.items() if name not in places}
+        sent.append(_Sent(replace(result, features=piped), places))
+    return sent
+
+
+def _received(sent: _Sent, shared: mmap.mmap | None, names: Sequence[str]) -> Extracted:
+    """Return the result with all its features in their order, none of them in the shared memory any more."""
+    features = dict(sent.result.features)
+    for name, (offset, (size, frames)) in sent.places.items():
+        assert shared is not None  # noqa: S101 - it was there when the worker put them there
+        features[name] = np.frombuffer(shared, np.float32, size * frames, offset).reshape(frames, size).copy().T
+    return replace(sent.result, features={name: features[name] for name in names if name in features})
 
 
 def extract_all(
@@ -144,14 +194,41 @@ def extract_all(
         with threadpool_limits(1):  # one thread gives the same bits everywhere
             yield from map(work, jobs)
         return
-    # A fork starts in milliseconds what a fresh interpreter imports in seconds.
-    method = "fork" if sys.platform == "linux" else "spawn"
     try:
-        with ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context(method), initializer=_start_worker, initargs=(os.getpid(),)
-        ) as pool:
-            yield from pool.map(work, jobs, chunksize=8)
+        yield from _by_workers(jobs, work, workers)
     except BrokenProcessPool as error:
         raise InputError(
             "a process that computes features was killed, perhaps for want of memory; start again with data.workers=1"
         ) from error
+
+
+def _by_workers(jobs: Sequence[Job], work: Callable[[Job], Extracted], workers: int) -> Iterator[Extracted]:
+    # A fork starts in milliseconds what a fresh interpreter imports in seconds, and shares its memory.
+    forked = sys.platform == "linux"
+    chunks = iter([jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)])
+    slots = AHEAD * workers
+    shared = mmap.mmap(-1, slots * SLOT) if forked else None
+    under_way: deque[tuple[Sequence[Job], int, Future[list[_Sent]]]] = deque()
+    context = multiprocessing.get_context("fork" if forked else "spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(), shared)
+    ) as pool:
+
+        def begin(slot: int) -> None:
+            chunk = next(chunks, None)
+            if chunk is not None:
+                under_way.append((chunk, slot, pool.submit(_extract_chunk, chunk, slot, work)))
+
+        try:
+            for slot in range(slots):
+                begin(slot)
+            while under_way:
+                chunk, slot, future = under_way.popleft()
+                results = [
+                    _received(sent, shared, job.copies) for job, sent in zip(chunk, future.result(), strict=True)
+                ]
+                begin(slot)
+                yield from results
+        finally:
+            for *_, future in under_way:
+                future.cancel()

@@ -22,7 +22,7 @@ from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
 from ser_lightning.errors import InputError
 
-FORMAT = 2  # raise it when the same configuration gives other numbers
+FORMAT = 3  # raise it when the same configuration gives other numbers
 LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )

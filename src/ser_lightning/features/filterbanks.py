@@ -55,7 +55,8 @@ def chroma(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> n
     Source: librosa.filters.chroma; Ellis 2007, chroma feature analysis and synthesis
 
     """
-    frequency = np.linspace(0, sampling_rate, n_fft, endpoint=False)[1:]
+    # librosa computes n_fft bins and keeps those up to half the rate; the width of the last of these needs one more.
+    frequency = np.linspace(0, sampling_rate, n_fft, endpoint=False)[1 : n_fft // 2 + 2]
     a0 = 440.0 * 2.0 ** (tuning / n_chroma) / 16
     pitch = n_chroma * np.log2(frequency / a0)  # pitch classes above A0
     pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))  # the constant, an octave and a half below bin 1

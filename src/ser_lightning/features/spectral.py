@@ -5,40 +5,21 @@ repeats no work: matrices are time-major, so that a frame is contiguous, and fil
 """
 
 from functools import cache, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 import soxr
 
 from ser_lightning.features import filterbanks
+from ser_lightning.kernels import spectrum as kernels
 
 Floats = npt.NDArray[np.float32]
 
-# Frames transformed at once: few enough for their doubles to stay in the cache, and in memory that is not
-# handed back to the system and faulted in again for every clip.
-BLOCK = 16
+# Frames transformed at once: few enough for their spectra to stay in the cache.
+BLOCK = 32
 # The floor of a power and the dynamic range of the MFCC: librosa.power_to_db.
 POWER_FLOOR = np.float32(1e-10)
 TOP_DB = np.float32(80.0)
-# A mel filter touches few bins: neighbours share one small product with the bins that any of them touches.
-MEL_GROUP = 16
-
-
-class Band(NamedTuple):
-    """Neighbouring filters and the only bins that they touch.
-
-    Args:
-        filters: rows of the filterbank
-        bins: columns of the filterbank
-        weights: (filters, bins)
-
-    """
-
-    filters: slice
-    bins: slice
-    weights: Floats
 
 
 def resample(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
@@ -106,14 +87,12 @@ def magnitude(frames: Floats, window: npt.NDArray[np.float64]) -> Floats:
     Source: abs(librosa.stft), transposed
 
     """
-    n_frames, n_fft = frames.shape
-    result = np.empty((n_frames, 1 + n_fft // 2), np.float32)
-    for start in range(0, n_frames, BLOCK):
+    result = np.empty((len(frames), 1 + frames.shape[1] // 2), np.float32)
+    for start in range(0, len(frames), BLOCK):
         block = slice(start, start + BLOCK)
-        # Windowed and transformed in double precision, then rounded, as librosa does: the same bits, hence
+        # Windowed and transformed in double precision, then rounded, and NumPy's magnitude: as librosa does, hence
         # the same tuning. Single precision would be faster, and now and then finds another tuning.
-        spectrum = scipy.fft.rfft(frames[block] * window, overwrite_x=True)
-        np.abs(spectrum.astype(np.complex64), out=result[block])
+        np.abs(kernels.spectra(frames[block], window), out=result[block])
     return result
 
 
@@ -131,14 +110,7 @@ def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
     Source: librosa.feature.zero_crossing_rate
 
     """
-    negative = wave < -np.float32(1e-10)  # values nearer to zero count as zero, and zero as positive
-    crossings = np.flatnonzero(negative[1:] != negative[:-1]) + 1  # (crossings,)
-    starts = np.arange(0, len(wave) + 1, hop_length) - n_fft // 2
-    # A change between the last sample of the frame before and the first of this one is not in this frame. The
-    # ends are padded with their own value, so nothing changes there.
-    first = np.searchsorted(crossings, starts, side="right")
-    beyond = np.searchsorted(crossings, starts + n_fft, side="left")
-    return ((beyond - first) / n_fft).astype(np.float32)
+    return kernels.crossings(wave, n_fft=n_fft, hop_length=hop_length)
 
 
 def root_mean_square(frames: Floats) -> Floats:
@@ -146,7 +118,7 @@ def root_mean_square(frames: Floats) -> Floats:
 
     Source: librosa.feature.rms
     """
-    energy: Floats = np.einsum("kn,kn->k", frames, frames)
+    energy = kernels.energies(frames)
     energy /= np.float32(frames.shape[1])
     return np.sqrt(energy, out=energy)
 
@@ -185,30 +157,20 @@ def chroma(spectrum: Floats, bank: Floats) -> Floats:
 
 
 @lru_cache
-def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> tuple[Band, ...]:
-    """Return the mel filters as bands, which leave out most of the zeros.
+def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> kernels.Bands:
+    """Return the mel filters without their zeros.
 
     Source: librosa.filters.mel
     """
-    bank = filterbanks.mel(sampling_rate=sampling_rate, n_fft=n_fft, n_mels=n_mels)
-    bands = []
-    for start in range(0, n_mels, MEL_GROUP):
-        filters = slice(start, min(start + MEL_GROUP, n_mels))
-        touched = np.flatnonzero(bank[filters].any(axis=0))
-        bins = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 1)
-        bands.append(Band(filters, bins, np.ascontiguousarray(bank[filters, bins])))
-    return tuple(bands)
+    return kernels.bands_of(filterbanks.mel(sampling_rate=sampling_rate, n_fft=n_fft, n_mels=n_mels))
 
 
-def mel_power(power: Floats, bands: tuple[Band, ...]) -> Floats:
-    """Return the power in each mel band: (K, 1 + n_fft // 2) -> (n_mels, K).
+def mel_power(power: Floats, bands: kernels.Bands) -> Floats:
+    """Return the power in each mel band: (K, 1 + n_fft // 2) -> (n_mels, K), a frame contiguous.
 
     Source: librosa.feature.melspectrogram
     """
-    mel = np.empty((bands[-1].filters.stop, len(power)), np.float32)
-    for filters, bins, weights in bands:
-        np.matmul(weights, power[:, bins].T, out=mel[filters])
-    return mel
+    return kernels.band_sums(power, bands).T
 
 
 def decibels(power: Floats) -> Floats:

@@ -98,7 +98,8 @@ class Spectral162:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate
+            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate; a frame is
+            contiguous
 
         Raises:
             InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
@@ -117,7 +118,7 @@ class Spectral162:
         mel = spectral.mel_power(np.square(spectrum), bands)  # (n_mels, K)
         mel_db = spectral.decibels(mel)
         rms = spectral.root_mean_square(frames)
-        features = np.empty((self.size, len(frames)), np.float32)
+        features = np.empty((len(frames), self.size), np.float32).T  # (F, K)
         features[0] = spectral.zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
         top = 1 + self.n_chroma
         features[1:top] = spectral.chroma(spectrum, pitches)
@@ -139,6 +140,6 @@ def check_wave(wave: npt.NDArray[np.float32]) -> None:
         raise InputError(f"expected a vector of float32 samples but got {wave.dtype} of shape {wave.shape}")
     if not wave.size:
         raise InputError("expected at least one sample but got an empty wave")
-    peak = np.abs(wave).max()
+    peak = max(wave.max(), -wave.min())
     if not peak <= LOUDEST:  # nor is nan
         raise InputError(f"expected finite samples with full scale 1 but got a peak of {peak}")

@@ -1,0 +1,1 @@
+"""What is too slow in NumPy, written in C; it knows nothing of speech and imports nothing of ours but errors."""

@@ -1,0 +1,66 @@
+"""Compile the kernels: ``python -m ser_lightning.kernels.compile``."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ser_lightning.errors import InputError, shown
+
+FOLDER = Path(__file__).parent
+# No product is contracted into the sum that follows it, no sum is taken in another order: the numbers are the same
+# on every processor.
+FLAGS = (
+    *("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi"),
+)
+
+
+def compiled(folder: Path = FOLDER) -> Path:
+    """Return the library of the kernels, compiled now if there is none of these sources.
+
+    ``make setup`` and the building of a wheel have done it, so that only a change of the sources leaves it to do. The
+    file is named by the kind of machine and the digest of its sources, so that no other can be taken for it.
+
+    Args:
+        folder: of the sources and of the library
+
+    Raises:
+        InputError: it cannot be compiled
+
+    """
+    sources = sorted(folder.glob("*.[ch]"))
+    digest = hashlib.sha256(repr(FLAGS).encode())
+    for source in sources:
+        digest.update(source.name.encode() + source.read_bytes())
+    name = f"kernels-{platform.machine()}"
+    path = folder / f"{name}-{digest.hexdigest()[:12]}.so"
+    if not path.exists():
+        _compile([source for source in sources if source.suffix == ".c"], path)
+        for other in folder.glob(f"{name}-*.so"):
+            if other != path:
+                other.unlink(missing_ok=True)
+    return path
+
+
+def _compile(sources: list[Path], path: Path) -> None:
+    compiler = os.environ.get("CC") or "cc"
+    remedy = f"a C compiler is needed (CC names another than cc), and the right to write to {shown(path.parent)}"
+    try:
+        # Under another name first: of two processes that compile at once, neither loads half a file.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as room:
+            made = Path(room, path.name)
+            command = [*compiler.split(), *FLAGS, "-o", str(made), *map(str, sources), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            if done.returncode:
+                said = next((line for line in done.stderr.splitlines() if "error" in line), "it gives no reason")
+                raise InputError(f"{compiler} cannot compile the kernels: {said}; {remedy}")
+            made.replace(path)
+    except OSError as error:
+        raise InputError(f"the kernels cannot be compiled: {error}; {remedy}") from error
+
+
+if __name__ == "__main__":
+    print(compiled())

@@ -1,0 +1,68 @@
+"""The compiled kernels and how they are called."""
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.kernels.compile import compiled
+
+Array = npt.NDArray[Any]
+
+TYPES: dict[str, Any] = {"int": ctypes.c_int, "long": ctypes.c_long, "float": ctypes.c_float, "double": ctypes.c_double}
+ELEMENTS = {"float*": np.dtype(np.float32), "double*": np.dtype(np.float64)}
+# The result, then the arguments, as in the sources.
+SIGNATURES = {
+    "spectra": "int float* long long long double* double* double* float*",
+    "energies": "int float* long long long float*",
+    "crossings": "int float* long long long long float*",
+    "bands": "int float* long long long* long* float* long float*",
+    "peaks": "long float* long long long long float double double float*",
+    "mode": "long float* long float double* long",
+    "advances": "int float* long long long float* float* float* float* float* float*",
+    "stretch": "int float* float* float* long double long long float* float* float* float* float*",
+    "resample": "int float* long long long float* long long float*",
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the library, with the types of its functions."""
+    loaded = ctypes.CDLL(str(compiled()))
+    for name, signature in SIGNATURES.items():
+        result, *arguments = (TYPES.get(word, ctypes.c_void_p) for word in signature.split())
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+def address(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) -> int:
+    """Return where an array lies.
+
+    Raises:
+        TypeError: it is of another type, or has gaps between the numbers of a row
+
+    """
+    if array.dtype != kind or array.strides[-1] != array.itemsize:
+        raise TypeError(f"expected rows of {kind.__name__} without gaps but got {array.dtype} with {array.strides}")
+    place: int = array.ctypes.data
+    return place
+
+
+def place(array: Array) -> int:
+    """Return where an array lies that was made to be written to: a third of the time that :func:`address` takes."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+
+
+def checked(failed: int, result: Array) -> Array:
+    """Return the result of a kernel that did not fail.
+
+    Raises:
+        MemoryError: it found no room to work in
+
+    """
+    if failed:
+        raise MemoryError(f"no room to compute an array of {result.shape}")
+    return result
