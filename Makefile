@@ -82,8 +82,8 @@ protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1
 cross-corpus: setup  ## what is learnt on one corpus worth on another? CORPORA=ravdess,emodb,emovo SEEDS=3; DOCS=docs writes docs/cross_corpus.md too
 	$(BIN)/python -m studies.cross_corpus outputs/cross_corpus --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPORA) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-table: setup  ## the README's table: released, paper, corrected x dropout x 3 seeds on RAVDESS
-	for experiment in released paper corrected; do $(MAKE) ablation CORPUS=ravdess SEEDS=3 EXPERIMENT=$$experiment || exit 1; done
+table: setup  ## every system on the same clips and folds: RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm some systems; DOCS=docs writes docs/systems.md too
+	$(BIN)/python -m studies.systems outputs/systems --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 torture: setup  ## kill runs at random moments, start them again, compare with runs never killed; KILLS=100
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.torture outputs/torture --kills $(KILLS)

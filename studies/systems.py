@@ -334,7 +334,9 @@ def write(folder: Path, *, command: str, docs: Path | None) -> Path:
         if (found := {p.name: one for p in parts_of(system) if (one := score(runs, system, p))})
     }
     if not scores:
-        raise InputError(f"{folder} holds no system with all folds of a part; run without --table first")
+        raise InputError(
+            f"{folder} holds no system with all folds of a part; let RAVDESS_ROOT or EMODB_ROOT name a corpus and run"
+        )
     content = {
         "command": command,
         "unit": "percent",

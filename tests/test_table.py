@@ -1,0 +1,121 @@
+"""The table of systems: made-up result files, and what is asked of ser-train without running it."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from studies import systems
+from studies.systems import CONTRAST, NEW_SPEAKERS, OWN, PARTS, SYSTEMS, main, parts_of, train, write
+
+from ser_lightning.errors import InputError
+from tests.test_conf import composed, options
+from tests.test_protocols import by_hand
+
+write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
+OF = {system.name: system for system in SYSTEMS}
+
+
+def place(folder: Path, system: str, part: str, seed: int, *, folds: int = 1, **changes) -> None:
+    for fold in range(folds):
+        made = write_run(folder, dropout="none", seed=seed, fold=fold if folds > 1 else None, **changes)
+        target = folder / system / part / (f"fold-{fold}/seed-{seed}" if folds > 1 else f"seed-{seed}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(target)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for seed in (0, 1, 2):
+        place(tmp_path, "svm", "random", seed, parameters=1234, seconds={"train": 10.0 + seed})
+        place(tmp_path, "svm", NEW_SPEAKERS, seed, folds=6, parameters=1234, seconds={"train": 5.0})
+    return tmp_path
+
+
+def rows_of(text: str, title: str) -> list[list[str]]:
+    section = text.split(title)[1].split("\n## ", maxsplit=1)[0]
+    return [row.strip("| ").split(" | ") for row in re.findall(r"^\| `.*$", section, re.M)]
+
+
+def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder):
+    page = write(folder, command="make table", docs=folder / "docs")
+    content = json.loads((folder / "systems.json").read_text())["systems"]
+    for part in ("random", NEW_SPEAKERS):
+        for seed in (0, 1, 2):
+            accuracy, uar, clips = by_hand(folder / "svm", part, seed)
+            assert content["svm"][part]["clips"] == clips
+            assert content["svm"][part]["values"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
+    text = page.read_text()
+    assert (folder / "docs" / "systems.md").read_text() == text
+    assert json.loads((folder / "docs" / "systems.json").read_text())["systems"] == content
+    ((name, parameters, own, released, drawn, speakers, emodb, seconds, seeds),) = rows_of(text, "# The systems")
+    mean = sum(by_hand(folder / "svm", NEW_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
+    assert (name, parameters, seconds, seeds) == ("`svm`", "1,234", "5", "3")
+    assert (own, released, emodb) == ("-", "-", "-")
+    assert speakers.startswith(f"{mean:.1f} ± ")
+    assert drawn.endswith(" (leak)")  # the audit of the made-up runs has found one
+    ((_, published, here, differs),) = rows_of(text, "## Beside what was published")
+    assert (published, differs) == (OF["svm"].published, OF["svm"].differs)
+    assert here.endswith("(RAVDESS, random 60/15/25)")
+
+
+def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
+    (folder / "svm" / NEW_SPEAKERS / "fold-3" / "seed-1" / "result.json").unlink()
+    text = write(folder, command="x", docs=None).read_text()
+    assert f"svm in {NEW_SPEAKERS} (seeds 1)" in text
+    assert f"svm/{NEW_SPEAKERS}/fold-3/seed-1" in text.split("Left out:")[1]
+
+
+def test_daarip_before_and_after_the_split_stand_side_by_side(tmp_path):
+    for system, part, _ in CONTRAST:
+        place(tmp_path, system, part, 0)
+    text = write(tmp_path, command="x", docs=None).read_text().split("## DAARIP before and after the split")[1]
+    for _, _, words in CONTRAST:
+        assert f"| {words} |" in text
+
+
+def test_a_folder_without_a_complete_system_is_refused(tmp_path, capsys):
+    place(tmp_path, "svm", NEW_SPEAKERS, 0, folds=5)
+    with pytest.raises(InputError, match="no system with all folds"):
+        write(tmp_path, command="x", docs=None)
+    with pytest.raises(SystemExit) as end:
+        main([str(tmp_path), "--seeds", "1", "--table"])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("systems: ")
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_run_is_a_config_and_has_a_folder_of_its_own(system, monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(systems, "call", lambda *words: called.append(words))
+    for part in parts_of(system):
+        train(tmp_path / "t", system, part, seeds=3, rest=["trainer.max_epochs=1"])
+        words = [word for word in called[-1][2:] if not word.startswith(("seed=range", "split.fold=range", "run_id="))]
+        config = composed(*words)
+        (run_id,) = [word for word in called[-1] if word.startswith("run_id=")]
+        assert f"{system.name}/{part.name}/" in run_id
+        assert "${seed}" in run_id
+        assert ("${split.fold}" in run_id) == (part.folds > 1)
+        folds = config["split"].get("folds")
+        assert folds is None or folds == part.folds
+        assert config["trainer"]["max_epochs"] == 1
+    assert [part.name for part in parts_of(system) if part.name != OWN.name] == [part.name for part in PARTS]
+
+
+def test_every_model_is_in_the_table():
+    chosen = {composed(*system.words)["model"]["_target_"] for system in SYSTEMS}
+    assert chosen == {composed(f"model={model}")["model"]["_target_"] for model in options("model")}
+
+
+def test_a_part_without_its_corpus_is_passed_over_and_one_system_can_be_chosen(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(systems, "call", lambda *words: asked.append(words))
+    monkeypatch.setenv("RAVDESS_ROOT", "/data")
+    monkeypatch.delenv("EMODB_ROOT", raising=False)
+    main([str(folder), "--seeds", "2", "--sweeps", "svm"])
+    assert [word for words in asked for word in words if word.startswith("run_id=")] == [
+        "run_id=svm/released/seed-${seed}",
+        "run_id=svm/random/seed-${seed}",
+        "run_id=svm/emobox/fold-${split.fold}/seed-${seed}",
+    ]
