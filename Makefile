@@ -21,7 +21,7 @@ SECONDS ?= 60
 SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz audit lint format parity bench ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
+.PHONY: help setup demo test fuzz audit lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ format: setup  ## mend what the formatter can
 
 bench: setup  ## measure ours against the study's way; QUICK=1 a subset in under 2 minutes; RAVDESS_ROOT for the real corpus
 	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick)
+
+bench-gpu: setup  ## measure a CUDA device: where the clips are kept, and many seeds at once
+	$(BIN)/python -m benchmarks.accelerator
 
 ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

@@ -118,8 +118,13 @@ def train_one(clips: FeatureDataset | ResidentDataset, model: nn.Module, device:
         optimizer.step()
 
 
-def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> None:
-    """Train networks of as many seeds for an epoch, each step of all of them at once, each on its own batches."""
+def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Train networks of as many seeds for an epoch, each step of all of them at once, each on its own batches.
+
+    Returns:
+        parameters and buffers, stacked
+
+    """
     params, buffers = stack_module_state(models)
     base = copy.deepcopy(models[0]).to("meta")
     optimizer = torch.optim.Adam(params.values(), fused=True)
@@ -136,9 +141,10 @@ def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> None:
         for name, gradient in step(params, buffers, (features, lengths, target)).items():
             params[name].grad = gradient
         optimizer.step()
+    return params, buffers
 
 
-def seconds(work: Callable[[], None], device: torch.device) -> float:
+def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Return the median of some repeats after one that is not counted."""
     taken = []
     for _ in range(REPEATS + 1):

@@ -1,5 +1,6 @@
 """The other side of the benchmark computes what ours does: else a ratio would mean nothing."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from benchmarks import plain
+from benchmarks import accelerator, plain
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.synthetic import Synthetic
@@ -79,3 +80,25 @@ def test_the_plain_loop_trains(small):
     )
     assert len(json.loads(done.stdout.splitlines()[-1])) == 2
     assert done.stderr.count("val loss") == 2
+
+
+def test_networks_trained_at_once_become_what_each_becomes_alone(monkeypatch):
+    monkeypatch.setattr(accelerator, "CLIPS", 24)
+    monkeypatch.setattr(accelerator, "BATCH", 12)
+    monkeypatch.setattr(
+        accelerator, "batches", lambda clips, seed: iter([clips[list(range(12))], clips[list(range(12, 24))]])
+    )
+    clips = accelerator.ResidentDataset(accelerator.dataset(), device=torch.device("cpu"))
+    clips.frames = clips.frames.double()  # Adam's first steps make much of a gradient's last digits
+    torch.manual_seed(0)
+    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # without dropout, whose units are drawn otherwise
+    alone = [copy.deepcopy(model) for model in models]
+    for model in alone:
+        accelerator.train_one(clips, model, torch.device("cpu"))
+    together, _ = accelerator.train_stacked(clips, models)
+    for name, stacked in together.items():
+        for found, model, before in zip(stacked, alone, models, strict=True):
+            expected = model.get_parameter(name)
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+            if not name.startswith("norm"):
+                assert not torch.equal(expected, before.get_parameter(name))
