@@ -91,7 +91,7 @@ def test_networks_trained_at_once_become_what_each_becomes_alone(monkeypatch):
     clips = accelerator.ResidentDataset(accelerator.dataset(), device=torch.device("cpu"))
     clips.frames = clips.frames.double()  # Adam's first steps make much of a gradient's last digits
     torch.manual_seed(0)
-    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # without dropout, whose units are drawn otherwise
+    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # no dropout: it would drop others
     alone = [copy.deepcopy(model) for model in models]
     for model in alone:
         accelerator.train_one(clips, model, torch.device("cpu"))
