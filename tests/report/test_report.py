@@ -247,6 +247,7 @@ def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
             edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r, arm=arm: r["choices"].update(experiment=arm))
     edit(sweep / "dropout-p25/seed-1", lambda r: r["git"].update(commit="beef", dirty=True))
     edit(sweep / "dropout-p25/seed-1", lambda r: r["versions"].update(torch="2.12.0"))
+    edit(sweep / "dropout-p25/seed-1", lambda r: r.update(device="NVIDIA H200"))
     edit(sweep / "dropout-p25/seed-1", lambda r: r["corpus"].update(problems=[{"path": "a", "reason": "b"}]))
     predictions = sweep / "dropout-p25/seed-2/predictions.csv"
     tested = made["clip_names"]("test")[0]
@@ -259,6 +260,7 @@ def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
     assert "made at 2 commits: beef, f00d" in text
     assert "1 of 6 runs were made with uncommitted changes" in text
     assert "several versions of torch: 2.11.0, 2.12.0" in text
+    assert "several devices, each with a rounding of its own: 1 on NVIDIA H200, 5 on cpu." in text
     assert "1 files of the corpus" in text
     assert "different utterances at seed 2" in text
     assert report.command == f"ser-report {sweep} arm=experiment baseline=none"

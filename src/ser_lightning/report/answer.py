@@ -1,5 +1,6 @@
 """The answer of a report in words, and what to bear in mind with it."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ser_lightning.report.arms import Comparison
@@ -235,6 +236,9 @@ def _about_origin(runs: Sequence[Run]) -> list[str]:
         versions = sorted({str(run.versions.get(package)) for run in runs})
         if len(versions) > 1:
             notes.append(f"The runs were made with several versions of {package}: {', '.join(versions)}.")
+    if len(devices := Counter(run.device for run in runs)) > 1:
+        shares = ", ".join(f"{count} on {device}" for device, count in sorted(devices.items()))
+        notes.append(f"The runs were trained on several devices, each with a rounding of its own: {shares}.")
     if problems := max(len(run.corpus["problems"]) for run in runs):
         notes.append(f"{problems} files of the corpus are missing or could not be used.")
     return notes
