@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -164,3 +165,12 @@ def emodb_small(emodb_made_up: Path, shared_folder: Path) -> list[str]:
         "trainer.max_epochs=1",
         "data.batch_size=32",
     ]
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bootstrap with few draws, where a test asks what a page says and not what an interval is worth."""
+    from ser_lightning.report import bootstrap, contrasts
+
+    for interval in (bootstrap.cluster_interval, bootstrap.mean_interval):
+        monkeypatch.setattr(contrasts, interval.__name__, partial(interval, draws=100))

@@ -43,6 +43,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
     text = AUGMENTATION.publish(folder, tmp_path / "docs", command="make augmentation").read_text()
     for sweep in SWEEPS[:3]:
@@ -85,6 +86,7 @@ def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatc
     assert all("${hydra:runtime.choices.augment}" in run_ids[n] for n in (0, 3))
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize(
     ("words", "ran"),
     [
@@ -93,7 +95,9 @@ def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatc
         (["--table"], []),
     ],
 )
-def test_what_is_expensive_runs_only_if_it_is_asked_for(monkeypatch, folder, tmp_path, capsys, words, ran):
+def test_what_is_expensive_runs_only_if_it_is_asked_for(monkeypatch, tmp_path, capsys, words, ran):
+    folder = tmp_path / "runs"
+    make(folder, SWEEPS[1])
     called = []
     monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
     main([str(folder), "--seeds", "2", *words, "corpus=synthetic"])

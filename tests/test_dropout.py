@@ -29,6 +29,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
     text = DROPOUT.publish(folder, tmp_path / "docs", command="make dropout").read_text()
     for sweep in SWEEPS:
@@ -41,7 +42,10 @@ def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
     assert "Not run yet" not in text
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_copies_make_the_same_page_and_hold_no_weights(folder, tmp_path):
+    for sweep in SWEEPS[1:]:
+        shutil.rmtree(folder / sweep.name)
     first = DROPOUT.publish(folder, tmp_path / "docs", command="x")
     copies = tmp_path / "docs" / RESULTS / "dropout"
     again = DROPOUT.write(copies, tmp_path / "again", command="x")
@@ -53,9 +57,11 @@ def test_the_copies_make_the_same_page_and_hold_no_weights(folder, tmp_path):
     assert not (copies / "released" / "dropout-p25" / "seed-1").exists()
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_sweep_that_is_not_there_is_named(folder, tmp_path, capsys):
     shutil.rmtree(folder / "speakers")
     (folder / "corrected" / "dropout-p50" / "seed-1" / "result.json").unlink()
+    shutil.rmtree(folder / "released")
     assert "Not run yet: `speakers`" in DROPOUT.publish(folder, tmp_path / "docs", command="x").read_text()
     assert "left out corrected/dropout-p50/seed-1: unfinished" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
