@@ -39,7 +39,7 @@ demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in m
 	$(BIN)/ser-train --multirun experiment=ablation_dropout name=demo corpus=synthetic split=random seed=0,1 trainer.max_epochs=15
 	$(BIN)/ser-report outputs/demo
 
-test: setup  ## all tests; with RAVDESS_ROOT and REFERENCE_ROOT set, those on real recordings too
+test: setup  ## all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, those on real recordings too
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
 
 fuzz: setup  ## random files and texts for every reader; SECONDS=300

@@ -18,6 +18,7 @@ from ser_lightning.commands.run_folder import finish_folder
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
+from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
 from ser_lightning.model.fitting import Fitted
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
@@ -56,6 +57,7 @@ def conclude(
     of = data.preparation
     emotions = of.corpus.emotions
     start = time.perf_counter()
+    return_freed_memory()  # training's
     measured, predictions = _measure(task, data, folder / "checkpoints", config, evaluation)
     of.seconds["test"] = time.perf_counter() - start
     result = {

@@ -138,6 +138,8 @@ def _train(
     unfinished = find_unfinished(folder, digest)
     _quieten()
     keep_freed_memory()
+    # Else, being deterministic, every new array would be written twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(config["threads"])
     evaluation = assemble_evaluation(config)
     data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
