@@ -147,7 +147,8 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
             for s in scores
         },
     }
-    write_json(folder / "protocols.json", content)
+    for path in (folder / "protocols.json", *([docs / "results" / "protocols.json"] if docs else [])):
+        write_json(path, content)
     page = _page(scores, runs, left_out, command=command)
     for place in (folder, *([docs] if docs else [])):
         with write_atomically(place / "protocols.md") as file:
@@ -158,6 +159,8 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
 def _page(scores: Sequence[Score], runs: Sequence[Run], left_out: Sequence[LeftOut], *, command: str) -> str:
     first = runs[0]
     missing = [f"{s.protocol.split} (seeds {', '.join(map(str, s.unfinished))})" for s in scores if s.unfinished]
+    known, corpus = {s.protocol.split for s in scores}, first.corpus["name"]
+    lacking = [f"`{p.split}`" for p in PROTOCOLS if p.split not in known and p.only in (None, corpus)]
     parts = [
         "# One configuration under every protocol",
         f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
@@ -167,6 +170,7 @@ def _page(scores: Sequence[Score], runs: Sequence[Run], left_out: Sequence[LeftO
         " Protocols learn from sets of different size too: that is in the table, and in the figures.",
         table(scores).markdown(),
         f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
+        f"Not run yet, or not with all folds: {', '.join(lacking)}; the command below goes on." if lacking else "",
         *(f"`{s.protocol.split}`, audit: {text}." for s in scores for text in s.leaks),
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",

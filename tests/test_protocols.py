@@ -58,6 +58,9 @@ def test_folds_are_put_together_before_anything_is_measured(folder):
             assert content[split]["seeds"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
     text = page.read_text()
     assert (folder / "docs" / "protocols.md").read_text() == text
+    assert json.loads((folder / "docs" / "results" / "protocols.json").read_text())["protocols"] == content
+    lacking = ", ".join(f"`{p.split}`" for p in PROTOCOLS if p.split not in content)
+    assert f"Not run yet, or not with all folds: {lacking}; the command below goes on." in text
     rows = {row.split("`")[1]: row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.M)}
     assert list(rows) == ["random", "speaker"]
     above = [by_hand(folder, "random", seed)[1] - by_hand(folder, "speaker", seed)[1] for seed in (0, 1)]
