@@ -57,7 +57,10 @@ def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder)
     assert drawn.endswith(" (leak)")  # the audit of the made-up runs has found one
     ((_, published, here, differs),) = rows_of(text, "## Beside what was published")
     assert (published, differs) == (OF["svm"].published, OF["svm"].differs)
-    assert here.endswith("(RAVDESS, random 60/15/25)")
+    assert here.startswith(f"UAR {mean:.1f} ± ")
+    assert here.endswith("(RAVDESS, new speakers)")
+    lacking = ", ".join(f"`{system.name}`" for system in SYSTEMS if system.name != "svm")
+    assert f"Not run yet: {lacking}; the command below goes on." in text
 
 
 def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
@@ -101,6 +104,12 @@ def test_every_run_is_a_config_and_has_a_folder_of_its_own(system, monkeypatch, 
         assert folds is None or folds == part.folds
         assert config["trainer"]["max_epochs"] == 1
     assert [part.name for part in parts_of(system) if part.name != OWN.name] == [part.name for part in PARTS]
+
+
+def test_a_published_figure_stands_beside_a_part_that_the_system_is_run_in():
+    for system in SYSTEMS:
+        assert system.beside in [part.name for part in parts_of(system)]
+        assert system.metric in {"accuracy", "uar"}
 
 
 def test_every_model_is_in_the_table():
