@@ -28,6 +28,7 @@ from ser_lightning.callbacks.resume import Resume
 from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
+from ser_lightning.commands.at_once import check_at_once
 from ser_lightning.commands.job import run_job
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
@@ -150,7 +151,7 @@ def _train(
     model = build_model(config, features=of.features.size, classes=len(emotions))
     optimizer = _build_optimizer(config, model)
     if isinstance(model, Fitted):
-        _check_once(config["trainer"], type(model).__name__)
+        check_at_once(config, of.augment, model=type(model).__name__)
     task = EmotionTask(
         model=model,
         optimizer=optimizer,
@@ -282,16 +283,6 @@ def _check(config: dict[str, Any]) -> None:
     for key, monitor in monitors.items():
         if monitor not in known:
             raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
-
-
-def _check_once(trainer: dict[str, Any], model: str) -> None:
-    """Refuse values of a trainer that mean nothing to a model that is fitted at once."""
-    for key, expected in (("max_epochs", 1), ("gradient_clip_val", None)):
-        if trainer.get(key) != expected:
-            raise InputError(
-                f"trainer.{key} is {trainer[key]!r}; expected {'null' if expected is None else expected}: {model} is"
-                " fitted to all clips at once; choose trainer=once"
-            )
 
 
 def _quieten() -> None:
