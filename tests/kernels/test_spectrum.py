@@ -148,3 +148,17 @@ def test_arrays_of_another_kind_or_with_gaps_are_refused():
 def test_no_room_is_an_error():
     with pytest.raises(MemoryError, match="no room"):
         kernels.checked(1, np.ones(3))
+
+
+@pytest.mark.parametrize(("frame", "window"), [(997, 997), (1, 1), (0, 0), (512, 510), (512, 1024)])
+def test_frames_and_windows_that_do_not_fit_are_refused(frame, window):
+    with pytest.raises(ValueError, match=f"got {frame} and \\({window},\\)"):
+        kernels.spectra(np.zeros((2, frame), np.float32), np.ones(window))
+
+
+@pytest.mark.parametrize("n_fft", [2, 4, 6, 14, 100, 194, 1022, 1536, 1994])
+def test_any_even_length_is_transformed(n_fft):
+    frames = np.random.default_rng(n_fft).standard_normal((5, n_fft)).astype(np.float32)
+    window = np.hanning(n_fft) + 0.1
+    expected = np.fft.rfft(frames * window)
+    np.testing.assert_allclose(kernels.spectra(frames, window), expected, atol=1e-6 * np.abs(expected).max())

@@ -25,8 +25,13 @@ def spectra(frames: Floats, window: Doubles) -> Complexes:
     Returns:
         (K, 1 + n_fft // 2)
 
+    Raises:
+        ValueError: frames of an odd length, or a window of another
+
     """
     count, n_fft = frames.shape
+    if n_fft < 2 or n_fft % 2 or window.shape != (n_fft,):  # else C would read beyond them, or compute nonsense
+        raise ValueError(f"expected frames of an even length and a window of the same, got {n_fft} and {window.shape}")
     out = np.empty((count, 1 + n_fft // 2), np.complex64)
     half, whole = roots(n_fft // 2, np.float64), roots(n_fft, np.float64)
     done = library().spectra(
