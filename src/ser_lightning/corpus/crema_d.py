@@ -1,16 +1,14 @@
 """CREMA-D: the Crowd-sourced Emotional Multimodal Actors Dataset, its audio."""
 
 import re
-from collections.abc import Mapping
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import ClassVar
 
 from ser_lightning import emotions
 from ser_lightning.corpus.listed import listed
-from ser_lightning.corpus.merging import merged, relabel
-from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
-from ser_lightning.corpus.utterance import Scan
+from ser_lightning.corpus.published import PublishedCorpus
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name
 from ser_lightning.errors import InputError
 
 HOW_TO_GET_IT = (
@@ -124,7 +122,7 @@ def read_name(path: PurePath) -> Name:
     )
 
 
-class CremaD:
+class CremaD(PublishedCorpus):
     """The 7435 usable clips of CREMA-D: 91 actors, 12 sentences, six emotions, Open Database License.
 
     Its codes and the words of the common vocabulary: NEU neutral, HAP happy, SAD sad, ANG angry, FEA fearful, DIS
@@ -146,25 +144,11 @@ class CremaD:
     """
 
     name: ClassVar[str] = "crema_d"
+    labels: ClassVar[tuple[str, ...]] = emotions.CREMA_D
 
-    def __init__(
-        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
-    ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
-        self.on_problem = on_problem
-        self.downmix = downmix
-        self.merge = merge
-        self.emotions = merged(emotions.CREMA_D, merge)
-
-    def scan(self) -> Scan:
-        """Look through the folder and check it against the clips that were published.
-
-        Raises:
-            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
-
-        """
-        design = Design(
+    def design(self) -> Design:
+        """Return what was published."""
+        return Design(
             corpus=self.name,
             title="CREMA-D",
             ids=_design(),
@@ -172,4 +156,3 @@ class CremaD:
             how_to_get_it=HOW_TO_GET_IT,
             unusable=UNUSABLE,
         )
-        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)

@@ -1,7 +1,7 @@
 """EmoDB: the Berlin Database of Emotional Speech, German, acted."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import ClassVar
 
@@ -9,8 +9,8 @@ import soundfile
 
 from ser_lightning import emotions
 from ser_lightning.corpus.listed import listed
-from ser_lightning.corpus.merging import merged, relabel
-from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
+from ser_lightning.corpus.published import PublishedCorpus
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name
 from ser_lightning.corpus.utterance import Scan
 from ser_lightning.errors import InputError, shown
 
@@ -105,7 +105,7 @@ def _refuse_cut(root: Path, paths: Iterable[Path]) -> None:
         )
 
 
-class Emodb:
+class Emodb(PublishedCorpus):
     """The 535 recordings of EmoDB: 10 speakers, 10 sentences, seven emotions, licence CC0.
 
     Its codes and the words of the common vocabulary: N neutral, F (Freude) happy, T (Trauer) sad, W (Wut) angry, A
@@ -124,16 +124,11 @@ class Emodb:
     """
 
     name: ClassVar[str] = "emodb"
+    labels: ClassVar[tuple[str, ...]] = emotions.EMODB
 
-    def __init__(
-        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
-    ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
-        self.on_problem = on_problem
-        self.downmix = downmix
-        self.merge = merge
-        self.emotions = merged(emotions.EMODB, merge)
+    def design(self) -> Design:
+        """Return what was published."""
+        return Design(corpus=self.name, title="EmoDB", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
 
     def scan(self) -> Scan:
         """Look through the folder and check it against the recordings that were published.
@@ -143,7 +138,6 @@ class Emodb:
                 ``on_problem`` is ``"refuse"``
 
         """
-        design = Design(corpus=self.name, title="EmoDB", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
-        scan = scan_folder(self.root, design, on_problem=self.on_problem)
+        scan = super().scan()
         _refuse_cut(Path(self.root or ""), (utterance.path for utterance in scan.utterances))
-        return relabel(scan, self.merge)
+        return scan

@@ -1,15 +1,13 @@
 """EMOVO: an Italian corpus of acted emotional speech."""
 
 import re
-from collections.abc import Mapping
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import ClassVar
 
 from ser_lightning import emotions
-from ser_lightning.corpus.merging import merged, relabel
-from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
-from ser_lightning.corpus.utterance import Scan
+from ser_lightning.corpus.published import PublishedCorpus
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name
 from ser_lightning.errors import InputError, shown
 
 HOW_TO_GET_IT = (
@@ -84,7 +82,7 @@ def read_name(path: PurePath) -> Name:
     )
 
 
-class Emovo:
+class Emovo(PublishedCorpus):
     """The 588 clips of EMOVO: 6 speakers, 14 sentences, seven emotions; free for research.
 
     Its codes and the words of the common vocabulary: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab
@@ -108,23 +106,8 @@ class Emovo:
     """
 
     name: ClassVar[str] = "emovo"
+    labels: ClassVar[tuple[str, ...]] = emotions.EMOVO
 
-    def __init__(
-        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
-    ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
-        self.on_problem = on_problem
-        self.downmix = downmix
-        self.merge = merge
-        self.emotions = merged(emotions.EMOVO, merge)
-
-    def scan(self) -> Scan:
-        """Look through the folder and check it against the design of the corpus.
-
-        Raises:
-            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
-
-        """
-        design = Design(corpus=self.name, title="EMOVO", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
-        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)
+    def design(self) -> Design:
+        """Return what was published."""
+        return Design(corpus=self.name, title="EMOVO", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)

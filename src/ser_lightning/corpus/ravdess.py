@@ -12,9 +12,8 @@ from filelock import FileLock
 
 from ser_lightning import emotions
 from ser_lightning.corpus.download import Progress, download, extract, progress_bar, staging
-from ser_lightning.corpus.merging import merged, relabel
-from ser_lightning.corpus.scanning import Design, Name, check_choices, find_audio, folder_of, scan_folder
-from ser_lightning.corpus.utterance import Scan
+from ser_lightning.corpus.published import PublishedCorpus
+from ser_lightning.corpus.scanning import Design, Name, find_audio
 from ser_lightning.errors import InputError, shown
 
 ARCHIVE = "Audio_Speech_Actors_01-24.zip"
@@ -145,7 +144,7 @@ def _is_fetched(root: Path) -> bool:
     return bool(root.is_dir() and find_audio(root)[0] and not staging(root).exists())
 
 
-class Ravdess:
+class Ravdess(PublishedCorpus):
     """The 1440 clips of RAVDESS's audio-only speech: 24 actors, eight emotions, licence CC BY-NC-SA 4.0.
 
     Args:
@@ -165,6 +164,7 @@ class Ravdess:
     url: ClassVar[str] = f"https://zenodo.org/records/1188976/files/{ARCHIVE}?download=1"
     size: ClassVar[int] = 208_468_073
     md5: ClassVar[str] = "bc696df654c87fed845eb13823edef8a"
+    labels: ClassVar[tuple[str, ...]] = emotions.RAVDESS
 
     def __init__(
         self,
@@ -175,22 +175,12 @@ class Ravdess:
         downmix: str,
         merge: Mapping[str, str] | None,
     ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
-        self.on_problem = on_problem
+        super().__init__(root=root, on_problem=on_problem, downmix=downmix, merge=merge)
         self.download = download
-        self.downmix = downmix
-        self.merge = merge
-        self.emotions = merged(emotions.RAVDESS, merge)
 
-    def scan(self) -> Scan:
-        """Look through the folder and check it against the design of the corpus.
-
-        Raises:
-            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
-
-        """
-        design = Design(
+    def design(self) -> Design:
+        """Return what was published."""
+        return Design(
             corpus=self.name,
             title="RAVDESS",
             ids=_design(),
@@ -199,7 +189,6 @@ class Ravdess:
             published={PUBLISHED_PAIR},
             copies="the Kaggle archive ships every clip twice",
         )
-        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)
 
     def fetch(self, progress: Progress | None = None) -> None:
         """Download and unpack the corpus into the root, if that was asked for and no audio is there yet.

@@ -1,16 +1,14 @@
 """TESS: the Toronto Emotional Speech Set."""
 
 import re
-from collections.abc import Mapping
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import ClassVar
 
 from ser_lightning import emotions
 from ser_lightning.corpus.listed import listed
-from ser_lightning.corpus.merging import merged, relabel
-from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name, check_choices, folder_of, scan_folder
-from ser_lightning.corpus.utterance import Scan
+from ser_lightning.corpus.published import PublishedCorpus
+from ser_lightning.corpus.scanning import UNSPECIFIED, Design, Name
 from ser_lightning.errors import InputError, shown
 
 HOW_TO_GET_IT = (
@@ -86,7 +84,7 @@ def read_name(path: PurePath) -> Name:
     )
 
 
-class Tess:
+class Tess(PublishedCorpus):
     """The 2800 clips of TESS: 2 women, 200 words, seven emotions, licence CC BY-NC-ND 4.0.
 
     Its codes and the words of the common vocabulary: neutral, happy, sad and angry are themselves, fear is fearful,
@@ -104,25 +102,11 @@ class Tess:
     """
 
     name: ClassVar[str] = "tess"
+    labels: ClassVar[tuple[str, ...]] = emotions.TESS
 
-    def __init__(
-        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
-    ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
-        self.on_problem = on_problem
-        self.downmix = downmix
-        self.merge = merge
-        self.emotions = merged(emotions.TESS, merge)
-
-    def scan(self) -> Scan:
-        """Look through the folder and check it against the design of the corpus.
-
-        Raises:
-            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
-
-        """
-        design = Design(
+    def design(self) -> Design:
+        """Return what was published."""
+        return Design(
             corpus=self.name,
             title="TESS",
             ids=_design(),
@@ -130,4 +114,3 @@ class Tess:
             how_to_get_it=HOW_TO_GET_IT,
             copies="the Kaggle archive ships every clip twice",
         )
-        return relabel(scan_folder(self.root, design, on_problem=self.on_problem), self.merge)
