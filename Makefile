@@ -79,8 +79,8 @@ dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 o
 defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
 	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; DOCS=docs writes docs/protocols.md too
-	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; SWEEPS=loso,kfold some protocols; DOCS=docs writes docs/protocols.md too
+	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 cross-corpus: setup  ## what is learnt on one corpus worth on another? CORPORA=ravdess,emodb,emovo SEEDS=3; DOCS=docs writes docs/cross_corpus.md too
 	$(BIN)/python -m studies.cross_corpus outputs/cross_corpus --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPORA) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

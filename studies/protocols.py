@@ -1,20 +1,19 @@
 """``make protocols``: one configuration under every protocol, and how much each flatters it.
 
-Started again, it goes on where it was; the table is written anew after every protocol.
+Started again, it goes on where it was; the table is written anew after every protocol. Where runs are gone, ``--docs``
+keeps what they scored.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.study import call, commits, mean_sd, over_folds, read_command_line, refuse_in_a_line
+from studies.scores import Score, made_by, measure, origin, publish
+from studies.study import Study, call, mean_sd, read_command_line, refuse_in_a_line
 
-from ser_lightning.atomic import write_atomically
-from ser_lightning.errors import InputError
 from ser_lightning.report.answer import SYNTHETIC
-from ser_lightning.report.runs import LeftOut, Run, read_runs
+from ser_lightning.report.runs import LeftOut
 from ser_lightning.report.tables import NOTHING, Table, left_out_table
-from ser_lightning.runs import write_json
 
 REFERENCE = "speaker"  # what the others are held against: new speakers, as in use
 
@@ -51,28 +50,6 @@ PROTOCOLS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """What a protocol says of the configuration.
-
-    Args:
-        protocol: which
-        values: seed -> metric -> percent, over the test clips of all folds together
-        taught: clips that a fold learns from, without copies
-        clips: that are tested in all
-        unfinished: seeds of which a fold is missing; they are not counted
-        leaks: what the audit of the runs found
-
-    """
-
-    protocol: Protocol
-    values: Mapping[int, Mapping[str, float]]
-    taught: int
-    clips: int
-    unfinished: Sequence[int]
-    leaks: Sequence[str]
-
-
 def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) -> None:
     """Train the runs of a protocol that are not done yet."""
     fold = "fold-${split.fold}/" if protocol.folds else ""
@@ -83,36 +60,19 @@ def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) 
     )
 
 
-def score(protocol: Protocol, runs: Sequence[Run], *, seeds: int) -> Score | None:
-    """Put the folds of each seed together; None if no seed has them all."""
-    own = [run for run in runs if run.seed < seeds and run.path.startswith(f"{protocol.split}/")]
-    values, unfinished = over_folds(own, folds=protocol.folds or 1)
-    if not values:
-        return None
-    return Score(
-        protocol=protocol,
-        values=values,
-        taught=own[0].counts["train"],
-        clips=sum(int(run.confusion["test"].sum()) for run in own if run.seed == next(iter(values))),
-        unfinished=unfinished,
-        leaks=sorted({run.audit["summary"] for run in own if run.audit.get("leak")}),
-    )
-
-
-def table(scores: Sequence[Score]) -> Table:
+def table(scores: Mapping[str, Score]) -> Table:
     """Return a row a protocol; the last column is against new speakers, paired by seed."""
-    reference = next((s.values for s in scores if s.protocol.split == REFERENCE), {})
+    reference = scores[REFERENCE].values if REFERENCE in scores else {}
     rows = []
-    for one in scores:
-        cells = [mean_sd([v[name] for v in one.values.values()]) for name in ("accuracy", "uar")]
+    for protocol in PROTOCOLS:
+        if (one := scores.get(protocol.split)) is None:
+            continue
         shared = sorted(set(one.values) & set(reference))
         inflation = [one.values[seed]["uar"] - reference[seed]["uar"] for seed in shared]
-        against = NOTHING if one.protocol.split == REFERENCE or not shared else mean_sd(inflation)
-        runs = f"{len(one.values)} x {one.protocol.folds or 1}"
-        leak = "yes" if one.leaks else "no"
-        rows.append(
-            (f"`{one.protocol.split}`", one.protocol.new, runs, str(one.taught), str(one.clips), *cells, against, leak)
-        )
+        against = NOTHING if protocol.split == REFERENCE or not shared else mean_sd(inflation)
+        runs = f"{len(one.values)} x {protocol.folds or 1}"
+        figures = (one.mean_sd("accuracy"), one.mean_sd("uar"), against, "yes" if one.leaks else "no")
+        rows.append((f"`{protocol.split}`", protocol.new, runs, str(one.taught), str(one.clips), *figures))
     headings = (
         "split",
         "new in the test",
@@ -122,48 +82,32 @@ def table(scores: Sequence[Score]) -> Table:
         "accuracy",
         "UAR",
         "UAR above `speaker`",
+        "leak",
     )
-    return Table((*headings, "leak"), rows)
+    return Table(headings, rows)
 
 
-def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
+def write(study: Study) -> Path:
     """Write protocols.json and, last, protocols.md; return the path of the latter.
 
     Raises:
         InputError: no protocol is complete for any seed
 
     """
-    runs, left_out = read_runs(folder)
-    scores = [found for protocol in PROTOCOLS if (found := score(protocol, runs, seeds=seeds))]
-    if not scores:
-        raise InputError(f"{folder} holds no protocol with all its folds; run without --table first")
-    content = {
-        "command": command,
-        "unit": "percent",
-        "synthetic": any("synthetic" in run.corpus["name"] for run in runs),
-        "protocols": {
-            s.protocol.split: {"folds": s.protocol.folds or 1, "test_clips": s.clips, "leaks": s.leaks}
-            | {"seeds": {str(seed): values for seed, values in s.values.items()}}
-            for s in scores
-        },
-    }
-    for path in (folder / "protocols.json", *([docs / "results" / "protocols.json"] if docs else [])):
-        write_json(path, content)
-    page = _page(scores, runs, left_out, command=command)
-    for place in (folder, *([docs] if docs else [])):
-        with write_atomically(place / "protocols.md") as file:
-            file.write(page)
-    return folder / "protocols.md"
+    found, left_out = measure(study, {protocol.split: protocol.folds or 1 for protocol in PROTOCOLS})
+    return publish(study, found, lambda scores: _page(scores, left_out, study))
 
 
-def _page(scores: Sequence[Score], runs: Sequence[Run], left_out: Sequence[LeftOut], *, command: str) -> str:
-    first = runs[0]
-    missing = [f"{s.protocol.split} (seeds {', '.join(map(str, s.unfinished))})" for s in scores if s.unfinished]
-    known, corpus = {s.protocol.split for s in scores}, first.corpus["name"]
-    lacking = [f"`{p.split}`" for p in PROTOCOLS if p.split not in known and p.only in (None, corpus)]
+def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:
+    missing = [
+        f"{name} (seeds {', '.join(map(str, one.unfinished))})" for name, one in scores.items() if one.unfinished
+    ]
+    corpus = _corpus(study)
+    lacking = [f"`{p.split}`" for p in PROTOCOLS if p.split not in scores and p.only in (None, corpus)]
+    epochs = sorted({one.epochs for one in scores.values()})
     parts = [
         "# One configuration under every protocol",
-        f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
+        f"**{SYNTHETIC}**" if "synthetic" in corpus else "",
         "The same network, trained in the same way, and only the division of the corpus differs. Percent on the test"
         " clips of all folds together, mean ± sample standard deviation over seeds. `speaker` asks the question of use:"
         " how well is somebody recognised who was never heard? What a protocol shows above that is what it flatters by."
@@ -171,14 +115,19 @@ def _page(scores: Sequence[Score], runs: Sequence[Run], left_out: Sequence[LeftO
         table(scores).markdown(),
         f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
         f"Not run yet, or not with all folds: {', '.join(lacking)}; the command below goes on." if lacking else "",
-        *(f"`{s.protocol.split}`, audit: {text}." for s in scores for text in s.leaks),
+        *(f"`{p.split}`, audit: {text}." for p in PROTOCOLS if p.split in scores for text in scores[p.split].leaks),
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
-        f"{first.corpus['name']}, {first.corpus['utterances']} utterances, dropout {first.choices.get('dropout')}, "
-        f"{first.epochs} epochs; {commits(runs)}; torch {first.versions.get('torch')}.",
-        f"Made by:\n\n```sh\n{command}\n```",
+        f"Every run with `{' '.join(study.overrides)}`, {', '.join(map(str, epochs))} epochs.",
+        origin(list(scores.values())),
+        made_by(study),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _corpus(study: Study) -> str:
+    given = (word.removeprefix("corpus=") for word in study.overrides if word.startswith("corpus="))
+    return next(given, "ravdess")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -186,18 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     study = read_command_line(
         "protocols",
         "Run one configuration under every protocol; write protocols.md and protocols.json. Started again, it goes on "
-        "where it was.",
+        "where it was; with --docs, beside what is kept there.",
         arguments,
+        sweeps=[protocol.split for protocol in PROTOCOLS],
     )
-    given = (word.removeprefix("corpus=") for word in study.overrides if word.startswith("corpus="))
-    corpus = next(given, "ravdess")
 
     def run() -> None:
         for protocol in PROTOCOLS:
-            if not study.table and protocol.only in (None, corpus):
+            wanted = not study.sweeps or protocol.split in study.sweeps
+            if not study.table and wanted and protocol.only in (None, _corpus(study)):
                 train(study.folder, protocol, seeds=study.seeds, rest=study.overrides)
-                write(study.folder, seeds=study.seeds, command=study.command, docs=study.docs)
-        print(write(study.folder, seeds=study.seeds, command=study.command, docs=study.docs))
+                write(study)
+        print(write(study))
 
     refuse_in_a_line("protocols", run)
 

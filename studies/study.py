@@ -4,15 +4,10 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from ser_lightning import metrics
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
 from ser_lightning.report.statistics import summarize
@@ -25,6 +20,7 @@ class Study:
     """What the command line of a study says.
 
     Args:
+        name: of the study and of its page
         folder: of all runs
         seeds: runs of each arm, from 0
         docs: a folder that gets the page too
@@ -32,9 +28,11 @@ class Study:
         overrides: of every run
         sweeps: those that are to run; empty for the usual ones
         command: the command itself, for the page
+        whole: the command that runs all sweeps
 
     """
 
+    name: str
     folder: Path
     seeds: int
     docs: Path | None
@@ -42,6 +40,7 @@ class Study:
     overrides: Sequence[str]
     sweeps: Sequence[str]
     command: str
+    whole: str
 
 
 def read_command_line(
@@ -73,8 +72,11 @@ def read_command_line(
     if unknown := [word for word in asked if word not in sweeps]:
         parser.error(f"--sweeps has {', '.join(unknown)}; expected some of {', '.join(sweeps)}")
     words = ["python", "-m", f"studies.{name}", str(parsed.folder), "--seeds", str(parsed.seeds)]
-    words += ["--sweeps", ",".join(asked)] if asked else []
-    return Study(**vars(parsed) | {"sweeps": asked}, command=shlex.join([*words, *parsed.overrides]))
+    return Study(
+        **vars(parsed) | {"name": name, "sweeps": asked},
+        command=shlex.join([*words, *(["--sweeps", ",".join(asked)] if asked else []), *parsed.overrides]),
+        whole=shlex.join([*words, *parsed.overrides]),
+    )
 
 
 def refuse_in_a_line(name: str, study: Callable[[], None]) -> None:
@@ -97,29 +99,6 @@ def call(command: str, *words: str) -> None:
     code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - our own commands
     if code:
         raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
-
-
-def over_folds(runs: Sequence[Run], *, folds: int) -> tuple[dict[int, dict[str, float]], list[int]]:
-    """Put the folds of each seed together and measure them as one.
-
-    Args:
-        runs: of one configuration under one protocol
-        folds: of the protocol; 1 if it has none
-
-    Returns:
-        seed -> ``accuracy`` and ``uar`` in percent, over the test clips of all folds; and the seeds of which a fold is
-        missing, which are not counted
-
-    """
-    confusions: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
-    for run in runs:
-        confusions[run.seed].append(np.asarray(run.confusion["test"]))
-    whole = {seed: sum(parts[1:], parts[0]) for seed, parts in confusions.items() if len(parts) == folds}
-    values = {
-        seed: {"accuracy": 100 * metrics.accuracy(matrix), "uar": 100 * metrics.uar(matrix)}
-        for seed, matrix in sorted(whole.items())
-    }
-    return values, sorted(set(confusions) - set(whole))
 
 
 def mean_sd(values: Sequence[float]) -> str:

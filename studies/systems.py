@@ -1,22 +1,19 @@
 """``make table``: the systems that the study names or is held against, on the same clips, divided in the same ways.
 
-Started again, it goes on where it was; the table is written anew after every part.
+Started again, it goes on where it was; the table is written anew after every part. Where runs are gone, ``--docs``
+keeps what they scored.
 """
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
-from studies.study import call, commits, mean_sd, over_folds, read_command_line, refuse_in_a_line
+from studies.scores import Score, made_by, measure, origin, publish
+from studies.study import Study, call, read_command_line, refuse_in_a_line
 
-from ser_lightning.atomic import write_atomically
-from ser_lightning.errors import InputError
-from ser_lightning.report.answer import SYNTHETIC
-from ser_lightning.report.runs import LeftOut, Run, read_runs
+from ser_lightning.report.runs import LeftOut
 from ser_lightning.report.tables import NOTHING, Table, left_out_table
-from ser_lightning.runs import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,32 +230,6 @@ CONTRAST = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """What a system reaches in a part.
-
-    Args:
-        values: seed -> metric -> percent, over the test clips of all folds together
-        clips: that are tested
-        parameters: of the network, or numbers that a classical model keeps
-        seconds: to train, of the median run
-        unfinished: seeds of which a fold is missing; they are not counted
-        leaks: what the audit of the runs found
-
-    """
-
-    values: Mapping[int, Mapping[str, float]]
-    clips: int
-    parameters: int
-    seconds: float
-    unfinished: Sequence[int]
-    leaks: Sequence[str]
-
-    def mean_sd(self, metric: str) -> str:
-        """Return mean and sample standard deviation over seeds, in words."""
-        return mean_sd([values[metric] for values in self.values.values()])
-
-
 Scores = Mapping[str, Mapping[str, Score]]  # system -> part
 
 
@@ -279,22 +250,6 @@ def train(folder: Path, system: System, part: Part, *, seeds: int, rest: Sequenc
     )
 
 
-def score(runs: Sequence[Run], system: System, part: Part) -> Score | None:
-    """Put the folds of each seed together; None if no seed has them all."""
-    own = [run for run in runs if run.path.startswith(f"{system.name}/{part.name}/")]
-    values, unfinished = over_folds(own, folds=part.folds)
-    if not values:
-        return None
-    return Score(
-        values=values,
-        clips=sum(int(run.confusion["test"].sum()) for run in own if run.seed == next(iter(values))),
-        parameters=own[0].parameters,
-        seconds=median(run.seconds.get("train", 0.0) for run in own),
-        unfinished=unfinished,
-        leaks=sorted({run.audit["summary"] for run in own if run.audit.get("leak")}),
-    )
-
-
 def results_table(scores: Scores, systems: Sequence[System]) -> Table:
     """Return a row a system: what it is, what it reaches in each part, what it costs."""
     parts = (OWN, *PARTS)
@@ -306,7 +261,15 @@ def results_table(scores: Scores, systems: Sequence[System]) -> Table:
         one = found.get(NEW_SPEAKERS) or next(iter(found.values()))
         cells = [_cell(found.get(part.name)) for part in parts]
         seeds = ", ".join(sorted({str(len(one.values)) for one in found.values()}))
-        rows.append((f"`{system.name}`", f"{one.parameters:,}", *cells, f"{one.seconds:.0f}", seeds))
+        rows.append(
+            (
+                f"`{system.name}`",
+                f"{one.parameters:,}",
+                *cells,
+                NOTHING if one.seconds is None else f"{one.seconds:.0f}",
+                seeds,
+            )
+        )
     return Table(("system", "parameters", *(part.title for part in parts), "seconds", "seeds"), rows)
 
 
@@ -344,50 +307,28 @@ def contrast_table(scores: Scores) -> Table:
     return Table(("DRCNN, random 60/15/25", "accuracy", "UAR", "rows tested", "leak"), rows)
 
 
-def write(folder: Path, *, command: str, docs: Path | None) -> Path:
+def write(study: Study) -> Path:
     """Write systems.json and, last, systems.md; return the path of the latter.
 
     Raises:
         InputError: no system is complete in any part
 
     """
-    runs, left_out = read_runs(folder)
-    scores = {
-        system.name: found
-        for system in SYSTEMS
-        if (found := {p.name: one for p in parts_of(system) if (one := score(runs, system, p))})
-    }
-    if not scores:
-        raise InputError(
-            f"{folder} holds no system with all folds of a part; let RAVDESS_ROOT or EMODB_ROOT name a corpus and run"
-        )
-    content = {
-        "command": command,
-        "unit": "percent",
-        "synthetic": any("synthetic" in run.corpus["name"] for run in runs),
-        "systems": {name: {part: asdict(one) for part, one in found.items()} for name, found in sorted(scores.items())},
-    }
-    page = _page(scores, runs, left_out, command=command)
-    for place in (folder, *([docs] if docs else [])):
-        write_json(place / "systems.json", content)
-        with write_atomically(place / "systems.md") as file:
-            file.write(page)
-    return folder / "systems.md"
+    folds = {f"{system.name}/{part.name}": part.folds for system in SYSTEMS for part in parts_of(system)}
+    found, left_out = measure(study, folds)
+    return publish(study, found, lambda scores: _page(scores, left_out, study))
 
 
-def _page(scores: Scores, runs: Sequence[Run], left_out: Sequence[LeftOut], *, command: str) -> str:
-    first = runs[0]
-    missing = [
-        f"{name} in {part} (seeds {', '.join(map(str, one.unfinished))})"
-        for name, found in scores.items()
-        for part, one in found.items()
-        if one.unfinished
-    ]
+def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:
+    scores: dict[str, dict[str, Score]] = {}
+    for name, one in named.items():
+        system, part = name.split("/")
+        scores.setdefault(system, {})[part] = one
+    missing = [f"{name} (seeds {', '.join(map(str, one.unfinished))})" for name, one in named.items() if one.unfinished]
     contrast = contrast_table(scores)
     lacking = [f"`{system.name}`" for system in SYSTEMS if system.name not in scores]
     parts = [
         "# The systems, on the same footing",
-        f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
         "The study holds its figure against figures that others published of other data, splits and metrics. Here are "
         "those systems on the same clips, divided in the same ways, by the same code. UAR in percent on the test clips "
         "of all folds together, mean ± sample standard deviation over seeds. A checkpoint is chosen by validation, and "
@@ -409,9 +350,8 @@ def _page(scores: Scores, runs: Sequence[Run], left_out: Sequence[LeftOut], *, c
         f"Not run yet: {', '.join(lacking)}; the command below goes on." if lacking else "",
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
-        f"{len(runs)} runs; {commits(runs)}; torch {first.versions.get('torch')}. The numbers of every seed are in "
-        "systems.json.",
-        f"Made by:\n\n```sh\n{command}\n```",
+        origin(list(named.values())),
+        made_by(study),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -421,7 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     study = read_command_line(
         "systems",
         "Run every system in every part whose corpus its variable names; write systems.md and systems.json. Started "
-        "again, it goes on where it was.",
+        "again, it goes on where it was; with --docs, beside what is kept there.",
         arguments,
         sweeps=[system.name for system in SYSTEMS],
     )
@@ -435,8 +375,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for own in parts_of(system):
                     if own.name == part.name:
                         train(study.folder, system, own, seeds=study.seeds, rest=study.overrides)
-                        write(study.folder, command=study.command, docs=study.docs)
-        print(write(study.folder, command=study.command, docs=study.docs))
+                        write(study)
+        print(write(study))
 
     refuse_in_a_line("systems", run)
 

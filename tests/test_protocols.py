@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 from studies import protocols
-from studies.protocols import PROTOCOLS, main, write
+from studies.protocols import PROTOCOLS, main
 
-from ser_lightning.errors import InputError
 from tests.test_conf import composed, options
 
 write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
@@ -48,17 +47,26 @@ def by_hand(folder: Path, split: str, seed: int) -> tuple[float, float, int]:
     return 100 * accuracy_score(target, prediction), 100 * uar, len(rows)
 
 
+def write_table(folder: Path, *, docs: Path | None = None, words: tuple[str, ...] = ()) -> str:
+    """The page that --table writes."""
+    main([str(folder), "--seeds", "2", "--table", *(["--docs", str(docs)] if docs else []), *words])
+    return ((docs or folder) / "protocols.md").read_text()
+
+
+def scores_in(path: Path) -> dict:
+    return json.loads(path.read_text())["scores"]
+
+
 def test_folds_are_put_together_before_anything_is_measured(folder):
-    page = write(folder, seeds=2, command="make protocols", docs=folder / "docs")
-    content = json.loads((folder / "protocols.json").read_text())["protocols"]
+    text = write_table(folder, docs=folder / "docs")
+    content = scores_in(folder / "protocols.json")
     for split in ("random", "speaker"):
         for seed in (0, 1):
             accuracy, uar, clips = by_hand(folder, split, seed)
-            assert content[split]["test_clips"] == clips
-            assert content[split]["seeds"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
-    text = page.read_text()
-    assert (folder / "docs" / "protocols.md").read_text() == text
-    assert json.loads((folder / "docs" / "results" / "protocols.json").read_text())["protocols"] == content
+            assert content[split]["clips"] == clips
+            assert content[split]["values"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
+    assert (folder / "protocols.md").read_text() == text
+    assert scores_in(folder / "docs" / "results" / "protocols.json") == content
     lacking = ", ".join(f"`{p.split}`" for p in PROTOCOLS if p.split not in content)
     assert f"Not run yet, or not with all folds: {lacking}; the command below goes on." in text
     rows = {row.split("`")[1]: row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.M)}
@@ -74,19 +82,34 @@ def test_folds_are_put_together_before_anything_is_measured(folder):
 
 def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
     shutil.rmtree(folder / "speaker" / "fold-3" / "seed-1")
-    text = write(folder, seeds=2, command="x", docs=None).read_text()
-    assert "Not complete, and left out: speaker (seeds 1)." in text
-    assert list(json.loads((folder / "protocols.json").read_text())["protocols"]["speaker"]["seeds"]) == ["0"]
+    assert "Not complete, and left out: speaker (seeds 1)." in write_table(folder)
+    assert list(scores_in(folder / "protocols.json")["speaker"]["values"]) == ["0"]
+
+
+def test_runs_of_another_day_stand_beside_those_that_docs_kept(folder):
+    both = write_table(folder, docs=folder / "docs")
+    shutil.rmtree(folder / "random")
+    assert "`random`" not in write_table(folder).split("Not run yet")[0]
+    assert write_table(folder, docs=folder / "docs") == both
+    shutil.rmtree(folder / "speaker")
+    shutil.move(folder / "docs", folder.parent / "docs")
+    shutil.rmtree(folder)
+    assert write_table(folder, docs=folder.parent / "docs") == both  # of what was kept alone
+
+
+def test_only_the_protocols_that_are_asked_for_are_run(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(protocols, "call", lambda *words: asked.append(words))
+    main([str(folder), "--seeds", "2", "--sweeps", "take,speaker", "corpus=ravdess"])
+    assert [word for words in asked for word in words if word.startswith("split=")] == ["split=take", "split=speaker"]
 
 
 def test_a_folder_without_a_complete_protocol_is_refused(tmp_path, capsys):
     place(tmp_path, "speaker", 0, 5)
-    with pytest.raises(InputError, match="no protocol with all its folds"):
-        write(tmp_path, seeds=1, command="x", docs=None)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
     assert end.value.code == 1
-    assert capsys.readouterr().err.startswith("protocols: ")
+    assert re.fullmatch(r"protocols: .* nothing that is complete, with all its folds; .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.split)
