@@ -115,7 +115,7 @@ def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study
         table(scores).markdown(),
         f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
         f"Not run yet, or not with all folds: {', '.join(lacking)}; the command below goes on." if lacking else "",
-        *(f"`{p.split}`, audit: {text}." for p in PROTOCOLS if p.split in scores for text in scores[p.split].leaks),
+        *(_audit(p, scores[p.split].leaks) for p in PROTOCOLS if p.split in scores),
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         f"Every run with `{' '.join(study.overrides)}`, {', '.join(map(str, epochs))} epochs.",
@@ -123,6 +123,15 @@ def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study
         made_by(study),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _audit(protocol: Protocol, leaks: Sequence[str]) -> str:
+    if not leaks:
+        return ""
+    more = (
+        f" The other folds leak alike: {len(leaks) - 1} more such lines are in the numbers." if len(leaks) > 1 else ""
+    )
+    return f"`{protocol.split}`, audit: {leaks[-1]}.{more}"
 
 
 def _corpus(study: Study) -> str:
