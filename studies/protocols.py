@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.scores import Score, made_by, measure, origin, publish
+from studies.scores import Score, made_by, measure, origin, publish, setting
 from studies.study import Study, call, mean_sd, read_command_line, refuse_in_a_line
 
 from ser_lightning.report.answer import SYNTHETIC
@@ -118,7 +118,7 @@ def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study
         *(_audit(p, scores[p.split].leaks) for p in PROTOCOLS if p.split in scores),
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
-        f"Every run with `{' '.join(study.overrides)}`, {', '.join(map(str, epochs))} epochs.",
+        f"Every run with `{' '.join(setting(study.overrides))}`, {', '.join(map(str, epochs))} epochs.",
         origin(list(scores.values())),
         made_by(study),
     ]

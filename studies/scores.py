@@ -109,6 +109,15 @@ def merge(kept: Mapping[str, Score], found: Mapping[str, Score]) -> dict[str, Sc
     return {**kept, **better}
 
 
+def setting(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that make a run another one; where it is launched does not.
+
+    >>> setting(["seed=1", "hydra.launcher.n_jobs=16", "corpus=emodb"])
+    ['corpus=emodb', 'seed=1']
+    """
+    return sorted(word for word in overrides if not word.lstrip("+~").startswith(("hydra.", "hydra/")))
+
+
 def write_scores(path: Path, scores: Mapping[str, Score], *, overrides: Sequence[str], command: str) -> None:
     """Write scores so that :func:`read_scores` reads them.
 
@@ -121,7 +130,7 @@ def write_scores(path: Path, scores: Mapping[str, Score], *, overrides: Sequence
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = {name: asdict(scores[name]) for name in sorted(scores)}
-    write_json(path, {"command": command, "overrides": sorted(overrides), "unit": "percent", "scores": shown})
+    write_json(path, {"command": command, "overrides": setting(overrides), "unit": "percent", "scores": shown})
 
 
 def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
@@ -143,10 +152,10 @@ def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
         scores = {name: _score(fields) for name, fields in content["scores"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a file of scores ({error!r}); remove it, or take it from git again") from None
-    if had != sorted(overrides):
+    if had != setting(overrides):
         raise InputError(
             f"{path} holds scores of runs with {' '.join(had) or 'no override'}, these have "
-            f"{' '.join(sorted(overrides)) or 'none'}: they do not belong into one table. Give another --docs, or "
+            f"{' '.join(setting(overrides)) or 'none'}: they do not belong into one table. Give another --docs, or "
             "remove the file"
         )
     return scores
@@ -213,6 +222,6 @@ def _write(study: Study, scores: Mapping[str, Score], content: str, *, numbers: 
 def made_by(study: Study) -> str:
     """Return the command that goes on where a table ends, for its page."""
     return (
-        f"Made by this, a part at a time (`--sweeps`); the numbers of every seed are in results/{study.name}.json:\n\n"
+        f"Made by this, a part at a time (`--sweeps`); the numbers of every seed are in {study.name}.json:\n\n"
         f"```sh\n{study.whole}\n```"
     )

@@ -30,6 +30,8 @@ def test_what_was_kept_is_read_again_as_it_was(tmp_path):
     assert read_scores(path, overrides=[]) == {}
     write_scores(path, {"a": ONE, "b/c": FEWER}, overrides=["seed=0", "corpus=emodb"], command="make x")
     assert read_scores(path, overrides=["corpus=emodb", "seed=0"]) == {"a": ONE, "b/c": FEWER}
+    elsewhere = ["hydra/launcher=ray", "+hydra.launcher.x=1", "corpus=emodb", "seed=0"]
+    assert read_scores(path, overrides=elsewhere) == {"a": ONE, "b/c": FEWER}
 
 
 def test_a_score_of_fewer_seeds_replaces_none_of_more():
