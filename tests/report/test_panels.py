@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from ser_lightning.emotions import RAVDESS
 from ser_lightning.report.figures import save, svg
 from ser_lightning.report.panels import confusion_panel, curves_panel, difference_panel, paired_panel, shares_panel
 
+AUGMENTS = ("gain", "kaggle", "mixup", "paper", "snr", "spec_augment", "speed")
 SERIES = ("train/loss", "val/loss", "train/uar", "val/uar")
 HISTORY = {name: [0.2, 0.4, 0.6] for name in SERIES}
 
@@ -40,6 +42,23 @@ def test_seeds_are_joined_and_their_names_do_not_overlap() -> None:
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     low, high = axes.get_ylim()
     assert heights["seed 1"] - heights["seed 0"] >= 0.04 * (high - low)
+
+
+@pytest.mark.parametrize("arms", [("none", "p10", "p25", "p50"), ("none", *AUGMENTS), ("max_depth=3", "max_depth=12")])
+def test_names_of_arms_do_not_run_into_each_other(arms: tuple[str, ...]) -> None:
+    figure = paired_panel({arm: {0: 60.0, 1: 61.0} for arm in arms}, "accuracy", listeners=None)
+
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(arms)
+    # A name that lies aslant is a strip: what counts is how far strips are apart, across their direction.
+    slants = {label.get_rotation() for label in axes.get_xticklabels()}
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    if slants == {0.0}:
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    else:
+        height = axes.get_xticklabels()[0].get_fontsize() * figure.dpi / 72
+        assert all((right.x1 - left.x1) * np.sin(np.radians(45)) > height for left, right in pairwise(boxes))
 
 
 def test_folds_are_named_and_many_pairs_are_not() -> None:

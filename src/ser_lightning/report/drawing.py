@@ -5,7 +5,7 @@ of Okabe & Ito (2008), which colour-blind readers can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,9 +51,15 @@ def finish_curves(axes: Axes, label: str) -> None:
     open_axes(axes)
 
 
+def name_places(axes: Axes, names: Sequence[str], *, aslant: bool) -> None:
+    """Name the places 0, 1, 2 ... of the horizontal axis; aslant where the names would run into each other."""
+    style: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if aslant else {}
+    axes.set_xticks(range(len(names)), names, **style)
+
+
 def label_classes(axes: Axes, labels: Sequence[str]) -> None:
     """Name the rows and columns of a confusion matrix."""
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    name_places(axes, labels, aslant=True)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted emotion")
     axes.set_ylabel("true emotion")

@@ -22,6 +22,7 @@ from ser_lightning.report.drawing import (
     draw_line,
     finish_curves,
     label_classes,
+    name_places,
     new_figure,
     open_axes,
 )
@@ -30,6 +31,7 @@ from ser_lightning.report.statistics import Pair
 WIDTH = 4.7  # inches: about as wide as a telephone
 LABELLED = 10  # with more pairs, their names would be a heap
 SMALL = 9
+SIDE_BY_SIDE = 40  # letters that fit below a panel
 
 
 def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, listeners: float | None) -> Figure:
@@ -60,7 +62,7 @@ def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, list
         handles.append(_draw_listeners(axes, listeners))
     if len(ends) <= LABELLED:
         _label_pairs(axes, ends)
-    axes.set_xticks(range(len(values)), list(values))
+    name_places(axes, list(values), aslant=len(values) * max(map(len, values)) > SIDE_BY_SIDE)
     axes.set_xlim(-0.45, len(values) - 1 + 0.75)
     axes.set_ylabel(label)
     axes.grid(axis="y", color=GRID)
