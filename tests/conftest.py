@@ -8,6 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+# Before a library reads it: the workers of pytest share the cores, and threads that wait for each other eat them up.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile
