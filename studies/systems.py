@@ -207,7 +207,7 @@ SYSTEMS = (
         name="res_lstm",
         words=("experiment=res_lstm",),
         published="UAR 62.3 ± 1.2, five folds of speakers (Mak-Sim 2026)",
-        differs="theirs normalises by all files and searched 100 settings by the test folds",
+        differs="theirs normalises by all files and searched 100 settings by the test folds; ours, seven by validation",
         beside="emobox",
         metric="uar",
     ),
@@ -336,8 +336,8 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         "leaks; the two random splits share speakers and takes between training and test (`ser-audit`), so that only "
         "the columns of new speakers say how well somebody is recognised who was never heard.",
         results_table(scores, SYSTEMS).markdown(),
-        "Seconds are those of training the median run of the column of new speakers of RAVDESS, on one core beside "
-        "another run. The number of seeds is lower where a run takes long.",
+        "Seconds are those of training the median run of the column of new speakers of RAVDESS, on one core of a "
+        "machine that other runs share. The number of seeds is lower where a run takes long.",
         "## Beside what was published",
         published_table(scores, SYSTEMS).markdown(),
         "## DAARIP before and after the split" if contrast.rows else "",
