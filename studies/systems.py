@@ -337,8 +337,7 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         "the columns of new speakers say how well somebody is recognised who was never heard.",
         results_table(scores, SYSTEMS).markdown(),
         "Seconds are those of training the median run of the column of new speakers of RAVDESS, or else of the first "
-        "column there is, on one core of a machine that other runs share. The number of seeds is lower where a run takes "
-        "long.",
+        "column there is, on one core of a machine that other runs share. Seeds are fewer where a run takes long.",
         "## Beside what was published",
         published_table(scores, SYSTEMS).markdown(),
         "## DAARIP before and after the split" if contrast.rows else "",
