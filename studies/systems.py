@@ -326,7 +326,11 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         scores.setdefault(system, {})[part] = one
     missing = [f"{name} (seeds {', '.join(map(str, one.unfinished))})" for name, one in named.items() if one.unfinished]
     contrast = contrast_table(scores)
-    lacking = [f"`{system.name}`" for system in SYSTEMS if system.name not in scores]
+    lacking = [
+        f"`{system.name}` ({', '.join(parts)})"
+        for system in SYSTEMS
+        if (parts := [part.name for part in parts_of(system) if part.name not in scores.get(system.name, {})])
+    ]
     parts = [
         "# The systems, on the same footing",
         "The study holds its figure against figures that others published of other data, splits and metrics. Here are "
@@ -347,7 +351,7 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         else "",
         contrast.markdown() if contrast.rows else "",
         f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
-        f"Not run yet: {', '.join(lacking)}; the command below goes on." if lacking else "",
+        f"Not run yet: {'; '.join(lacking)}. The command below goes on." if lacking else "",
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         origin(list(named.values())),
