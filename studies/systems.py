@@ -207,7 +207,8 @@ SYSTEMS = (
         name="res_lstm",
         words=("experiment=res_lstm",),
         published="UAR 62.3 ± 1.2, five folds of speakers (Mak-Sim 2026)",
-        differs="theirs normalises by all files and searched 100 settings by the test folds; ours, seven by validation",
+        differs="theirs normalises by all files and searched 100 settings by the test folds; ours, seven by the "
+        "validation speakers of two folds, whom other folds test",
         beside="emobox",
         metric="uar",
     ),
