@@ -57,9 +57,9 @@ AUGMENTATION = Inquiry(
     "train for as many epochs, but an epoch with copies has more clips, and so more steps: `paper` and `kaggle` four "
     "times, `speed`, `gain` and `snr` three times those of `none`, `spec_augment` and `mixup`. What an arm gains may "
     "be what more steps gain. Values are those of `conf/augment/`, not tuned. What is claimed and what is not is "
-    "decided by the rules of `ser-report`. `paper` of `augment`, `none` of `balance` and `false` of `class_weights` "
-    "are one config: runs of a seed on one processor are equal, so that two questions share a baseline, and on another its "
-    "rounding alone moves a run by some points.",
+    "decided by the rules of `ser-report`. `paper` of `augment`, `none` of `balance` and `false` of "
+    "`class_weights` are one config: runs of a seed on one processor are equal, so that two questions share a "
+    "baseline, and on another its rounding alone moves a run by some points.",
     sweeps=SWEEPS,
 )
 
