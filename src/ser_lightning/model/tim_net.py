@@ -78,7 +78,9 @@ class TIMNet(nn.Module):
         time = torch.arange(len(clip), device=clip.device) - starts[clip]  # (R,)
         reversed_ = values[(starts + lengths - 1)[clip] - time]  # each clip within its own length
         ahead, back = self.directions
-        scales = ahead(values, clip, time) + back(reversed_, clip, time)  # (B, dilations, C), sums over time
+        clips = len(lengths)
+        # (B, dilations, C), sums over time
+        scales = ahead(values, clip, time, clips) + back(reversed_, clip, time, clips)
         mean = self.scales @ scales / lengths[:, None]  # (B, C)
         logits: Tensor = self.classifier(mean)  # (B, classes)
         return logits
@@ -97,13 +99,13 @@ class _Direction(nn.Module):
             _Block(channels=filters, kernel_size=kernel_size, dilation=2**n, dropout=dropout) for n in range(dilations)
         )
 
-    def forward(self, rows: Tensor, clip: Tensor, time: Tensor) -> Tensor:
-        """Return the scales of each clip, (B, dilations, C), of rows (R, F) and their clip and frame, (R,) each."""
+    def forward(self, rows: Tensor, clip: Tensor, time: Tensor, clips: int) -> Tensor:
+        """Return the scales of each of B clips, (B, dilations, C), of rows (R, F), their clip and frame, (R,) each."""
         y = self.first(rows)  # (R, C)
         sums = []
         for block in self.blocks:
-            y = block(y, clip, time)
-            sums.append(y.new_zeros(int(clip[-1]) + 1, y.size(1)).index_add(0, clip, y))  # (B, C)
+            y = block(y, clip, time, clips)
+            sums.append(y.new_zeros(clips, y.size(1)).index_add(0, clip, y))  # (B, C)
         return torch.stack(sums, dim=1)
 
 
@@ -117,14 +119,14 @@ class _Block(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, clip: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, clip: Tensor, time: Tensor, clips: int) -> Tensor:
         """Return (R, C) of (R, C)."""
         y = x
         for layer, norm in zip(self.convolutions, self.norms, strict=True):
             convolution = cast(nn.Conv1d, layer)
             y = norm(_causal(y, convolution.weight, cast(Tensor, convolution.bias), time, self.dilation)).relu()
             if self.training:  # whole channels of a clip
-                y = y * self.dropout(y.new_ones(int(clip[-1]) + 1, y.size(1)))[clip]
+                y = y * self.dropout(y.new_ones(clips, y.size(1)))[clip]
         return x * torch.sigmoid(y)
 
 
