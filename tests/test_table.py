@@ -53,9 +53,10 @@ def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder)
             assert content[f"svm/{part}"]["values"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
     assert (folder / "systems.md").read_text() == text
     assert json.loads((folder / "docs" / "results" / "systems.json").read_text())["scores"] == content
-    ((name, parameters, own, released, drawn, speakers, emodb, seconds, seeds),) = rows_of(text, "# The systems")
+    (row,) = rows_of(text, "# The systems")
+    name, parameters, own, released, drawn, speakers, emodb, seconds, device, seeds = row
     mean = sum(by_hand(folder / "svm", NEW_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
-    assert (name, parameters, seconds, seeds) == ("`svm`", "1,234", "5", "3")
+    assert (name, parameters, seconds, device, seeds) == ("`svm`", "1,234", "5", "cpu", "3")
     assert (own, released, emodb) == ("-", "-", "-")
     assert speakers.startswith(f"{mean:.1f} ± ")
     assert drawn.endswith(" (leak)")  # the audit of the made-up runs has found one
