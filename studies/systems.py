@@ -235,10 +235,11 @@ SYSTEMS = (
     System(
         name="tim_net",
         words=("experiment=tim_net",),
-        own=("experiment=tim_net_published",),
+        own=("experiment=tim_net_published", "trainer.max_epochs=150"),
         own_folds=10,
         published="UAR 90.0, accuracy 90.1, ten random folds (Ye et al. 2023, corrected)",
-        differs="theirs trains 500 epochs; the seed of its folds was chosen for the corpus",
+        differs="ours trains 150 epochs, theirs 500, also on the clips that validate here; the seed of its folds was "
+        "chosen for the corpus",
         seeds=1,
         beside="published",
         metric="uar",
