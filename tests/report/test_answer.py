@@ -22,20 +22,22 @@ def three(tmp_path_factory: pytest.TempPathFactory):
     return compare_arms(read_runs(folder)[0], arm="dropout", baseline=None)
 
 
-def changed(comparison, **changes) -> dict[str, dict]:
-    """The contrasts of a comparison with these changes in every headline."""
-    return {
-        arm: {HEADLINE: dataclasses.replace(metrics[HEADLINE], **changes)}
-        for arm, metrics in contrasts(comparison).items()
-    }
+@pytest.fixture(scope="module")
+def found(three):
+    return contrasts(three)
 
 
-def test_a_chance_finding_among_several_arms_is_not_claimed(three) -> None:
+def changed(found, **changes) -> dict[str, dict]:
+    """Contrasts with these changes in every headline."""
+    return {arm: {HEADLINE: dataclasses.replace(metrics[HEADLINE], **changes)} for arm, metrics in found.items()}
+
+
+def test_a_chance_finding_among_several_arms_is_not_claimed(three, found) -> None:
     speakers = ClusterInterval(2.5, (1.0, 4.0), 24, "")
     needed = {1: 6, 2: 3, 5: 2}
 
-    weak = answer(three, changed(three, difference=BETTER, speakers=speakers, p_holm={"t": 0.08}, seeds_needed=needed))
-    strong = answer(three, changed(three, difference=BETTER, speakers=speakers, p_holm={"t": 0.02}))
+    weak = answer(three, changed(found, difference=BETTER, speakers=speakers, p_holm={"t": 0.08}, seeds_needed=needed))
+    strong = answer(three, changed(found, difference=BETTER, speakers=speakers, p_holm={"t": 0.02}))
 
     assert weak.startswith(
         "No difference shown: 2.5 points of test accuracy with dropout=p10 against none, 95 % interval 2.1 to 2.9 over "
@@ -59,35 +61,35 @@ def test_a_chance_finding_among_several_arms_is_not_claimed(three) -> None:
         (None, "; whether it holds for other speakers cannot be told. "),
     ],
 )
-def test_a_claim_says_what_it_is_worth_for_other_speakers(three, speakers, words: str) -> None:
-    text = answer(three, changed(three, difference=BETTER, speakers=speakers, p_holm={"t": 0.001}))
+def test_a_claim_says_what_it_is_worth_for_other_speakers(three, found, speakers, words: str) -> None:
+    text = answer(three, changed(found, difference=BETTER, speakers=speakers, p_holm={"t": 0.001}))
 
     assert "dropout=p10 is better than none by 2.5 points" in text
     assert words in text
 
 
-def test_a_worse_arm_is_held_against_speakers_the_other_way_round(three) -> None:
+def test_a_worse_arm_is_held_against_speakers_the_other_way_round(three, found) -> None:
     worse = paired_difference(
         dict.fromkeys(range(6), 1.0), dict(zip(range(6), (3.0, 4.0, 3.5, 3.2, 3.8, 3.6), strict=True))
     )
-    found = changed(three, difference=worse, speakers=ClusterInterval(-2.5, (-4.0, -1.0), 24, ""), p_holm={"t": 0.001})
+    speakers = ClusterInterval(-2.5, (-4.0, -1.0), 24, "")
 
-    text = answer(three, found)
+    text = answer(three, changed(found, difference=worse, speakers=speakers, p_holm={"t": 0.001}))
 
     assert "dropout=p10 is worse than none by 2.5 points of test accuracy, 95 % interval 2.1 to 2.9" in text
     assert "other speakers" not in text
 
 
-def test_one_seed_more_is_one_seed(three) -> None:
+def test_one_seed_more_is_one_seed(three, found) -> None:
     same = paired_difference({0: 1.0, 1: 3.0}, {0: 2.0, 1: 1.0})
 
-    text = answer(three, changed(three, difference=same, seeds_needed={1: 3, 2: 2, 5: 2}))
+    text = answer(three, changed(found, difference=same, seeds_needed={1: 3, 2: 2, 5: 2}))
 
     assert "over 2 paired seeds; 1 seed more would settle 1 point." in text
 
 
-def test_speakers_that_training_knows_are_a_caution(three) -> None:
-    notes = cautions(three, contrasts(three), [])
+def test_speakers_that_training_knows_are_a_caution(three, found) -> None:
+    notes = cautions(three, found, [])
 
     assert "360 of 360 test clips have their speaker in training: nothing here says how well a new" in "\n".join(notes)
     assert any("The audit of every run found leaks: 232 of 360" in note for note in notes)
@@ -98,7 +100,7 @@ def test_speakers_that_training_knows_are_a_caution(three) -> None:
     assert "training" not in "\n".join(cautions(quiet, contrasts(quiet), []))
 
 
-def test_a_contrast_without_a_spread_has_no_price(three) -> None:
-    contrast: Contrast = contrasts(three)["p10"][HEADLINE]
+def test_a_contrast_without_a_spread_has_no_price(found) -> None:
+    contrast: Contrast = found["p10"][HEADLINE]
 
     assert dataclasses.replace(contrast, seeds_needed={}).more_seeds(1) is None

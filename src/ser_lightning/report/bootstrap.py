@@ -7,7 +7,6 @@ some of its intervals are many times too wide, because some draws have hardly a 
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -86,24 +85,20 @@ def cluster_interval(arm: Counts, baseline: Counts, *, draws: int = DRAWS, seed:
     927-953, for the symmetric one.
     """
     clusters = len(arm)
-
-    def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        one, other = (np.tensordot(weights, counts, 1) for counts in (arm, baseline))
-        return mean_ratio(one) - mean_ratio(other)
-
-    mean = float(difference(np.ones((1, clusters)))[0])
+    all_once = np.ones((1, clusters))
+    mean = float(_difference(_sums(all_once, arm), _sums(all_once, baseline))[0])
     if clusters < FEWEST:
         return ClusterInterval(mean, None, clusters, f"fewer than {FEWEST}")
-    error = float(_jackknife_errors(difference, np.ones((1, clusters)))[0])
+    error = float(_jackknife_errors(arm, baseline, all_once)[0])
     if error < 1e-12:
         return ClusterInterval(mean, None, clusters, "all are equal")
     weights = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), draws).astype(float)
-    chunk = max(1, CELLS // (clusters * math.prod(arm.shape)))
+    chunk = max(1, CELLS // math.prod(arm.shape))
     ratios = []
     for start in range(0, draws, chunk):
         drawn = weights[start : start + chunk]
-        errors = _jackknife_errors(difference, drawn)
-        away = np.abs(difference(drawn) - mean)
+        errors = _jackknife_errors(arm, baseline, drawn)
+        away = np.abs(_difference(_sums(drawn, arm), _sums(drawn, baseline)) - mean)
         # A draw without spread says nothing of the ratio: it counts as infinitely far, which widens the interval.
         ratios.append(np.divide(away, errors, out=np.full(len(drawn), np.inf), where=errors > 1e-12))
     edge = float(np.sort(np.concatenate(ratios))[math.ceil(CONFIDENCE * (draws + 1)) - 1])
@@ -125,15 +120,22 @@ def mean_interval(values: Counts, *, draws: int = DRAWS, seed: int = SEED) -> Cl
     return cluster_interval(counts, np.zeros_like(counts), draws=draws, seed=seed)
 
 
-def _jackknife_errors(
-    difference: Callable[[NDArray[np.float64]], NDArray[np.float64]], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _sums(weights: NDArray[np.float64], counts: Counts) -> Counts:
+    """Counts (J, 2, K) of the clusters together under weights (N, J): (N, 2, K)."""
+    sums: Counts = np.tensordot(weights, counts, 1)
+    return sums
+
+
+def _difference(arm: Counts, baseline: Counts) -> NDArray[np.float64]:
+    return mean_ratio(arm) - mean_ratio(baseline)
+
+
+def _jackknife_errors(arm: Counts, baseline: Counts, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard errors (N,) of the difference under weights (N, J), each drawn cluster left out once."""
-    count, clusters = weights.shape
-    without = weights[:, None, :] - np.eye(clusters)  # (N, J, J); where a cluster was not drawn, its row has no weight
-    present = weights > 0
-    without[~present] = weights[np.nonzero(~present)[0]]
-    values = difference(without.reshape(-1, clusters)).reshape(count, clusters)
+    clusters = weights.shape[1]
+    # (N, J, 2, K); where a cluster was not drawn, its row has no weight, whatever is in it
+    without = [_sums(weights, counts)[:, None] - counts for counts in (arm, baseline)]
+    values = _difference(*without)  # (N, J)
     centre = (weights * values).sum(axis=1, keepdims=True) / clusters
     variance = (clusters - 1) / clusters * (weights * (values - centre) ** 2).sum(axis=1)
     errors: Counts = np.sqrt(variance)
