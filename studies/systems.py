@@ -188,6 +188,7 @@ SYSTEMS = (
     System(
         name="lim_tdcnn",
         words=("experiment=lim_tdcnn",),
+        own=("experiment=lim_tdcnn_published", "split=released"),
         published="F1 86.7 on EmoDB [unverified]",
         differs="the same; smaller here",
         seeds=1,
@@ -219,6 +220,7 @@ SYSTEMS = (
     System(
         name="attention_fcn",
         words=("experiment=attention_fcn",),
+        own=("experiment=attention_fcn_published", "split=released"),
         published="WA 70.4, UA 63.9 on four classes of IEMOCAP (Zhang et al. 2018)",
         differs=f"{OTHER_CORPORA}; theirs starts from ImageNet",
         seeds=1,
