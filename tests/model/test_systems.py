@@ -21,7 +21,7 @@ SMALL = {
     "attention_fcn": (128, {"channels": [8, 8, 8, 8, 8], "hidden": 16}),
     "crnn_attention": (120, {"channels": [4, 8, 8], "linear": 16, "hidden": 8, "mlp": 8, "attention": 2}),
     "res_lstm": (46, {"hidden": 16}),
-    "tim_net": (39, {"filters": 8, "dilations": 3}),
+    "tim_net": (39, {"filters": 6, "dilations": 3}),
 }
 every = pytest.mark.parametrize("name", SMALL)
 
@@ -199,7 +199,7 @@ ALIVE = [
     *(("crnn_attention", {key: value}) for key, value in {"kernel_size": [3, 3], "pool_size": [1, 4]}.items()),
     *(("crnn_attention", {key: value}) for key, value in {"linear": 12, "hidden": 6, "mlp": 6}.items()),
     *(("res_lstm", {key: value}) for key, value in {"residual": False, "hidden": 8}.items()),
-    *(("tim_net", {key: value}) for key, value in {"filters": 6, "kernel_size": 3, "dilations": 4}.items()),
+    *(("tim_net", {key: value}) for key, value in {"filters": 8, "kernel_size": 3, "dilations": 4}.items()),
 ]
 
 
@@ -214,6 +214,24 @@ def test_every_value_is_looked_at():
 def test_every_value_is_alive(name, change):
     x = clips(name, 87, 60)
     assert not torch.allclose(small(name, **change)(*x), small(name)(*x), atol=1e-6)
+
+
+def test_the_zeros_beside_tim_nets_channels_change_nothing(monkeypatch):
+    """Beside torch's own BatchNorm on rows without zeros: output, gradients and running statistics."""
+    x, lengths = clips("tim_net", 30, 12)
+
+    def train() -> list[torch.Tensor]:
+        network = small("tim_net").double().train()
+        torch.manual_seed(1)
+        output = network(x.double(), lengths)
+        output.square().sum().backward()
+        return [output.detach(), *(p.grad for p in network.parameters()), *network.buffers()]
+
+    wide = train()
+    monkeypatch.setattr("ser_lightning.model.tim_net.WIDTH", 1)
+    monkeypatch.setattr("ser_lightning.model.tim_net._WideBatchNorm", nn.BatchNorm1d)
+    for ours, plain in zip(wide, train(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
