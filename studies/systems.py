@@ -288,7 +288,7 @@ def results_table(scores: Scores, systems: Sequence[System]) -> Table:
         rows.append(
             (
                 f"`{system.name}`",
-                f"{one.parameters:,}",
+                _parameters(one, found.get(OWN.name)),
                 *cells,
                 NOTHING if one.seconds is None else f"{one.seconds:.0f}",
                 ", ".join(one.devices),
@@ -296,6 +296,11 @@ def results_table(scores: Scores, systems: Sequence[System]) -> Table:
             )
         )
     return Table(("system", "parameters", *(part.title for part in parts), "seconds", "on", "seeds"), rows)
+
+
+def _parameters(one: Score, own: Score | None) -> str:
+    shown = f"{one.parameters:,}"
+    return shown if own is None or own.parameters == one.parameters else f"{shown}; as published {own.parameters:,}"
 
 
 def _cell(one: Score | None) -> str:
@@ -365,9 +370,9 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         "leaks; the two random splits share speakers and takes between training and test (`ser-audit`), so that only "
         "the columns of new speakers say how well somebody is recognised who was never heard.",
         results_table(scores, SYSTEMS).markdown(),
-        "Seconds are those of training the median run of the column of new speakers of RAVDESS, or else of the first "
-        "column there is, on one core of a machine that other runs share, or on a GPU that they share: they compare "
-        "only with those of the same device. Seeds are fewer where a run takes long.",
+        "Parameters are those of the column of new speakers of RAVDESS, or else of the first column there is; seconds "
+        "are those of training its median run, on one core of a machine that other runs share, or on a GPU that they "
+        "share: they compare only with those of the same device. Seeds are fewer where a run takes long.",
         "## Beside what was published",
         published_table(scores, SYSTEMS).markdown(),
         "## DAARIP before and after the split" if contrast.rows else "",

@@ -74,6 +74,21 @@ def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder)
     assert lacking.split("; ") == [f"`{name}` ({', '.join(parts)})" for name, parts in expected.items()]
 
 
+def test_the_published_size_stands_beside_the_lighter_one(tmp_path):
+    place(tmp_path, "lim_tdcnn", OWN.name, 0, parameters=67_000)
+    place(tmp_path, "kaggle_cnn", OWN.name, 0, parameters=1234)
+    for system in ("lim_tdcnn", "kaggle_cnn"):
+        place(tmp_path, system, "random", 0, parameters=1234)
+    kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
+    assert lim[1] == "67,000"  # of the first column there is
+    assert kaggle[1] == "1,234"
+    for system in ("lim_tdcnn", "kaggle_cnn"):
+        place(tmp_path, system, NEW_SPEAKERS, 0, folds=6, parameters=1234)
+    kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
+    assert lim[1] == "1,234; as published 67,000"
+    assert kaggle[1] == "1,234"
+
+
 def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
     (folder / "svm" / NEW_SPEAKERS / "fold-3" / "seed-1" / "result.json").unlink()
     text = write_table(folder)

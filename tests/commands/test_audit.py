@@ -140,6 +140,13 @@ def test_a_choice_by_test_is_found(command, folder):
     assert command("audit", *words(folder, "monitor=test/uar", "checkpoint=last")).code == 0
 
 
+def test_running_statistics_of_the_evaluated_clips_are_found(command, folder):
+    done = command("audit", *words(folder, "evaluation.update_statistics=true"))
+    assert done.code == 4
+    summary = done.out.splitlines()[-2]
+    assert summary == "leaks: the running statistics of BatchNorm take in the clips that are measured"
+
+
 def test_the_synthetic_corpus_can_be_audited(command, small):
     done = command("audit", *[word for word in small if not word.startswith(("trainer", "data.batch"))])
     assert done.code == 0, done.err

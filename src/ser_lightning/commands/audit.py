@@ -89,6 +89,7 @@ def audit(config: DictConfig) -> int:
         audit_folder(held, spare),
         *audit_split(scan.utterances, split, contents),
         *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
+        audit_statistics(updated=plain["evaluation"]["update_statistics"]),
         audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
