@@ -33,6 +33,8 @@ $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
+	@# Compiled here, by one process: two at once leave a cache that crashes whoever reads it (numba issue 10128).
+	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils'
 	@touch $@
 
 demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in minutes
