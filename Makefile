@@ -44,7 +44,7 @@ demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in m
 test: setup  ## all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, those on real recordings too
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-coverage: setup  ## the same tests, and which lines they miss; fails below 95 %; takes half as long again
+coverage: setup  ## the same tests, and which lines they miss; fails below 95 %; takes a third longer
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term
 
 fuzz: setup  ## random files and texts for every reader; SECONDS=300
