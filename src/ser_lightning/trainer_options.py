@@ -55,6 +55,15 @@ def check_trainer_options(config: Mapping[str, Any]) -> None:
     for name, check, expected in _CHECKS:
         if name in options and not check(options[name]):
             raise InputError(f"trainer.{name} is {options[name]!r}; expected {expected}")
+    on_cpu = options.get("accelerator") == "cpu" or not torch.accelerator.is_available()
+    if options.get("precision") == "16-mixed" and on_cpu:
+        raise InputError("trainer.precision is '16-mixed', which a CPU does not have; choose bf16-mixed or 32-true")
+    mixed, clipped = str(options.get("precision")).endswith("-mixed"), options.get("gradient_clip_val")
+    if mixed and clipped and config["optim"].get("fused"):
+        raise InputError(
+            f"trainer.precision is {options['precision']!r} with optim.fused=true, where Lightning cannot clip;"
+            " set optim.fused=false, or trainer.gradient_clip_val=null"
+        )
     if processes(options) != 1 and options.get("strategy", "auto") == "auto" and options.get("accelerator") == "cpu":
         raise InputError(
             f"trainer.devices is {options['devices']} with trainer.strategy=auto; expected trainer.strategy=ddp"
@@ -115,6 +124,11 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "check_val_every_n_epoch",
         _is_count,
         "a whole number of at least 1: the best checkpoint is chosen at the end of epochs",
+    ),
+    (
+        "val_check_interval",
+        lambda value: value is None or (isinstance(value, float) and 0 < value <= 1),
+        "null or a share of an epoch above 0, at most 1.0",
     ),
     ("accumulate_grad_batches", _is_count, "a whole number of at least 1"),
     ("num_sanity_val_steps", lambda value: type(value) is int and value >= -1, "a whole number of at least -1"),

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -107,6 +108,7 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
     if not _is_first_process():
         end_with(os.getppid())
         _close_log_file()
+        logging.getLogger("ser_lightning").setLevel(logging.WARNING)
         run()
         return math.nan
     lock = filelock.FileLock(folder / ".lock")
@@ -192,8 +194,10 @@ def _train(
 
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
-    except MisconfigurationException as error:
-        raise InputError(f"trainer: {error}") from error
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not _is_lightnings_own(error):
+            raise
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     if not _is_first_process():
         return None
     if trial:
@@ -215,6 +219,12 @@ def _train(
     return result
 
 
+def _is_lightnings_own(error: Exception) -> bool:
+    """Return whether Lightning itself raised an error, to refuse an option or a combination of them."""
+    package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return "pytorch_lightning" in package or "lightning_fabric" in package
+
+
 def _prepare_process(config: Mapping[str, Any]) -> None:
     """Set what this process is to use of the machine, and silence what Lightning says of deliberate choices."""
     keep_freed_memory()
@@ -227,6 +237,7 @@ def _prepare_process(config: Mapping[str, Any]) -> None:
         ".*does not have many workers.*",  # batches are gathered faster than a process could send them
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*GPU available but not used.*",
+        ".*could not find the monitored key.*",  # in epochs before the first validation; its name is checked
         ".*smaller than the logging interval.*",  # metrics are of epochs, not of steps
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own, of torch's
     ):
