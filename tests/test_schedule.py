@@ -7,6 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ser_lightning.build import build
+from ser_lightning.schedulers import split_scheduler_config
 from tests.test_conf import composed, options
 
 EPOCHS = 7
@@ -31,7 +32,7 @@ def rates(scheduler, optimizer, figures) -> list[float]:
 
 def made(option: str, lr: float, **values):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    part = {key: value for key, value in composed(f"scheduler={option}")["scheduler"].items() if key != "monitor"}
+    part, _ = split_scheduler_config(composed(f"scheduler={option}")["scheduler"])
     return build("scheduler", part | values)(optimizer), optimizer
 
 

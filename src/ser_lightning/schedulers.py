@@ -1,8 +1,7 @@
 """Learning rate schedules that torch does not have, and what a schedule needs beside its class."""
 
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,15 +54,16 @@ class SchedulerConfig:
     """A learning rate schedule and when Lightning moves it.
 
     Args:
-        make: from an optimizer to its schedule; arguments whose value is ``"auto"`` become the number of intervals of
-            the whole training
+        make: from an optimizer to its schedule
+        totals: arguments that are the number of intervals of the whole training
         interval: what counts as a step of the schedule
         frequency: intervals between two steps
         monitor: the logged value that a ``ReduceLROnPlateau`` follows; None for any other
 
     """
 
-    make: "functools.partial[LRScheduler]"
+    make: Callable[..., LRScheduler]
+    totals: tuple[str, ...]
     interval: Literal["epoch", "step"]
     frequency: int
     monitor: str | None
@@ -77,7 +77,7 @@ class SchedulerConfig:
 
         """
         total = max(1, intervals // self.frequency)
-        return self.make(optimizer, **{name: total for name, value in self.make.keywords.items() if value == AUTO})
+        return self.make(optimizer, **dict.fromkeys(self.totals, total))
 
 
 def split_scheduler_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,7 +94,9 @@ def split_scheduler_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], d
         raise InputError(f"scheduler.interval is {ours['interval']!r}; expected epoch or step")
     if type(ours["frequency"]) is not int or ours["frequency"] < 1:
         raise InputError(f"scheduler.frequency is {ours['frequency']!r}; expected a whole number of at least 1")
-    return {key: value for key, value in config.items() if key not in ours}, ours
+    arguments = {key: value for key, value in config.items() if key not in ours}
+    ours["totals"] = tuple(key for key, value in arguments.items() if value == AUTO)
+    return {key: value for key, value in arguments.items() if value != AUTO}, ours
 
 
 def check_scheduler(config: SchedulerConfig, optimizer: Optimizer) -> None:

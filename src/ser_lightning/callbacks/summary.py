@@ -72,7 +72,7 @@ def write_summary(
                 logger.experiment.log_figure(logger.run_id, figure, f"{name}.png")
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish(quiet=True)
+            logger.experiment.finish()
 
 
 def hyperparameters(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``ser-train``: one run, or with ``--multirun`` a sweep."""
 
+import importlib.util
 import logging
 import math
 import os
@@ -51,6 +52,8 @@ from ser_lightning.task import LOGGED, EmotionTask
 from ser_lightning.trainer_options import check_callbacks, check_precision, check_trainer_options
 
 log = logging.getLogger(__name__)
+
+EXTRA_LOGGERS = ("wandb", "mlflow")
 
 
 def main() -> None:
@@ -188,6 +191,8 @@ def _train(
     if _is_first_process() and not trial:
         start_folder(folder, config, overrides, unfinished=unfinished)
         _write_split(folder / "split.csv", preparation)
+        # Some loggers create their files when they are built.
+        trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
     data.prepare_data()
     data.setup()
     _tell_data(data)
@@ -244,6 +249,11 @@ def _prepare_process(config: Mapping[str, Any]) -> None:
         warnings.filterwarnings("ignore", message)
 
 
+def loggers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return names and values of the loggers that a config chooses."""
+    return list((config.get("logger") or {}).items())
+
+
 def _build_trainer(
     config: Mapping[str, Any],
     *,
@@ -255,7 +265,6 @@ def _build_trainer(
 ) -> pl.Trainer:
     """Build the Trainer with the loggers and callbacks of the config and those of every run."""
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
-    loggers = [build(f"logger.{name}", part) for name, part in (config["logger"] or {}).items()]
     configured = [
         build(f"callbacks.{name}", part)
         for name, part in config["callbacks"].items()
@@ -266,7 +275,7 @@ def _build_trainer(
     trainer: pl.Trainer = build(
         "trainer",
         config["trainer"] | {"enable_progress_bar": show_bar},
-        logger=[*loggers, rows],
+        logger=rows,
         callbacks=[*configured, *callbacks, *bar],
         plugins=[SafeCheckpointIO()],
         default_root_dir=str(folder),  # of the checkpoint that Lightning writes when SLURM preempts the job
@@ -320,6 +329,9 @@ def _check(config: dict[str, Any]) -> None:
     check_checkpoint(config["checkpoint"])
     check_trainer_options(config)
     check_callbacks(config)
+    for name, _ in loggers(config):
+        if name in EXTRA_LOGGERS and importlib.util.find_spec(name) is None:
+            raise InputError(f"logger={name} needs a library that is missing; pip install 'ser-lightning[{name}]'")
     for key in ("name", "run_id"):
         if Path(config[key]).is_absolute() or ".." in Path(config[key]).parts:
             raise InputError(f"{key} is {config[key]!r}; expected a folder below output_root")
