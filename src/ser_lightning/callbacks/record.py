@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
@@ -36,7 +37,7 @@ class LoggedRows(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Keep a row."""
-        self.rows.append(({name: float(value) for name, value in metrics.items()}, step))
+        self.rows.append(({name: v if isinstance(v, int) else float(v) for name, v in metrics.items()}, step))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Keep no hyperparameters: the checkpoint has the whole config."""
@@ -66,7 +67,8 @@ class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the c
         # Lightning has counted the epoch as processed and not yet logged it.
         if task.epochs and len(task.epochs) == trainer.current_epoch + 1:
             last = task.epochs[-1]
-            values = {name: value for name, value in last["values"].items() if name.startswith("train/")}
+            # Lightning keeps what it logs in single precision.
+            values = {n: float(np.float32(v)) for n, v in last["values"].items() if n.startswith("train/")}
             rows.append((values | {"epoch": trainer.current_epoch}, last["step"]))
         checkpoint[ROWS] = [[metrics, step] for metrics, step in rows]
 
