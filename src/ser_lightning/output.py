@@ -186,12 +186,12 @@ def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
     if not name or "\0" in name:
         raise InputError(f"{printed} is no name of a file; give one that ends in {endings}, or - for standard output")
     path = Path(expand_user(name))
-    if name.endswith("/") or path.is_dir():
+    status = _status(path, printed)
+    if name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
         raise InputError(f"{printed} is a folder; give a file in it that ends in {endings}")
     descriptor = _find_descriptor(path)
     if descriptor is not None:
         return _check_descriptor(descriptor, printed, _format(path, formats) or default)
-    status = _status(path, printed)
     if status is not None and stat.S_ISSOCK(status.st_mode):
         raise InputError(f"{printed} is a socket; give a file that ends in {endings}, a pipe, or -")
     if status is not None and not os.access(path, os.W_OK):
