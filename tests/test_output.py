@@ -221,3 +221,12 @@ def test_a_home_folder_is_expanded_where_the_shell_did_not(tmp_path, monkeypatch
 def test_text_that_is_no_unicode_is_written_as_its_escapes(tmp_path):
     check(tmp_path / "o.csv").write("caf\udce9")
     assert (tmp_path / "o.csv").read_bytes() == b"caf\\udce9"
+
+
+def test_a_standard_output_that_was_closed_is_refused():
+    code = (
+        f"import os, subprocess, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {PROGRAM!r}, '-'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "standard output is closed; give a file" in done.stderr

@@ -20,12 +20,12 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
     :func:`remove_leftovers` removes.
 
     Args:
-        path: the file to be written; its folder is made
+        path: the file to be written; its folder is made. A symbolic link stays, and what it leads to is written
         mode: ``"w"`` (UTF-8 text, newlines untranslated) or ``"wb"``
         keep: a name in the same folder that the file now at ``path``, if there is one, goes on by
 
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     prefix = f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST else "."

@@ -135,7 +135,7 @@ class Sink:
 
 @contextmanager
 def _standard_output() -> Iterator[IO[bytes]]:
-    sys.stdout.flush()
+    flush_standard_output()
     yield sys.stdout.buffer
 
 
@@ -182,10 +182,27 @@ def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
     printed = shown(name) or "''"
     if name == STANDARD_OUTPUT:
         return _check_descriptor(1, "standard output", default)
-    endings = " or ".join([", ".join(formats[:-1])] * bool(formats[:-1]) + [formats[-1]])
     if not name or "\0" in name:
+        endings = _listed(formats)
         raise InputError(f"{printed} is no name of a file; give one that ends in {endings}, or - for standard output")
-    path = Path(expand_user(name))
+    return check_path(expand_user(name), formats=formats, default=default, printed=printed)
+
+
+def check_path(name: str | Path, *, formats: Sequence[str], default: str, printed: str | None = None) -> Output:
+    """Check a target like :func:`check_output`, taken as it stands: neither ``-`` nor ``~`` means anything else.
+
+    Args:
+        name: the path
+        formats: the endings that can be written
+        default: the one for what has no ending
+        printed: the name for messages; None for the path
+
+    Raises:
+        InputError: the target is a folder, cannot be made or written, or has another ending
+
+    """
+    path, name, endings = Path(name), str(name), _listed(formats)
+    printed = shown(name) if printed is None else printed
     status = _status(path, printed)
     if name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
         raise InputError(f"{printed} is a folder; give a file in it that ends in {endings}")
@@ -228,6 +245,10 @@ def check_folder(name: str) -> Path:
     return path
 
 
+def _listed(formats: Sequence[str]) -> str:
+    return " or ".join([", ".join(formats[:-1])] * bool(formats[:-1]) + [formats[-1]])
+
+
 def _format(path: Path, formats: Sequence[str]) -> str | None:
     suffix = path.suffix.lower()
     return suffix if suffix in formats else None
@@ -258,6 +279,8 @@ def _find_descriptor(path: Path) -> int | None:
 
 
 def _check_descriptor(descriptor: int, printed: str, format: str) -> Output:  # noqa: A002
+    if descriptor == 1 and sys.stdout is None:  # it was closed when Python began, and 1 may be any file by now
+        raise InputError(f"{printed} is closed; give a file to write to")
     try:
         mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError as error:
@@ -289,6 +312,12 @@ def _try(path: Path, printed: str) -> None:
         for parent in reversed(made):
             with suppress(OSError):
                 parent.rmdir()
+
+
+def flush_standard_output() -> None:
+    """Have what was printed arrive, if there is a standard output."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def forget_standard_output() -> None:

@@ -193,3 +193,35 @@ def test_an_output_is_refused_before_anything_is_read(command, tmp_path, output,
     done = command("evaluate", "no such run", "--output", f"{tmp_path}/o.csv")
     assert done.code == 1
     assert f"{tmp_path}/o.csv ends in .csv; what can be written ends in .json" in done.err
+
+
+def test_features_go_through_a_link_and_a_name_that_becomes_too_long_is_left_out(command, clip, here):
+    long = f"{250 * 'a'}.wav"
+    for name in ("x.wav", long):
+        shutil.copy(clip, name)
+    Path("out").mkdir()
+    Path("out/x.wav.npy").symlink_to(here / "elsewhere.npy")
+    done = command("features", "x.wav", long, "--output", "out", "--set", "audio=untrimmed")
+    assert done.code == 3
+    assert "File name too long" in done.err
+    assert Path("out/x.wav.npy").is_symlink()
+    assert np.load("elsewhere.npy").shape[0] == 162
+    assert [path.name for path in Path("out").iterdir()] == ["x.wav.npy"]
+
+
+@pytest.mark.parametrize("command_", ["predict", "features", "evaluate", "report", "import"])
+def test_without_standard_output_an_error_is_still_a_line(command_, tmp_path):
+    words = [
+        f"{tmp_path}/none",
+        "--output",
+        f"{tmp_path}/o" + {"evaluate": ".json", "import": ".ckpt"}.get(command_, ""),
+    ]
+    if command_ == "predict":
+        words = [f"{tmp_path}/none", "--model", "none.ckpt"]
+    code = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *named(command_, *words)], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"ser-{command_}: ")

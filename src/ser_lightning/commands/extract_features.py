@@ -1,6 +1,6 @@
 """The features of recordings, a ``.npy`` file each."""
 
-import errno
+import io
 import os
 import sys
 from collections import Counter
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build
 from ser_lightning.commands import cli
 from ser_lightning.commands.inputs import Recording, find_recordings, report_failures
 from ser_lightning.commands.settings import compose_config
 from ser_lightning.errors import InputError, shown
-from ser_lightning.output import STANDARD_OUTPUT, check_folder, check_output, json_lines
+from ser_lightning.output import STANDARD_OUTPUT, Output, check_folder, check_output, check_path, json_lines
 
 PARTS = ("corpus", "audio", "features")  # of a run's config; the corpus only for how channels are mixed down
+NUMPY = ".npy"
 
 
 def extract_features(inputs: Sequence[str], *, output: str | None, settings: Sequence[str], json: bool) -> int:
@@ -41,29 +41,28 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
     recordings, failures = find_recordings(inputs)
     total = len(recordings) + len(failures)
     told = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None
-    for recording, name in cli.progress("features")(_named(recordings), len(recordings)):
+    targets: list[tuple[Path, Path, Output]] = []
+    for recording, name in _named(recordings):
         try:
-            matrix = extract(audio.load(recording.path).wave)  # (F, K)
-            _save(folder / name, matrix)
+            target = check_path(folder / name, formats=(NUMPY,), default=NUMPY)
+            targets.append((recording.path, folder / name, target))
+        except InputError as error:  # a name that is too long with its new ending
+            failures.append(str(error))
+    for source, file, target in cli.progress("features")(targets, len(targets)):
+        try:
+            matrix = extract(audio.load(source).wave)  # (F, K)
         except InputError as error:
             failures.append(str(error))
             continue
+        content = io.BytesIO()
+        np.save(content, matrix)
+        target.write(content.getvalue())
         if told is not None:
-            path, file = (str(p).encode("utf-8", "backslashreplace").decode() for p in (recording.path, folder / name))
-            told.write(json_lines([{"path": path, "features": file, "shape": list(matrix.shape)}]))
+            path, features = (str(name).encode("utf-8", "backslashreplace").decode() for name in (source, file))
+            told.write(json_lines([{"path": path, "features": features, "shape": list(matrix.shape)}]))
     done = f"{total - len(failures)} of {total} recordings: features in {shown(folder)}"
     print(done, file=sys.stderr if json else sys.stdout)
     return report_failures("ser-features", failures, total=total)
-
-
-def _save(path: Path, matrix: np.ndarray) -> None:
-    try:
-        with write_atomically(path, "wb") as file:
-            np.save(file, matrix)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        raise InputError(f"{shown(path)} cannot be written: {error.strerror}; rename the recording") from error
 
 
 def _named(recordings: Sequence[Recording]) -> list[tuple[Recording, Path]]:

@@ -14,7 +14,7 @@ import typer
 
 from ser_lightning import config_files
 from ser_lightning.errors import InputError
-from ser_lightning.output import ClosedPipeError, describe, forget_standard_output
+from ser_lightning.output import ClosedPipeError, describe, flush_standard_output, forget_standard_output
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1: with a traceback
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes: 128 and the number of the signal, as shells have it
@@ -81,7 +81,7 @@ def guard(command: str, function: Callable[[], int | None]) -> int:
     logging.getLogger("ser_lightning").setLevel(logging.INFO)
     try:
         code = function()
-        sys.stdout.flush()
+        flush_standard_output()
         return code or 0
     except KeyboardInterrupt:
         return _tell(command, "interrupted", INTERRUPTED)
@@ -100,7 +100,7 @@ def guard(command: str, function: Callable[[], int | None]) -> int:
 
 def _tell(command: str, message: str, code: int) -> int:
     try:
-        sys.stdout.flush()
+        flush_standard_output()
     except OSError:  # a full disk, which the message is about
         forget_standard_output()
     print(f"{command}: {message}", file=sys.stderr)
@@ -126,11 +126,11 @@ def quiet_pipe() -> Iterator[None]:
         try:
             yield
         except SystemExit:
-            sys.stdout.flush()
+            flush_standard_output()
             if _nobody_reads():
                 forget_standard_output()
             raise
-        sys.stdout.flush()
+        flush_standard_output()
     except BrokenPipeError:
         if not _nobody_reads():
             raise

@@ -11,9 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.config_files import config_folder, groups, options
 from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.output import expand_user
 
 # The last words of keys that hold paths or names: their values are the text that was typed, also 2023_01_05 or 1e5.
-TEXTS = ("root", "store", "name", "run_id", "output_root", "folder", "dirpath", "save_dir", "manifest")
+PATHS = ("root", "store", "output_root", "folder", "dirpath", "save_dir")
+NAMES = ("name", "run_id", "manifest")
 
 
 def change_config(
@@ -122,8 +124,9 @@ def parse_value(key: str, text: str) -> Any:
     >>> parse_value("corpus.root", "2023_01_05"), parse_value("corpus.root", "null")
     ('2023_01_05', None)
     """
-    if key.rpartition(".")[2] in TEXTS and text.lower() != "null":
-        return text
+    last = key.rpartition(".")[2]
+    if last in (*PATHS, *NAMES) and text.lower() != "null":
+        return expand_user(text) if last in PATHS else text
     try:
         given = OverridesParser.create().parse_override(f"x={text}")
     except HydraException:
