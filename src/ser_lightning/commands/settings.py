@@ -170,9 +170,7 @@ def _set_values(
             hint = nearest(key.lstrip("+~"), words) or f"; there are {', '.join(n for n in words if '.' not in n)}"
             raise InputError(f"--set {shown(key)}={shown(text)}: unknown key {shown(key)!r}{hint}")
         value = parse_value(key, text)
-        if isinstance(OmegaConf.select(config, key, throw_on_missing=False), DictConfig) and not isinstance(
-            value, dict
-        ):
+        if "." not in key and isinstance(config._get_node(key), DictConfig) and not isinstance(value, dict):
             below = [name for name in names if name.startswith(f"{key}.")]
             hint = f"give {below[0]}=<value>" if below else f"expected {key}={{<key>: <value>}}"
             raise InputError(f"--set {shown(key)}={shown(text)}: {key} is a section of the config; {hint}")
