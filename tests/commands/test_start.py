@@ -92,6 +92,17 @@ def test_help_into_a_closed_pipe_says_nothing(command):
     assert done.returncode in (1, 141)
 
 
+@pytest.mark.parametrize("command", ALL)
+def test_help_onto_a_full_disk_is_a_line(command):
+    words = [sys.executable, "-c", program(command), "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{command}: standard output cannot")
+    assert "No space left on device" in line
+
+
 def test_hydras_own_output_into_a_closed_pipe_says_nothing(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)

@@ -14,7 +14,7 @@ import typer
 
 from ser_lightning import config_files
 from ser_lightning.errors import InputError
-from ser_lightning.output import ClosedPipeError, describe, flush_standard_output, forget_standard_output
+from ser_lightning.output import NO_SPACE, ClosedPipeError, describe, flush_standard_output, forget_standard_output
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1: with a traceback
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes: 128 and the number of the signal, as shells have it
@@ -68,7 +68,7 @@ def run_app(app: typer.Typer, command: str, arguments: Sequence[str] | None = No
         arguments: without the program; None for those of the process
 
     """
-    with quiet_pipe():
+    with quiet_pipe(command):
         variable = f"_{command.replace('-', '_').upper()}_COMPLETE"
         if os.environ.get(variable) == "complete_bash":
             complete_bash(lambda: app(args=[], prog_name=command))
@@ -120,8 +120,13 @@ def _message(error: Exception) -> str | None:
 
 
 @contextmanager
-def quiet_pipe() -> Iterator[None]:
-    """End the process without a word where the reader of standard output has gone, as with ``| head -1``."""
+def quiet_pipe(command: str) -> Iterator[None]:
+    """End the process without a word where the reader of standard output has gone, as with ``| head -1``.
+
+    Args:
+        command: its name, which tells in a line of a full disk
+
+    """
     try:
         try:
             yield
@@ -136,6 +141,12 @@ def quiet_pipe() -> Iterator[None]:
             raise
         forget_standard_output()
         sys.exit(CLOSED_PIPE)
+    except OSError as error:  # of what was printed, the help
+        if error.errno not in NO_SPACE or error.filename is not None:
+            raise
+        forget_standard_output()
+        print(f"{command}: standard output cannot be written: {error.strerror}; free some space", file=sys.stderr)
+        sys.exit(1)
 
 
 def _nobody_reads() -> bool:

@@ -41,7 +41,7 @@ def start(name: str) -> None:
     """
     command = f"ser-{name}"
     variable = f"_SER_{name.upper()}_COMPLETE"
-    with quiet_pipe():
+    with quiet_pipe(command):
         if sys.argv[1:] in HELP:
             print(help_text(name))
             sys.exit(0)
