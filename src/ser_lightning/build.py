@@ -12,7 +12,10 @@ from typing import Any
 import hydra.utils
 from hydra.errors import InstantiationException
 
+from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError, nearest
+
+__all__ = ["build", "build_corpus", "check_values", "config_folder"]
 
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
@@ -24,12 +27,6 @@ BORROWED = {  # parts whose classes are torch's or Lightning's
 }
 # Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
 POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
-
-
-def config_folder() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or ``conf/`` of the checkout."""
-    installed = Path(__file__).parent / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:

@@ -10,7 +10,6 @@ from tests.commands.test_resume import Stop, stop
 from tests.conftest import _run
 
 from ser_lightning.commands import outcome
-from ser_lightning.commands.report import main as report
 from ser_lightning.emotions import RAVDESS
 from ser_lightning.model.svm import SVM
 from ser_lightning.task import EmotionTask
@@ -110,8 +109,8 @@ def test_the_audit_knows_its_normaliser(runs, experiment):
 
 @every
 def test_evaluate_agrees_to_the_last_digit(command, runs, experiment):
-    done = command("evaluate", f"run={folder_of(runs, experiment)}")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
+    done = command("evaluate", str(folder_of(runs, experiment)))
+    assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
 
 
 @every
@@ -121,8 +120,8 @@ def test_predict_agrees_with_the_run_whatever_the_batches(command, runs, synthet
     for size in (7, 60):
         path = tmp_path / f"{size}.csv"
         checkpoint = folder / "checkpoints" / "best.ckpt"
-        given = [f"checkpoint={checkpoint}", f"input={synthetic_root}", f"output={path}", f"data.batch_size={size}"]
-        assert command("predict", *given).code == 0
+        given = [str(synthetic_root), "--model", str(checkpoint), "--output", str(path)]
+        assert command("predict", *given, "--set", f"data.batch_size={size}").code == 0
         tables.append({Path(row["path"]).stem: row for row in csv.DictReader(path.read_text().splitlines())})
     for row in csv.DictReader((folder / "predictions.csv").read_text().splitlines()):
         for heard in tables:
@@ -188,7 +187,7 @@ def test_a_report_compares_them_with_each_other(command, small, tmp_path):
         for seed in (0, 1):
             given = [*words(small, tmp_path, experiment), "name=both", f"run_id={experiment}/seed-{seed}"]
             assert command("train", *given, f"seed={seed}").code == 0
-    report([str(tmp_path / "both"), "arm=model"])
+    assert command("report", str(tmp_path / "both"), "--arm", "model").code == 0
     found = json.loads((tmp_path / "both" / "report.json").read_text())
     assert {"svm", "logistic"} <= set(json.dumps(found).replace('"', " ").split())
 
@@ -231,7 +230,7 @@ def test_a_checkpoint_that_claims_more_than_it_has_is_refused(command, runs, syn
     support = raw["state_dict"]["model.machine.support"]
     raw["state_dict"]["model.machine.support"] = torch.zeros(1, 1).expand(10**12, support.size(1))
     torch.save(raw, tmp_path / "huge.ckpt")
-    done = command("predict", f"checkpoint={tmp_path}/huge.ckpt", f"input={synthetic_root}", f"output={tmp_path}/p.csv")
+    done = command("predict", str(synthetic_root), "--model", f"{tmp_path}/huge.ckpt")
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert "huge.ckpt is of another model: it has misshaped machine." in line
