@@ -24,7 +24,7 @@ def test_csv_has_every_epoch(command, small, tmp_path):
     for name, values in result["history"].items():
         logged = [float(row[name]) for row in rows if row[name]]
         assert logged == pytest.approx(values)
-    final = [float(row["final/test_uar"]) for row in rows if row["final/test_uar"]]
+    final = [float(row["when_done/test_uar"]) for row in rows if row["when_done/test_uar"]]
     assert final == [pytest.approx(result["metrics"]["test"]["uar"])]
 
 
@@ -46,7 +46,7 @@ def test_wandb_works_offline(command, small, tmp_path):
     _, folder = run(command, small, tmp_path, "wandb")
     (file,) = (folder / "wandb").rglob("*.wandb")
     content = file.read_bytes()
-    for name in (b"val/uar", b"train/loss", b"final/test_uar", b"dropout.p"):
+    for name in (b"val/uar", b"train/loss", b"when_done/test_uar", b"dropout.p"):
         assert name in content
 
 

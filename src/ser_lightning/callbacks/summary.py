@@ -13,6 +13,7 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.evaluation import Predictions
 from ser_lightning.metrics import METRICS
 
+FINAL = "when_done"  # group of what a finished run adds; TensorBoard sorts it behind the curves of train and val
 EXAMPLES = 4  # test clips to listen to
 # Hyperparameters that every run shows, by their key in the config.
 MAIN = (
@@ -24,6 +25,7 @@ MAIN = (
     "trainer.max_epochs",
     "loss.label_smoothing",
     "split.fold",
+    "evaluation.training_mode",
 )
 # Those that are named by the option that was chosen for a group.
 GROUPS = ("corpus", "split", "features", "model", "augment")
@@ -49,14 +51,14 @@ def write_summary(
     """
     step = int(result.get("steps", 1)) - 1  # as Lightning numbers the rows of an epoch
     final = {
-        f"final/{subset}_{name}": result["metrics"][subset][name] for subset in ("val", "test") for name in METRICS
-    } | {f"study_metric/{subset}": value for subset, value in (result.get("study_metric") or {}).items()}
+        f"{FINAL}/{subset}_{name}": result["metrics"][subset][name] for subset in ("val", "test") for name in METRICS
+    } | {f"{FINAL}/{subset}_study_metric": value for subset, value in (result.get("study_metric") or {}).items()}
     clips = list(_clips(result, data, predictions))
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hyperparameters(result), final)
             for name, figure in figures.items():
-                logger.experiment.add_figure(name, figure, step)
+                logger.experiment.add_figure(f"{FINAL}/{name}", figure, step)
             for title, wave, rate in clips:
                 logger.experiment.add_audio(f"test/{title}", wave, step, sample_rate=rate)
         else:
@@ -66,7 +68,7 @@ def write_summary(
             import wandb
 
             audio = {f"test/{title}": wandb.Audio(wave, sample_rate=rate) for title, wave, rate in clips}
-            logger.experiment.log({name: wandb.Image(figure) for name, figure in figures.items()} | audio)
+            logger.experiment.log({f"{FINAL}/{name}": wandb.Image(figure) for name, figure in figures.items()} | audio)
         if isinstance(logger, MLFlowLogger):
             for name, figure in figures.items():
                 logger.experiment.log_figure(logger.run_id, figure, f"{name}.png")

@@ -151,7 +151,9 @@ def write_results(
         figures["curves"] = curves_figure(facts["history"], title)
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
-    write_summary(loggers, result, figures, data=data, predictions=predictions["test"])
+    write_summary(
+        loggers, result, {"confusion_matrix": figures["confusion_matrix"]}, data=data, predictions=predictions["test"]
+    )
     for path in logger_files(folder, loggers):
         sync(path)
     finish_folder(folder)
