@@ -4,11 +4,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -21,17 +20,10 @@ from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
 from ser_lightning.loss import EmotionLoss
-from ser_lightning.model.fitting import Fitted
-
-if TYPE_CHECKING:
-    from ser_lightning.data.datamodule import SpeechDataModule
 
 
 class EmotionTask(pl.LightningModule):
-    """Training of an emotion classifier, or fitting of one that learns from all clips at once.
-
-    What is fitted is fitted before the first step of an epoch that takes none: the optimizer counts its batches and
-    moves nothing.
+    """Training of an emotion classifier.
 
     Every metric comes from one confusion matrix over all clips of a subset, so that a short last batch weighs what its
     clips weigh. Training metrics are gathered while the weights move and with dropout on; ``result.json`` has those of
@@ -40,7 +32,7 @@ class EmotionTask(pl.LightningModule):
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
-            one, is fitted to the training set before the first step, and then itself if it is a ``Fitted``
+            one, is fitted to the training set before the first step
         optimizer: makes the optimizer of the parameters
         classes: number of classes
         evaluation: how validation measures
@@ -63,7 +55,6 @@ class EmotionTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.automatic_optimization = not isinstance(model, Fitted)
         self.evaluation = evaluation
         self.measuring = ExitStack()  # open while validation measures
         self.make_optimizer = optimizer
@@ -100,12 +91,6 @@ class EmotionTask(pl.LightningModule):
                 self.scheduler.load_state_dict(self.scheduled)
         return optimizer
 
-    def on_train_start(self) -> None:
-        """Fit a model that learns from all clips at once; a resumed run that has done so does not start."""
-        if isinstance(self.model, Fitted):
-            data: SpeechDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.model.fit(**data.training_clips()._asdict(), seed=data.seed)
-
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (B, classes)."""
         logits: Tensor = self.model(batch.features, batch.lengths)
@@ -113,8 +98,6 @@ class EmotionTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch; where clips are mixed, each counts as what it is most of."""
-        if not self.automatic_optimization:
-            cast(LightningOptimizer, self.optimizers()).step()  # checkpoints are only written after a step
         return self._step(batch, self.train_tally, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -20,7 +20,6 @@ from ser_lightning.data.store import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
-from ser_lightning.model.fitting import Fitted
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.runs import FORMAT, complete, provenance, write_json
 from ser_lightning.split.split import SUBSETS
@@ -54,12 +53,57 @@ def conclude(
         what is in ``result.json``
 
     """
-    of = data.preparation
-    emotions = of.corpus.emotions
     start = time.perf_counter()
     return_freed_memory()  # training's
     measured, predictions = _measure(task, data, folder / "checkpoints", config, evaluation)
-    of.seconds["test"] = time.perf_counter() - start
+    data.preparation.seconds["test"] = time.perf_counter() - start
+    return write_results(
+        folder=folder,
+        config=config,
+        data=data,
+        predictions=predictions,
+        measured=measured,
+        model_facts={
+            "audit": audit_run(data, task.model, config),
+            "epochs": len(task.epochs),
+            "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+            "history": dict(task.history),
+            "device": device_name(task.trainer.strategy.root_device),
+        },
+        logger=logger,
+        identity=identity,
+    )
+
+
+def write_results(
+    *,
+    folder: Path,
+    config: dict[str, Any],
+    data: SpeechDataModule,
+    predictions: Mapping[str, Predictions],
+    measured: Mapping[str, Any],
+    model_facts: Mapping[str, Any],
+    logger: TensorBoardLogger,
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write all that a run leaves beside its checkpoints, ``result.json`` last.
+
+    Args:
+        folder: of the run
+        config: resolved
+        data: what the model was trained on
+        predictions: of each subset
+        measured: what the result says of both checkpoints
+        model_facts: what the result says of the model: its leak checks, size, device, and the curves of its training
+        logger: TensorBoard's
+        identity: what else the result says of the run
+
+    Returns:
+        what is in ``result.json``
+
+    """
+    of = data.preparation
+    emotions = of.corpus.emotions
     result = {
         "format": FORMAT,
         "name": config["name"],
@@ -76,7 +120,6 @@ def conclude(
         },
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
-        "audit": audit_run(data, task.model, config),
         "counts": {
             subset: len(of.members[subset] if of.augment_first else getattr(of.split, subset)) for subset in SUBSETS
         }
@@ -88,12 +131,8 @@ def conclude(
             "problems": [{"path": problem.path, "reason": problem.reason} for problem in of.problems],
             "nothing_voiced": of.nothing_voiced,
         },
-        "epochs": len(task.epochs),
-        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
-        **({"chosen": task.model.choice.values()} if isinstance(task.model, Fitted) else {}),
-        "history": dict(task.history),
+        **model_facts,
         "seconds": of.seconds,
-        "device": device_name(task.trainer.strategy.root_device),
         **identity,
         "config": config,
         **provenance(),
@@ -103,9 +142,10 @@ def conclude(
     figures = {
         "confusion_matrix": confusion_figure(
             predictions["test"].confusion, emotions, f"{config['name']} {config['run_id']}, test"
-        ),
-        "curves": curves_figure(task.history, f"{config['name']} {config['run_id']}"),
+        )
     }
+    if model_facts["history"]:
+        figures["curves"] = curves_figure(model_facts["history"], f"{config['name']} {config['run_id']}")
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
     write_summary(logger, result, figures, data=data, predictions=predictions["test"])

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from ser_lightning.build import build
+from ser_lightning.build import build, is_baseline
 from ser_lightning.callbacks.carry_config import CarryConfig
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.record import Record
@@ -28,7 +28,6 @@ from ser_lightning.callbacks.resume import Resume
 from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
-from ser_lightning.commands.at_once import check_at_once
 from ser_lightning.commands.job import run_job
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
@@ -45,7 +44,6 @@ from ser_lightning.errors import InputError, nearest
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
-from ser_lightning.model.fitting import Fitted
 from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
 from ser_lightning.split.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import EmotionTask
@@ -136,6 +134,10 @@ def _train(
         log.info("done already: %s", folder)
         tell(done)
         return done
+    if is_baseline(config["model"]):
+        from ser_lightning.commands.fit import fit  # and with it scikit-learn
+
+        return fit(config, folder=folder, identity={"choices": choices, "overrides": overrides, "digest": digest})
     unfinished = find_unfinished(folder, digest)
     _quieten()
     keep_freed_memory()
@@ -150,8 +152,6 @@ def _train(
     # Built before any work: what it refuses is found at once.
     model = build_model(config, features=of.features.size, classes=len(emotions))
     optimizer = _build_optimizer(config, model)
-    if isinstance(model, Fitted):
-        check_at_once(config, of.augment, model=type(model).__name__)
     task = EmotionTask(
         model=model,
         optimizer=optimizer,
