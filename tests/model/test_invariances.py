@@ -20,13 +20,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from ser_lightning.model.fitting import Fitted
 from torch import nn
 
 from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import build_model
 from ser_lightning.emotions import RAVDESS
 from ser_lightning.errors import InputError
-from ser_lightning.model.fitting import Fitted
 
 CONF = config_folder()
 LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field

@@ -176,12 +176,10 @@ def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
         remedy = (
             "For classes that count alike set model.class_weight=balanced." if part in BALANCED else "Leave it out."
         )
-        defaults, values = _flatten(part, default_of(part)), _flatten(part, _value_of(config, part))
+        defaults, values = _flatten(part, default_of(part, config)), _flatten(part, _value_of(config, part))
         for key in sorted({*defaults, *values}):
             value, default = values.get(key), defaults.get(key)
             if value == default or is_unscientific(key) or (key == "trainer.accelerator" and value == "cpu"):
-                continue
-            if isinstance(default, str) and "${" in default:  # decided by other values
                 continue
             raise InputError(
                 f"{key} is {json.dumps(value)}, expected its default {json.dumps(default)}: {model} is fitted to all"
@@ -189,20 +187,25 @@ def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
             )
 
 
-def default_of(part: str) -> Any:
-    """Return the default of a part of the config, not resolved.
+def default_of(part: str, config: Mapping[str, Any]) -> Any:
+    """Return the default of a part of the config.
 
-    >>> default_of("data.balance")
-    'none'
+    Args:
+        part: its key
+        config: of the run, resolved: what the default refers to
+
     """
     primary: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"))
     first = part.partition(".")[0]
-    if first not in primary:
+    if first in primary:
+        default = primary[first]
+    else:
         options = {
             group: option for entry in primary["defaults"] if isinstance(entry, dict) for group, option in entry.items()
         }
-        primary[first] = _load_option(first, options[first])
-    return _value_of(primary, part)
+        default = _load_option(first, options[first])
+    resolved: Any = OmegaConf.create({**config, first: default})
+    return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
 
 
 def _load_option(group: str, option: str) -> dict[str, Any]:
