@@ -100,6 +100,8 @@ def test_the_audit_knows_its_normaliser(runs, experiment):
     (normaliser,) = [finding for finding in audit["findings"] if finding["name"].startswith("normaliser")]
     assert normaliser["sentence"] == "the network standardises by statistics of the training rows"
     assert not normaliser["found"], normaliser
+    (choice,) = [finding for finding in audit["findings"] if finding["name"] == "checkpoint chosen on test"]
+    assert choice["sentence"] == "the checkpoint is the only one, chosen by no figure"
 
 
 @every

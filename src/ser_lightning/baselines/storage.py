@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from ser_lightning.baselines.gmm import GaussianMixtureClassifier
 from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.baselines.svm import KernelScale, SVCSearch
 from ser_lightning.errors import InputError
+
+log = logging.getLogger(__name__)
 
 KEY = "estimator"  # of the bytes in a checkpoint's state_dict
 OURS = (FrameScaler, FrameMean, GroupSearch, SVCSearch, KernelScale, GaussianMixtureClassifier, DeepBeliefNetwork)
@@ -95,10 +99,8 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
                 + (f" and {len(unknown) - 1} more types" if len(unknown) > 1 else "")
                 + ", which is no part of a baseline; nothing in it was executed. Use a checkpoint of ser-train."
             )
-        with warnings.catch_warnings():
-            # The versions of the libraries are told by the run's own result.
-            warnings.simplefilter("ignore", InconsistentVersionWarning)
-            pipeline = skops.io.loads(data, trusted=list(OURS))
+        with _logged_version_warning(path):
+            pipeline = skops.io.loads(data, trusted=[f"{cls.__module__}.{cls.__name__}" for cls in OURS])
         if _description(pipeline) != _description(recipe.pipeline(seed=0)):
             raise InputError(
                 f"{path} holds another model than its config describes ({type(recipe).__name__}). Use the model it was"
@@ -117,6 +119,19 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
             f"{path} is damaged: the fitted pipeline in it cannot be used ({reason}). Train it again."
         ) from error
     return baseline.eval()
+
+
+@contextmanager
+def _logged_version_warning(path: str | Path) -> Iterator[None]:
+    """Log in one line that an estimator was written with another version of scikit-learn, which warns once each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        yield
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            versions = warning.message.original_sklearn_version, warning.message.current_sklearn_version
+            log.warning("%s was written with scikit-learn %s; with %s its predictions may differ.", path, *versions)
+            return
 
 
 def _types(data: bytes) -> Iterator[tuple[str, str]]:
