@@ -217,6 +217,16 @@ def test_copies_of_training_clips_are_learned_from_too(command, runs, small, tmp
     assert result["metrics"] != without["metrics"]
 
 
+def test_copies_drawn_as_clips_are_measured_too(command, small, tmp_path):
+    given = [*words(small, tmp_path, "logistic"), "augment=paper", "data.augment_first=true"]
+    assert command("train", *given).code == 0
+    result = result_of(folder_of(tmp_path, "logistic"))
+    assert sum(result["counts"][subset] for subset in ("train", "val", "test")) == 4 * 60
+    rows = list(csv.DictReader((folder_of(tmp_path, "logistic") / "split.csv").read_text().splitlines()))
+    assert len(rows) == 4 * 60
+    assert result["audit"]["leak"]
+
+
 REFUSED = {
     "trainer.max_epochs=2": ("trainer.max_epochs is 2", "without a Trainer"),
     "trainer.gradient_clip_val=2.0": ("trainer.gradient_clip_val is 2.0",),

@@ -9,12 +9,11 @@ import torch
 from scipy.special import expit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
-from sklearn.svm import SVC
 
 from ser_lightning.baselines.belief_network import fine_tune, pretrain
 from ser_lightning.baselines.clips import Vectors, vector_steps
 from ser_lightning.baselines.search import Labels, check_grid
-from ser_lightning.baselines.svm import KernelScale, SVCSearch
+from ser_lightning.baselines.svm import KernelScale, SVCSearch, unfitted_machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ class DBNSVM:
         )
         search = SVCSearch(
             representation=Pipeline([("network", network), ("scale", KernelScale())]),
-            classifier=SVC(class_weight=self.class_weight),
+            classifier=unfitted_machine(class_weight=self.class_weight),
             grid={"C": list(self.c), "gamma": list(self.gamma)},
             folds=self.folds,
             calibrate=True,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
@@ -48,12 +48,17 @@ class SVM:
         """Return the pipeline, not fitted."""
         search = SVCSearch(
             representation=KernelScale(),
-            classifier=SVC(class_weight=self.class_weight),
+            classifier=unfitted_machine(class_weight=self.class_weight),
             grid={"C": list(self.c), "gamma": list(self.gamma)},
             folds=self.folds,
             calibrate=True,
         )
         return Pipeline([*vector_steps(standardize=self.standardize), ("classify", search)])
+
+
+def unfitted_machine(*, class_weight: str | None) -> SVC:
+    """Return an SVC that draws nothing from the global generator: it would, though its solution is not random."""
+    return SVC(class_weight=class_weight, random_state=0)
 
 
 class KernelScale(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -79,7 +84,7 @@ class SVCSearch(GroupSearch):
         between, across = euclidean_distances(x, squared=True), euclidean_distances(held, x, squared=True)
         scores = []
         for candidate in candidates:
-            machine = SVC(C=candidate["C"], kernel="precomputed", class_weight=self.classifier.class_weight)
+            machine = clone(self.classifier).set_params(C=candidate["C"], kernel="precomputed")
             machine.fit(np.exp(-candidate["gamma"] * between), y)
             scores.append(class_scores(machine, np.exp(-candidate["gamma"] * across)))
         return np.stack(scores)

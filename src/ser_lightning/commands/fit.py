@@ -203,20 +203,9 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
         options = {
             group: option for entry in primary["defaults"] if isinstance(entry, dict) for group, option in entry.items()
         }
-        default = _load_option(first, options[first])
+        default = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{options[first]}.yaml"))
     resolved: Any = OmegaConf.create({**config, first: default})
     return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
-
-
-def _load_option(group: str, option: str) -> dict[str, Any]:
-    """Return the values of a file of a config group, over those of the files that its defaults name."""
-    own: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / group / f"{option}.yaml"))
-    inherited: dict[str, Any] = {}
-    for name in own.pop("defaults", []):
-        if isinstance(name, str) and name != "_self_":
-            inherited |= _load_option(group, name)
-    values: dict[str, Any] = inherited | own
-    return values
 
 
 def _value_of(config: Mapping[str, Any], key: str) -> Any:
