@@ -25,8 +25,18 @@ BORROWED = {  # parts whose classes are torch's or Lightning's
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
 }
+BASELINES = f"{OURS}baselines."  # classes that are a model too, fitted without a trainer
 # Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
 POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
+
+
+def is_baseline(model: Mapping[str, Any]) -> bool:
+    """Return whether a config's ``model`` is a scikit-learn pipeline and not a network.
+
+    >>> is_baseline({"_target_": "ser_lightning.baselines.svm.SVM"})
+    True
+    """
+    return str(model.get("_target_", "")).startswith(BASELINES)
 
 
 def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
@@ -99,6 +109,8 @@ def _allowed_class(name: str, target: str) -> type:
     """
     part = name.split(".", maxsplit=1)[0]
     homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{part}.",)
+    if part == "model":
+        homes = (*homes, BASELINES)
     only = f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config"
     if not target.startswith(homes):
         raise InputError(f"{name}._target_ is {target!r}; {only}")

@@ -21,7 +21,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from ser_lightning.build import build
+from ser_lightning.build import build, is_baseline
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
@@ -169,6 +169,10 @@ def _train(
         log.info("done already: %s", folder)
         tell(done)
         return done
+    if is_baseline(config["model"]):
+        from ser_lightning.commands.fit import fit  # and with it scikit-learn
+
+        return fit(config, folder=folder, identity={"choices": choices, "overrides": overrides, "digest": digest})
     unfinished = None if trial else find_unfinished(folder, digest, averaged=_averages_weights(config))
     _prepare_process(config)
 

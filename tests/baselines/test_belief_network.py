@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ser_lightning.baselines.belief_network import fine_tune, pretrain, top_layer
 from ser_lightning.errors import InputError
-from ser_lightning.model.belief_network import fine_tune, pretrain, top_layer
 
 CLASSES = 3
 

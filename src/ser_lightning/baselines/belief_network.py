@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machines, trained one on the other, and fine-tuned together."""
+"""Stacked restricted Boltzmann machines, trained one after another and fine-tuned together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ser_lightning.errors import InputError
 
 Layers = list[tuple[Tensor, Tensor]]  # of each: weight (hidden, visible) and bias (hidden,)
-SPREAD = 0.01  # deviation of the weights a machine begins with (Hinton 2010, section 8.1)
+SPREAD = 0.01  # deviation of the initial weights (Hinton 2010, section 8.1)
 
 
 def top_layer(x: Tensor, layers: Layers) -> Tensor:
-    """Return how probable it is that each unit of the topmost layer is on: (N, visible) -> (N, hidden)."""
+    """Return the activation probabilities of the topmost layer: (N, visible) -> (N, hidden)."""
     for weight, bias in layers:
         x = nn.functional.linear(x, weight, bias).sigmoid()
     return x
@@ -24,12 +24,12 @@ def top_layer(x: Tensor, layers: Layers) -> Tensor:
 def pretrain(
     x: Tensor, *, hidden: Sequence[int], epochs: int, batch: int, rates: Sequence[float], generator: torch.Generator
 ) -> Layers:
-    """Train machines on each other, greedily.
+    """Train stacked machines greedily.
 
-    The units that the first one sees are Gaussian, of variance 1; all others are on or off.
+    The visible units of the first are Gaussian with variance 1; all others are binary.
 
     Args:
-        x: (N, visible), standardised
+        x: (N, visible), standardized
         hidden: units of each machine
         epochs: passes over the clips for each
         batch: clips a step
@@ -59,7 +59,7 @@ def _contrast(
 ) -> tuple[Tensor, Tensor]:
     """Train a machine by one step of contrastive divergence (Hinton 2002).
 
-    The hidden units are sampled, what they make up is not (Hinton 2010, section 3).
+    The hidden units are sampled, their reconstruction is not (Hinton 2010, section 3).
     """
     weight = SPREAD * torch.randn(units, x.size(1), generator=generator, dtype=x.dtype)
     bias, visible_bias = x.new_zeros(units), x.new_zeros(x.size(1))
@@ -79,13 +79,13 @@ def _contrast(
 
 
 def fine_tune(x: Tensor, targets: Tensor, layers: Layers, *, classes: int, steps: int) -> Layers:
-    """Return layers that help a softmax on top of them, by conjugate gradients of its cross-entropy.
+    """Fine-tune the layers under a softmax by conjugate gradients of its cross-entropy.
 
     Args:
         x: (N, visible)
         targets: (N,), class index of each row
-        layers: where it begins
-        classes: of the softmax, which begins at zero and is not kept
+        layers: the pretrained layers
+        classes: of the softmax, which starts at zero and is discarded
         steps: at most; 0 returns the layers as they are
 
     """
