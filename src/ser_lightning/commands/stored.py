@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from ser_lightning.build import config_folder
+from ser_lightning.build import config_folder, usable_backends
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.errors import InputError
 from ser_lightning.runs import complete
@@ -36,7 +36,7 @@ def offer_config(path: str | Path, *, without: tuple[str, ...] = (), other_corpu
         InputError: the checkpoint cannot be read, or its config is not of a run
 
     """
-    config = complete(read_checkpoint(path).config)
+    config = usable_backends(complete(read_checkpoint(path).config))
     _check_plain(config, path)
     config = {key: value for key, value in config.items() if key not in without}
     if other_corpus:

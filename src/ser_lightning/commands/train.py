@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from ser_lightning.build import build
+from ser_lightning.build import build, resolve_backends
 from ser_lightning.callbacks.carry_config import CarryConfig
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.record import Record
@@ -103,7 +103,7 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
     try:
         result = _train(
-            cli.plain(config),
+            resolve_backends(cli.plain(config)),
             folder=folder,
             choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
             overrides=list(hydra_config.overrides.task),
