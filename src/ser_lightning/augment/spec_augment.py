@@ -11,10 +11,10 @@ class SpecAugment:
     """Masks over rows and over frames of each clip, drawn anew in every batch by torchaudio.
 
     The width of a frequency mask is below ``frequency_width`` rows; that of a time mask is below ``time_width`` frames
-    and below ``time_share`` of the clip's real frames, within which it lies. Both are drawn uniformly, and so is the place
-    of a mask, from 0 up to where it would end at the last row or frame, exclusive. Masks may overlap. What is masked
-    becomes the mean of its row over the training set, 0 after standardization: the clip's own mean would reveal how loud
-    the masked row is. Rows are those of the feature matrix: of stacked features (static, delta) a mask covers neighbours
+    and below ``time_share`` of the clip's real frames, within which it lies. Widths are uniform, and so are places,
+    from 0 up to where a mask would end at the last row or frame, exclusive. Masks may overlap. What is masked becomes
+    the mean of its row over the training set, 0 after standardization: the clip's own mean would reveal how loud the
+    masked row is. Rows are those of the feature matrix: of stacked features (static, delta) a mask covers neighbours
     in that order. There is no time warping, which the paper found to matter least.
 
     Args:
@@ -27,8 +27,8 @@ class SpecAugment:
     Raises:
         InputError: a negative number, a share outside [0, 1]
 
-    Source: ``torchaudio.functional.mask_along_axis_iid``; Park et al. 2019, "SpecAugment", whose policies for 80 rows and
-    clips of about 1200 frames have two masks of each kind, with limits of 27 rows and 100 frames.
+    Source: ``torchaudio.functional.mask_along_axis_iid``; Park et al. 2019, "SpecAugment", whose policies for 80 rows
+    and clips of about 1200 frames have two masks of each kind, with limits of 27 rows and 100 frames.
 
     """
 
@@ -71,15 +71,15 @@ class SpecAugment:
             generator: seeds torchaudio's random numbers; those of torch are left as they are
 
         """
-        # The masks are drawn over ones instead of the features: torchaudio fills a mask with one number, not with a mean
-        # for each row, and knows no clip's length.
+        # The masks are drawn over ones instead of the features: torchaudio fills a mask with one number, not with the
+        # mean of each row, and knows no clip's length.
         import torch
         from torchaudio.functional import mask_along_axis_iid
 
         clips, longest, rows = frames.shape
         kept_rows, kept_frames = torch.ones(clips, rows, 1), torch.ones(clips, 1, longest)
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(int(generator.integers(2**63)))
+            torch.default_generator.manual_seed(int(generator.integers(2**63)))
             for _ in range(self.frequency_masks):
                 kept_rows = mask_along_axis_iid(kept_rows, self.frequency_width, 0.0, axis=1)
             for length in np.unique(lengths).tolist():

@@ -8,7 +8,7 @@ from ser_lightning.kernels.library import library
 
 AUTO, NATIVE = "auto", "native"
 # How many times longer the references take (docs/performance.md, measured on one thread).
-FEATURES_COST, PITCH_COST = 15, 200
+FEATURES_COST, PITCH_COST = 12, 400
 
 log = logging.getLogger(__name__)
 
