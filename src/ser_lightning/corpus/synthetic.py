@@ -176,7 +176,7 @@ class Synthetic:
     def _make(self) -> None:
         if importlib.util.find_spec("parselmouth") is None:
             raise InputError(
-                f"the synthetic corpus is not in {shown(self.folder)}, and making it needs Praat, which is not installed;"
+                f"{shown(self.folder)} is missing, and making the synthetic corpus needs Praat, which is not installed;"
                 " install it with pip install 'ser-lightning[synthetic]' (GPL-3), or choose another corpus="
             )
         self.root.mkdir(parents=True, exist_ok=True)
