@@ -64,6 +64,14 @@ def test_a_run_without_a_compiler_uses_the_references_and_says_so_in_one_line(do
         assert word in line
 
 
+def test_a_sweep_says_it_once_and_not_in_every_job(done, uncompiled, words):
+    assert done.returncode == 0  # and the features are there
+    words = [word for word in words if not word.startswith("run_id=")]
+    sweep = run(TRAIN, "--multirun", *words, "name=sweep", "seed=0,1", env=uncompiled)
+    assert sweep.returncode == 0, sweep.stderr
+    assert (sweep.stdout + sweep.stderr).count(COST) == 1
+
+
 def test_naming_the_default_is_no_other_configuration(done, uncompiled, words):
     assert done.returncode == 0
     before = result_of(words)

@@ -1,6 +1,7 @@
 """Whether the C kernels or the libraries they are held to compute: ``python -m ser_lightning.kernels.backend``."""
 
 import logging
+import os
 from functools import cache
 
 from ser_lightning.errors import InputError, nearest
@@ -9,6 +10,8 @@ from ser_lightning.kernels.library import library
 AUTO, NATIVE = "auto", "native"
 # How many times longer the references take (docs/performance.md, measured on one thread).
 FEATURES_COST, PITCH_COST = 12, 400
+
+SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable: the line below was printed by a parent process
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +49,19 @@ def native_is_available() -> bool:
 
 @cache
 def _missing() -> str | None:
-    """Return why the kernels cannot be used, None if they can; say so once in a process."""
+    """Return why the kernels cannot be used, None if they can; say so once in a command and all its processes."""
     try:
         library()
     except InputError as error:
-        log.warning(
-            "The C kernels cannot be used (%s). librosa computes the features instead, about %d times slower, and"
-            " torchaudio the pitch copies, about %d times slower.",
-            error,
-            FEATURES_COST,
-            PITCH_COST,
-        )
+        if SAID not in os.environ:
+            os.environ[SAID] = "1"  # inherited by the processes that this one starts
+            log.warning(
+                "The C kernels cannot be used (%s). librosa computes the features instead, about %d times slower, and"
+                " torchaudio the pitch copies, about %d times slower.",
+                error,
+                FEATURES_COST,
+                PITCH_COST,
+            )
         return str(error)
     return None
 
