@@ -8,8 +8,8 @@ from ser_lightning.errors import InputError, nearest
 from ser_lightning.kernels.library import library
 
 AUTO, NATIVE = "auto", "native"
-# How many times longer the references take (docs/performance.md, measured on one thread).
-FEATURES_COST, PITCH_COST = 12, 400
+# How many times longer the references take for features=logmel and two pitch copies (docs/performance.md).
+FEATURES_COST, PITCH_COST = 10, 500
 
 SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable: the line below was printed by a parent process
 
