@@ -24,7 +24,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
 from ser_lightning.loss import EmotionLoss
 from ser_lightning.metrics import METRICS, compute_metrics
-from ser_lightning.schedulers import SchedulerConfig, check_scheduler, split_scheduler_config
+from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_scheduler_config
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule

@@ -102,6 +102,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
         audit=audit_run(data, model, config | {"callbacks": {}}),
         facts={
             "epochs": 0,
+            "steps": 0,
             "parameters": model.count_parameters(),
             "chosen": model.chosen,
             "history": {},

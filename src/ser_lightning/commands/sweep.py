@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.commands.job import BOARD, DONE, FAILED, JobFailedError
+from ser_lightning.kernels.backend import AUTO, native_is_available
 
 SECONDS = 1.0  # between looks at the board
 
@@ -80,6 +81,8 @@ class Watch(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the board and begin to show it."""
+        if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
+            native_is_available()  # says once, for all jobs, what a missing compiler costs
         boards = Path(config.hydra.sweep.dir).absolute() / ".jobs"
         _forget_the_killed(boards)
         board = boards / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"

@@ -21,7 +21,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from ser_lightning.build import build, is_baseline
+from ser_lightning.build import build, is_baseline, resolve_backends
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
@@ -99,7 +99,7 @@ def train(config: DictConfig) -> float:
 
 def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
     """Train while no other process writes the folder; helpers of a distributed run write nothing."""
-    plain = cli.plain(config)
+    plain = resolve_backends(cli.plain(config))
     run = partial(
         _train,
         plain,
