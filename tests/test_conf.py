@@ -29,6 +29,7 @@ GROUPS = {
     "logger": 4,
     "experiment": 24,
 }
+SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # Lightning's, not the class's
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
 
@@ -64,15 +65,10 @@ def _check_part(group: str, part: dict) -> None:
         assert target.startswith((f"ser_lightning.{group}.", "torch.", "pytorch_lightning.", *baselines))
         cls = hydra.utils.get_object(target)
         if target.startswith("ser_lightning."):
-            known = inspect.signature(cls).parameters
-            check_values(
-                group,
-                cls,
-                {key: part[key] for key in part if key in known or group != "scheduler"},
-                ARGUMENTS.get(group, {}),
-            )
+            own = SCHEDULER_KEYS if group == "scheduler" else set()
+            check_values(group, cls, {k: v for k, v in part.items() if k not in own}, ARGUMENTS.get(group, {}))
         else:
-            own = {"monitor", "interval", "frequency"} if group == "scheduler" else set()  # Lightning's
+            own = SCHEDULER_KEYS if group == "scheduler" else set()
             arguments = {key: value for key, value in part.items() if not key.startswith("_") and key not in own}
             inspect.signature(cls).bind_partial(**arguments)
 
