@@ -12,7 +12,7 @@ from ser_lightning.build import check_values, config_folder
 from ser_lightning.runs import science_digest
 
 CONF = config_folder()
-COMMANDS = {"train", "prepare", "audit", "evaluate", "features", "predict", "import"}
+COMMANDS = {"train", "prepare", "audit"}
 GROUPS = {
     "corpus": 9,
     "split": 9,

@@ -59,7 +59,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}; give checkpoint=<run folder>/checkpoints/best.ckpt")
+        raise InputError(f"there is no checkpoint {path}; give <run folder>/checkpoints/best.ckpt")
     raw = load_plain(path)
     if not isinstance(raw, dict) or KEY not in raw or "state_dict" not in raw:
         raise InputError(

@@ -12,7 +12,6 @@ from tests.conftest import _run
 
 from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.commands import fit, outcome
-from ser_lightning.commands.report import main as report
 from ser_lightning.emotions import RAVDESS
 
 # Beside what each experiment has, to be quick.
@@ -62,7 +61,7 @@ def test_a_run_leaves_what_that_of_a_network_leaves(runs, trained, experiment):
     )
     assert files == networks - {"curves.png"}  # there are no epochs to draw
     result, of_network = result_of(folder), result_of(trained)
-    assert result.keys() - {"chosen"} == of_network.keys()
+    assert result.keys() - {"chosen"} == of_network.keys() - {"steps"}
     assert (result["epochs"], result["history"]) == (0, {})
     assert result["checkpoints"]["best"] == result["checkpoints"]["last"]
     assert result["counts"] == {"train": 36, "val": 9, "test": 15, "train_with_copies": 36}
@@ -106,8 +105,8 @@ def test_the_audit_knows_its_normaliser(runs, experiment):
 
 @every
 def test_evaluate_agrees_to_the_last_digit(command, runs, experiment):
-    done = command("evaluate", f"run={folder_of(runs, experiment)}")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
+    done = command("evaluate", str(folder_of(runs, experiment)))
+    assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
 
 
 @every
@@ -117,8 +116,8 @@ def test_predict_agrees_with_the_run_whatever_the_batches(command, runs, synthet
     for size in (7, 60):
         path = tmp_path / f"{size}.csv"
         checkpoint = folder / "checkpoints" / "best.ckpt"
-        given = [f"checkpoint={checkpoint}", f"input={synthetic_root}", f"output={path}", f"data.batch_size={size}"]
-        assert command("predict", *given).code == 0
+        given = [str(synthetic_root), "--model", str(checkpoint), "--output", str(path)]
+        assert command("predict", *given, "--set", f"data.batch_size={size}").code == 0
         tables.append({Path(row["path"]).stem: row for row in csv.DictReader(path.read_text().splitlines())})
     for row in csv.DictReader((folder / "predictions.csv").read_text().splitlines()):
         for heard in tables:
@@ -205,7 +204,7 @@ def test_a_report_compares_them_with_each_other(command, small, tmp_path):
         for seed in (0, 1):
             given = [*words(small, tmp_path, experiment), "name=both", f"run_id={experiment}/seed-{seed}"]
             assert command("train", *given, f"seed={seed}").code == 0
-    report([str(tmp_path / "both"), "arm=model"])
+    assert command("report", str(tmp_path / "both"), "--arm", "model").code == 0
     found = json.loads((tmp_path / "both" / "report.json").read_text())
     assert {"svm", "logistic"} <= set(json.dumps(found).replace('"', " ").split())
 
@@ -266,7 +265,7 @@ def test_options_that_change_nothing_are_taken(command, runs, small, tmp_path):
 
 
 def test_evaluate_refuses_a_changed_model(command, runs):
-    done = command("evaluate", f"run={folder_of(runs, 'svm')}", "model.folds=3")
+    done = command("evaluate", str(folder_of(runs, "svm")), "--set", "model.folds=3")
     assert done.code == 1
     assert "holds another model than its config describes" in done.err.splitlines()[-1]
 
@@ -275,7 +274,7 @@ def test_a_checkpoint_that_claims_more_than_it_has_is_refused(command, runs, syn
     raw = torch.load(folder_of(runs, "svm") / "checkpoints" / "best.ckpt", weights_only=True)
     raw["state_dict"]["model.estimator"] = torch.zeros(1, dtype=torch.uint8).expand(10**12)
     torch.save(raw, tmp_path / "huge.ckpt")
-    done = command("predict", f"checkpoint={tmp_path}/huge.ckpt", f"input={synthetic_root}", f"output={tmp_path}/p.csv")
+    done = command("predict", str(synthetic_root), "--model", f"{tmp_path}/huge.ckpt")
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert "huge.ckpt holds no fitted pipeline" in line

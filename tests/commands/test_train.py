@@ -219,7 +219,7 @@ def test_to_measure_a_run_again_is_to_train_it_anew(command, small, studied, tmp
     """What make defects relies on: of released, how it is measured shapes no figure but its own."""
     assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
     anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
-    assert command("evaluate", f"run={studied}", f"output={tmp_path}/again.json", change).code == 0
+    assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
     assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == anew["test"]
 
 

@@ -31,7 +31,6 @@ def run(
     command: str,
     config_name: str,
     function: Callable[[DictConfig], Any],
-    before: Callable[[], None] = lambda: None,
 ) -> None:
     """Compose the config from the command line, call ``function`` and end the process.
 
@@ -43,7 +42,6 @@ def run(
         config_name: the primary config in ``conf/``
         function: takes the config; the whole number that it returns, if it does, is the exit code, and any other
             number what a sweeper searches by
-        before: called before the config is composed
 
     """
     full = os.environ.get(FULL) == "1"
@@ -65,12 +63,12 @@ def run(
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if full:
-        _begin(config_name, before)
+        _begin(config_name)
         main()
         sys.exit(max(codes, default=0))
     os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
     try:
-        _begin(config_name, before)
+        _begin(config_name)
         main()
         if refused:
             raise refused[0]
@@ -97,9 +95,8 @@ def run(
     sys.exit(max(codes, default=0))
 
 
-def _begin(config_name: str, before: Callable[[], None]) -> None:
+def _begin(config_name: str) -> None:
     sys.argv[1:] = offer_pools(sys.argv[1:], config_name=config_name)
-    before()
 
 
 def _reason(error: OSError) -> str:
@@ -129,18 +126,6 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
             raise InputError(f"{key} is missing; give {key}=<value>")
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     return values
-
-
-def whole(name: str, value: object, *, least: int) -> int:
-    """Return a value that must be a whole number.
-
-    Raises:
-        InputError: it is anything else, or less than ``least``
-
-    """
-    if type(value) is not int or value < least:
-        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
-    return value
 
 
 def explain(error: BaseException, config_name: str) -> str:
@@ -203,12 +188,3 @@ def progress(description: str) -> Callable[[Any, int], Any]:
             yield from bar.track(results, total=total, description=description)
 
     return wrap
-
-
-def report_failures(command: str, failures: list[str], *, total: int) -> int:
-    """List the files that were left out; return the exit code: 0 none, 3 some, 1 all."""
-    for failure in failures:
-        print(f"{command}: left out: {failure}", file=sys.stderr)
-    if not failures:
-        return 0
-    return 1 if len(failures) == total else 3

@@ -21,13 +21,14 @@ from ser_lightning.commands.assemble import assemble_data
 from ser_lightning.commands.audit import audit_run
 from ser_lightning.commands.outcome import tell, write_results
 from ser_lightning.commands.run_folder import last_checkpoint, start_folder
+from ser_lightning.commands.train import log_data, loggers, write_run_split
 from ser_lightning.data.altered import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
 from ser_lightning.metrics import study_metric
 from ser_lightning.runs import is_unscientific, science_digest
-from ser_lightning.split.split import SUBSETS, write_rows, write_split
+from ser_lightning.split.split import SUBSETS
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +66,12 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
             f"augment alters batches, and {type(recipe).__name__} is fitted to all clips at once. Choose one that makes"
             " copies, or augment=none."
         )
-    logger = build("logger", config["logger"])
     preparation.scan()
     start_folder(folder, config, identity["overrides"], unfinished=None)
-    if preparation.augment_first:
-        write_rows(folder / "split.csv", preparation.members, preparation.utterances)
-    else:
-        write_split(folder / "split.csv", preparation.split, preparation.utterances)
+    write_run_split(folder / "split.csv", preparation)
     data.prepare_data()
     data.setup()
-    sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
-    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    log_data(data)
 
     start = time.perf_counter()
     classes = len(preparation.corpus.emotions)
@@ -93,36 +89,36 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     }
     preparation.seconds["test"] = time.perf_counter() - start
     result = write_results(
+        data,
         folder=folder,
         config=config,
-        data=data,
         predictions=predictions,
-        measured=_measured(predictions, config),
-        model_facts={
-            "audit": audit_run(data, model, config | {"callbacks": {}}),
+        evaluated=_evaluated(predictions, config),
+        facts={
             "epochs": 0,
             "parameters": model.count_parameters(),
             "chosen": model.chosen,
             "history": {},
             "device": "cpu",
         },
-        logger=logger,
+        audit=audit_run(data, model, config | {"callbacks": {}}),
+        loggers=[build(f"logger.{name}", part) for name, part in loggers(config)],
         identity=identity,
     )
     tell(result)
     return result
 
 
-def _measured(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics of the result; the best checkpoint is the last one, there being no other."""
     metrics = {subset: of.summary() for subset, of in predictions.items()}
-    measured: dict[str, Any] = {
+    evaluated: dict[str, Any] = {
         "metrics": metrics,
         "checkpoints": {which: {"epoch": 0, "metrics": metrics} for which in ("best", "last")},
     }
     if config["study_metric"]:
-        measured["study_metric"] = {subset: study_metric(of.confusion) for subset, of in predictions.items()}
-    return measured
+        evaluated["study_metric"] = {subset: study_metric(of.confusion) for subset, of in predictions.items()}
+    return evaluated
 
 
 def save_checkpoints(model: Baseline, folder: Path, *, config: Mapping[str, Any], data: SpeechDataModule) -> Path:
@@ -200,10 +196,11 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
     if first in primary:
         default = primary[first]
     else:
-        options = {
-            group: option for entry in primary["defaults"] if isinstance(entry, dict) for group, option in entry.items()
-        }
-        default = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{options[first]}.yaml"))
+        (chosen,) = [entry[first] for entry in primary["defaults"] if isinstance(entry, dict) and first in entry]
+        default = {}
+        for option in [chosen] if isinstance(chosen, str) else chosen:
+            values: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{option}.yaml"))
+            default |= values
     resolved: Any = OmegaConf.create({**config, first: default})
     return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
 

@@ -1,4 +1,4 @@
-"""``ser-evaluate run=<folder> corpus=emodb``: a trained network on all clips of a corpus that it was not trained on."""
+"""A trained network on all clips of a corpus that it was not trained on."""
 
 import sys
 from collections import Counter
@@ -19,26 +19,11 @@ from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Predictions, check_batches, predict
-from ser_lightning.runs import write_json
 from ser_lightning.split.everything import EveryKnownClip
 
 
-def refuse_split(words: Iterable[str]) -> None:
-    """Hold a command line with another corpus against what it may say.
-
-    Raises:
-        InputError: it asks for a split
-
-    """
-    for word in words:
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] == "split":
-            raise InputError(
-                f"{word}: of another corpus all clips are measured, nothing is learnt; leave out the split"
-            )
-
-
-def evaluate_across(config: Mapping[str, Any], *, path: Path, identity: Mapping[str, Any], output: str | None) -> None:
-    """Print what a checkpoint recognises of another corpus.
+def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) -> dict[str, Any]:
+    """Evaluate a checkpoint on a corpus that it was not trained on; print the figures and return them.
 
     Every clip is measured whose emotion the network knows. Predictions are taken over the emotions that both have: one
     that the corpus lacks cannot be right, and one that the network does not know cannot be predicted.
@@ -46,8 +31,7 @@ def evaluate_across(config: Mapping[str, Any], *, path: Path, identity: Mapping[
     Args:
         config: of the run, with the other corpus in it
         path: the checkpoint
-        identity: what the figures say of the run
-        output: a JSON file to write the figures to, if given
+        quiet: print nothing
 
     Raises:
         InputError: the network was trained on the corpus, or they have fewer than two emotions in common
@@ -57,47 +41,43 @@ def evaluate_across(config: Mapping[str, Any], *, path: Path, identity: Mapping[
     both = corpora_of(config["corpus"]) & corpora_of(checkpoint.config["corpus"])
     if both:
         raise InputError(
-            f"{path} was trained on {', '.join(sorted(both))}: measured on all its clips it would be asked what it was"
-            " taught; leave out corpus= to test it on its own test clips (corpus.root= for another copy)"
+            f"{path} was trained on {', '.join(sorted(both))}: evaluating on all of it would include training clips;"
+            " leave out --corpus to evaluate on its own test clips (--set corpus.root=<folder> for another copy)"
         )
     evaluation = assemble_evaluation(config)
     strategy = EveryKnownClip(emotions=checkpoint.emotions)
     data = assemble_data(config, progress=cli.progress("features"), split=strategy)
-    of = data.preparation
-    shared = tuple(emotion for emotion in checkpoint.emotions if emotion in of.corpus.emotions)
+    preparation = data.preparation
+    corpus = preparation.corpus
+    shared = tuple(emotion for emotion in checkpoint.emotions if emotion in corpus.emotions)
     if len(shared) < 2:
         raise InputError(
-            f"{path} knows {', '.join(checkpoint.emotions)}, and {of.corpus.name} has {', '.join(of.corpus.emotions)};"
+            f"{path} knows {', '.join(checkpoint.emotions)}, and {corpus.name} has {', '.join(corpus.emotions)};"
             " expected at least two emotions in common"
         )
-    of.scan()
+    preparation.scan()
     check_batches(data, evaluation=evaluation)
     data.prepare_data()
     data.setup()
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
-    heard = predict(model, data.eval_dataloader("test"), evaluation=evaluation, device=torch.device("cpu"))
-    found = over_shared(heard, of.corpus.emotions, checkpoint.emotions, shared)
-    left_out = Counter(u.emotion for u in of.utterances if u.emotion not in shared)
+    predictions = predict(model, data.eval_dataloader("test"), evaluation=evaluation, device=torch.device("cpu"))
+    found = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
+    utterances = preparation.utterances
+    left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)
     never = [emotion for emotion in checkpoint.emotions if emotion not in shared]
-    _print(found, shared, name=of.corpus.name, total=len(of.utterances), left_out=left_out, never=never)
-    if output is not None:
-        figures = {
-            "corpus": {
-                "name": of.corpus.name,
-                "digest": corpus_digest(of.utterances),
-                "utterances": len(of.utterances),
-            },
-            "emotions": list(shared),
-            "left_out": dict(left_out),
-            "never_predicted": never,
-            "clips": len(found.target),
-            "metrics": found.summary(),
-            "confusion_matrix": found.confusion.tolist(),
-            "problems": [{"path": problem.path, "reason": problem.reason} for problem in of.problems],
-            "config": dict(config),
-        }
-        write_json(Path(output), {**identity, **figures})
-        print(output)
+    if not quiet:
+        _print(found, shared, name=corpus.name, total=len(utterances), left_out=left_out, never=never)
+    return {
+        "corpus": {"name": corpus.name, "digest": corpus_digest(utterances), "utterances": len(utterances)},
+        "emotions": list(shared),
+        "left_out": dict(left_out),
+        "never_predicted": never,
+        "clips": len(found.target),
+        "metrics": found.summary(),
+        "confusion_matrix": found.confusion.tolist(),
+        "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
+        "config": dict(config),
+    }
 
 
 def corpora_of(config: Mapping[str, Any]) -> set[str]:
@@ -133,15 +113,15 @@ def _print(
     never: Sequence[str],
 ) -> None:
     figures, recalls = found.summary(), metrics.recall_per_class(found.confusion)
-    table = Table("true \\ heard", *shared, "recall", title=f"{name}: {len(found.target)} of {total} clips")
+    table = Table("true \\ predicted", *shared, "recall", title=f"{name}: {len(found.target)} of {total} clips")
     for emotion, row, recall in zip(shared, found.confusion.tolist(), recalls, strict=True):
         share = "" if np.isnan(recall) else f"{100 * recall:.1f} %"
         table.add_row(emotion, *map(str, row), share)
     Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
     print(f"predictions are taken over the {len(shared)} emotions that network and corpus have in common")
     if left_out:
-        told = ", ".join(f"{count} {emotion}" for emotion, count in sorted(left_out.items()))
-        print(f"left out, because the network does not know them: {told}")
+        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(left_out.items()))
+        print(f"left out, because the network does not know them: {counts}")
     if never:
         print(f"never predicted, because the corpus has none: {', '.join(never)}")
     accuracy, uar, chance = (f"{100 * x:.1f} %" for x in (figures["accuracy"], figures["uar"], 1 / len(shared)))
