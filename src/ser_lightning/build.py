@@ -16,7 +16,7 @@ from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError, nearest
 from ser_lightning.kernels.backend import NATIVE, native_is_available, resolve_backend
 
-__all__ = ["build", "build_corpus", "check_values", "config_folder"]
+__all__ = ["build", "build_corpus", "check_values", "config_folder", "is_baseline"]
 
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's

@@ -194,12 +194,12 @@ def _train(
 
     if _is_first_process() and not trial:
         start_folder(folder, config, overrides, unfinished=unfinished)
-        _write_split(folder / "split.csv", preparation)
+        write_run_split(folder / "split.csv", preparation)
         # Some loggers create their files when they are built.
         trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
     data.prepare_data()
     data.setup()
-    _tell_data(data)
+    log_data(data)
 
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
@@ -295,14 +295,14 @@ def _averages_weights(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _write_split(path: Path, preparation: Preparation) -> None:
+def write_run_split(path: Path, preparation: Preparation) -> None:
     if preparation.augment_first:
         write_rows(path, preparation.members, preparation.utterances)
     else:
         write_split(path, preparation.split, preparation.utterances)
 
 
-def _tell_data(data: SpeechDataModule) -> None:
+def log_data(data: SpeechDataModule) -> None:
     preparation = data.preparation
     if preparation.problems or preparation.nothing_voiced:
         log.info(
