@@ -296,6 +296,7 @@ def _averages_weights(config: Mapping[str, Any]) -> bool:
 
 
 def write_run_split(path: Path, preparation: Preparation) -> None:
+    """Write which clip, or which copy of a clip, belongs to which subset."""
     if preparation.augment_first:
         write_rows(path, preparation.members, preparation.utterances)
     else:
@@ -303,6 +304,7 @@ def write_run_split(path: Path, preparation: Preparation) -> None:
 
 
 def log_data(data: SpeechDataModule) -> None:
+    """Log the sizes of the subsets and what of the corpus was left out."""
     preparation = data.preparation
     if preparation.problems or preparation.nothing_voiced:
         log.info(
