@@ -43,10 +43,12 @@ UNSCIENTIFIC = (
 # Values that older runs do not name, by their keys: they had them off. Off, they are no part of the digest.
 LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
+    "evaluation._target_": "ser_lightning.evaluation.Evaluation",  # a key after the part that it is in
     "corpus.merge": None,
     "audio.offset_s": None,
     "audio.duration_s": None,
     "loss": {"class_weights": False, "label_smoothing": 0.0},
+    "loss._target_": "ser_lightning.loss.EmotionLoss",
     "scheduler": {},
     "data.balance": "none",
     "data.augment_first": False,
@@ -99,7 +101,7 @@ def science_digest(config: Mapping[str, Any]) -> str:
     False
     """
     values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
-    for key, off in LATER.items():
+    for key, off in reversed(LATER.items()):
         node, last = _find(values, key)
         if node is not None and last in node and node[last] == off:
             del node[last]

@@ -13,7 +13,8 @@ STILL: dict[str, tuple[Any, str]] = {
     "trainer.max_epochs": (1, "choose trainer=once"),
     "trainer.gradient_clip_val": (None, "choose trainer=once"),
     "scheduler": (LATER["scheduler"], "choose scheduler=none"),
-    "loss": (LATER["loss"], "for classes that count alike set model.class_weight=balanced"),
+    "loss.class_weights": (False, "for classes that count alike set model.class_weight=balanced"),
+    "loss.label_smoothing": (0.0, "set loss.label_smoothing=0"),
     "data.balance": (LATER["data.balance"], "for classes that count alike set model.class_weight=balanced"),
 }
 

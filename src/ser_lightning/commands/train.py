@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.build import build
 from ser_lightning.callbacks.carry_config import CarryConfig
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
@@ -29,7 +30,7 @@ from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
 from ser_lightning.commands.at_once import check_at_once
-from ser_lightning.commands.job import run_job
+from ser_lightning.commands.job import FULL_ERROR, Command, start
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
     LOG,
@@ -39,7 +40,7 @@ from ser_lightning.commands.run_folder import (
     last_checkpoint,
     start_folder,
 )
-from ser_lightning.commands.sweep import told_at_the_end
+from ser_lightning.commands.sweep import listing_failures
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError, nearest
 from ser_lightning.evaluation import check_batches
@@ -55,27 +56,9 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Console script ``ser-train``."""
-    with ending_softly(), told_at_the_end("ser-train"):
-        cli.run("ser-train", "train", partial(start, launcher=os.getpid()))
-
-
-def start(config: DictConfig, *, launcher: int) -> float:
-    """Train here, or as a job of a sweep in a process of its own; return the validation UAR.
-
-    Args:
-        config: as Hydra composed it
-        launcher: process id of the command; this process may be a worker of its sweep
-
-    """
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        return train(config)
-    try:
-        uar: float = run_job(config, train, launcher=launcher)
-    except InterruptedRunError as error:
-        if os.getpid() == launcher:
-            raise
-        os._exit(error.code)  # else the worker would begin the next job of the sweep
-    return uar
+    command = Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=os.environ.get(FULL_ERROR) == "1")
+    with ending_softly(), listing_failures("ser-train"):
+        cli.run("ser-train", "train", partial(start, command=command))
 
 
 def train(config: DictConfig) -> float:
@@ -112,18 +95,8 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        _remove_if_empty(folder, below=Path(config.output_root))
+        remove_empty_folders(folder, below=Path(config.output_root))
     return float(result["metrics"]["val"]["uar"])
-
-
-def _remove_if_empty(folder: Path, *, below: Path) -> None:
-    """Take back the folders that Hydra makes before anything is known to be right."""
-    while folder != below and below in folder.parents:
-        try:
-            folder.rmdir()
-        except OSError:  # there is something in it, or another job of the sweep was first
-            return
-        folder = folder.parent
 
 
 def _train(
