@@ -1,6 +1,5 @@
 """What all commands share: Hydra's command line, with errors in one line."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,10 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ser_lightning.build import config_folder
 from ser_lightning.commands.overrides import parse
-from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.errors import NO_SPACE, InputError, full_disk, nearest, shown
 from ser_lightning.interrupts import InterruptedRunError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL = "HYDRA_FULL_ERROR"
 
 
@@ -63,9 +61,12 @@ def run(
             value = function(config)
             codes.append(value if isinstance(value, int) else 0)
             return value
-        except (InputError, OmegaConfBaseException, OSError) as error:
+        except Exception as error:
+            error = full_disk(error) or error  # torch raises another error while it handles this one
+            if not isinstance(error, InputError | OmegaConfBaseException | OSError):
+                raise
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:
-                raise  # says which job of the sweep it was
+                raise error  # of a sweep, Hydra says which job it was
             refused.append(error)  # printed below: Hydra would put a line of its own before it
             return None
 

@@ -23,6 +23,7 @@ from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.build import build
 from ser_lightning.callbacks.carry_config import CarryConfig
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import Record
 from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
@@ -42,7 +43,7 @@ from ser_lightning.commands.run_folder import (
 )
 from ser_lightning.commands.sweep import listing_failures
 from ser_lightning.data.store import corpus_digest
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, full_disk, nearest
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, ending_softly
 from ser_lightning.memory import keep_freed_memory
@@ -84,23 +85,37 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
+    guard = FolderGuard(folder=folder)
     try:
         result = _train(
             cli.plain(config),
+            guard=guard,
             folder=folder,
             choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
             overrides=list(hydra_config.overrides.task),
             sweeping=hydra_config.mode == RunMode.MULTIRUN,
         )
+    except Exception as error:
+        if full_disk(error):
+            guard.discard_beginnings()
+        raise
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        if guard.kept:
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+        guard.discard_remade()
         remove_empty_folders(folder, below=Path(config.output_root))
     return float(result["metrics"]["val"]["uar"])
 
 
 def _train(
-    config: dict[str, Any], *, folder: Path, choices: dict[str, Any], overrides: list[str], sweeping: bool
+    config: dict[str, Any],
+    *,
+    folder: Path,
+    guard: FolderGuard,
+    choices: dict[str, Any],
+    overrides: list[str],
+    sweeping: bool,
 ) -> dict[str, Any]:
     _check(config)
     digest = science_digest(config)
@@ -143,6 +158,7 @@ def _train(
         CarryConfig(config=config, emotions=emotions, features=of.features.size),
         Record(log_file=folder / LOG),
         Requeue(),
+        guard,
     ]
     if show_bar:
         callbacks.append(pl.callbacks.RichProgressBar(leave=False))
