@@ -69,6 +69,8 @@ def remove_empty_folders(folder: Path, *, below: Path) -> None:
     while folder != below and below in folder.parents:
         try:
             folder.rmdir()
+        except FileNotFoundError:
+            pass  # removed before
         except OSError:  # there is something in it, or another process was first
             return
         folder = folder.parent

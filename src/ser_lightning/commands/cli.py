@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ser_lightning.build import config_folder
-from ser_lightning.commands.overrides import parse
+from ser_lightning.commands.overrides import parse, words_of
 from ser_lightning.errors import NO_SPACE, InputError, full_disk, nearest, shown
 from ser_lightning.interrupts import InterruptedRunError
 
@@ -113,7 +113,7 @@ def _check_corpus() -> None:
         InputError: the group ``corpus`` has several options
 
     """
-    for override in parse(HydraConfig.get().overrides.task):
+    for override in parse(words_of(HydraConfig.get().overrides.task)):
         options = override.value()
         if override.key_or_group == "corpus" and isinstance(options, list):
             names = ",".join(map(str, options))

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.commands.job_process import PARENT
-from ser_lightning.commands.overrides import parse, quote, set_texts
+from ser_lightning.commands.overrides import parse, quote, set_texts, words_of
 from ser_lightning.commands.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import InputError
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
@@ -77,7 +77,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
 
     """
     job: Any = HydraConfig.get()
-    set_texts(config, job.overrides.task)
+    set_texts(config, words_of(job.overrides.task))
     folder = str(config.folder)
     epochs = OmegaConf.select(config, "trainer.max_epochs")
     entry = {"number": int(job.job.num), "folder": folder, "epochs": epochs}
@@ -118,9 +118,10 @@ def _check_names(config: DictConfig, job: Any) -> None:
         InputError: the user's ``run_id`` is the same in every job
 
     """
-    keys = [override.get_key_element() for override in parse(job.overrides.task)]
+    words = words_of(job.overrides.task)
+    keys = [override.get_key_element() for override in parse(words)]
     swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
-    own = [word for word in job.overrides.task if word.startswith("run_id=")]
+    own = [word for word in words if word.startswith("run_id=")]
     if own and swept and "run_id" not in swept and "${" not in own[-1]:
         raise InputError(
             f"run_id={config.run_id} gives every job of the sweep the same folder; leave it out, or name what differs:"
@@ -164,8 +165,8 @@ def job_words(config: DictConfig, job: Any) -> list[str]:
     folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
     return [
         *(word for folder in folders for word in ("--config-dir", folder)),
-        *(word for word in job.overrides.hydra if word.lstrip("+~").startswith(PASSED_ON)),
-        *(word for word in job.overrides.task if not word.startswith("run_id=")),
+        *(word for word in words_of(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
+        *(word for word in words_of(job.overrides.task) if not word.startswith("run_id=")),
         f"run_id={quote(str(config.run_id))}",
         f"hydra.job.num={job.job.num}",
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 # Keys of paths and names. Hydra would read name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
 TEXT_KEYS = re.compile(r"name|run_id|output_root|output|data\.store|corpus(\.parts\.[^.]+)?\.root")
@@ -22,6 +22,11 @@ def parse(words: Iterable[str]) -> list[Override]:
         except HydraException:
             continue
     return overrides
+
+
+def words_of(overrides: ListConfig | list[str]) -> list[str]:
+    """Return the words of a Hydra configuration's ``overrides.task`` as typed, interpolations unresolved."""
+    return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
 
 
 def quote(text: str) -> str:

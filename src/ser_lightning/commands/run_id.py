@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
-from ser_lightning.commands.overrides import parse
+from ser_lightning.commands.overrides import parse, words_of
 
 LONGEST = 80  # characters of a value in the name of a folder
 
@@ -24,7 +24,9 @@ def compose_run_id(*, _root_: DictConfig) -> str:
     job: Any = HydraConfig.get()
     fixed = OmegaConf.select(job, "callbacks.sweep.fixed")
     swept = (
-        {} if fixed is None else {_name(o): o for o in parse(job.overrides.task) if o.get_key_element() not in fixed}
+        {}
+        if fixed is None
+        else {_name(o): o for o in parse(words_of(job.overrides.task)) if o.get_key_element() not in fixed}
     )
     for key in ("seed", "split.fold", "dropout", "run_id"):  # named below, or chosen by the user
         swept.pop(key, None)

@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.commands import run_id  # noqa: F401 - registers the resolver that train.yaml names
-from ser_lightning.commands.overrides import parse, quote, quote_texts, set_texts
+from ser_lightning.commands.overrides import parse, quote, quote_texts, set_texts, words_of
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 SECONDS = 1.0  # between updates of the table
@@ -53,26 +53,27 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Take paths and names as typed, before Hydra makes a folder of them."""
-        set_texts(config, config.hydra.overrides.task)
+        set_texts(config, words_of(config.hydra.overrides.task))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Tell the jobs which keys are not swept and where the journal is, and begin to show the sweep.
 
         The overrides of ``hydra`` in the configuration of the sweep are those that its jobs are composed with.
         """
-        words = quote_texts(config.hydra.overrides.task)
-        set_texts(config, config.hydra.overrides.task)
+        words = quote_texts(words_of(config.hydra.overrides.task))
+        set_texts(config, words_of(config.hydra.overrides.task))
         fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]
         journal = _begin_journal(Path(config.hydra.sweep.dir).absolute())
         added = [
             f"hydra.callbacks.sweep.fixed=[{','.join(map(quote, fixed))}]",
             f"hydra.callbacks.sweep.journal={'null' if journal is None else quote(str(journal))}",
         ]
-        if not any(word.startswith("hydra/job_logging=") for word in config.hydra.overrides.hydra):
+        own = words_of(config.hydra.overrides.hydra)
+        if not any(word.startswith("hydra/job_logging=") for word in own):
             added.append("hydra/job_logging=terminal")  # train.log belongs to the process of the job
         with read_write(config):
             config.hydra.overrides.task = words
-            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *added]
+            config.hydra.overrides.hydra = [*own, *added]
         if journal is not None:
             _sweeps.append(Progress(journal))
 
