@@ -337,8 +337,9 @@ def test_the_points_of_the_tuning_grid_have_a_folder_each(run_ids):
 def test_the_trials_of_a_search_have_a_folder_each(small, tmp_path):
     """Optuna searches by the validation UAR of the results; a trial that fails stops no other."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    params = "hydra.sweeper.params={model.hidden: 'choice(0,4)', optim.lr: 'interval(0.001,0.01)'}"
-    words = ("experiment=[corrected,search]", params, "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=1")
+    search = ("direction=maximize", "n_trials=4", "n_jobs=2", "max_failure_rate=1.0", "sampler.seed=1")
+    words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
+    words += ("model.hidden=choice(0,4)", "optim.lr=interval(0.001,0.01)")
     done = launch(small, tmp_path, *words, "trainer.max_epochs=1")
     found = {path.parent.relative_to(tmp_path / "sweep"): path for path in tmp_path.rglob("result.json")}
     failed = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
