@@ -43,16 +43,16 @@ UNSCIENTIFIC = (
 # Values that older runs do not name, by their keys: they had them off. Off, they are no part of the digest.
 LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
-    "evaluation._target_": "ser_lightning.evaluation.Evaluation",  # a key after the part that it is in
     "corpus.merge": None,
     "audio.offset_s": None,
     "audio.duration_s": None,
     "loss": {"class_weights": False, "label_smoothing": 0.0},
-    "loss._target_": "ser_lightning.loss.EmotionLoss",
     "scheduler": {},
     "data.balance": "none",
     "data.augment_first": False,
 }
+# Classes of parts that older runs built without naming a class. They are no part of the digest either.
+DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.loss.EmotionLoss"}
 
 
 def is_unscientific(key: str) -> bool:
@@ -80,6 +80,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         node, last = _find(values, key)
         if node is not None:
             node.setdefault(last, copy.copy(off))
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict):
+            values[name].setdefault("_target_", target)
     return values
 
 
@@ -101,7 +104,10 @@ def science_digest(config: Mapping[str, Any]) -> str:
     False
     """
     values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
-    for key, off in reversed(LATER.items()):
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict) and values[name].get("_target_") == target:
+            del values[name]["_target_"]
+    for key, off in LATER.items():
         node, last = _find(values, key)
         if node is not None and last in node and node[last] == off:
             del node[last]
