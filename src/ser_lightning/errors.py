@@ -38,8 +38,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def full_disk(error: BaseException | None) -> OSError | None:
     """Return the error by which the system refused to write for want of space, if an error is one or comes from one."""
-    while error is not None:
+    seen: list[BaseException] = []  # a chain of errors may be a circle
+    while error is not None and error not in seen:
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             return error
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return None
