@@ -377,7 +377,7 @@ class Bench:
         words = ["experiment=corrected", *self.corpus, f"data.store={self.store}", "name=cold", "trainer.max_epochs=1"]
         self.train(*words)
         checkpoint = next((self.folder / "outputs" / "cold").rglob("last.ckpt"))
-        words = [f"checkpoint='{checkpoint}'", f"input='{path}'", f"output='{self.folder}/emotions.csv'"]
+        words = [str(path), "--model", str(checkpoint), "--output", f"{self.folder}/emotions.csv"]
         (cold,) = self.compare(lambda: run_command("predict", *words, quiet=True))
         yield Row(
             **{"work": "prediction of a 3 s clip, cold command", "baseline": "", "unit": "s", "plain": None},

@@ -72,7 +72,7 @@ def measure(folder: Path, corpus: str, other: str) -> None:
     for path in sorted((folder / corpus).glob("fold-*/seed-*/result.json")):
         figures = across(path.parent, other)
         if not figures.exists() or _read(figures)["digest"] != _read(path)["digest"]:
-            call("ser-evaluate", f"run={path.parent}", f"corpus={other}", f"output={figures}")
+            call("ser-evaluate", str(path.parent), "--corpus", other, "--output", str(figures))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -186,7 +186,11 @@ def measure(folder: Path, base: str, defect: Defect, *, seeds: int) -> None:
     for seed in range(seeds):
         run, output = folder / base / "base" / f"seed-{seed}", folder / base / defect.name / f"seed-{seed}.json"
         if not _measured(run, output, defect.overrides(base)):
-            call("ser-evaluate", f"run={run}", f"output={output}", *defect.overrides(base))
+            call("ser-evaluate", str(run), "--output", str(output), *_settings(defect.overrides(base)))
+
+
+def _settings(overrides: Sequence[str]) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
 
 
 def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:

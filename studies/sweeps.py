@@ -131,7 +131,7 @@ class Inquiry:
         comparisons = [reports[sweep.name].comparison for sweep in there]
         sections = [self.section(sweep, reports[sweep.name]) for sweep in there]
         copies = f"docs/{RESULTS}/{self.name}"
-        arm = "" if there[0].arm == DEFAULT_ARM else f"arm={there[0].arm} "
+        arm = "" if there[0].arm == DEFAULT_ARM else f"--arm {there[0].arm} "
         parts = [
             f"# {self.title}",
             f"**{SYNTHETIC}**" if any(map(is_synthetic, comparisons)) else "",
@@ -144,8 +144,8 @@ class Inquiry:
             f"Made by:\n\n```sh\n{command}\n```",
             f"The runs lie beside this page, without weights. `python -m studies.{self.name} {copies} --table` "
             f"makes the page of them again in seconds, and `ser-report {copies}/{there[0].name} "
-            f"{arm}output=<folder>` the whole report of a sweep, with learning curves, confusions, recall by emotion, "
-            "gender and intensity, and the leak audit.",
+            f"{arm}--output <folder>` the whole report of a sweep, with learning curves, confusions, recall by "
+            "emotion, gender and intensity, and the leak audit.",
         ]
         pictures = [block for blocks in sections for block in blocks if isinstance(block, Picture)]
         panels = {name: panel for picture in pictures for name, (_, panel) in picture.panels.items()}
@@ -192,7 +192,7 @@ def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> Non
     """Train the runs of a sweep that are not done yet, and write its own report."""
     place = (f"name={folder.name}/{sweep.name}", f"output_root={folder.parent}")
     call("ser-train", "--multirun", *rest, *sweep.words(at_most=seeds), *place)
-    call("ser-report", str(folder / sweep.name), *([] if sweep.arm == DEFAULT_ARM else [f"arm={sweep.arm}"]))
+    call("ser-report", str(folder / sweep.name), *([] if sweep.arm == DEFAULT_ARM else ["--arm", sweep.arm]))
 
 
 def _origin(comparison: Comparison) -> str:

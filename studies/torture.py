@@ -36,8 +36,8 @@ TINY = (
 )
 WARM, COLD = "shared store", "store of its own"
 # What is killed: runs that measure rightly, and as the study did, which draws random numbers and moves statistics; runs
-# that draw clips and mix batches anew every epoch and move their learning rate; now and then one that has to make its
-# features first.
+# that draw clips and mix batches anew every epoch and change their learning rate, by epoch or by step, in one logger or
+# two; now and then one that has to compute its features first.
 VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluation mode": ((), WARM),
     "training mode": (("evaluation.training_mode=true", "evaluation.update_statistics=true", "checkpoint=last"), WARM),
@@ -48,9 +48,17 @@ VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         WARM,
     ),
+    "scheduled by step": (
+        (
+            *("scheduler=warmup_cosine", "callbacks=[default,learning_rate_monitor]", "logger=[tensorboard,csv]"),
+            "callbacks.learning_rate_monitor.logging_interval=step",
+            *("trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=2", "augment=spec_augment"),
+        ),
+        WARM,
+    ),
     "features first": ((), COLD),
 }
-WEIGHTS = (6, 6, 6, 2)
+WEIGHTS = (5, 5, 5, 5, 2)
 # Of what is compared: how long things took, and the commit of the checkout, which may change while it is tortured.
 APART = {"seconds", "ended", "git"}
 PATIENCE = 300  # seconds for a life that is let through

@@ -97,6 +97,11 @@ def _run(command: str, *words: str) -> tuple[int, None]:
     return (ended.value.code if isinstance(ended.value.code, int) else 0), None
 
 
+def settings(*words: str) -> list[str]:
+    """``--set`` before each of the words."""
+    return [part for word in words for part in ("--set", word)]
+
+
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run a command in this process."""

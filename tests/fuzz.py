@@ -173,7 +173,7 @@ def manifests(folder: Path) -> Callable[[object], None]:
 
 def results(folder: Path) -> Callable[[object], None]:
     """A test of all that reads result.json and predictions.csv."""
-    from ser_lightning.commands.evaluate import read_result
+    from ser_lightning.commands.evaluate_run import read_result
     from ser_lightning.report.runs import read_runs
 
     def test(content: object) -> None:

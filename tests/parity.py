@@ -197,9 +197,9 @@ def predict(reference: Path, folder: Path, run: Run) -> Predicted:
     """
     released_clips(reference)
     checkpoint = folder / "released.ckpt"
-    run("import_weights", f"weights={reference}/model.pt", f"output={checkpoint}")
-    words = [f"checkpoint={checkpoint}", f"input={reference}/test_audio", "audio=untrimmed"]
-    tables = {size: table_of(run, folder, *words, f"data.batch_size={size}") for size in CORRECT}
+    run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
+    words = [f"{reference}/test_audio", "--model", str(checkpoint), "--set", "audio=untrimmed"]
+    tables = {size: table_of(run, folder, *words, "--set", f"data.batch_size={size}") for size in CORRECT}
     differences, same = [], []
     with np.load(reference / "logits_alone.npz") as expected:
         for stem, logits in zip(expected["utterance"], expected["logits"].astype(np.float64), strict=True):
@@ -219,15 +219,15 @@ def count_correct_in(clips: Path, *words: str, reference: Path, run: Run) -> int
     """Return how many clips of a folder the released weights get right, each alone."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "released.ckpt"
-        run("import_weights", f"weights={reference}/model.pt", f"output={checkpoint}")
-        words = (f"checkpoint={checkpoint}", f"input={clips}", "data.batch_size=1", *words)
+        run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
+        words = (str(clips), "--model", str(checkpoint), "--set", "data.batch_size=1", *words)
         return count_correct(table_of(run, Path(folder), *words))
 
 
 def table_of(run: Run, folder: Path, *words: str) -> dict[str, dict[str, str]]:
     """Run ``ser-predict`` and return its rows by the name of the clip."""
     output = folder / "predictions.csv"
-    run("predict", *words, f"output={output}")
+    run("predict", *words, "--output", str(output))
     return {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
 
 

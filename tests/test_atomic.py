@@ -53,3 +53,22 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert {p.name for p in tmp_path.rglob("*")} == {"deep", "a.tmp", ".lock", "b.ckpt"}
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("there", "not there yet"):
+        link = tmp_path / f"link to {name}"
+        link.symlink_to(tmp_path / "folder" / name)
+        (tmp_path / "folder" / "there").write_text("before")
+        with write_atomically(link) as file:
+            file.write("new")
+        assert link.is_symlink()
+        assert (tmp_path / "folder" / name).read_text() == "new"
+
+
+def test_the_longest_name_that_there_can_be_is_written(tmp_path):
+    name = 254 * "a"
+    with write_atomically(tmp_path / name) as file:
+        file.write("new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

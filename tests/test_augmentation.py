@@ -54,7 +54,7 @@ def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
         assert (tmp_path / "docs" / "figures" / f"augmentation-{sweep.name}-paired.png").stat().st_size > 10_000
     assert all(f"\n| {arm} | 2 |" in text for arm in (*AUGMENTS, "classes", "true"))
     assert "Not run yet: `speakers`, " in text
-    assert f"`ser-report docs/{RESULTS}/augmentation/augment arm=augment output=<folder>`" in text
+    assert f"`ser-report docs/{RESULTS}/augmentation/augment --arm augment --output <folder>`" in text
     copies = tmp_path / "docs" / RESULTS / "augmentation"
     assert AUGMENTATION.write(copies, tmp_path / "again", command="make augmentation").read_text() == text
 
@@ -66,7 +66,7 @@ def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatc
     for sweep in SWEEPS:
         sweeps.train(tmp_path / "a", sweep, seeds=3, rest=["corpus=synthetic", "split=random"])
     trained = [words for words in called if words[0] == "ser-train"]
-    assert [words[2:] for words in called if words[0] == "ser-report"] == [(f"arm={s.arm}",) for s in SWEEPS]
+    assert [words[2:] for words in called if words[0] == "ser-report"] == [("--arm", s.arm) for s in SWEEPS]
     run_ids = []
     for sweep, words in zip(SWEEPS, trained, strict=True):
         asked = OverridesParser.create().parse_overrides(list(words[2:]))

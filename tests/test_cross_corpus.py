@@ -127,7 +127,7 @@ def test_only_what_is_not_measured_yet_is_measured(monkeypatch, folder):
     across(old, "savee").write_text(across(old, "savee").read_text().replace('"00"', '"of another run"'))
     measure(folder, "ravdess", "savee")
     runs = [folder / "ravdess" / "fold-2" / "seed-1", old]
-    assert called == [("ser-evaluate", f"run={r}", "corpus=savee", f"output={across(r, 'savee')}") for r in runs]
+    assert called == [("ser-evaluate", str(r), "--corpus", "savee", "--output", str(across(r, "savee"))) for r in runs]
 
 
 def test_the_corpora_are_named_or_the_three(monkeypatch, tmp_path):

@@ -210,8 +210,8 @@ def test_one_command_runs_both_bases_with_every_defect(folder, calls, capsys):
         *("run_id=released/base/seed-${seed}", "seed=range(3)", "corpus=ravdess", "trainer.max_epochs=80"),
     )
     # Of the figures that are there already none is measured again.
-    again = {(words[1].split("=")[1], words[3:]) for words in calls if words[0] == "ser-evaluate"}
-    assert (str(folder / "released/base/seed-0"), ("checkpoint=best",)) in again
+    again = {(words[1], words[4:]) for words in calls if words[0] == "ser-evaluate"}
+    assert (str(folder / "released/base/seed-0"), ("--set", "checkpoint=best")) in again
     assert not any("evaluation.training_mode=false" in words for _, words in again)
     measured = sum(defect.how[base] == MEASURED for defect in DEFECTS for base in BASES)
     assert len(again) == 3 * (measured - 1)

@@ -71,7 +71,10 @@ def test_the_payload_of_these_tests_works(tmp_path):
 
 @pytest.mark.parametrize("name", ["state_dict", CONFIG, "optimizer_states"])
 @pytest.mark.parametrize("form", ["torch", "pickle", "legacy"])
-def test_a_payload_anywhere_in_a_checkpoint_is_refused_by_every_command(command, trained, tmp_path, mark, name, form):
+def test_a_payload_anywhere_in_a_checkpoint_is_refused_by_every_command(
+    command, trained, synthetic_root, tmp_path, mark, name, form
+):
+    clip = next(synthetic_root.rglob("*.flac"))
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     raw[name] = {"x": Payload(mark)}
     folder = tmp_path / "run"
@@ -82,9 +85,9 @@ def test_a_payload_anywhere_in_a_checkpoint_is_refused_by_every_command(command,
     else:
         torch.save(raw, path, _use_new_zipfile_serialization=form == "torch")
     for words in (
-        ("predict", f"checkpoint={path}", f"input={tmp_path}", f"output={tmp_path}/p.csv"),
-        ("evaluate", f"run={folder}"),
-        ("import_weights", f"weights={path}", f"output={tmp_path}/o.ckpt"),
+        ("predict", str(clip), "--model", str(path), "--output", f"{tmp_path}/p.csv"),
+        ("evaluate", str(folder)),
+        ("import_weights", str(path), "--output", f"{tmp_path}/o.ckpt"),
     ):
         done = command(*words)
         assert done.code == 1
@@ -160,10 +163,10 @@ def test_a_config_that_came_with_a_checkpoint_builds_ours_and_nothing_else(
     if by == "predict":
         path = spoil(trained, tmp_path / "evil.ckpt", lambda config: change(config, mark))
         clip = next(synthetic_root.rglob("*.flac"))
-        done = command("predict", f"checkpoint={path}", f"input={clip}", f"output={tmp_path}/p.csv")
+        done = command("predict", str(clip), "--model", str(path), "--output", f"{tmp_path}/p.csv")
         assert not (tmp_path / "p.csv").exists()
     else:
-        done = command("evaluate", f"run={run_with(lambda config: change(config, mark))}")
+        done = command("evaluate", str(run_with(lambda config: change(config, mark))))
     assert done.code == 1
     (line,) = [line for line in done.err.splitlines() if line.startswith("ser-")]
     assert message in line
@@ -185,7 +188,7 @@ def test_a_result_that_names_a_checkpoint_elsewhere_is_refused(command, trained,
     result = json.loads((folder / "result.json").read_text())
     for name in ("../../evil", str(tmp_path / "evil")):
         (folder / "result.json").write_text(json.dumps(result | {"checkpoint": name}))
-        done = command("evaluate", f"run={folder}")
+        done = command("evaluate", str(folder))
         assert done.code == 1
         (line,) = done.err.splitlines()
         assert "expected best or last" in line
@@ -235,8 +238,9 @@ def test_a_corpus_link_that_leaves_the_root_is_not_read(command, synthetic_root,
     assert f"ravdess: {len(clips) - 1} utterances" in done.out
 
 
-def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused_unread(trained, tmp_path):
+def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused_unread(trained, synthetic_root, tmp_path):
     """A quarter of a gigabyte of zeros in a megabyte; and a network of terabytes, by its config alone."""
+    clip = next(synthetic_root.rglob("*.flac"))
     good, bad = trained / "checkpoints" / "best.ckpt", tmp_path / "bomb.ckpt"
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as target:
         for member in source.infolist():
@@ -245,7 +249,7 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused_unread(trained,
     huge[CONFIG]["features"] = 10**10
     torch.save(huge, tmp_path / "huge.ckpt")
     for path, message in ((bad, "unpacks to"), (tmp_path / "huge.ckpt", "ser-predict: ")):
-        words = [f"checkpoint={path}", f"input={tmp_path}", f"output={tmp_path}/p.csv"]
+        words = [str(clip), "--model", str(path), "--output", f"{tmp_path}/p.csv"]
         done = call("ser-predict", *words, cwd=tmp_path)
         assert done.code == 1
         assert message in done.err

@@ -7,6 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ser_lightning.build import build
+from ser_lightning.schedulers import split_scheduler_config
 from tests.test_conf import composed, options
 
 EPOCHS = 7
@@ -31,7 +32,7 @@ def rates(scheduler, optimizer, figures) -> list[float]:
 
 def made(option: str, lr: float, **values):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    part = {key: value for key, value in composed(f"scheduler={option}")["scheduler"].items() if key != "monitor"}
+    part, _ = split_scheduler_config(composed(f"scheduler={option}")["scheduler"])
     return build("scheduler", part | values)(optimizer), optimizer
 
 
@@ -86,10 +87,13 @@ def test_without_a_scheduler_the_rate_stays(command, small, tmp_path):
     ("words", "message"),
     [
         (["scheduler=plateau", "scheduler.monitor=train/los"], "the nearest valid name is 'train/loss'"),
-        (["scheduler=plateau", "scheduler.monitor=null"], "scheduler.monitor is missing; ReduceLROnPlateau goes by"),
+        (["scheduler=plateau", "scheduler.monitor=null"], "scheduler.monitor is missing; ReduceLROnPlateau"),
         (["scheduler=plateau", "scheduler.factor=2"], "scheduler: Factor should be < 1.0."),
         (["scheduler=cosine_restarts", "scheduler.T_0=0"], "scheduler: Expected positive integer T_0"),
-        (["scheduler=cosine"], "scheduler=cosine: no such option; expected one of cosine_restarts, none, plateau"),
+        (
+            ["scheduler=cosine"],
+            "expected one of cosine_restarts, none, one_cycle, plateau, warmup_cosine",
+        ),
         (["+scheduler._target_=torch.optim.Adam"], "only classes of torch.optim.lr_scheduler.* and ser_lightning.*"),
         (["loss.label_smoothing=1"], "loss.label_smoothing is 1; expected at least 0 and less than 1"),
         (["loss.class_weights=1"], "loss.class_weights is 1; expected bool"),
@@ -105,4 +109,4 @@ def test_what_makes_no_sense_is_refused_in_one_line(command, tmp_path, words, me
 
 
 def test_every_option_is_looked_at():
-    assert options("scheduler") == ["cosine_restarts", "none", "plateau"]
+    assert options("scheduler") == ["cosine_restarts", "none", "one_cycle", "plateau", "warmup_cosine"]

@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as reference
 from torch import nn
 
-from ser_lightning.task import Tally
+from ser_lightning.task import EpochMetrics
 
 CLASSES = 4
 
@@ -17,17 +17,17 @@ def drawn(clips: int, classes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     return logits, torch.from_numpy(generator.choice(classes, size=clips))
 
 
-def fill(tally: Tally, logits: torch.Tensor, target: torch.Tensor, batch_size: int) -> None:
+def fill(epoch_metrics: EpochMetrics, logits: torch.Tensor, target: torch.Tensor, batch_size: int) -> None:
     for part, truth in zip(logits.split(batch_size), target.split(batch_size), strict=True):
-        tally.update(part, truth, nn.functional.cross_entropy(part, truth))
+        epoch_metrics.update(part, truth, nn.functional.cross_entropy(part, truth))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 19, 20, 100])
 @pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 2], [3]], ids=str)
 def test_an_epoch_is_scikit_learns_whatever_the_last_batch(batch_size, classes):
     logits, target = drawn(20, classes)
-    tally = Tally(classes=CLASSES)
-    fill(tally, logits, target, batch_size)
+    epoch_metrics = EpochMetrics(classes=CLASSES)
+    fill(epoch_metrics, logits, target, batch_size)
     prediction = logits.argmax(1)
     recall = reference.recall_score(target, prediction, labels=classes, average="macro", zero_division=0)
     expected = {
@@ -36,30 +36,31 @@ def test_an_epoch_is_scikit_learns_whatever_the_last_batch(batch_size, classes):
         "uar": recall,  # of the classes that have clips
         "macro_f1": reference.f1_score(target, prediction, average="macro", zero_division=0),
     }
-    assert tally.take() == pytest.approx(expected, abs=1e-6)
+    assert epoch_metrics.compute() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_last_batch_weighs_what_its_clips_weigh():
     """By hand: three of three right, then none of one. The mean of the batches would be a half."""
-    tally = Tally(classes=2)
-    tally.update(torch.tensor([[2.0, 0.0]] * 3), torch.tensor([0, 0, 0]), torch.tensor(0.4))
-    tally.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1]), torch.tensor(2.0))
+    epoch_metrics = EpochMetrics(classes=2)
+    epoch_metrics.update(torch.tensor([[2.0, 0.0]] * 3), torch.tensor([0, 0, 0]), torch.tensor(0.4))
+    epoch_metrics.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1]), torch.tensor(2.0))
     # Confusion [[3, 0], [1, 0]]: recalls 1 and 0, F1 6/7 and 0.
     expected = {"loss": (3 * 0.4 + 2.0) / 4, "accuracy": 3 / 4, "uar": 1 / 2, "macro_f1": 3 / 7}
-    assert tally.take() == pytest.approx(expected)
+    assert epoch_metrics.compute() == pytest.approx(expected)
 
 
 def test_an_epoch_forgets_the_one_before():
     logits, target = drawn(20, [0, 1, 2, 3])
-    once, twice = Tally(classes=CLASSES), Tally(classes=CLASSES)
+    once, twice = EpochMetrics(classes=CLASSES), EpochMetrics(classes=CLASSES)
     fill(twice, logits, (target + 1) % CLASSES, 7)
-    before = twice.take()
-    for tally in (once, twice):
-        fill(tally, logits, target, 7)
-    assert twice.take() == once.take() != before
+    before = twice.compute()
+    twice.reset()
+    for epoch_metrics in (once, twice):
+        fill(epoch_metrics, logits, target, 7)
+    assert twice.compute() == once.compute() != before
 
 
 def test_an_epoch_without_clips_has_no_metrics():
-    tally = Tally(classes=CLASSES)
+    epoch_metrics = EpochMetrics(classes=CLASSES)
     with pytest.warns(UserWarning, match="compute"), pytest.raises(ValueError, match="it counts none"):
-        tally.take()
+        epoch_metrics.compute()

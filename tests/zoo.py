@@ -380,7 +380,7 @@ def meet_predict(folder: Path, checkpoint: Path) -> tuple[Ended, dict[str, str]]
     specimens = {specimen.name: specimen for specimen in (*CONTENTS, *NAMES)}
     put(folder / "zoo", specimens)
     output = folder / "emotions.csv"
-    words = (f"checkpoint={checkpoint}", f"input={folder}/zoo", f"output={output}")
+    words = (f"{folder}/zoo", "--model", str(checkpoint), "--output", str(output))
     ended = call("ser-predict", *words, cwd=folder)
     if not output.exists():
         raise AssertionError(ended.err)

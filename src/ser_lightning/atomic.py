@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY = ".tmp"
+LONGEST = 200  # bytes of a name that has room, in the 255 of most file systems, for what makes it temporary
 
 
 @contextmanager
@@ -19,15 +20,16 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
     :func:`remove_leftovers` removes.
 
     Args:
-        path: the file to be written; its folder is made
+        path: the file to be written; its folder is made. A symbolic link stays, and what it leads to is written
         mode: ``"w"`` (UTF-8 text, newlines untranslated) or ``"wb"``
         keep: a name in the same folder that the file now at ``path``, if there is one, goes on by
 
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
+    prefix = f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST else "."
+    descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file

@@ -12,7 +12,10 @@ from typing import Any
 import hydra.utils
 from hydra.errors import InstantiationException
 
+from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError, nearest
+
+__all__ = ["build", "build_corpus", "check_values", "config_folder"]
 
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
@@ -22,14 +25,18 @@ BORROWED = {  # parts whose classes are torch's or Lightning's
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
 }
+BASELINES = f"{OURS}baselines."  # classes that are a model too, fitted without a trainer
 # Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
 POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
 
 
-def config_folder() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or ``conf/`` of the checkout."""
-    installed = Path(__file__).parent / "conf"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+def is_baseline(model: Mapping[str, Any]) -> bool:
+    """Return whether a config's ``model`` is a scikit-learn pipeline and not a network.
+
+    >>> is_baseline({"_target_": "ser_lightning.baselines.svm.SVM"})
+    True
+    """
+    return str(model.get("_target_", "")).startswith(BASELINES)
 
 
 def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
@@ -59,6 +66,12 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise cause from None
+        if isinstance(cause, ModuleNotFoundError):
+            extra = name.rpartition(".")[2]
+            raise InputError(
+                f"{name} needs a library that is not installed ({' '.join(str(cause).split())}); pip install"
+                f" 'ser-lightning[{extra}]'"
+            ) from cause
         # The last is Lightning's, which is not loaded for its name alone; a RuntimeError is torch's, out of memory.
         if isinstance(cause, ValueError | TypeError | RuntimeError | MemoryError) or (
             type(cause).__name__ == "MisconfigurationException"
@@ -96,6 +109,8 @@ def _allowed_class(name: str, target: str) -> type:
     """
     part = name.split(".", maxsplit=1)[0]
     homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{part}.",)
+    if part == "model":
+        homes = (*homes, BASELINES)
     only = f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config"
     if not target.startswith(homes):
         raise InputError(f"{name}._target_ is {target!r}; {only}")
@@ -135,13 +150,18 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
             known = f"it takes {', '.join(parameters)}{nearest(key, parameters)}"
             raise InputError(f"{name}.{key} is unknown to {cls.__name__}; {known}")
     for key, parameter in parameters.items():
+        if config.get("_partial_"):
+            break  # the rest of the arguments comes later
         if parameter.default is parameter.empty and key not in given and key not in arguments:
             raise InputError(f"{name}.{key} is missing; {cls.__name__} needs it")
     _check_types(name, cls, config)
 
 
 def _check_types(name: str, cls: type, config: Mapping[str, Any]) -> None:
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    try:
+        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    except NameError:  # a borrowed class whose annotations name what only a type checker imports
+        return
     for key, value in config.items():
         if key in hints and not _fits(value, hints[key]):
             expected = getattr(hints[key], "__name__", None) if isinstance(hints[key], type) else str(hints[key])

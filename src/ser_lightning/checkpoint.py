@@ -4,13 +4,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.build import build
+from ser_lightning.build import build, is_baseline
 from ser_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    from ser_lightning.baselines.baseline import Recipe
 
 KEY = "ser_lightning"
 RESUME = "resume"  # what it takes to go on with a run
@@ -56,7 +59,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}; give checkpoint=<run folder>/checkpoints/best.ckpt")
+        raise InputError(f"there is no checkpoint {path}; give <run folder>/checkpoints/best.ckpt")
     raw = load_plain(path)
     if not isinstance(raw, dict) or KEY not in raw or "state_dict" not in raw:
         raise InputError(
@@ -120,11 +123,6 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path)
         InputError: tensors are missing, unknown or of another shape
 
     """
-    for prefix, part in module.named_modules():
-        make_room = getattr(part, "make_room", None)  # of a part whose size is known by fitting
-        if make_room is not None:
-            start = f"{prefix}." if prefix else ""
-            make_room({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)})
     own = module.state_dict()
     shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in own.keys() & state.keys()}
     for what, names in (
@@ -142,21 +140,38 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path)
 
 
 def rebuild_model(checkpoint: Checkpoint, *, path: str | Path) -> nn.Module:
-    """Build the network that a checkpoint describes, with its weights, in evaluation mode.
+    """Build the model that a checkpoint describes, with its weights, in evaluation mode.
 
     Raises:
-        InputError: the weights are not those of the network that the config describes
+        InputError: the weights are not those of the model that the config describes
 
     """
-    model = build_model(checkpoint.config, features=checkpoint.features, classes=len(checkpoint.emotions))
     prefix = "model."
     state = {name[len(prefix) :]: value for name, value in checkpoint.state.items() if name.startswith(prefix)}
+    if is_baseline(checkpoint.config["model"]):
+        from ser_lightning.baselines import storage  # and with it scikit-learn
+
+        return storage.load_baseline(
+            state.get(storage.KEY),
+            build_recipe(checkpoint.config),
+            features=checkpoint.features,
+            classes=len(checkpoint.emotions),
+            path=path,
+        )
+    model = build_model(checkpoint.config, features=checkpoint.features, classes=len(checkpoint.emotions))
     load_state(model, state, path=path)
     return model.eval()
 
 
 def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn.Module:
-    """Build the network of a config, untrained."""
+    """Build the network of a config, untrained.
+
+    Raises:
+        InputError: the model is a baseline and no network
+
+    """
+    if is_baseline(config["model"]):
+        raise InputError(f"model._target_ is {config['model']['_target_']!r}, a classical model; expected a network")
     model: nn.Module = build(
         "model",
         config["model"],
@@ -165,3 +180,9 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
         standardize=config["features"]["standardize"],
     )
     return model
+
+
+def build_recipe(config: Mapping[str, Any]) -> "Recipe":
+    """Build what makes the pipeline of a classical model's config."""
+    recipe: Recipe = build("model", config["model"], standardize=config["features"]["standardize"])
+    return recipe

@@ -55,14 +55,9 @@ class Predictions:
         return metrics.confusion_matrix(self.target, self.prediction, self.logits.shape[1])
 
     def summary(self) -> dict[str, float]:
-        """Return accuracy, UAR, macro F1 and mean cross-entropy."""
+        """Return every metric and the mean cross-entropy."""
         loss = -torch.from_numpy(self.logits).double().log_softmax(1).numpy()[np.arange(len(self.target)), self.target]
-        return {
-            "accuracy": metrics.accuracy(self.confusion),
-            "uar": metrics.uar(self.confusion),
-            "macro_f1": metrics.macro_f1(self.confusion),
-            "loss": float(loss.mean()),
-        }
+        return {**metrics.compute_metrics(self.confusion), "loss": float(loss.mean())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

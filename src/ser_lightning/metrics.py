@@ -1,15 +1,18 @@
-"""The metrics, each defined once, all from a confusion matrix.
+"""The metrics, each defined once: training, evaluation, result files and report all read :data:`METRICS`.
 
 Numbers are fractions from 0 to 1. A confusion matrix has one row per true class and one column per predicted
-class.
+class. To add a metric, write its function here and append it to :data:`METRICS`; nothing else changes.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Confusion = NDArray[np.int64]
+Counts = NDArray[np.float64]
 STUDY_BATCH = 100  # clips a batch of the study's evaluation
 
 
@@ -129,6 +132,72 @@ def _counts(confusion: Confusion) -> Confusion:
     if confusion.sum() == 0:
         raise ValueError("Expected a confusion matrix of at least one utterance but it counts none.")
     return confusion
+
+
+def accuracy_sums(confusion: Counts) -> Counts:
+    """Return correct utterances and all utterances: (..., C, C) -> (..., 2, 1)."""
+    correct = np.trace(confusion, axis1=-2, axis2=-1)
+    return np.stack([correct, confusion.sum(axis=(-2, -1))], axis=-1)[..., None]
+
+
+def uar_sums(confusion: Counts) -> Counts:
+    """Return correct utterances and all utterances of each true class: (..., C, C) -> (..., 2, C)."""
+    return np.stack([np.einsum("...ii->...i", confusion), confusion.sum(axis=-1)], axis=-2)
+
+
+def macro_f1_sums(confusion: Counts) -> Counts:
+    """Return numerators and denominators of the F1 score of each class: (..., C, C) -> (..., 2, C)."""
+    occurrences = (confusion.sum(axis=-1) + confusion.sum(axis=-2)) / 2  # TP + (FP + FN) / 2
+    return np.stack([np.einsum("...ii->...i", confusion), occurrences], axis=-2)
+
+
+def mean_ratio(sums: Counts) -> NDArray[np.float64]:
+    """Return the mean over K of the ratios of (..., 2, K) numerators and denominators; empty classes do not count."""
+    numerator, denominator = sums[..., 0, :], sums[..., 1, :]
+    present = denominator > 0
+    ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
+    found: Counts = ratios.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A number that follows from a confusion matrix.
+
+    Args:
+        name: its key in result files, and in logs after the subset (``val/uar``)
+        title: its name in tables
+        compute: from a confusion matrix (C, C) to the metric
+        sums: from confusion matrices (..., C, C) to (..., 2, K) numerators and denominators that add up over speakers,
+            where the metric is their :func:`mean_ratio`; the report needs it for intervals over speakers. None if the
+            metric has no such form
+
+    """
+
+    name: str
+    title: str
+    compute: Callable[[Confusion], float]
+    sums: Callable[[Counts], Counts] | None
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(name="accuracy", title="accuracy", compute=accuracy, sums=accuracy_sums),
+        Metric(name="uar", title="UAR", compute=uar, sums=uar_sums),
+        Metric(name="macro_f1", title="macro F1", compute=macro_f1, sums=macro_f1_sums),
+    )
+}
+
+
+def compute_metrics(confusion: Confusion) -> dict[str, float]:
+    """Return every metric of a confusion matrix, by name.
+
+    >>> compute_metrics(np.array([[3, 1], [0, 0]]))["accuracy"]
+    0.75
+
+    """
+    return {name: metric.compute(confusion) for name, metric in METRICS.items()}
 
 
 def study_metric(confusion: Confusion) -> float:

@@ -1,52 +1,59 @@
-"""What is optimised and what is measured: the LightningModule."""
+"""Loss, metrics and optimizer of an emotion classifier: the LightningModule."""
 
-import time
+import functools
+import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from ser_lightning import metrics
+from ser_lightning.build import build, check_values
+from ser_lightning.checkpoint import KEY, Checkpoint, build_model, contents, load_state, read_checkpoint
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
 from ser_lightning.loss import EmotionLoss
-from ser_lightning.model.fitting import Fitted
+from ser_lightning.metrics import METRICS, compute_metrics
+from ser_lightning.schedulers import SchedulerConfig, check_scheduler, split_scheduler_config
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+LOGGED = (*METRICS, "loss")  # of every subset, as ``val/uar``
+
 
 class EmotionTask(pl.LightningModule):
-    """Training of an emotion classifier, or fitting of one that learns from all clips at once.
+    """Training and evaluation of an emotion classifier.
 
-    What is fitted is fitted before the first step of an epoch that takes none: the optimizer counts its batches and
-    moves nothing.
+    Metrics of a subset come from one confusion matrix over all its clips and all processes, so that a short last batch
+    weighs what its clips weigh. Training metrics are gathered while the weights change and dropout is active;
+    ``result.json`` has those of the finished model. The training loss is what is minimized; the validation loss is the
+    plain cross-entropy, as in ``result.json``.
 
-    Every metric comes from one confusion matrix over all clips of a subset, so that a short last batch weighs what its
-    clips weigh. Training metrics are gathered while the weights move and with dropout on; ``result.json`` has those of
-    the finished model. The loss of training is what is minimised; that of validation is the plain cross-entropy, as in
-    ``result.json``.
+    Random numbers of a training step are a function of the seed, the epoch, the process and the step alone: a run that
+    was stopped and resumed draws the same ones.
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
-            one, is fitted to the training set before the first step, and then itself if it is a ``Fitted``
+            one, is fitted to the training set before the first step
         optimizer: makes the optimizer of the parameters
         classes: number of classes
-        evaluation: how validation measures
-        loss: what training minimises
-        scheduler: makes what changes the learning rate at the end of each epoch; None leaves it
-        watched: the figure of an epoch by which a ReduceLROnPlateau goes, such as ``train/loss``; None for any other
+        evaluation: how validation and test are measured
+        loss: what training minimizes
+        scheduler: of the learning rate; None keeps it constant
+        seed: of dropout and everything else that is drawn in a training step
+        payload: what checkpoints carry beside Lightning's own keys (see :func:`ser_lightning.checkpoint.contents`)
 
     """
 
@@ -54,57 +61,121 @@ class EmotionTask(pl.LightningModule):
         self,
         *,
         model: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        optimizer: MakeOptimizer,
         classes: int,
         evaluation: Evaluation,
         loss: EmotionLoss,
-        scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None,
-        watched: str | None,
+        scheduler: SchedulerConfig | None = None,
+        seed: int = 0,
+        payload: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.automatic_optimization = not isinstance(model, Fitted)
-        self.evaluation = evaluation
-        self.measuring = ExitStack()  # open while validation measures
-        self.make_optimizer = optimizer
-        self.make_scheduler, self.watched = scheduler, watched
-        self.scheduler: LRScheduler | None = None
-        self.scheduled: dict[str, Any] = {}  # state of the scheduler in the checkpoint that was resumed
-        self.loss = loss
-        self.train_tally = Tally(classes=classes)
-        self.val_tally = Tally(classes=classes)
-        self.history: dict[str, list[float]] = defaultdict(list)
-        self.epochs: list[dict[str, Any]] = []  # of each: its last step, when it ended (seconds since 1970), its values
-        self.values: dict[str, float] = {}  # of this epoch
+        self.make_optimizer, self.scheduler = optimizer, scheduler
+        # LearningRateFinder sets this attribute.
+        self.lr: float | None = optimizer.keywords.get("lr") if isinstance(optimizer, functools.partial) else None
+        self.evaluation, self.loss, self.seed, self.payload = evaluation, loss, seed, payload
+        self.evaluating = ExitStack()  # open while validation or test runs
+        self.train_metrics = EpochMetrics(classes=classes)
+        self.val_metrics = EpochMetrics(classes=classes)
+        self.test_metrics = EpochMetrics(classes=classes)
+        self.epochs: list[dict[str, Any]] = []  # of each: number of its last step, and its logged values
+        self.epoch_values: dict[str, float] = {}  # of the current epoch
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, emotions: Sequence[str], features: int) -> Self:
+        """Build the task of a resolved config, untrained.
+
+        Args:
+            config: of a run
+            emotions: the classes in order
+            features: F, size of the feature axis
+
+        Raises:
+            InputError: a value that a part refuses
+
+        """
+        model = build_model(config, features=features, classes=len(emotions))
+        optimizer = _build_optimizer(config, model)
+        return cls(
+            model=model,
+            optimizer=optimizer,
+            classes=len(emotions),
+            evaluation=_build_values("evaluation", Evaluation, config["evaluation"]),
+            loss=_build_values("loss", EmotionLoss, config["loss"]),
+            scheduler=_build_scheduler(config, optimizer(model.parameters())),
+            seed=config["seed"],
+            payload=contents(config=config, emotions=tuple(emotions), features=features),
+        )
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: str | torch.device | None = None,
+        *,
+        weights_only: bool = True,
+        **replaced: Any,
+    ) -> Self:
+        """Build the task that a checkpoint of ``ser-train`` describes, with its weights, in evaluation mode.
+
+        Args:
+            checkpoint_path: the file; nothing in it is executed
+            map_location: device of the weights
+            weights_only: only True: checkpoints of this project hold tensors and plain types
+            replaced: attributes to set on the task, such as ``loss``
+
+        Raises:
+            InputError: no checkpoint of this project, a damaged one, or ``weights_only=False``
+
+        """
+        if not weights_only:
+            raise InputError(
+                "weights_only is False; expected True: a checkpoint is read without executing anything in it"
+            )
+        checkpoint = read_checkpoint(checkpoint_path)
+        task = cls.from_config(checkpoint.config, emotions=checkpoint.emotions, features=checkpoint.features)
+        for name, value in replaced.items():
+            setattr(task, name, value)
+        load_task_state(task, checkpoint, path=checkpoint_path)
+        if map_location is not None:
+            task.to(map_location)
+        return task.eval()
 
     def setup(self, stage: str) -> None:
-        """Fit the standardisation and the weights of the classes to the training set."""
+        """Fit the standardization and the class weights to the training set.
+
+        Raises:
+            InputError: training was started without a data module
+
+        """
         if stage != "fit":
             return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: SpeechDataModule | None = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise InputError("there is no data module; call trainer.fit(task, datamodule=SpeechDataModule(...))")
         standardize = getattr(self.model, "standardize", None)
         if standardize is not None:
             standardize.fit(*data.training_statistics())
         self.loss.weigh(data.training_counts())
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer; the scheduler is ours to move.
-
-        Lightning moves one that watches a figure when the checkpoint of the epoch is written already: a resumed run
-        would lack that step.
-        """
-        optimizer = self.make_optimizer(self.parameters())
-        if self.make_scheduler is not None:
-            self.scheduler = self.make_scheduler(optimizer)
-            if self.scheduled:
-                self.scheduler.load_state_dict(self.scheduled)
-        return optimizer
-
-    def on_train_start(self) -> None:
-        """Fit a model that learns from all clips at once; a resumed run that has done so does not start."""
-        if isinstance(self.model, Fitted):
-            data: SpeechDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.model.fit(**data.training_clips()._asdict(), seed=data.seed)
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer and the schedule of its learning rate."""
+        optimizer = self.make_optimizer(self.parameters(), **({} if self.lr is None else {"lr": self.lr}))
+        if self.scheduler is None:
+            return optimizer
+        by_epoch = self.scheduler.interval == "epoch"
+        intervals = self.trainer.max_epochs if by_epoch else self.trainer.estimated_stepping_batches
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": self.scheduler.build(optimizer, intervals=int(intervals or 1)),
+                "interval": self.scheduler.interval,
+                "frequency": self.scheduler.frequency,
+                "monitor": self.scheduler.monitor,
+                "strict": False,  # an epoch without validation has no value to follow
+            },
+        }
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (B, classes)."""
@@ -112,77 +183,105 @@ class EmotionTask(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch; where clips are mixed, each counts as what it is most of."""
-        if not self.automatic_optimization:
-            cast(LightningOptimizer, self.optimizers()).step()  # checkpoints are only written after a step
-        return self._step(batch, self.train_tally, self.loss)
+        """Return the loss of a batch; a mixture of two clips counts as the class of its greater share."""
+        return self._step(batch, self.train_metrics, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch."""
-        self._step(batch, self.val_tally, F.cross_entropy)
+        """Add a batch to the validation metrics."""
+        self._step(batch, self.val_metrics, F.cross_entropy)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test metrics."""
+        self._step(batch, self.test_metrics, F.cross_entropy)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the probability of each class, (B, classes)."""
+        probabilities: Tensor = self(batch).float().softmax(1)
+        return probabilities
+
+    def on_train_epoch_start(self) -> None:
+        """Begin an epoch: draw from its own random numbers and note its learning rate."""
+        self.train_metrics.reset()  # a learning rate search stops in the middle of an epoch
+        self.epoch_values = {"train/learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
+        self._seed(step=0)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed the random numbers of the step."""
+        self._seed(step=batch_idx + 1)
 
     def on_train_epoch_end(self) -> None:
-        """Log what training saw, and set the learning rate of the next epoch."""
-        self._log_epoch("train", self.train_tally)
-        self._schedule()
-        self.epochs.append({"step": self.global_step - 1, "ended": time.time(), "values": self.values})
-        self.values = {}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a resumed run must know of the epochs before."""
-        checkpoint["history"] = {name: list(values) for name, values in self.history.items()}
-        checkpoint["epochs"] = list(self.epochs)
-        if self.scheduler is not None:
-            checkpoint["scheduler"] = self.scheduler.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it."""
-        self.history = defaultdict(list, checkpoint["history"])
-        self.epochs = list(checkpoint["epochs"])
-        self.scheduled = checkpoint.get("scheduler", {})
+        """Log the training metrics and add the epoch to the history."""
+        values = {f"train/{name}": value for name, value in self.train_metrics.compute().items()}
+        self.train_metrics.reset()
+        self.epoch_values |= values
+        self.log_dict(values | {"train/learning_rate": self.epoch_values["train/learning_rate"]}, sync_dist=True)
+        self.epochs.append({"step": self.global_step - 1, "values": dict(self.epoch_values)})
 
     def on_validation_epoch_start(self) -> None:
-        """Bring the model into the state in which it is measured."""
-        if not self.trainer.sanity_checking:  # a trial may not move running statistics
-            loader = cast(DataLoader[Batch], self.trainer.val_dataloaders)
-            state = measuring(self.model, loader, evaluation=self.evaluation, device=self.device)
-            self.measuring.enter_context(state)
+        """Bring the model into the state in which it is evaluated."""
+        self._begin_evaluation(self.trainer.val_dataloaders)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the whole validation set, but for Lightning's trial before the first epoch."""
-        self.measuring.close()
+        """Log the validation metrics, except of Lightning's sanity check before the first epoch."""
+        self.evaluating.close()
+        values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
+        self.val_metrics.reset()
         if not self.trainer.sanity_checking:
-            self._log_epoch("val", self.val_tally)
+            self.epoch_values |= values
+            for name, value in values.items():
+                self.log(name, value, prog_bar=name == "val/uar", sync_dist=True)
 
-    def _schedule(self) -> None:
-        for optimizer in self.trainer.optimizers:
-            rate = float(optimizer.param_groups[0]["lr"])
-            self.history["train/learning_rate"].append(rate)
-            self.values["train/learning_rate"] = rate
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            if self.watched in self.values:  # which a figure of validation is not in an epoch without
-                self.scheduler.step(self.values[self.watched])
-        elif self.scheduler is not None:
-            self.scheduler.step()
+    def on_test_epoch_start(self) -> None:
+        """Bring the model into the state in which it is evaluated."""
+        self._begin_evaluation(self.trainer.test_dataloaders)
 
-    def _step(self, batch: Batch, tally: "Tally", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self.evaluating.close()
+        self.log_dict({f"test/{name}": value for name, value in self.test_metrics.compute().items()}, sync_dist=True)
+        self.test_metrics.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the history of the run and what it takes to build the task again."""
+        checkpoint["epochs"] = list(self.epochs)
+        if self.payload is not None:
+            checkpoint[KEY] = dict(self.payload)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the history of the run."""
+        self.epochs = list(checkpoint.get("epochs", []))
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Logged values of every epoch that has them, by name."""
+        history: dict[str, list[float]] = defaultdict(list)
+        for epoch in self.epochs:
+            for name, value in epoch["values"].items():
+                history[name].append(value)
+        return dict(history)
+
+    def _seed(self, *, step: int) -> None:
+        words = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank, step]).generate_state(3)
+        random.seed(int(words[0]))
+        np.random.seed(words[1])
+        torch.manual_seed(int(words[2]))
+
+    def _begin_evaluation(self, loaders: object) -> None:
+        if not self.trainer.sanity_checking:  # which must not move running statistics
+            loader = cast(DataLoader[Batch], loaders)
+            self.evaluating.enter_context(measuring(self.model, loader, evaluation=self.evaluation, device=self.device))
+
+    def _step(self, batch: Batch, metrics: "EpochMetrics", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         logits = self(batch)
         loss = measure(logits, batch.target if batch.shares is None else batch.shares)
         if not torch.isfinite(loss):
             raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
-        tally.update(logits.detach(), batch.target, loss.detach())
+        metrics.update(logits.detach(), batch.target, loss.detach())
         return loss
 
-    def _log_epoch(self, subset: str, tally: "Tally") -> None:
-        for name, value in tally.take().items():
-            self.history[f"{subset}/{name}"].append(value)
-            self.values[f"{subset}/{name}"] = value
-            # For callbacks and the progress bar; TensorBoard's curves come from the history.
-            self.log(f"{subset}/{name}", value, prog_bar=name == "uar", logger=False)
 
-
-class Tally(nn.Module):
-    """Confusion matrix and mean loss of an epoch.
+class EpochMetrics(nn.Module):
+    """Loss and metrics of a subset over an epoch, from all processes.
 
     Args:
         classes: number of classes
@@ -197,17 +296,51 @@ class Tally(nn.Module):
     def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
         """Add a batch: logits (B, classes), target (B,), and the mean loss of the batch."""
         self.confusion.update(logits, target)
-        self.loss.update(loss, len(target))
+        self.loss.update(loss.float(), len(target))
 
-    def take(self) -> dict[str, float]:
-        """Return loss, accuracy, UAR and macro F1 of all batches, and forget them."""
-        matrix = self.confusion.compute().cpu().numpy()
-        values = {
+    def compute(self) -> dict[str, float]:
+        """Return the mean loss and every metric of :data:`ser_lightning.metrics.METRICS`."""
+        return {
             "loss": float(self.loss.compute()),
-            "accuracy": metrics.accuracy(matrix),
-            "uar": metrics.uar(matrix),
-            "macro_f1": metrics.macro_f1(matrix),
+            **compute_metrics(self.confusion.compute().cpu().numpy()),
         }
+
+    def reset(self) -> None:
+        """Forget all batches."""
         self.confusion.reset()
         self.loss.reset()
-        return values
+
+
+def load_task_state(task: EmotionTask, checkpoint: Checkpoint, *, path: str | Path) -> None:
+    """Load the weights of a checkpoint into a task, strictly.
+
+    Raises:
+        InputError: the weights are of another model
+
+    """
+    load_state(task, checkpoint.state, path=path)
+
+
+def _build_optimizer(config: Mapping[str, Any], model: nn.Module) -> MakeOptimizer:
+    make: MakeOptimizer = build("optim", config["optim"])
+    try:
+        make(model.parameters())  # Lightning calls it much later: what it refuses must be known now
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optim: {error}") from error
+    return make
+
+
+def _build_scheduler(config: Mapping[str, Any], trial: torch.optim.Optimizer) -> SchedulerConfig | None:
+    arguments, ours = split_scheduler_config(config["scheduler"])
+    if not arguments:
+        return None
+    scheduler = SchedulerConfig(make=build("scheduler", arguments), **ours)
+    check_scheduler(scheduler, trial)
+    return scheduler
+
+
+def _build_values(name: str, cls: type, values: Mapping[str, Any]) -> Any:
+    if "_target_" in values:
+        return build(name, values)
+    check_values(name, cls, values, {})
+    return cls(**values)

@@ -51,9 +51,9 @@ def test_it_is_refused_in_one_line_before_any_work(command, tmp_path, words, mes
 @pytest.mark.parametrize("name", ["predict", "features"])
 def test_a_full_disk_is_one_line(trained, synthetic_root, tmp_path, name):
     (clip, *_) = synthetic_root.rglob("*.flac")
-    words = [f"input={clip}", f"output={tmp_path}/out"]
+    words = [str(clip), "--output", f"{tmp_path}/out" + ".csv" * (name == "predict")]
     if name == "predict":
-        words.append(f"checkpoint={trained}/checkpoints/best.ckpt")
+        words += ["--model", f"{trained}/checkpoints/best.ckpt"]
     code = f"from ser_lightning.commands.{name} import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *words],

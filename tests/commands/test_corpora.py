@@ -14,12 +14,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from sklearn.metrics import confusion_matrix, recall_score
+from tests.conftest import settings
 
 from ser_lightning.build import config_folder
-from ser_lightning.commands.corpora import pooled_config
+from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.commands.checkpoint_config import config_of
 from ser_lightning.corpus import emodb, emovo
 from ser_lightning.emotions import EMODB, EMOTIONS, RAVDESS
-from ser_lightning.errors import InputError
 
 POOL = ("corpus=pooled", "corpus/parts=[synthetic_small,emodb]")
 SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # of RAVDESS and EmoDB
@@ -73,20 +74,6 @@ def test_a_pool_has_the_configs_of_its_parts():
     assert composed(*pool, "experiment=released")["audio"]["downmix"] == "interleave"
 
 
-def test_the_config_of_corpora_by_name():
-    pool = composed("corpus=pooled", "corpus/parts=[emodb,emovo]", "corpus.merge={bored: calm}")["corpus"]
-    assert pooled_config(["emodb", "emovo"], ["corpus.merge={bored: calm}"]) == pool
-    assert pooled_config(["ravdess"]) == composed("corpus=ravdess")["corpus"]
-    for names, message in (
-        (["emodb", "emvo"], "'emvo'.*nearest valid name is 'emovo'"),
-        (["pooled"], "'pooled'"),
-        (["emodb", "emodb"], "emodb is given twice"),
-        ([], "no corpus"),
-    ):
-        with pytest.raises(InputError, match=message):
-            pooled_config(names)
-
-
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -128,7 +115,7 @@ def test_a_run_on_another_corpus_knows_its_labels_alone(command, emodb_small, tm
     assert {row["gender"] for row in rows} == {"male", "female"}
     assert {row["intensity"] for row in rows} == {"unspecified"}
     assert (folder / "tensorboard").is_dir()
-    assert command("evaluate", f"run={folder}").out.splitlines()[-1] == "equal, to the last digit"
+    assert command("evaluate", str(folder)).out.splitlines()[-1] == "The metrics are equal to the last digit."
 
 
 def test_a_run_on_a_pool(pooled):
@@ -152,23 +139,23 @@ def test_a_run_on_a_pool(pooled):
 
 
 def test_a_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_up, tmp_path):
-    done = command("evaluate", f"run={pooled}")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
-    done = command("evaluate", f"run={pooled}", "corpus.parts.emodb.root=/no/such")
+    done = command("evaluate", str(pooled))
+    assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
+    done = command("evaluate", str(pooled), "--set", "corpus.parts.emodb.root=/no/such")
     assert done.code == 1
     assert "/no/such: no such folder" in done.err
     assert "of the part emodb" in done.err
 
-    words = [f"checkpoint={pooled}/checkpoints/best.ckpt", f"output={tmp_path}/p.csv"]
+    words = ["--model", f"{pooled}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     clip = next(emodb_made_up.glob("*.flac"))
-    assert command("predict", *words, f"input={clip}").code == 0
+    assert command("predict", *words, str(clip)).code == 0
     (row,) = csv.DictReader((tmp_path / "p.csv").read_text().splitlines())
     assert list(row)[2:] == list(EMOTIONS)
     soundfile.write(tmp_path / "stereo.wav", 0.1 * np.random.default_rng(0).standard_normal((16000, 2)), 16000)
-    done = command("predict", *words, f"input={tmp_path}/stereo.wav")
+    done = command("predict", *words, f"{tmp_path}/stereo.wav")
     assert done.code == 1
     assert "stereo.wav has 2 channels and is of none of the corpora" in done.err
-    assert command("predict", *words, f"input={tmp_path}/stereo.wav", "audio.downmix=right").code == 0
+    assert command("predict", *words, f"{tmp_path}/stereo.wav", "--set", "audio.downmix=right").code == 0
 
 
 @pytest.mark.parametrize(
@@ -189,7 +176,7 @@ def test_a_strangers_pool_is_built_of_corpora_alone(command, pooled, tmp_path, c
         raw = torch.load(path, weights_only=True)
         change(raw["ser_lightning"]["config"]["corpus"]["parts"])
         torch.save(raw, path)
-    done = command("evaluate", f"run={folder}")
+    done = command("evaluate", str(folder))
     assert done.code == 1
     assert message in done.err
     assert len(done.err.splitlines()) == 1
@@ -240,8 +227,8 @@ def test_the_audit_of_a_pool(command, pool, tmp_path):
 
 
 def across(command, run: Path, root: Path, output: Path, *more: str):
-    words = [f"run={run}", "corpus=emodb", f"corpus.root={root}", "corpus.on_problem=skip", f"output={output}"]
-    return command("evaluate", *words, *more)
+    words = [str(run), "--corpus", "emodb", "--output", str(output)]
+    return command("evaluate", *words, *settings(f"corpus.root={root}", "corpus.on_problem=skip", *more))
 
 
 def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, emodb_made_up, tmp_path):
@@ -264,7 +251,7 @@ def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, 
         assert line in done.out
 
     # By hand, from what ser-predict says of the same files.
-    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={emodb_made_up}", f"output={tmp_path}/p.csv"]
+    words = [str(emodb_made_up), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     assert command("predict", *words).code == 0
     word = {"N": "neutral", "F": "happy", "T": "sad", "W": "angry", "A": "fearful", "E": "disgust", "L": "bored"}
     rows = [
@@ -291,35 +278,33 @@ def test_a_merge_decides_what_is_known_across_corpora(command, trained, emodb_ma
 
 def test_the_other_corpus_is_mixed_down_as_it_says(trained):
     """And not as the one of the checkpoint."""
-    from ser_lightning.commands.stored import offer_config
-
-    offer_config(trained / "checkpoints" / "best.ckpt", other_corpus=True)
+    path = trained / "checkpoints" / "best.ckpt"
+    checkpoint = read_checkpoint(path)
     for corpus, way in (("emovo", "right"), ("emodb", "mean")):
-        words = [f"corpus={corpus}", "run=x"]
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            config = OmegaConf.to_container(compose("evaluate", overrides=words), resolve=True)
+        config = config_of(checkpoint, path, [], corpora=[corpus])
         assert config["audio"]["downmix"] == config["corpus"]["downmix"] == way
         assert "download" not in config["corpus"]  # nothing of the other one is left
+    for names in (["emovo", "emodb"], ["emovo,emodb"]):
+        config = config_of(checkpoint, path, ["corpus.parts.emovo.root=2023_01_05"], corpora=names)
+        assert config["audio"]["downmix"] == config["corpus"]["downmix"] == {"emovo": "right", "emodb": "mean"}
+        assert config["corpus"]["parts"]["emovo"]["root"] == "2023_01_05"
+    assert config_of(checkpoint, path, ["audio.downmix=mean"], corpora=["emovo"])["audio"]["downmix"] == "mean"
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("corpora", "changes", "message"),
     [
-        (["corpus=synthetic_small"], "was trained on Synthetic: .* leave out corpus= to test it on its own test clips"),
-        (["corpus=pooled", "corpus/parts=[emodb,synthetic_small]"], "was trained on Synthetic"),
+        (["synthetic_small"], [], "was trained on Synthetic: .* leave out --corpus to evaluate on its own test clips"),
+        (["emodb", "synthetic_small"], [], "was trained on Synthetic"),
+        (["emodb"], ["corpus.root={root}", "split=random"], "split=random: on another corpus all clips are measured"),
+        (["emodb"], ["corpus.root={root}", "split.seed=3"], "split.seed=3: on another corpus all clips are measured"),
+        (["emdob"], [], "--corpus emdob: no such option; .* the nearest valid name is 'emodb'"),
+        (["emodb,pooled"], [], "--corpus pooled: no such option"),
+        (["emodb", "emodb"], [], "names emodb twice"),
+        (["emodb"], ["corpus.root=/no/such"], "/no/such: no such folder; to get the corpus"),
         (
-            ["corpus=emodb", "corpus.root={root}", "split=random"],
-            "split=random: of another corpus all clips are measured",
-        ),
-        (
-            ["corpus=emodb", "corpus.root={root}", "split.seed=3"],
-            "split.seed=3: of another corpus all clips are measured",
-        ),
-        (["corpus=emdob"], "corpus=emdob: no such option; .* the nearest valid name is 'emodb'"),
-        (["corpus=emodb", "corpus.root=/no/such"], "/no/such: no such folder; to get the corpus"),
-        (
+            ["emodb"],
             [
-                "corpus=emodb",
                 "corpus.root={root}",
                 "corpus.merge={{neutral: bored, happy: bored, sad: bored, angry: bored, disgust: bored}}",
             ],
@@ -327,8 +312,10 @@ def test_the_other_corpus_is_mixed_down_as_it_says(trained):
         ),
     ],
 )
-def test_what_makes_no_sense_across_corpora_is_refused(command, trained, emodb_made_up, words, message):
-    done = command("evaluate", f"run={trained}", *(word.format(root=emodb_made_up) for word in words))
+def test_what_makes_no_sense_across_corpora_is_refused(command, trained, emodb_made_up, corpora, changes, message):
+    words = [word for name in corpora for word in ("--corpus", name)]
+    changes = settings(*(change.format(root=emodb_made_up) for change in changes))
+    done = command("evaluate", str(trained), *words, *changes)
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert re.search(message, line), line

@@ -1,12 +1,14 @@
 """The released weights and features, clip by clip."""
 
 import csv
+import json
 import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
+from tests.conftest import settings
 from tests.model.test_cnn_bilstm import RELEASED
 from tests.parity import CORRECT, PROBABILITY_ERROR, predict
 from torch import nn
@@ -38,12 +40,12 @@ def weights(tmp_path):
 def test_import_gives_a_checkpoint_that_predicts(command, weights, synthetic_root, small, tmp_path, trained):
     path, _ = weights
     output = tmp_path / "released.ckpt"
-    done = command("import_weights", f"weights={path}", f"output={output}")
+    done = command("import_weights", str(path), "--output", str(output))
     assert (done.code, done.err) == (0, "")
     assert "157338 parameters" in done.out
     clips = sorted(synthetic_root.rglob("*.flac"))[:3]
     for number, clip in enumerate(clips):
-        done = command("predict", f"checkpoint={output}", f"input={clip}", f"output={tmp_path}/{number}.csv")
+        done = command("predict", str(clip), "--model", str(output), "--output", f"{tmp_path}/{number}.csv")
         assert done.code == 0, done.err
         (row,) = csv.DictReader((tmp_path / f"{number}.csv").read_text().splitlines())
         assert list(row) == ["path", "prediction", *RAVDESS]
@@ -69,7 +71,7 @@ def test_other_weights_are_refused_by_name(command, weights, tmp_path, spoil, me
     path, state = weights
     spoil(state)
     torch.save(state, path)
-    done = command("import_weights", f"weights={path}", f"output={tmp_path}/out.ckpt")
+    done = command("import_weights", str(path), "--output", f"{tmp_path}/out.ckpt")
     assert done.code == 1
     assert message in done.err
     assert str(path) in done.err
@@ -98,7 +100,7 @@ def test_a_file_of_something_else_is_refused(command, tmp_path, content):
 
 
 def refuses(command, folder, message):
-    done = command("import_weights", f"weights={folder}/model.pt", f"output={folder}/out.ckpt")
+    done = command("import_weights", f"{folder}/model.pt", "--output", f"{folder}/out.ckpt")
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert line.startswith(f"ser-import: {folder}/model.pt ")
@@ -107,13 +109,31 @@ def refuses(command, folder, message):
 
 
 def test_absent_weights_are_named(command, tmp_path):
-    done = command("import_weights", f"weights={tmp_path}/none.pt", f"output={tmp_path}/out.ckpt")
-    assert (done.code, done.err) == (
-        1,
-        f"ser-import: there is no {tmp_path}/none.pt; give weights=<the released model.pt>\n",
-    )
-    done = command("import_weights", f"output={tmp_path}/out.ckpt")
-    assert (done.code, done.err) == (1, "ser-import: weights is missing; give weights=<value>\n")
+    done = command("import_weights", f"{tmp_path}/none.pt", "--output", f"{tmp_path}/out.ckpt")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert f"there is no {tmp_path}/none.pt" in line
+    done = command("import_weights", f"{tmp_path}/none.pt")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert "--output" in line
+    assert command("import_weights", "--output", f"{tmp_path}/out.ckpt").code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_config_of_imported_weights_can_be_changed(command, weights, tmp_path):
+    path, _ = weights
+    output = tmp_path / "changed.ckpt"
+    words = [str(path), "--output", str(output), "--json"]
+    done = command("import_weights", *words, *settings("audio=untrimmed", "dropout=p50", "name=2026_11_27"))
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"weights": str(path), "checkpoint": str(output), "parameters": 157338}
+    config = torch.load(output, weights_only=True)["ser_lightning"]["config"]
+    assert (config["name"], config["audio"]["vad_mode"], config["model"]["dropout"]) == ("2026_11_27", None, 0.5)
+    before = path.read_bytes()
+    for other in ("model.txt", "model.pt"):
+        assert command("import_weights", str(path), "--output", f"{tmp_path}/{other}").code == 1
+    assert path.read_bytes() == before
 
 
 @pytest.mark.real

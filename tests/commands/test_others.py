@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests.conftest import settings
 
 from ser_lightning.emotions import RAVDESS
 from ser_lightning.runs import LATER
@@ -52,15 +53,15 @@ def test_prepare_lists_what_it_left_out(command, synthetic_root, small, tmp_path
 
 
 def test_evaluate_agrees_with_the_result_to_the_last_digit(command, trained):
-    done = command("evaluate", f"run={trained}")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "equal, to the last digit"), done.err
+    done = command("evaluate", str(trained))
+    assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
     assert repr(json.loads((trained / "result.json").read_text())["metrics"]["test"]["accuracy"]) in done.out
 
 
 def test_evaluate_under_other_values_is_no_contradiction(command, trained):
-    done = command("evaluate", f"run={trained}", "audio.vad_mode=null")
+    done = command("evaluate", str(trained), "--set", "audio.vad_mode=null")
     assert done.code == 0, done.err
-    assert "different, and so is the configuration" in done.out
+    assert "as expected: the configuration was changed" in done.out
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_evaluate_under_other_values_is_no_contradiction(command, trained):
 )
 def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, trained, tmp_path, words, changed):
     output = tmp_path / "figures.json"
-    done = command("evaluate", f"run={trained}", f"output={output}", *words)
+    done = command("evaluate", str(trained), "--output", str(output), *settings(*words))
     assert done.code == 0, done.err
     told = [line.removeprefix("changed: ") for line in done.out.splitlines() if line.startswith("changed: ")]
     assert told == changed
@@ -100,9 +101,11 @@ def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, t
         assert written["metrics"] == result["checkpoints"]["last"]["metrics"]
     else:
         assert written["metrics"]["test"]["loss"] != result["metrics"]["test"]["loss"]
-        assert done.out.splitlines()[-2] == "different, and so is the configuration: that is no contradiction"
-    again = command("evaluate", f"run={trained}", f"output={tmp_path}/again.json", *words)
+        assert not written["equal"]
+        assert "as expected: the configuration was changed" in done.out.splitlines()[-2]
+    again = command("evaluate", str(trained), "-o", f"{tmp_path}/again.json", "--json", *settings(*words))
     assert again.code == 0
+    assert json.loads(again.out) == written
     assert json.loads((tmp_path / "again.json").read_text()) == written
 
 
@@ -110,13 +113,27 @@ def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, t
     ("words", "message"),
     [
         (["evaluation.training_mode=maybe"], "evaluation.training_mode is 'maybe'; expected bool"),
-        (["evaluation.training=true"], "unknown key 'evaluation.training'"),
+        (
+            ["evaluation.training=true"],
+            "unknown key 'evaluation.training'; the nearest valid name is 'evaluation.train",
+        ),
+        (["audio=untrimed"], "audio=untrimed: no such option; expected one of"),
+        (["audio=untrimed"], "the nearest valid name is 'untrimmed'"),
+        (["split=speaker"], "what can be changed is how it is measured"),
+        (["split.seed=3"], "evaluated on the split that it was trained with"),
+        (["corpus=emodb"], "another corpus is given as --corpus emodb"),
+        (["dropout=none"], "set that"),
+        (["experiment=paper"], "an experiment is what a run was trained by"),
+        (["seed=1,2"], "gives several values"),
+        (["evaluation=true"], "evaluation is a section of the config"),
+        (["seed"], "expected key=value"),
+        (["model.mlp=[60,50"], "model.mlp is '[60,50'; expected"),
         (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),
         (["evaluation.training_mode=true", "data.eval_batch_size=1"], "a batch of train with a single clip"),
     ],
 )
 def test_evaluate_refuses_in_one_line(command, trained, words, message):
-    done = command("evaluate", f"run={trained}", *words)
+    done = command("evaluate", str(trained), *settings(*words))
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert line.startswith("ser-evaluate: ")
@@ -135,19 +152,19 @@ def test_a_run_that_is_older_than_a_value_is_evaluated_with_it(command, trained,
                 part = part[parent]
             del part[last]
         torch.save(content, path)
-    assert command("evaluate", f"run={folder}").out.splitlines()[-1] == "equal, to the last digit"
+    assert json.loads(command("evaluate", str(folder), "--json").out)["equal"]
     (clip,) = clips_in(synthetic_root, 1)
-    words = [f"checkpoint={folder}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/p.csv"]
+    words = [str(clip), "--model", f"{folder}/checkpoints/best.ckpt"]
     assert command("predict", *words).code == 0
-    done = command("evaluate", f"run={folder}", "evaluation.training_mode=true")
+    done = command("evaluate", str(folder), "--set", "evaluation.training_mode=true")
     assert done.code == 0, done.err
     assert "changed: evaluation.training_mode: false -> true" in done.out
 
 
 def test_predict_hears_in_evaluation_mode_alone(command, trained, synthetic_root, tmp_path):
     (clip,) = clips_in(synthetic_root, 1)
-    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/p.csv"]
-    done = command("predict", *words, "evaluation.training_mode=true")
+    words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
+    done = command("predict", *words, "--set", "evaluation.training_mode=true")
     assert done.code == 1
     assert "unknown key 'evaluation.training_mode'" in done.err
 
@@ -158,9 +175,9 @@ def test_evaluate_notices_a_result_that_does_not_follow(command, trained, tmp_pa
     result = json.loads((folder / "result.json").read_text())
     result["metrics"]["test"]["accuracy"] += 0.1
     (folder / "result.json").write_text(json.dumps(result))
-    done = command("evaluate", f"run={folder}")
+    done = command("evaluate", str(folder))
     assert done.code == 1
-    assert "DIFFERENT" in done.out
+    assert "the configuration is the same" in done.out
 
 
 @pytest.mark.parametrize(
@@ -174,19 +191,19 @@ def test_evaluate_notices_a_result_that_does_not_follow(command, trained, tmp_pa
 def test_evaluate_needs_a_finished_run(command, tmp_path, content, message):
     if content is not None:
         (tmp_path / "result.json").write_text(content)
-    done = command("evaluate", f"run={tmp_path}")
+    done = command("evaluate", str(tmp_path))
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert message in line
     assert str(tmp_path) in line
-    assert command("evaluate").code == 1
+    assert command("evaluate").code == 2
 
 
 def test_features_of_a_folder_keep_its_layout(command, synthetic_root, trained, tmp_path):
     for name, clip in zip(("a.flac", "sub/a.flac"), clips_in(synthetic_root, 2), strict=True):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / "in" / name)
-    done = command("features", f"input={tmp_path}/in", f"output={tmp_path}/out", "audio=untrimmed")
+    done = command("features", f"{tmp_path}/in", "--output", f"{tmp_path}/out", "--set", "audio=untrimmed")
     assert done.code == 0, done.err
     files = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.npy"))
     assert files == ["a.flac.npy", "sub/a.flac.npy"]
@@ -197,10 +214,8 @@ def test_features_of_a_folder_keep_its_layout(command, synthetic_root, trained, 
     assert abs(matrix.shape[1] - info.duration * 16000 / 512) < 2
     released = command(
         "features",
-        f"input={tmp_path}/in/a.flac",
-        f"output={tmp_path}/rel",
-        "features=released",
-        "audio=untrimmed",
+        *(f"{tmp_path}/in/a.flac", "--output", f"{tmp_path}/rel"),
+        *settings("features=released", "audio=untrimmed"),
     )
     assert released.code == 0
     assert np.load(tmp_path / "rel" / "a.flac.npy").shape[1] > 1.3 * matrix.shape[1]
@@ -220,16 +235,16 @@ def mixed(synthetic_root, trained, tmp_path) -> Path:
 
 @pytest.mark.parametrize("name", ["predict", "features"])
 def test_a_folder_with_bad_files_goes_on_with_the_good_ones(command, mixed, trained, tmp_path, name):
-    words = [f"input={mixed}", f"output={tmp_path}/out"]
+    words = [str(mixed), "--output", f"{tmp_path}/out" + ".csv" * (name == "predict")]
     if name == "predict":
-        words.append(f"checkpoint={trained}/checkpoints/best.ckpt")
+        words += ["--model", f"{trained}/checkpoints/best.ckpt"]
     done = command(name, *words)
     assert done.code == 3
     left = [line for line in done.err.splitlines() if "left out" in line]
     assert len(left) == 2
     assert "a.wav" in left[0]
     assert "z.wav" in left[1]
-    assert "3 of 5 recordings" in done.out
+    assert "3 of 5 recordings" in done.out + done.err
 
 
 def predicted(path: Path) -> list[dict]:
@@ -237,11 +252,11 @@ def predicted(path: Path) -> list[dict]:
 
 
 def test_predict_agrees_with_the_run_whatever_the_batches(command, synthetic_root, trained, tmp_path):
-    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={synthetic_root}"]
+    words = [str(synthetic_root), "--model", f"{trained}/checkpoints/best.ckpt"]
     tables = []
     for batch_size in (1, 7, 60):
         output = tmp_path / f"{batch_size}.csv"
-        done = command("predict", *words, f"output={output}", f"data.batch_size={batch_size}")
+        done = command("predict", *words, "--output", str(output), "--set", f"data.batch_size={batch_size}")
         assert done.code == 0, done.err
         tables.append(predicted(output))
     for table in tables[1:]:
@@ -257,10 +272,10 @@ def test_predict_agrees_with_the_run_whatever_the_batches(command, synthetic_roo
 
 def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trained, tmp_path):
     (clip,) = clips_in(synthetic_root, 1)
-    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={clip}", f"output={tmp_path}/p.csv"]
+    words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     tables = []
     for change in ([], ["audio=untrimmed"], ["audio.vad_mode=3"]):
-        assert command("predict", *words, *change).code == 0
+        assert command("predict", *words, *settings(*change)).code == 0
         tables.append(predicted(tmp_path / "p.csv"))
     assert tables[0] != tables[1]
 
@@ -268,35 +283,114 @@ def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trai
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "checkpoint is missing"),
-        (["checkpoint=/no/such.ckpt"], "there is no checkpoint /no/such.ckpt"),
-        (["checkpoint={good}", "input=/no/such", "output={tmp}/p.csv"], "there is no /no/such"),
-        (["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv"], "the folder {tmp} holds no sound file"),
-        (["checkpoint={good}", "input={tmp}"], "output is missing"),
-        (
-            ["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv", "data.batch_size=0"],
-            "data.batch_size is 0",
-        ),
-        (
-            ["checkpoint={good}", "input={tmp}", "output={tmp}/p.csv", "audio=untrimed"],
-            "the nearest valid name is 'untrimmed'",
-        ),
-        (["checkpoint={good}", "inptu={tmp}"], "unknown key 'inptu'"),
-        (["checkpoint={good}", "input={tmp}/in", "output={tmp}/p.csv", "model.hidden=7"], "is of another model"),
+        (["{clip}"], "--model"),
+        (["{clip}", "--model", "/no/such.ckpt"], "there is no checkpoint /no/such.ckpt"),
+        (["/no/such", "--model", "{good}"], "there is no /no/such"),
+        (["input={clip}", "--model", "{good}"], "--set key=value"),
+        (["{tmp}/empty", "--model", "{good}"], "the folder {tmp}/empty holds no sound file"),
+        (["", "--model", "{good}"], "empty name"),
+        (["{clip}", "--model", "{good}", "--set", "data.batch_size=0"], "data.batch_size is 0"),
+        (["{clip}", "--model", "{good}", "--set", "audio=untrimed"], "the nearest valid name is 'untrimmed'"),
+        (["{clip}", "--model", "{good}", "--set", "inptu=3"], "unknown key 'inptu'"),
+        (["{clip}", "--model", "{good}", "--set", "model.hidden=7"], "is of another model"),
     ],
 )
-def test_predict_refuses_in_one_line(command, trained, tmp_path, words, message):
-    good = trained / "checkpoints" / "best.ckpt"
-    done = command("predict", *[word.format(good=good, tmp=tmp_path) for word in words])
+def test_predict_refuses_in_one_line(command, trained, synthetic_root, tmp_path, words, message):
+    (tmp_path / "empty").mkdir()
+    (clip,) = clips_in(synthetic_root, 1)
+    names = {"good": trained / "checkpoints" / "best.ckpt", "tmp": tmp_path, "clip": clip}
+    done = command("predict", *[word.format(**names) for word in words], "--output", f"{tmp_path}/p.csv")
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert line.startswith("ser-predict: ")
-    assert message.format(tmp=tmp_path) in line
+    assert message.format(**names) in line
+    assert done.out == ""
     assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--output"),
+        (["--output", "{clip}"], "is no folder"),
+        (["--output", "-"], "give a folder"),
+        (["--output", "/proc/features"], "/proc/features cannot be written"),
+        (["--output", "{tmp}/out", "--set", "model=gmm"], "unknown key 'model'"),
+        (["--output", "{tmp}/out", "--set", "features=papr"], "the nearest valid name is 'paper'"),
+        (["--output", "{tmp}/out", "--set", "features.n_ftt=512"], "the nearest valid name is 'features.n_fft'"),
+    ],
+)
+def test_features_refuses_in_one_line(command, synthetic_root, tmp_path, words, message):
+    (clip,) = clips_in(synthetic_root, 1)
+    done = command("features", str(clip), *[word.format(tmp=tmp_path, clip=clip) for word in words])
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("ser-features: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_bad_files_alone_gives_no_output(command, trained, tmp_path):
     (tmp_path / "a.wav").write_text("no sound")
-    words = [f"checkpoint={trained}/checkpoints/best.ckpt", f"input={tmp_path}", f"output={tmp_path}/p.csv"]
-    assert command("predict", *words).code == 1
+    words = [str(tmp_path), "--model", f"{trained}/checkpoints/best.ckpt"]
+    assert command("predict", *words, "--output", f"{tmp_path}/p.csv").code == 1
     assert not (tmp_path / "p.csv").exists()
+    done = command("predict", *words)
+    assert (done.code, done.out) == (1, "")
+
+
+def test_predictions_as_json_are_those_of_the_csv(command, trained, synthetic_root, tmp_path):
+    clips = [str(clip) for clip in clips_in(synthetic_root, 3)]
+    words = [*clips, "--model", f"{trained}/checkpoints/best.ckpt"]
+    done = command("predict", *words)
+    assert done.code == 0, done.err
+    table = list(csv.DictReader(done.out.splitlines()))
+    assert [row["path"] for row in table] == clips
+    texts = [command("predict", *words, "--json").out]
+    for name in ("p.json", "p.jsonl", "p.csv"):
+        assert command("predict", *words, "--output", f"{tmp_path}/{name}").code == 0
+        texts.append((tmp_path / name).read_text())
+    lines, array, json_lines, written = texts
+    assert json_lines == lines
+    assert written == done.out
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert json.loads(array) == rows
+    for row, other in zip(rows, table, strict=True):
+        assert row.keys() == {"path", "prediction", "probabilities"}
+        assert (row["path"], row["prediction"]) == (other["path"], other["prediction"])
+        assert list(row["probabilities"]) == list(RAVDESS)
+        assert {name: f"{value:.6f}" for name, value in row["probabilities"].items()} == {
+            name: other[name] for name in RAVDESS
+        }
+    done = command("predict", *words, "--json", "--output", f"{tmp_path}/p.csv")
+    assert done.code == 1
+    assert ".jsonl" in done.err
+
+
+def test_features_of_one_name_do_not_overwrite_each_other(command, synthetic_root, tmp_path):
+    clips = clips_in(synthetic_root, 2)
+    for name, clip in zip(("a", "b"), clips, strict=True):
+        (tmp_path / name).mkdir()
+        shutil.copy(clip, tmp_path / name / "x.flac")
+    words = ["--output", f"{tmp_path}/out", "--set", "audio=untrimmed", "--json"]
+    done = command("features", f"{tmp_path}/a/x.flac", f"{tmp_path}/b", f"{tmp_path}/b/x.flac", *words)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["path"] for row in rows] == [f"{tmp_path}/{name}/x.flac" for name in "ab"]
+    for row, name in zip(rows, "ab", strict=True):
+        assert row["features"] == f"{tmp_path}/out/{name}/x.flac.npy"
+        assert list(np.load(row["features"]).shape) == row["shape"]
+    assert rows[0]["shape"] != rows[1]["shape"]
+
+
+def test_an_input_or_the_model_is_never_replaced(command, trained, synthetic_root, tmp_path):
+    (clip,) = clips_in(synthetic_root, 1)
+    recording, model = tmp_path / "recording.csv", tmp_path / "model.json"
+    shutil.copy(clip, recording)
+    shutil.copy(trained / "checkpoints" / "best.ckpt", model)
+    for output in (recording, model):
+        before = output.read_bytes()
+        done = command("predict", str(recording), "--model", str(model), "--output", str(output))
+        assert done.code == 1
+        assert str(output) in done.err
+        assert output.read_bytes() == before

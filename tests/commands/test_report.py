@@ -1,3 +1,4 @@
+import json
 import runpy
 from pathlib import Path
 
@@ -10,13 +11,24 @@ made = runpy.run_path(str(Path(__file__).parents[1] / "report/conftest.py"))
 write_sweep = made["write_sweep"]
 
 
+def end(*words: str) -> int | str | None:
+    """Run the command; return its exit code."""
+    with pytest.raises(SystemExit) as raised:
+        main(list(words))
+    return raised.value.code
+
+
+def run(*words: str) -> None:
+    assert end(*words) == 0
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sweep(tmp_path_factory.mktemp("outputs"), seeds=2)
 
 
 def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(sweep)])
+    run(str(sweep))
 
     lines = capsys.readouterr().out.splitlines()
     assert "with dropout=p25 against none" in lines[0] or "dropout=p25 is" in lines[0]
@@ -27,7 +39,7 @@ def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: py
 
 
 def test_arm_and_baseline_are_given_as_in_hydra(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(sweep), "arm=model.dropout", "baseline=0.25"])
+    run(str(sweep), "--arm", "model.dropout", "--baseline", "0.25")
 
     out = capsys.readouterr().out
     assert "with model.dropout=0.0 against 0.25" in out or "model.dropout=0.0 is" in out
@@ -36,7 +48,7 @@ def test_arm_and_baseline_are_given_as_in_hydra(sweep: Path, capsys: pytest.Capt
 def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep(tmp_path, seeds=1, corpus__name="synthetic")
 
-    main([str(tmp_path)])
+    run(str(tmp_path))
 
     assert "synthetic speech" in capsys.readouterr().out.splitlines()[0]
 
@@ -46,12 +58,12 @@ def test_the_report_goes_elsewhere_and_the_runs_into_a_small_folder(
 ) -> None:
     sweep, small, out = write_sweep(tmp_path / "sweep", seeds=1), tmp_path / "small", tmp_path / "out"
 
-    main([str(sweep), f"export={small}", f"output={out}"])
+    run(str(sweep), "--export", str(small), "--output", str(out))
     first = capsys.readouterr().out
     assert first.splitlines()[-1] == str(out / "report.html")
     assert not (sweep / "report.html").exists()
     assert sorted(path.name for path in small.iterdir()) == ["dropout-none", "dropout-p25"]
-    main([str(small), f"output={out}"])
+    run(str(small), "-o", str(out))
 
     assert capsys.readouterr().out == first
     assert not (small / "report.html").exists()
@@ -62,7 +74,7 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, capsys: pytes
     result = sweep / "dropout-p25/seed-1/result.json"
     result.write_text(result.read_text()[:2000])
 
-    main([str(sweep)])
+    run(str(sweep))
 
     captured = capsys.readouterr()
     assert captured.err.startswith("ser-report: left out dropout-p25/seed-1: result.json is damaged: ")
@@ -73,25 +85,22 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["arms=dropout"], "unknown key 'arms'; did you mean 'arm'?"),
-        (["zzz"], "unknown key 'zzz'; valid are arm, baseline, export, output."),
-        (["arm="], "expected arm=<value> but got 'arm='."),
-        (["arm=dropout", "arm=model"], "arm is given twice."),
-        (["arm=dropuot"], "did you mean 'dropout'?"),
-        (["baseline=p26"], "baseline=p26 is not an arm of dropout; the arms are none, p25."),
+        (["--arm", "dropuot"], "did you mean 'dropout'?"),
+        (["--baseline", "p26"], "--baseline p26 is not an arm of dropout; the arms are none, p25."),
+        (["--output", "-"], "give a folder"),
+        (["--output", "/proc/report"], "/proc/report cannot be written"),
+        (["--export", "/proc/runs"], "/proc/runs cannot be written"),
     ],
 )
 def test_a_mistake_is_one_line(
     sweep: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main([str(sweep), *arguments])
+    assert end(str(sweep), *arguments) == 1
 
     captured = capsys.readouterr()
-    assert raised.value.code == 1
     assert captured.out == ""
     assert captured.err.startswith("ser-report: ")
-    assert captured.err.endswith(f"{message}\n")
+    assert message in captured.err
     assert captured.err.count("\n") == 1
 
 
@@ -99,14 +108,25 @@ def test_the_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
     with pytest.raises(InputError, match="no finished run"):
-        main([str(tmp_path)])
+        run(str(tmp_path))
 
 
-def test_help_names_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main(["--help"])
+def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("--help") == 0
 
-    assert raised.value.code == 0
     out = capsys.readouterr().out
-    assert "arm=<group or key>" in out
-    assert "baseline=<value>" in out
+    assert all(option in out for option in ("SWEEP", "--arm", "--baseline", "--output", "--export", "--json"))
+
+
+def test_what_is_no_option_is_an_error_of_usage(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], [str(sweep), "arm=dropout"], [str(sweep), "--arms", "dropout"]):
+        assert end(*words) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_json_is_the_content_of_the_report(sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(str(sweep), "--json", "--output", str(tmp_path))
+
+    found = json.loads(capfd.readouterr().out)
+    assert found == json.loads((tmp_path / "report.json").read_text())
+    assert found["arm"] == "dropout"

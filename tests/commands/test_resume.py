@@ -10,7 +10,6 @@ import torch
 from studies.torture import contents, epoch_lines, events
 from tests.conftest import _run
 
-from ser_lightning.callbacks.resume import generators, set_generators
 from ser_lightning.commands import outcome
 from ser_lightning.commands.run_folder import Unfinished, check_same_data, find_unfinished
 from ser_lightning.errors import InputError
@@ -81,11 +80,12 @@ def assert_same_end(folder: Path, whole: Path) -> None:
         ours, theirs = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (folder, whole))
         assert ours["epoch"] == theirs["epoch"]
         assert all(torch.equal(value, theirs["state_dict"][key]) for key, value in ours["state_dict"].items())
-        assert torch.equal(ours["resume"]["generators"]["torch"], theirs["resume"]["generators"]["torch"])
+        assert ours["optimizer_states"][0]["param_groups"] == theirs["optimizer_states"][0]["param_groups"]
     assert (folder / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     ours, theirs = (sorted(scalars(run)) for run in (folder, whole))
     assert ours == theirs
-    assert len({(tag, step) for tag, step, _ in ours}) == len(ours)  # nothing twice
+    ours = [(tag, step) for tag, step, _ in ours if tag != "epoch"]  # which Lightning adds to every row
+    assert len(set(ours)) == len(ours)
     assert epoch_lines(folder / "train.log") == epoch_lines(whole / "train.log")
     assert len(epoch_lines(folder / "train.log")) == EPOCHS
     assert {p.relative_to(folder) for p in folder.rglob("*") if "events" not in p.name} == {
@@ -167,7 +167,7 @@ def test_without_a_good_checkpoint_a_run_says_so_and_begins_anew(command, small,
     assert_same_end(folder_of(moved), whole)
 
 
-def without_generators(raw: dict) -> None:
+def without_state(raw: dict) -> None:
     del raw["resume"]
 
 
@@ -179,7 +179,7 @@ def in_the_middle(raw: dict) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_generators, "last.ckpt is no checkpoint that a run can go on from: passed over"),
+        (without_state, "last.ckpt is no checkpoint that a run can go on from: passed over"),
         (in_the_middle, "last.ckpt is of the middle of an epoch, from where no run can go on bit for bit: passed over"),
     ],
 )
@@ -248,22 +248,6 @@ def test_another_corpus_is_refused_and_other_libraries_are_told(tmp_path, caplog
     assert not caplog.messages
     check_same_data(run, folder=tmp_path, corpus="a", versions={"torch": "2"})
     assert "torch 1 -> 2" in caplog.text
-
-
-def test_every_generator_comes_back():
-    import random
-
-    import numpy as np
-
-    def draw() -> list[float]:
-        return [random.random(), np.random.random(), np.random.standard_normal(), torch.rand(()).item()]  # noqa: S311
-
-    np.random.standard_normal()  # leaves half a pair behind
-    state = generators()
-    first = draw()
-    assert draw() != first
-    set_generators(state)
-    assert draw() == first
 
 
 def test_what_a_run_leaves_can_be_compared(whole):

@@ -111,14 +111,14 @@ def test_tensorboard_has_curves_images_hyper_parameters_and_sound(trained):
     result = result_of(trained)
     for name, values in result["history"].items():
         assert scalars[name] == pytest.approx(values)
-    assert {"confusion_matrix", "curves"} <= set(tags["images"])
+    assert tags["images"] == ["when_done/confusion_matrix"]
     assert len(tags["audio"]) == 4
-    assert all(" heard as " in tag for tag in tags["audio"])
-    assert scalars["final/test_accuracy"] == [pytest.approx(result["metrics"]["test"]["accuracy"])]
+    assert all(" predicted as " in tag for tag in tags["audio"])
+    assert scalars["when_done/test_accuracy"] == [pytest.approx(result["metrics"]["test"]["accuracy"])]
     raw = b"".join(path.read_bytes() for path in (trained / "tensorboard").glob("events*"))
     assert b"_hparams_/session_start_info" in raw
     assert b"_hparams_/session_end_info" in raw
-    assert b"dropout/p" in raw
+    assert b"dropout.p" in raw
 
 
 def test_a_finished_run_is_not_done_again_nor_overwritten(command, trained, small):
@@ -199,8 +199,8 @@ def test_released_measures_as_the_study_does_and_shows_the_honest_figure_beside(
     names = {finding["name"] for finding in result["audit"]["findings"] if finding["found"]}
     assert "running statistics of evaluated clips" in names
     raw = b"".join(path.read_bytes() for path in studied.rglob("events*"))
-    assert b"study_metric/test" in raw
-    assert b"evaluation/training_mode" in raw
+    assert b"when_done/test_study_metric" in raw
+    assert b"evaluation.training_mode" in raw
     told = command("train", "experiment=released", *small, f"output_root={studied.parents[2]}").err
     assert "(last checkpoint, evaluation.training_mode, evaluation.update_statistics): val accuracy" in told
     honest = result["evaluation_mode_metrics"]["test"]["accuracy"]
@@ -219,7 +219,7 @@ def test_to_measure_a_run_again_is_to_train_it_anew(command, small, studied, tmp
     """What make defects relies on: of released, how it is measured shapes no figure but its own."""
     assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
     anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
-    assert command("evaluate", f"run={studied}", f"output={tmp_path}/again.json", change).code == 0
+    assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
     assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == anew["test"]
 
 
@@ -352,8 +352,9 @@ def test_a_run_stays_below_output_root(command, small, tmp_path, key, value):
 
 
 def test_the_released_split_refuses_another_corpus(command, small, tmp_path):
-    done = command("train", *[w for w in small if w != "split=random"], f"output_root={tmp_path}")
+    done = command("train", *[w for w in small if w != "split=random"], "split=released", f"output_root={tmp_path}")
     assert done.code == 1
+    assert "split=random" in done.err
     assert "split manifest 'ravdess_released' names utterances that the corpus lacks" in done.err
     assert not list(tmp_path.rglob("*.csv"))
 

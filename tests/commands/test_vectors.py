@@ -33,13 +33,13 @@ def test_a_vector_is_trained_on_predicted_from_and_written(command, small, synth
     ]
     (recording,) = synthetic_root.rglob(f"{tested[0]['utterance']}.*")
     table = tmp_path / "emotions.csv"
-    words = [f"checkpoint={run}/checkpoints/best.ckpt", f"input={recording}", f"output={table}"]
+    words = [str(recording), "--model", f"{run}/checkpoints/best.ckpt", "--output", str(table)]
     assert command("predict", *words).code == 0
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert row["prediction"] == tested[0]["prediction"]
     for emotion in result["emotions"]:
         assert float(row[emotion]) == pytest.approx(float(tested[0][emotion]), abs=2e-6)
 
-    words = ["audio=kaggle", "features=kaggle", f"input={recording}", f"output={tmp_path / 'features'}"]
+    words = [str(recording), "-o", f"{tmp_path}/features", "--set", "audio=kaggle", "--set", "features=kaggle"]
     assert command("features", *words).code == 0
     assert np.load(tmp_path / "features" / f"{recording.name}.npy").shape == (162, 1)

@@ -1,4 +1,4 @@
-"""What every network in ``conf/model/`` promises, under the values of every experiment that is written for it.
+"""What every model in ``conf/model/`` promises, under the values of every experiment that is written for it.
 
 A new YAML there is found and held to this by itself. The logits of a clip are those of that clip: padding, batch mates,
 their order, the size of the batch and what was computed before change nothing. One exemption, by one rule: a network
@@ -22,11 +22,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from ser_lightning.build import build, config_folder
-from ser_lightning.checkpoint import build_model
+from ser_lightning.baselines.baseline import Recipe, fit_baseline
+from ser_lightning.build import build, config_folder, is_baseline
+from ser_lightning.checkpoint import build_model, build_recipe
 from ser_lightning.emotions import RAVDESS
 from ser_lightning.errors import InputError
-from ser_lightning.model.fitting import Fitted
 
 CONF = config_folder()
 LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
@@ -52,7 +52,9 @@ def narrow(model: dict) -> dict:
     return model | cut
 
 
-def build_untrained(config: dict) -> nn.Module:
+def build_untrained(config: dict) -> nn.Module | Recipe:
+    if is_baseline(config["model"]):
+        return build_recipe(config)
     torch.manual_seed(0)
     config = config | {"model": narrow(config["model"])}
     return build_model(config, features=build("features", config["features"]).size, classes=len(RAVDESS))
@@ -103,27 +105,28 @@ def _network(of: str) -> nn.Module:
     config = json.loads(of)
     model = build_untrained(config)
     size = build("features", config["features"]).size
+    if not isinstance(model, nn.Module):
+        return fitted(model, size)
     if getattr(model, "standardize", None) is not None:
         generator = torch.Generator().manual_seed(2)
         model.standardize.fit(torch.randn(size, generator=generator), torch.rand(size, generator=generator) + 0.5)
-    if isinstance(model, Fitted):
-        fit(model, size)
-    else:
-        with torch.no_grad():
-            model.train()(*batch(clips(config, [70, 50, 90, 40])))
+    with torch.no_grad():
+        model.train()(*batch(clips(config, [70, 50, 90, 40])))
     return model.eval()
 
 
-def fit(model: Fitted, size: int) -> None:
-    """Fit a model to made-up clips of four speakers that say every emotion."""
+def fitted(recipe: Recipe, size: int) -> nn.Module:
+    """A baseline fitted to made-up clips of four speakers that say every emotion."""
     generator = torch.Generator().manual_seed(3)
     targets = torch.arange(len(RAVDESS)).repeat(8)
     lengths = torch.randint(1, 9, targets.shape, generator=generator)
     centres = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)  # near: else any value of theirs will do
     frames = centres[targets].repeat_interleave(lengths, 0)
-    frames += torch.randn(frames.shape, generator=generator)
+    frames = 2 * (frames + torch.randn(frames.shape, generator=generator)) - 1  # so that standardization does something
     speakers = [str(clip % 4) for clip in range(len(targets) // len(RAVDESS)) for _ in RAVDESS]
-    model.fit(frames=frames, lengths=lengths, targets=targets, groups=speakers, seed=0)
+    return fit_baseline(
+        recipe, frames=frames, lengths=lengths, targets=targets, groups=speakers, seed=0, classes=len(RAVDESS)
+    ).eval()
 
 
 def clips(config: dict, lengths: list[int]) -> list[torch.Tensor]:

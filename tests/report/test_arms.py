@@ -39,7 +39,7 @@ def test_the_baseline_comes_first_and_numbers_are_in_their_order(tmp_path: Path)
 
     assert list(compare(tmp_path).arms) == ["p5", "p10", "p25"]
     assert list(compare(tmp_path, baseline="p25").arms) == ["p25", "p5", "p10"]
-    with pytest.raises(InputError, match="baseline=none is not an arm of dropout; the arms are p5, p10, p25"):
+    with pytest.raises(InputError, match="--baseline none is not an arm of dropout; the arms are p5, p10, p25"):
         compare(tmp_path, baseline="none")
 
 
@@ -130,8 +130,8 @@ def test_a_seed_twice_in_an_arm_is_refused(sweep: Path) -> None:
         ("dropuot", r"neither a group nor a config key of run dropout-none/seed-0; did you mean 'dropout'\?"),
         ("model.activatoin", "did you mean 'model.activation'"),
         ("zzz", "valid are corpus, dropout, experiment, split"),
-        ("model", "arm=model is a section of the config"),
-        ("seed", "arm=seed cannot be compared"),
+        ("model", "--arm model is a section of the config"),
+        ("seed", "--arm seed cannot be compared"),
         ("result.epochs", "neither a group nor a config key"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_folder_that_holds_something_is_refused(sweep: Path, tmp_path: Path) -
     (tmp_path / "file").touch()
 
     for name in ("full", "file"):
-        with pytest.raises(InputError, match=f"export=.*{name} is not an empty folder; give a new one"):
+        with pytest.raises(InputError, match=f"--export .*{name} is not an empty folder; give a new one"):
             exported(sweep, tmp_path / name)
 
 

@@ -263,7 +263,7 @@ def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
     assert "several devices, each with a rounding of its own: 1 on NVIDIA H200, 5 on cpu." in text
     assert "1 files of the corpus" in text
     assert "different utterances at seed 2" in text
-    assert report.command == f"ser-report {sweep} arm=experiment baseline=none"
+    assert report.command == f"ser-report {sweep} --arm experiment --baseline none"
 
 
 def test_arms_of_one_config_are_cautioned(tmp_path: Path) -> None:

@@ -122,6 +122,6 @@ class Audio:
         if corpus is None or corpus not in self.downmix:
             raise InputError(
                 f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"
-                f" ({', '.join(self.downmix)}); say audio.downmix={' or '.join(DOWNMIXES)}"
+                f" ({', '.join(self.downmix)}); set audio.downmix to {' or '.join(DOWNMIXES)}"
             )
         return self.downmix[corpus]

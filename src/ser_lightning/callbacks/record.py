@@ -1,61 +1,101 @@
-"""Every epoch in TensorBoard and in a line of the run's log, once."""
+"""What was logged before a run was stopped: again in its loggers and its log file, once."""
 
 import logging
 import re
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.callbacks.tensorboard import write_scalars
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
 _EPOCH = re.compile(r"^\S+ \S+ DEBUG epoch (\d+) ")
-_TAIL = 2000  # bytes of a log that hold its last epoch
+ROWS = "logged"  # key of a checkpoint
 
 
-class Record(pl.callbacks.Checkpoint):  # of this kind, to be called once the checkpoints of an epoch are written
-    """Record the figures of each epoch; those in the log do not go to the terminal.
+class LoggedRows(Logger):
+    """A logger that keeps every row, so that a resumed run can write it to the other loggers again."""
 
-    What a resumed run did before comes from its history: TensorBoard's files are written anew, with the times they
-    had, and the log gets the lines it lacks. So nothing is there twice and nothing is missing, wherever the run was
-    stopped.
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[dict[str, float], int | None]] = []
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "rows"
+
+    @property
+    def version(self) -> str:
+        """Version of the logger."""
+        return ""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Keep a row."""
+        self.rows.append(({name: v if isinstance(v, int) else float(v) for name, v in metrics.items()}, step))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Keep no hyperparameters: the checkpoint has the whole config."""
+
+
+class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the checkpoints of an epoch are written
+    """Write each epoch to the run's log file, and carry the rows of the loggers across a resume.
+
+    Files of loggers begin anew when a run is resumed, and the rows that the checkpoint carries are written to them
+    first: nothing is missing and nothing is there twice, wherever the run was stopped.
 
     Args:
         log_file: the run's log
+        rows: keeps what is logged
 
     """
 
-    def __init__(self, *, log_file: Path) -> None:
-        self.log_file = log_file
+    def __init__(self, *, log_file: Path, rows: LoggedRows) -> None:
+        self.log_file, self.rows = log_file, rows
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the rows, and those of the epoch's end that Lightning logs after the checkpoint is written."""
+        task = cast(EmotionTask, pl_module)
+        rows = list(self.rows.rows)
+        # Lightning has counted the epoch as processed and not yet logged it.
+        if task.epochs and len(task.epochs) == trainer.current_epoch + 1:
+            last = task.epochs[-1]
+            # Lightning keeps what it logs in single precision.
+            values = {n: float(np.float32(v)) for n, v in last["values"].items() if n.startswith("train/")}
+            rows.append((values | {"epoch": trainer.current_epoch}, last["step"]))
+        checkpoint[ROWS] = [[metrics, step] for metrics, step in rows]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Restore the rows."""
+        self.rows.rows = [(dict(metrics), step) for metrics, step in checkpoint[ROWS]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record what was done before."""
+        """Write again what was logged before."""
         task = cast(EmotionTask, pl_module)
+        for metrics, step in self.rows.rows:
+            for logger in trainer.loggers:
+                if logger is not self.rows:
+                    logger.log_metrics(dict(metrics), step)
         logged = logged_epochs(self.log_file)
         for epoch in range(len(task.epochs)):
-            self._write(trainer, task, epoch)
             if epoch not in logged:
                 self._log(task, epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the epoch that is over."""
-        task = cast(EmotionTask, pl_module)
-        self._write(trainer, task, trainer.current_epoch)
-        self._log(task, trainer.current_epoch)
-
-    @staticmethod
-    def _write(trainer: pl.Trainer, task: EmotionTask, epoch: int) -> None:
-        of = task.epochs[epoch]
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                write_scalars(logger, of["values"] | {"epoch": epoch}, step=of["step"], time=of["ended"])
+        """Write the epoch to the log file."""
+        self._log(cast(EmotionTask, pl_module), -1)
 
     @staticmethod
     def _log(task: EmotionTask, epoch: int) -> None:
+        epoch %= len(task.epochs)
         values = {name: value for name, value in task.epochs[epoch]["values"].items() if name.startswith("val/")}
         log.debug("epoch %d %s", epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))
 
@@ -66,21 +106,6 @@ def logged_epochs(log_file: Path) -> set[int]:
         return set()
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
     return {int(match[1]) for match in map(_EPOCH.match, lines) if match}
-
-
-def last_epoch(log_file: Path) -> tuple[int, dict[str, float]] | None:
-    """Return the last epoch of a log and what it says of it; None before the first."""
-    try:
-        with log_file.open("rb") as file:
-            file.seek(max(0, log_file.stat().st_size - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        if match := _EPOCH.match(line):
-            pairs = (word.partition("=") for word in line[match.end() :].split())
-            return int(match[1]), {name: float(value) for name, _, value in pairs}
-    return None
 
 
 def forget_epochs(log_file: Path, *, done: int) -> None:

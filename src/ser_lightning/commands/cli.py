@@ -34,7 +34,6 @@ def run(
     command: str,
     config_name: str,
     function: Callable[[DictConfig], Any],
-    before: Callable[[], None] = lambda: None,
 ) -> None:
     """Compose the config from the command line, call ``function`` and end the process.
 
@@ -46,7 +45,6 @@ def run(
         config_name: the primary config in ``conf/``
         function: takes the config; the whole number that it returns, if it does, is the exit code, and any other
             number what a sweeper searches by
-        before: called before the config is composed
 
     """
     full = os.environ.get(FULL) == "1"
@@ -72,12 +70,10 @@ def run(
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if full:
-        before()
         main()
         sys.exit(max(codes, default=0))
     os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
     try:
-        before()
         main()
         if refused:
             raise refused[0]
@@ -153,18 +149,6 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
     return values
 
 
-def whole(name: str, value: object, *, least: int) -> int:
-    """Return a value that must be a whole number.
-
-    Raises:
-        InputError: it is anything else, or less than ``least``
-
-    """
-    if type(value) is not int or value < least:
-        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
-    return value
-
-
 def explain(error: BaseException, config_name: str) -> str:
     """Return an error as one line, with the nearest valid name where a name was unknown."""
     if isinstance(error, InputError):
@@ -232,12 +216,3 @@ def progress(description: str) -> Callable[[Any, int], Any]:
             yield from bar.track(results, total=total, description=description)
 
     return wrap
-
-
-def report_failures(command: str, failures: list[str], *, total: int) -> int:
-    """List the files that were left out; return the exit code: 0 none, 3 some, 1 all."""
-    for failure in failures:
-        print(f"{command}: left out: {failure}", file=sys.stderr)
-    if not failures:
-        return 0
-    return 1 if len(failures) == total else 3

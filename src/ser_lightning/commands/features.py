@@ -1,44 +1,45 @@
-"""``ser-features``: the features of any recording."""
+"""``ser-features``: the command line."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Annotated
 
-import numpy as np
-from omegaconf import DictConfig
+import typer
 
-from ser_lightning.atomic import write_atomically
-from ser_lightning.audio.folder import find_audio
-from ser_lightning.build import build
-from ser_lightning.commands import cli
-from ser_lightning.errors import InputError, shown
+from ser_lightning.commands.line import Json, Settings, make_app, run_app
+
+EPILOG = """
+Examples:
+  ser-features recording.wav --output features
+  ser-features folder/ "Recording (1).wav" --output features --set features=released --set audio=untrimmed
+
+Of a folder the output has the layout. Where two files would get one name, each keeps its path below the folder that all
+inputs have in common.
+
+Groups that can be set: audio, features, corpus (for how its channels are mixed down); and any value of these.
+
+Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
+"""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Console script ``ser-features``."""
-    cli.run("ser-features", "features", features)
+    run_app(APP, "ser-features", arguments)
 
 
-def features(config: DictConfig) -> int:
-    """Write a .npy for each recording; return the exit code."""
-    plain = cli.plain(
-        config,
-        needs=(
-            "input",
-            "output",
-        ),
-    )
-    audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
-    source, output = Path(plain["input"]), Path(plain["output"])
-    paths, failures = find_audio(source)
-    total = len(paths) + len(failures)
-    for path in cli.progress("features")(paths, len(paths)):
-        name = path.relative_to(source) if source.is_dir() else Path(path.name)
-        try:
-            matrix = extract(audio.load(path).wave)  # (F, K)
-        except InputError as error:
-            failures.append(str(error))
-            continue
-        # The suffix stays in the name: a folder may hold a.wav and a.flac.
-        with write_atomically(output / name.parent / f"{name.name}.npy", "wb") as file:
-            np.save(file, matrix)
-    print(f"{total - len(failures)} of {total} recordings: features in {shown(output)}")
-    return cli.report_failures("ser-features", failures, total=total)
+def features(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to write to.")
+    ] = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> int:
+    """Write the features of recordings: one .npy file of rows x frames for each."""
+    from ser_lightning.commands.extract_features import extract_features
+
+    return extract_features(inputs, output=output, settings=settings or [], json=json)
+
+
+APP = make_app("ser-features", features, epilog=EPILOG)

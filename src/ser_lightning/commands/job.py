@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import random
 import signal
@@ -43,6 +44,7 @@ WAIT = 0.25  # seconds between tries to get processor cores
 TAIL, LONGEST = 50, 2000  # lines of a job's stderr that are kept, and their length
 # What of Hydra's own configuration a job's command is given too; the launcher and the sweeper are the sweep's.
 PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
+TRIAL = {"metrics": {"val": {"uar": math.nan}}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,9 @@ def run_job(config: DictConfig, *, command: Command) -> float:
                     reason = run_process(job_words(config, job), command=command)
                     if reason:
                         raise JobFailedError(reason)
-                result = read_result(Path(folder))
+                # A trial writes nothing.
+                trial = OmegaConf.select(config, "trainer.fast_dev_run")
+                result = TRIAL if trial else read_result(Path(folder))
             uar = float(result["metrics"]["val"]["uar"])
     except (JobFailedError, InputError) as error:
         report(FAILED, " ".join(str(error).split()))

@@ -3,16 +3,16 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from ser_lightning.atomic import sync
-from ser_lightning.callbacks.tensorboard import write_summary
-from ser_lightning.checkpoint import load_state, read_checkpoint
+from ser_lightning.callbacks.summary import logger_files, write_summary
+from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.commands.audit import audit_run
 from ser_lightning.commands.run_folder import finish_folder
 from ser_lightning.data.datamodule import SpeechDataModule
@@ -20,11 +20,10 @@ from ser_lightning.data.store import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
-from ser_lightning.model.fitting import Fitted
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.runs import FORMAT, complete, provenance, write_json
 from ser_lightning.split.split import SUBSETS
-from ser_lightning.task import EmotionTask
+from ser_lightning.task import EmotionTask, load_task_state
 
 log = logging.getLogger(__name__)
 
@@ -35,38 +34,85 @@ def conclude(
     *,
     folder: Path,
     config: dict[str, Any],
-    evaluation: Evaluation,
-    logger: TensorBoardLogger,
+    loggers: Sequence[Logger],
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Measure both checkpoints and write all that a run leaves, ``result.json`` last.
+    """Evaluate both checkpoints of a trained network and write all that a run leaves.
 
     Args:
         task: trained
         data: what it was trained on
         folder: of the run
         config: resolved
-        evaluation: how it is measured
-        logger: TensorBoard's
+        loggers: of the run
         identity: what else the result says of the run
 
     Returns:
         what is in ``result.json``
 
     """
-    of = data.preparation
-    emotions = of.corpus.emotions
     start = time.perf_counter()
     return_freed_memory()  # training's
-    measured, predictions = _measure(task, data, folder / "checkpoints", config, evaluation)
-    of.seconds["test"] = time.perf_counter() - start
+    evaluated, predictions = _evaluate(task, data, folder / "checkpoints", config)
+    data.preparation.seconds["test"] = time.perf_counter() - start
+    facts = {
+        "epochs": len(task.epochs),
+        "steps": task.epochs[-1]["step"] + 1,  # of the optimizer
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        "history": task.history,
+        "device": device_name(task.trainer.strategy.root_device),
+    }
+    return write_results(
+        data,
+        folder=folder,
+        config=config,
+        predictions=predictions,
+        evaluated=evaluated,
+        facts=facts,
+        audit=audit_run(data, task.model, config),
+        loggers=loggers,
+        identity=identity,
+    )
+
+
+def write_results(
+    data: SpeechDataModule,
+    *,
+    folder: Path,
+    config: dict[str, Any],
+    predictions: Mapping[str, Predictions],
+    evaluated: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    audit: Mapping[str, Any],
+    loggers: Sequence[Logger],
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write all that a run leaves, ``result.json`` last.
+
+    Args:
+        data: what the model was trained on
+        folder: of the run
+        config: resolved
+        predictions: of each subset, by the checkpoint that heads the result
+        evaluated: metrics of the checkpoints
+        facts: of the trained model: its parameters, history, device
+        audit: findings of the leak checks
+        loggers: of the run
+        identity: what else the result says of the run
+
+    Returns:
+        what is in ``result.json``
+
+    """
+    preparation = data.preparation
+    emotions = preparation.corpus.emotions
     result = {
         "format": FORMAT,
         "name": config["name"],
         "run_id": config["run_id"],
         "seed": config["seed"],
         "checkpoint": config["checkpoint"],
-        **measured,
+        **evaluated,
         "per_class_recall": {
             subset: {
                 emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN: no such clip
@@ -76,69 +122,68 @@ def conclude(
         },
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
         "emotions": list(emotions),
-        "audit": audit_run(data, task.model, config),
+        "audit": dict(audit),
         "counts": {
-            subset: len(of.members[subset] if of.augment_first else getattr(of.split, subset)) for subset in SUBSETS
+            subset: len(
+                preparation.members[subset] if preparation.augment_first else getattr(preparation.split, subset)
+            )
+            for subset in SUBSETS
         }
         | {"train_with_copies": len(data.datasets["train"])},
         "corpus": {
-            "name": of.corpus.name,
-            "digest": corpus_digest(of.utterances),
-            "utterances": len(of.utterances),
-            "problems": [{"path": problem.path, "reason": problem.reason} for problem in of.problems],
-            "nothing_voiced": of.nothing_voiced,
+            "name": preparation.corpus.name,
+            "digest": corpus_digest(preparation.utterances),
+            "utterances": len(preparation.utterances),
+            "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
+            "nothing_voiced": preparation.nothing_voiced,
         },
-        "epochs": len(task.epochs),
-        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
-        **({"chosen": task.model.choice.values()} if isinstance(task.model, Fitted) else {}),
-        "history": dict(task.history),
-        "seconds": of.seconds,
-        "device": device_name(task.trainer.strategy.root_device),
+        **facts,
+        "seconds": preparation.seconds,
         **identity,
         "config": config,
         **provenance(),
     }
-    rows = {subset: (of.members[subset], predictions[subset]) for subset in ("val", "test")}
-    write_predictions(folder / "predictions.csv", rows, utterances=of.utterances, emotions=emotions)
-    figures = {
-        "confusion_matrix": confusion_figure(
-            predictions["test"].confusion, emotions, f"{config['name']} {config['run_id']}, test"
-        ),
-        "curves": curves_figure(task.history, f"{config['name']} {config['run_id']}"),
-    }
+    rows = {subset: (preparation.members[subset], predictions[subset]) for subset in ("val", "test")}
+    write_predictions(folder / "predictions.csv", rows, utterances=preparation.utterances, emotions=emotions)
+    title = f"{config['name']} {config['run_id']}"
+    figures = {"confusion_matrix": confusion_figure(predictions["test"].confusion, emotions, f"{title}, test")}
+    if facts["history"]:
+        figures["curves"] = curves_figure(facts["history"], title)
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
-    write_summary(logger, result, figures, data=data, predictions=predictions["test"])
-    for path in (folder / "tensorboard").iterdir():
+    write_summary(
+        loggers, result, {"confusion_matrix": figures["confusion_matrix"]}, data=data, predictions=predictions["test"]
+    )
+    for path in logger_files(folder, loggers):
         sync(path)
     finish_folder(folder)
     write_json(folder / "result.json", result)
     return result
 
 
-def _measure(
-    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any], evaluation: Evaluation
+def _evaluate(
+    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
     """Return what the result says of both checkpoints, and the predictions of the one that heads it."""
-    tested = {which: _test(task, data, folder / f"{which}.ckpt", evaluation) for which in ("best", "last")}
+    tested = {which: _test(task, data, folder / f"{which}.ckpt", task.evaluation) for which in ("best", "last")}
     headline, predictions = tested[config["checkpoint"]]
-    measured = {
+    evaluated = {
         "metrics": headline["metrics"],
         "checkpoints": {which: summary for which, (summary, _) in tested.items()},
     }
-    if evaluation != EVALUATION_MODE:
+    if task.evaluation != EVALUATION_MODE:
         summary, _ = _test(task, data, folder / f"{config['checkpoint']}.ckpt", EVALUATION_MODE)
-        measured["evaluation_mode_metrics"] = summary["metrics"]
+        evaluated["evaluation_mode_metrics"] = summary["metrics"]
     if config["study_metric"]:
-        measured["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
-    return measured, predictions
+        evaluated["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
+    return evaluated, predictions
 
 
 def _test(
     task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
     checkpoint = read_checkpoint(path)
-    load_state(task, checkpoint.state, path=path)
+    load_task_state(task, checkpoint, path=path)
     predictions = {
         subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
         for subset in SUBSETS

@@ -1,96 +1,53 @@
-"""``ser-predict``: the emotion of any recording."""
+"""``ser-predict``: the command line."""
 
-import csv
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Annotated
 
-import numpy as np
-import torch
-from omegaconf import DictConfig
+import typer
 
-from ser_lightning.atomic import write_atomically
-from ser_lightning.audio.folder import find_audio
-from ser_lightning.build import build
-from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.commands import cli
-from ser_lightning.commands.stored import argument, offer_config
-from ser_lightning.data.batch import FeatureDataset
-from ser_lightning.errors import InputError, shown
+from ser_lightning.commands.line import Json, Settings, make_app, run_app
 
-FRAMES = 2**17  # a batch, padding included: beside a recording of minutes, 256 clips would be padded to gigabytes
+EPILOG = """
+Examples:
+  ser-predict recording.wav --model best.ckpt
+  ser-predict "Recording (1).wav" 録音.wav folder/ --model best.ckpt --output emotions.csv
+  ser-predict folder/ --model best.ckpt --json | head -1
+  ser-predict folder/ --model best.ckpt --set audio=untrimmed --set data.batch_size=1
+
+A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and carries the whole configuration.
+
+Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
+"""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Console script ``ser-predict``."""
-    cli.run("ser-predict", "predict", predict, before=_offer)
+    run_app(APP, "ser-predict", arguments)
 
 
-def _offer() -> None:
-    path = argument("checkpoint")
-    if path is not None:
-        # There, checkpoint says which one heads the result; and a recording is always heard in evaluation mode.
-        offer_config(path, without=("checkpoint", "evaluation"))
+def predict(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="CHECKPOINT", help="The checkpoint that predicts.")
+    ] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .csv, .json or .jsonl file (JSON Lines), a device or pipe; - is standard output.",
+        ),
+    ] = "-",
+    settings: Settings = None,
+    json: Json = False,
+) -> int:
+    """Predict the emotion of recordings: the most probable one and the probability of each."""
+    from ser_lightning.commands.predict_recordings import predict_recordings
+
+    return predict_recordings(inputs, model=model, output=output, settings=settings or [], json=json)
 
 
-def predict(config: DictConfig) -> int:
-    """Write the probabilities of each recording; return the exit code."""
-    plain = cli.plain(config, needs=("checkpoint", "input", "output", "model", "audio", "features", "data", "threads"))
-    torch.set_num_threads(cli.whole("threads", plain["threads"], least=1))
-    checkpoint = read_checkpoint(plain["checkpoint"])
-    model = rebuild_model(replace(checkpoint, config=plain), path=plain["checkpoint"])
-    audio, extract = build("audio", plain["audio"]), build("features", plain["features"])
-    batch_size = cli.whole("data.batch_size", plain["data"].get("batch_size"), least=1)
-    paths, failures = find_audio(plain["input"])
-    total = len(paths) + len(failures)
-    rows: list[list[str]] = []
-    batch: list[tuple[Path, np.ndarray]] = []
-    for path in cli.progress("recordings")(paths, len(paths)):
-        try:
-            clip = path, extract(audio.load(path).wave)
-        except InputError as error:
-            failures.append(str(error))
-            continue
-        if batch and (len(batch) == batch_size or _padded([*batch, clip]) > FRAMES):
-            rows += _classify(model, batch, checkpoint.emotions)
-            batch = []
-        batch.append(clip)
-    if batch:
-        rows += _classify(model, batch, checkpoint.emotions)
-    if rows:
-        with write_atomically(plain["output"]) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "prediction", *checkpoint.emotions])
-            writer.writerows(rows)
-        print(f"{len(rows)} of {total} recordings: {shown(plain['output'])}")
-    return cli.report_failures("ser-predict", failures, total=total)
-
-
-def _padded(clips: list[tuple[Path, np.ndarray]]) -> int:
-    """Frames of a batch of clips with their padding."""
-    longest: int = max(matrix.shape[1] for _, matrix in clips)
-    return len(clips) * longest
-
-
-@torch.inference_mode()
-def _classify(
-    model: torch.nn.Module, clips: list[tuple[Path, np.ndarray]], emotions: tuple[str, ...]
-) -> list[list[str]]:
-    lengths = np.array([matrix.shape[1] for _, matrix in clips])
-    dataset = FeatureDataset(
-        frames=np.concatenate([matrix.T for _, matrix in clips]),
-        offsets=np.cumsum(lengths) - lengths,
-        lengths=lengths,
-        targets=np.zeros(len(clips), dtype=np.int64),
-        utterances=[str(path) for path, _ in clips],
-    )
-    features, frames, *_ = dataset[list(range(len(clips)))]
-    probabilities = model(features, frames).double().softmax(1)
-    return [
-        # Not every name is text: bytes that are no UTF-8 are written as their escapes.
-        [
-            str(path).encode("utf-8", "backslashreplace").decode(),
-            emotions[int(p.argmax())],
-            *(f"{value:.6f}" for value in p.tolist()),
-        ]
-        for (path, _), p in zip(clips, probabilities, strict=True)
-    ]
+APP = make_app("ser-predict", predict, epilog=EPILOG)

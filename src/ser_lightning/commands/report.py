@@ -1,97 +1,58 @@
-"""ser-report: the runs of a sweep compared, as report.html, report.md, report.json and figures."""
+"""``ser-report``: the command line."""
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from ser_lightning.errors import InputError
-from ser_lightning.report.answer import SYNTHETIC, is_synthetic
-from ser_lightning.report.arms import nearest
-from ser_lightning.report.export import export_runs
-from ser_lightning.report.report import DEFAULT_ARM, make_report
-from ser_lightning.report.tables import arms_table
+from ser_lightning.commands.line import Json, make_app, run_app
 
-KEYS = ("arm", "baseline", "output", "export")
+EPILOG = """
+Examples:
+  ser-report outputs/ablation_dropout
+  ser-report outputs/train --arm optim.lr --baseline 0.001
+  ser-report outputs/ablation_dropout --export docs/results/dropout --output /tmp/report
+
+It writes report.html, which needs no other file, report.md, report.json and figures/. Runs that are unfinished, damaged
+or at odds with their own predictions are left out and named; runs that differ in more than the arm, the seed and the
+fold are refused.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command.
-
-    Args:
-        arguments: the command line without the program; ``None`` for that of the process
-
-    """
-    parser = argparse.ArgumentParser(
-        prog="ser-report",
-        description="Compare the runs of a sweep; write report.html, which needs no other file, report.md, report.json "
-        "and figures/. Runs that are unfinished, damaged or at odds with their own predictions are left out and named; "
-        "runs that differ in more than the arm, the seed and the fold are refused.",
-        usage="ser-report <sweep folder> [arm=<group or key>] [baseline=<value>] [output=<folder>] [export=<folder>]",
-    )
-    parser.add_argument("folder", help="the sweep folder, such as outputs/ablation_dropout")
-    parser.add_argument(
-        "settings",
-        nargs="*",
-        metavar="key=value",
-        help=f"arm: the Hydra group or dotted config key that names the arms (default {DEFAULT_ARM}); "
-        "baseline: the arm to compare with (default none, if it is an arm, or else the first); "
-        "output: the folder of the report (default the sweep folder); "
-        "export: a new folder for the compared runs in a form small enough to be committed, which ser-report reads too",
-    )
-    parsed = parser.parse_args(arguments)
-    try:
-        _report(parsed.folder, **_read_settings(parsed.settings))
-    except InputError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"ser-report: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    """Console script ``ser-report``."""
+    run_app(APP, "ser-report", arguments)
 
 
-def _read_settings(settings: Sequence[str]) -> dict[str, str]:
-    read: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if key not in KEYS:
-            raise InputError(f"unknown key {key!r}; {nearest(key, KEYS)}")
-        if not equals or not value:
-            raise InputError(f"expected {key}=<value> but got {setting!r}.")
-        if key in read:
-            raise InputError(f"{key} is given twice.")
-        read[key] = value
-    return read
-
-
-def _report(
-    folder: str,
-    *,
-    arm: str = DEFAULT_ARM,
-    baseline: str | None = None,
-    output: str | None = None,
-    export: str | None = None,
+def report(  # noqa: PLR0917 - Typer passes options by name
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The folder of the sweep.")],
+    arm: Annotated[
+        str, typer.Option("--arm", metavar="KEY", help="The group or dotted config key that names the arms.")
+    ] = "dropout",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="VALUE", help="The arm to compare with: none if it is an arm, or else the first."
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where to write; by default the sweep folder."),
+    ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            "--export",
+            metavar="FOLDER",
+            help="A new folder for the runs in a form small enough to be committed, which ser-report reads too.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    report = make_report(folder, arm=arm, baseline=baseline)
-    if export is not None:
-        export_runs(report.comparison.runs, Path(folder), Path(export))
-    path = report.write(None if output is None else Path(output))
-    for item in report.left_out:
-        print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
-    console = Console(highlight=False, markup=False)
-    if is_synthetic(report.comparison):
-        console.print(SYNTHETIC, style="bold", soft_wrap=True)
-    for line in (report.answer, *(f"- {note}" for note in report.cautions)):
-        console.print(line, soft_wrap=True)
-    found = arms_table(report.comparison)
-    table = Table(caption="percent; mean ± sd")
-    # Arms become columns: in a terminal there is more room for metrics downwards than sideways.
-    for number, title in enumerate([found.header[0], *(row[0] for row in found.rows)]):
-        table.add_column(title, justify="right" if number else "left")
-    for cells in list(zip(found.header, *found.rows, strict=True))[1:]:
-        table.add_row(*cells)
-    console.print(table)
-    print(path)  # not through the console, which would break a long path into lines
+    """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
+    from ser_lightning.commands.write_report import write_report
+
+    write_report(sweep, arm=arm, baseline=baseline, output=output, export=export, json=json)
+
+
+APP = make_app("ser-report", report, epilog=EPILOG)

@@ -18,6 +18,7 @@ from ser_lightning.runs import science_digest
 log = logging.getLogger(__name__)
 
 LOG = "train.log"
+LOGGER_FOLDERS = ("tensorboard", "csv", "wandb", "mlflow")
 RESULTS = ("predictions.csv", "confusion_matrix.png", "curves.png")
 
 
@@ -44,12 +45,14 @@ def last_checkpoint(folder: Path) -> Path:
     return folder / "checkpoints" / "last.ckpt"
 
 
-def find_unfinished(folder: Path, digest: str) -> Unfinished | None:
+def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unfinished | None:
     """Return the newest good checkpoint of a folder, None if the run begins at its first epoch; a bad one is named.
 
     Args:
         folder: of the run
         digest: of the configuration
+        averaged: a callback replaces the weights after the last epoch; a checkpoint of that epoch without them is not
+            resumed, because Lightning would train no further and never replace them
 
     Raises:
         InputError: the folder holds an unfinished run of another configuration
@@ -69,6 +72,8 @@ def find_unfinished(folder: Path, digest: str) -> Unfinished | None:
                 f"{folder} holds an unfinished run of another configuration (digest {found}, this one is {digest});"
                 " choose another name= or run_id=, or remove the folder"
             )
+        if averaged and not raw[RESUME]["finished"] and raw["epoch"] + 1 >= raw[KEY]["config"]["trainer"]["max_epochs"]:
+            continue
         try:
             load_plain(last.with_name("best.ckpt"))
         except (InputError, OSError) as error:
@@ -125,7 +130,8 @@ def start_folder(
 ) -> None:
     """Keep what the run goes on from, clear whatever else it left and write down what it is."""
     remove_leftovers(folder)
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # written anew from the history
+    for name in LOGGER_FOLDERS:  # written again from the rows that the checkpoint carries
+        shutil.rmtree(folder / name, ignore_errors=True)
     for path in [*(folder / name for name in RESULTS), *folder.glob("hpc_ckpt_*.ckpt")]:
         path.unlink(missing_ok=True)
     if unfinished is None:

@@ -1,10 +1,13 @@
 """``ser-train``: one run, or with ``--multirun`` a sweep."""
 
+import importlib.util
 import logging
+import math
 import os
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,23 +17,19 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ser_lightning.atomic import remove_empty_folders
-from ser_lightning.build import build
-from ser_lightning.callbacks.carry_config import CarryConfig
+from ser_lightning.build import build, is_baseline
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.folder_guard import FolderGuard
-from ser_lightning.callbacks.record import Record
+from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
-from ser_lightning.checkpoint import build_model
 from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data, assemble_evaluation, assemble_loss
-from ser_lightning.commands.at_once import check_at_once
+from ser_lightning.commands.assemble import assemble_data
 from ser_lightning.commands.job import FULL_ERROR, Command, start
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
@@ -42,17 +41,21 @@ from ser_lightning.commands.run_folder import (
     start_folder,
 )
 from ser_lightning.commands.sweep import listing_failures
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError, full_disk, nearest
 from ser_lightning.evaluation import check_batches
-from ser_lightning.interrupts import InterruptedRunError, ending_softly
+from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
 from ser_lightning.memory import keep_freed_memory
-from ser_lightning.model.fitting import Fitted
 from ser_lightning.runs import check_checkpoint, finished, science_digest, versions
 from ser_lightning.split.split import SUBSETS, write_rows, write_split
-from ser_lightning.task import EmotionTask
+from ser_lightning.task import LOGGED, EmotionTask
+from ser_lightning.trainer_options import check_callbacks, check_precision, check_trainer_options
 
 log = logging.getLogger(__name__)
+
+EXTRA_LOGGERS = ("wandb", "mlflow")
 
 
 def main() -> None:
@@ -79,7 +82,22 @@ def train(config: DictConfig) -> float:
 
 
 def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
-    """Train while no other process writes the folder."""
+    """Train while no other process writes the folder; helpers of a distributed run write nothing."""
+    plain = cli.plain(config)
+    run = partial(
+        _train,
+        plain,
+        folder=folder,
+        choices=OmegaConf.to_container(hydra_config.runtime.choices),
+        overrides=list(hydra_config.overrides.task),
+        sweeping=hydra_config.mode == RunMode.MULTIRUN,
+    )
+    if not _is_first_process():
+        end_with(os.getppid())
+        _close_log_file()
+        logging.getLogger("ser_lightning").setLevel(logging.WARNING)
+        run()
+        return math.nan
     lock = filelock.FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -87,14 +105,7 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
     guard = FolderGuard(folder=folder)
     try:
-        result = _train(
-            cli.plain(config),
-            guard=guard,
-            folder=folder,
-            choices=OmegaConf.to_container(hydra_config.runtime.choices),  # type: ignore[arg-type]
-            overrides=list(hydra_config.overrides.task),
-            sweeping=hydra_config.mode == RunMode.MULTIRUN,
-        )
+        result = run(guard=guard)
     except Exception as error:
         if full_disk(error):
             guard.discard_beginnings()
@@ -105,139 +116,199 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         lock.release()
         guard.discard_remade()
         remove_empty_folders(folder, below=Path(config.output_root))
-    return float(result["metrics"]["val"]["uar"])
+    return math.nan if result is None else float(result["metrics"]["val"]["uar"])
+
+
+def _is_first_process() -> bool:
+    """Return whether this is the process that the user started, and not one that Lightning added for a device."""
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    return rank == 0
+
+
+def _close_log_file() -> None:
+    """Write no more to the log of the run: another process does."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _train(
     config: dict[str, Any],
     *,
     folder: Path,
-    guard: FolderGuard,
-    choices: dict[str, Any],
+    guard: FolderGuard | None = None,
+    choices: Any,
     overrides: list[str],
     sweeping: bool,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """Train and evaluate one run.
+
+    Args:
+        config: of the run, resolved
+        folder: of the run
+        guard: of that folder; None in processes that write nothing
+        choices: options of the groups
+        overrides: the command line
+        sweeping: whether the run is a job of a sweep
+
+    Returns:
+        what is in ``result.json``; None for a trial (``trainer.fast_dev_run``) and for all processes but the first
+
+    """
     _check(config)
-    digest = science_digest(config)
-    done = finished(folder, digest)
-    if done is not None:
+    trial, digest = bool(config["trainer"].get("fast_dev_run")), science_digest(config)
+    if trial:
+        _close_log_file()
+    elif (done := finished(folder, digest)) is not None:
         log.info("done already: %s", folder)
         tell(done)
         return done
-    unfinished = find_unfinished(folder, digest)
-    _quieten()
-    keep_freed_memory()
-    # Else, being deterministic, every new array would be written twice.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(config["threads"])
-    evaluation = assemble_evaluation(config)
+    if is_baseline(config["model"]):
+        from ser_lightning.commands.fit import fit  # and with it scikit-learn
+
+        return fit(config, folder=folder, identity={"choices": choices, "overrides": overrides, "digest": digest})
+    unfinished = None if trial else find_unfinished(folder, digest, averaged=_averages_weights(config))
+    _prepare_process(config)
+
+    # Everything is built before any work: what it refuses is known at once.
     data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
     pl.seed_everything(config["seed"], verbose=False)
-    of = data.preparation
-    emotions = of.corpus.emotions
-    # Built before any work: what it refuses is found at once.
-    model = build_model(config, features=of.features.size, classes=len(emotions))
-    optimizer = _build_optimizer(config, model)
-    if isinstance(model, Fitted):
-        check_at_once(config, of.augment, model=type(model).__name__)
-    task = EmotionTask(
-        model=model,
-        optimizer=optimizer,
-        classes=len(emotions),
-        evaluation=evaluation,
-        loss=assemble_loss(config),
-        scheduler=_build_scheduler(config, optimizer(model.parameters())),
-        watched=config["scheduler"].get("monitor"),
+    preparation = data.preparation
+    task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
+    rows, resume = LoggedRows(), Resume(versions=versions())
+    callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue(), *([] if guard is None else [guard])]
+    trainer = _build_trainer(
+        config, folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None, sweeping=sweeping
     )
-    logger = build("logger", config["logger"])
-    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
-    callbacks = [_build_callback(name, part) for name, part in config["callbacks"].items()]
-    resume = Resume(versions=versions())
-    callbacks += [
-        resume,
-        CarryConfig(config=config, emotions=emotions, features=of.features.size),
-        Record(log_file=folder / LOG),
-        Requeue(),
-        guard,
-    ]
-    if show_bar:
-        callbacks.append(pl.callbacks.RichProgressBar(leave=False))
-    trainer = build(
-        "trainer",
-        config["trainer"] | {"enable_progress_bar": show_bar},
-        logger=logger,
-        callbacks=callbacks,
-        plugins=[SafeCheckpointIO()],
-        default_root_dir=str(folder),  # of the checkpoint that Lightning writes when SLURM takes the machine away
-    )
-    of.scan()
+    check_precision(trainer, task, features=preparation.features.size)
+    preparation.scan()
+    check_batches(data, evaluation=task.evaluation)
     if unfinished is not None:
-        check_same_data(unfinished, folder=folder, corpus=corpus_digest(of.utterances), versions=versions())
-    check_batches(data, evaluation=evaluation)
-    start_folder(folder, config, overrides, unfinished=unfinished)
-    if of.augment_first:
-        write_rows(folder / "split.csv", of.members, of.utterances)
-    else:
-        write_split(folder / "split.csv", of.split, of.utterances)
-    data.prepare_data()
-    if of.problems or of.nothing_voiced:
-        log.info(
-            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
-            len(of.problems),
-            len(of.nothing_voiced),
-        )
-    data.setup()
-    sizes = "/".join(str(len(getattr(of.split, subset))) for subset in SUBSETS)
-    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
-    if of.augment_first:
-        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")
+        check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())
 
-    trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
-    of.seconds["train"] = resume.seconds
+    if _is_first_process() and not trial:
+        start_folder(folder, config, overrides, unfinished=unfinished)
+        _write_split(folder / "split.csv", preparation)
+        # Some loggers create their files when they are built.
+        trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
+    data.prepare_data()
+    data.setup()
+    _tell_data(data)
+
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not _is_lightnings_own(error):
+            raise
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    if not _is_first_process():
+        return None
+    if trial:
+        log.info("fast_dev_run: training and validation went through; nothing was written")
+        return None
+    if _averages_weights(config) and not resume.finished:
+        resume.finished = True
+        trainer.save_checkpoint(last_checkpoint(folder))
+    preparation.seconds["train"] = resume.seconds
     result = conclude(
         task,
         data,
         folder=folder,
         config=config,
-        evaluation=evaluation,
-        logger=logger,
+        loggers=[logger for logger in trainer.loggers if logger is not rows],
         identity={"choices": choices, "overrides": overrides, "digest": digest},
     )
     tell(result)
     return result
 
 
-def _build_callback(name: str, config: dict[str, Any]) -> pl.Callback:
-    # However often validation is, a run can only go on from the end of an epoch.
-    at_end = {"save_on_train_epoch_end": True} if config.get("_target_", "").endswith(".ModelCheckpoint") else {}
-    callback: pl.Callback = build(f"callbacks.{name}", {**at_end, **config})
-    return callback
+def _is_lightnings_own(error: Exception) -> bool:
+    """Return whether Lightning itself raised an error, to refuse an option or a combination of them."""
+    package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return "pytorch_lightning" in package or "lightning_fabric" in package
 
 
-def _build_optimizer(config: dict[str, Any], model: nn.Module) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    make = build("optim", config["optim"])
-    try:
-        make(model.parameters())  # Lightning calls it much later: what it refuses shall be known now
-    except (TypeError, ValueError) as error:
-        raise InputError(f"optim: {error}") from error
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = make
-    return optimizer
+def _prepare_process(config: Mapping[str, Any]) -> None:
+    """Set what this process is to use of the machine, and silence what Lightning says of deliberate choices."""
+    keep_freed_memory()
+    # Otherwise, being deterministic, every new array would be written twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(config["threads"])
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
+    for message in (
+        ".*does not have many workers.*",  # batches are gathered faster than a process could send them
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*GPU available but not used.*",
+        ".*could not find the monitored key.*",  # in epochs before the first validation; its name is checked
+        ".*smaller than the logging interval.*",  # metrics are of epochs, not of steps
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own, of torch's
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
-def _build_scheduler(config: dict[str, Any], trial: Optimizer) -> Callable[[Optimizer], LRScheduler] | None:
-    """Build what makes the scheduler, None if there is to be none; ``trial`` is an optimizer to try it on."""
-    part = {key: value for key, value in config["scheduler"].items() if key != "monitor"}
-    if not part:
-        return None
-    make = build("scheduler", part)
-    try:
-        made = make(trial)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"scheduler: {error}") from error
-    if isinstance(made, ReduceLROnPlateau) and config["scheduler"].get("monitor") is None:
-        raise InputError("scheduler.monitor is missing; ReduceLROnPlateau goes by a figure such as train/loss")
-    scheduler: Callable[[Optimizer], LRScheduler] = make
-    return scheduler
+def loggers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return names and values of the loggers that a config chooses."""
+    return list((config.get("logger") or {}).items())
+
+
+def _build_trainer(
+    config: Mapping[str, Any],
+    *,
+    folder: Path,
+    rows: LoggedRows,
+    callbacks: Sequence[pl.Callback],
+    resumed: bool,
+    sweeping: bool,
+) -> pl.Trainer:
+    """Build the Trainer with the loggers and callbacks of the config and those of every run."""
+    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
+    configured = [
+        build(f"callbacks.{name}", part)
+        for name, part in config["callbacks"].items()
+        # The checkpoint has the learning rate that was found.
+        if not (resumed and str(part.get("_target_")).endswith(".LearningRateFinder"))
+    ]
+    bar = [pl.callbacks.RichProgressBar(leave=False)] if show_bar else []
+    trainer: pl.Trainer = build(
+        "trainer",
+        config["trainer"] | {"enable_progress_bar": show_bar},
+        logger=rows,
+        callbacks=[*configured, *callbacks, *bar],
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=str(folder),  # of the checkpoint that Lightning writes when SLURM preempts the job
+    )
+    return trainer
+
+
+def _averages_weights(config: Mapping[str, Any]) -> bool:
+    """Return whether a callback replaces the weights after the last epoch."""
+    return any(
+        str(part.get("_target_")).endswith((".StochasticWeightAveraging", ".WeightAveraging", ".EMAWeightAveraging"))
+        for part in config["callbacks"].values()
+    )
+
+
+def _write_split(path: Path, preparation: Preparation) -> None:
+    if preparation.augment_first:
+        write_rows(path, preparation.members, preparation.utterances)
+    else:
+        write_split(path, preparation.split, preparation.utterances)
+
+
+def _tell_data(data: SpeechDataModule) -> None:
+    preparation = data.preparation
+    if preparation.problems or preparation.nothing_voiced:
+        log.info(
+            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
+            len(preparation.problems),
+            len(preparation.nothing_voiced),
+        )
+    sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
+    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    if preparation.augment_first:
+        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -255,13 +326,15 @@ def _check(config: dict[str, Any]) -> None:
             f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and 0 to 2^32-1"
         )
     check_checkpoint(config["checkpoint"])
-    epochs = config["trainer"]["max_epochs"]
-    if type(epochs) is not int or epochs < 1:
-        raise InputError(f"trainer.max_epochs is {epochs!r}; expected a whole number of at least 1")
+    check_trainer_options(config)
+    check_callbacks(config)
+    for name, _ in loggers(config):
+        if name in EXTRA_LOGGERS and importlib.util.find_spec(name) is None:
+            raise InputError(f"logger={name} needs a library that is missing; pip install 'ser-lightning[{name}]'")
     for key in ("name", "run_id"):
         if Path(config[key]).is_absolute() or ".." in Path(config[key]).parts:
             raise InputError(f"{key} is {config[key]!r}; expected a folder below output_root")
-    known = [f"{subset}/{name}" for subset in ("train", "val") for name in ("accuracy", "uar", "macro_f1", "loss")]
+    known = [f"{subset}/{name}" for subset in ("train", "val") for name in LOGGED]
     monitors = {"monitor": config["monitor"]} | {
         f"callbacks.{name}.monitor": part["monitor"]
         for name, part in config["callbacks"].items()
@@ -272,16 +345,3 @@ def _check(config: dict[str, Any]) -> None:
     for key, monitor in monitors.items():
         if monitor not in known:
             raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
-
-
-def _quieten() -> None:
-    """Silence what Lightning says of choices that are deliberate here."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # batches are gathered faster than a process could send them
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*GPU available but not used.*",
-        ".*smaller than the logging interval.*",  # nothing is logged by step
-        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own, of torch's
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -52,9 +52,9 @@ class AlteredBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, rows: list[int]) -> Batch:
+    def __getitems__(self, rows: list[int]) -> Batch:
         """Return the rows as a batch, in the order given; of mixed clips the target is that of the greater share."""
-        batch = self.dataset[rows]
+        batch = self.dataset.__getitems__(rows)
         frames, lengths, partner, share = self.augment.alter(
             batch.features.transpose(1, 2).numpy(),
             batch.lengths.numpy(),

@@ -1,6 +1,6 @@
 """Clips of many lengths as one tensor."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,11 +45,16 @@ class Clips(NamedTuple):
     groups: list[str]
 
 
-class FeatureDataset(Dataset[Batch]):
-    """The rows of one subset; indexed by a list of rows, it returns them as a batch.
+def as_batch(batch: Any) -> Batch:
+    """Return a batch as it is: the collate function of datasets whose ``__getitems__`` pads already."""
+    return cast(Batch, batch)
 
-    A batch is gathered where it is used: copying its clips takes less time than handing them over from another process
-    would.
+
+class FeatureDataset(Dataset[Batch]):
+    """The rows of one subset.
+
+    A data loader asks for the rows of a batch at once (``__getitems__``) and gets them padded: copying clips into
+    their places takes less time than stacking single clips, or than sending them from another process.
 
     Args:
         frames: (all frames, F), the clips one after another; may be memory-mapped
@@ -78,8 +83,12 @@ class FeatureDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def __getitem__(self, rows: list[int]) -> Batch:
-        """Return the rows as a batch, in the order given."""
+    def __getitem__(self, rows: int | list[int]) -> Batch:
+        """Return a row, or several in the order given, as a batch."""
+        return self.__getitems__([rows] if isinstance(rows, int) else rows)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Return rows as a batch, in the order given."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
         # Frame by frame, as they are stored, so that a clip is copied in one piece; the batch is a view of it.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ser_lightning.data.altered import AlteredBatches, BatchAugment
-from ser_lightning.data.batch import Batch, Clips, FeatureDataset
+from ser_lightning.data.batch import Batch, Clips, FeatureDataset, as_batch
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
@@ -65,6 +65,9 @@ class SpeechDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.bucket, self.eval_shuffle, self.seed = bucket, eval_shuffle, seed
         self.datasets: dict[str, FeatureDataset] = {}
+        self.allow_zero_length_dataloader_with_multiple_devices = (
+            True  # a small subset may leave a process without clips
+        )
 
     def prepare_data(self) -> None:
         """Compute what the store lacks."""
@@ -106,37 +109,46 @@ class SpeechDataModule(pl.LightningDataModule):
         return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training clips and their copies, shuffled every epoch, in batches that the augmentation may alter."""
-        dataset = self.datasets["train"]
+        """Return batches of training clips and their copies, in a new order every epoch."""
+        dataset, (rank, world_size) = self.datasets["train"], self._processes()
         sampler = BatchSampler(
             lengths=dataset.lengths.tolist(),
             batch_size=self.batch_size,
             shuffle=True,
-            reshuffle=True,
+            reshuffle=not getattr(self.trainer, "overfit_batches", 0),  # to overfit, the same batches again
             bucket=self.bucket,
             seed=self.seed,
             balance=dataset.targets.tolist() if self.balance == "classes" else None,
+            rank=rank,
+            world_size=world_size,
         )
         augment = self.preparation.augment
         if not isinstance(augment, BatchAugment):
-            return DataLoader(self._near(dataset), sampler=sampler, batch_size=None)
+            return DataLoader(self._near(dataset), batch_sampler=sampler, collate_fn=as_batch)
         classes = len(self.preparation.corpus.emotions)
         altered = AlteredBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
-        return DataLoader(altered, sampler=sampler, batch_size=None)
+        return DataLoader(altered, batch_sampler=sampler, collate_fn=as_batch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation clips."""
+        """Return batches of validation clips."""
         return self._eval_dataloader("val", self._near(self.datasets["val"]))
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Test clips."""
+        """Return batches of test clips."""
         return self._eval_dataloader("test", self._near(self.datasets["test"]))
 
-    def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
-        """Clips of a subset in the fixed order of evaluation, from where the store is."""
-        return self._eval_dataloader(subset, self.datasets[subset])
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return batches of test clips in the order of their ids, with a batch sampler that Lightning can replace."""
+        return DataLoader(self.datasets["test"], batch_size=self.eval_batch_size, collate_fn=as_batch)
 
-    def _eval_dataloader(self, subset: str, dataset: Dataset[Batch]) -> DataLoader[Batch]:
+    def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
+        """Return batches of all clips of a subset, in one process, from where the cache is."""
+        return self._eval_dataloader(subset, self.datasets[subset], processes=(0, 1))
+
+    def _eval_dataloader(
+        self, subset: str, dataset: Dataset[Batch], *, processes: tuple[int, int] | None = None
+    ) -> DataLoader[Batch]:
+        rank, world_size = self._processes() if processes is None else processes
         sampler = BatchSampler(
             lengths=self.datasets[subset].lengths.tolist(),
             batch_size=self.eval_batch_size,
@@ -144,8 +156,15 @@ class SpeechDataModule(pl.LightningDataModule):
             reshuffle=False,
             bucket=self.bucket and not self.eval_shuffle,
             seed=self.seed,
+            divide="clips",
+            rank=rank,
+            world_size=world_size,
         )
-        return DataLoader(dataset, sampler=sampler, batch_size=None)
+        return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of this process and how many train together."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _near(self, dataset: FeatureDataset) -> Dataset[Batch]:
         """Return the clips where the trainer computes, if they fit there."""

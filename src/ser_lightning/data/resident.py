@@ -30,7 +30,7 @@ class ResidentDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.longest)
 
-    def __getitem__(self, rows: list[int]) -> Batch:
+    def __getitems__(self, rows: list[int]) -> Batch:
         """Return the rows as a batch, in the order given."""
         index = _sent(torch.as_tensor(rows, dtype=torch.int64), self.device)
         lengths = self.lengths[index]  # (B,)

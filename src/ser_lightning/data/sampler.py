@@ -1,6 +1,8 @@
 """Which clips make up which batch."""
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,12 @@ POOL = 8  # batches of like length are cut from so many batches of shuffled clip
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Cut a dataset into batches; the order of an epoch is a function of the seed and the epoch alone.
+    """Divide a dataset into batches; the order of an epoch is a function of the seed and the epoch alone.
+
+    A distributed run divides the dataset among its processes. For training (``divide="batches"``) each process takes
+    every ``world_size``-th batch, and the first batches are repeated where some process would get one fewer, because
+    all must take equally many steps. For evaluation (``divide="clips"``) each takes every ``world_size``-th clip and
+    none is repeated, so that metrics count every clip once.
 
     Every clip appears once an epoch. With ``bucket``, clips of like length share a batch, so that little of it is
     padding: what changes is which clips meet in a batch, not how often one is seen.
@@ -27,6 +34,9 @@ class BatchSampler(Sampler[list[int]]):
         bucket: make batches of clips of like length
         seed: of the shuffle and of what is drawn
         balance: (N,), class of each clip, if every class is to be drawn equally often
+        divide: among the processes: ``batches`` or ``clips``
+        rank: number of this process
+        world_size: number of processes
 
     """
 
@@ -40,6 +50,9 @@ class BatchSampler(Sampler[list[int]]):
         bucket: bool,
         seed: int,
         balance: Sequence[int] | None = None,
+        divide: Literal["batches", "clips"] = "batches",
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
@@ -48,23 +61,38 @@ class BatchSampler(Sampler[list[int]]):
         self.bucket = bucket
         self.seed = seed
         self.balance = None if balance is None else np.asarray(balance)
+        self.divide, self.rank, self.world_size = divide, rank, world_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch; Lightning calls it, so that a resumed run goes on in the order it left."""
+        """Choose the order of an epoch; Lightning calls it before the first batch, also of a resumed run."""
         self.epoch = epoch if self.reshuffle else 0
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.lengths), self.batch_size)
-        return full + (rest > 0) - (self.shuffle and rest == 1 and full > 0)
+        clips = (
+            len(range(self.rank, len(self.lengths), self.world_size)) if self.divide == "clips" else len(self.lengths)
+        )
+        full, rest = divmod(clips, self.batch_size)
+        batches = full + (rest > 0) - (self.shuffle and rest == 1 and full > 0)
+        return batches if self.divide == "clips" else math.ceil(batches / self.world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
+        """Yield the batches of this process.
+
+        A generator: the order is drawn when the first batch is asked for. Lightning creates the iterator of a resumed
+        run before it sets the epoch, so that an order drawn at creation would be that of epoch 0.
+        """
+        yield from self._batches()
+
+    def _batches(self) -> list[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = np.arange(len(self.lengths)) if self.balance is None else draw_equally(self.balance, generator)
         if self.shuffle:
             generator.shuffle(order)
+        if self.divide == "clips":
+            order = order[self.rank :: self.world_size]
         if self.bucket:
-            # Sorted within pools when shuffled: over the whole epoch the same neighbours would meet every time.
+            # Sorted within pools when shuffled: over the whole epoch the same neighbors would meet every time.
             pool = POOL * self.batch_size if self.shuffle else max(1, len(order))
             order = np.concatenate(
                 [
@@ -74,10 +102,13 @@ class BatchSampler(Sampler[list[int]]):
             )
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1:
-            batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot learn from a clip alone
+            batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot learn from a single clip
         if self.bucket and self.shuffle:
             batches = [batches[i] for i in generator.permutation(len(batches))]
-        return iter([batch.tolist() for batch in batches])
+        if self.divide == "clips":
+            return [batch.tolist() for batch in batches]
+        share = range(self.rank, len(self) * self.world_size, self.world_size)
+        return [batches[number % len(batches)].tolist() for number in share]
 
 
 def draw_equally(classes: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -84,7 +84,7 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
     if baseline is None:
         baseline = "none" if "none" in grouped else order[0]
     if baseline not in grouped:
-        raise InputError(f"baseline={baseline} is not an arm of {arm}; the arms are {', '.join(order)}.")
+        raise InputError(f"--baseline {baseline} is not an arm of {arm}; the arms are {', '.join(order)}.")
     order.sort(key=lambda value: value != baseline)  # stable, so the rest stays in order
     arms = {value: tuple(sorted(grouped[value], key=_by_pair)) for value in order}
     _check_pairs(arms, arm)
@@ -119,17 +119,17 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
     if arm in ("seed", FOLD) or is_unscientific(arm):
-        raise InputError(f"arm={arm} cannot be compared: it is incidental to a run. Give a group or another key.")
+        raise InputError(f"--arm {arm} cannot be compared: it is incidental to a run. Give a group or another key.")
     if arm in flat and not arm.startswith("result."):
         text = flat[arm]
         value = json.loads(text)
         return value if isinstance(value, str) else text
     if any(key.startswith(f"{arm}.") for key in flat):
-        raise InputError(f"arm={arm} is a section of the config. Give a group or one key, such as {arm}.<key>.")
+        raise InputError(f"--arm {arm} is a section of the config. Give a group or one key, such as {arm}.<key>.")
     # Config keys are too many to list: they are only proposed when one is close.
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
     hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
-    raise InputError(f"arm={arm} is neither a group nor a config key of run {run.path}; {hint}")
+    raise InputError(f"--arm {arm} is neither a group nor a config key of run {run.path}; {hint}")
 
 
 def _by_pair(run: Run) -> tuple[int, Any]:
@@ -200,7 +200,7 @@ def _refuse_difference(runs: Sequence[Run], key: str, values: Mapping[str, str],
             raise InputError(
                 f"Runs {first} and {run.path} differ in {key}: {values[first]} and {values[run.path]}. "
                 f"Arms of {arm} must be equal in all else: move the runs that do not belong out of the "
-                "folder, or compare another arm (arm=<group or key>)."
+                "folder, or compare another arm (--arm <group or key>)."
             )
 
 

@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_lightning.metrics import Counts, mean_ratio
 from ser_lightning.report.statistics import CONFIDENCE
 
 DRAWS = 10_000
 SEED = 0
 FEWEST = 8
 CELLS = 1_000_000  # numbers held at once
-
-Counts = NDArray[np.float64]
 
 
 class ClusterInterval(NamedTuple):
@@ -39,44 +38,13 @@ class ClusterInterval(NamedTuple):
     why_no_interval: str
 
 
-def parts(confusion: Counts, metric: str) -> Counts:
-    """Split confusion matrices into what adds up over clusters: a metric is the mean of the ratios of two sums.
-
-    Args:
-        confusion: (..., C, C), rows true
-        metric: ``"accuracy"``, ``"uar"`` or ``"macro_f1"``
-
-    Returns:
-        (..., 2, K), numerators and denominators: of accuracy one ratio, of UAR the recall of each class, of macro F1
-        the F1 of each class
-
-    """
-    correct, true = np.einsum("...ii->...i", confusion), confusion.sum(axis=-1)
-    if metric == "accuracy":
-        correct, true = correct.sum(axis=-1, keepdims=True), true.sum(axis=-1, keepdims=True)
-    elif metric == "macro_f1":
-        true = (true + confusion.sum(axis=-2)) / 2
-    elif metric != "uar":
-        raise ValueError(f"Expected accuracy, uar or macro_f1 but got {metric!r}.")
-    return np.stack([correct, true], axis=-2)
-
-
-def mean_ratio(counts: Counts) -> NDArray[np.float64]:
-    """Mean over K of the ratios of (..., 2, K) numerators and denominators; a class without clips does not count."""
-    numerator, denominator = counts[..., 0, :], counts[..., 1, :]
-    present = denominator > 0
-    ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
-    found: Counts = ratios.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-    return found
-
-
 def cluster_interval(arm: Counts, baseline: Counts, *, draws: int = DRAWS, seed: int = SEED) -> ClusterInterval:
     """Interval of the difference of a metric between two arms, over clusters drawn with replacement.
 
     A draw's difference is divided by its own jackknife standard error over the clusters that it drew.
 
     Args:
-        arm: (J, 2, K) numerators and denominators of each cluster, as :func:`parts` gives them
+        arm: (J, 2, K) numerators and denominators of each cluster, see :attr:`ser_lightning.metrics.Metric.sums`
         baseline: (J, 2, K) of the same clusters
         draws: number of bootstrap draws
         seed: of the draws

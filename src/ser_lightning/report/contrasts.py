@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ser_lightning.report.arms import Comparison
-from ser_lightning.report.bootstrap import ClusterInterval, cluster_interval, mean_interval, parts
+from ser_lightning.report.bootstrap import ClusterInterval, cluster_interval, mean_interval
 from ser_lightning.report.metrics import COUNTED, HEADLINE, Metric, by_pair, by_speaker, metrics_of
 from ser_lightning.report.runs import Run
 from ser_lightning.report.significance import CochranQ, McNemar, cochran_q, holm, mcnemar, permutation_p, wilcoxon_p
@@ -126,7 +126,7 @@ def _speakers(arm: Sequence[Run], baseline: Sequence[Run], metric: Metric) -> Cl
         return None
     one, other = (by_speaker(runs, metric.subset) for runs in pairs)
     counts = [np.stack([side[speaker] for speaker in sorted(one)]).astype(float) for side in (one, other)]
-    found = cluster_interval(*(parts(each, metric.name) for each in counts))
+    found = cluster_interval(*(COUNTED[metric.name](each) for each in counts))
     percent = None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1])
     return found._replace(mean=100 * found.mean, interval=percent)
 

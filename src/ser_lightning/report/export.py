@@ -37,7 +37,9 @@ def export_runs(runs: Sequence[Run], source: Path, target: Path) -> Path:
 
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"export={target} is not an empty folder; give a new one, so that nothing old stays among it.")
+        raise InputError(
+            f"--export {target} is not an empty folder; give a new one, so that nothing old stays among it."
+        )
     for run in runs:
         result = json.loads((source / run.path / "result.json").read_text(encoding="utf-8"))
         folder = target / run.path

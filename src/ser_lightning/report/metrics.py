@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ser_lightning.metrics import Confusion
+from ser_lightning import metrics
+from ser_lightning.metrics import Confusion, mean_ratio
 from ser_lightning.report.arms import Comparison
-from ser_lightning.report.bootstrap import mean_ratio, parts
 from ser_lightning.report.runs import Run
 from ser_lightning.report.statistics import Pair, Summary, summarize
 
-COUNTED = ("accuracy", "uar", "macro_f1")  # what can be counted from predictions, and so by speaker
+# Metrics that add up over speakers, and so have intervals over speakers.
+COUNTED = {name: metric.sums for name, metric in metrics.METRICS.items() if metric.sums is not None}
 
 
 class Metric(NamedTuple):
@@ -57,9 +58,7 @@ STUDY = Metric("study's test metric", "test", "study_metric")
 TRAINING_MODE = Metric("the same predictions by utterance", "test", "training_mode")
 IN_EVALUATION_MODE = Metric("test accuracy in evaluation mode", "test", "evaluation_mode")
 METRICS = (
-    HEADLINE,
-    Metric("test UAR", "test", "uar"),
-    Metric("test macro F1", "test", "macro_f1"),
+    *(Metric(f"test {metric.title}", "test", metric.name) for metric in metrics.METRICS.values()),
     Metric("val UAR", "val", "uar"),
     Metric("train accuracy", "train", "accuracy"),
 )
@@ -114,4 +113,4 @@ def over_speakers(runs: Sequence[Run], metric: Metric) -> Summary | None:
     if not runs or not all(metric.clips_of(run) for run in runs):
         return None
     counts = np.stack(list(by_speaker(runs, metric.subset).values())).astype(float)
-    return summarize([100 * float(value) for value in mean_ratio(parts(counts, metric.name))])
+    return summarize([100 * float(value) for value in mean_ratio(COUNTED[metric.name](counts))])

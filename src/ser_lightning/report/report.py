@@ -105,8 +105,8 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
     comparison = compare_arms(runs, arm=arm, baseline=baseline)
     found = contrasts(comparison)
     command = ["ser-report", str(folder)]
-    command += [f"arm={arm}"] if arm != DEFAULT_ARM else []
-    command += [f"baseline={baseline}"] if baseline is not None else []
+    command += ["--arm", arm] if arm != DEFAULT_ARM else []
+    command += ["--baseline", baseline] if baseline is not None else []
     return Report(
         folder=Path(folder),
         command=shlex.join(command),

@@ -325,7 +325,9 @@ def audit_choice(monitors: Mapping[str, str | None], *, checkpoint: str) -> Find
         if by_test
         else "the last epoch, chosen by no figure"
         if checkpoint == "last"
-        else f"chosen by {monitors.get('best')}"
+        else f"chosen by {monitors['best']}"
+        if "best" in monitors
+        else "the only one, chosen by no figure"
     )
     return Finding(
         name="checkpoint chosen on test",

@@ -1,0 +1,140 @@
+"""A fitted pipeline with the call of a network."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+
+from ser_lightning.baselines.clips import split_frames
+from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
+from ser_lightning.baselines.gmm import GaussianMixtureClassifier
+
+ABSENT = -30.0  # log-probability of a class without a training clip: next to nothing, and its cross-entropy is finite
+# The fitted numbers that a prediction uses, the standardization aside.
+FITTED: dict[type, tuple[str, ...]] = {
+    SVC: ("support_vectors_", "dual_coef_", "intercept_"),
+    LogisticRegression: ("coef_", "intercept_"),
+    GaussianMixture: ("means_", "precisions_", "weights_"),
+    GaussianMixtureClassifier: ("log_prior_",),
+    DeepBeliefNetwork: ("weights_", "biases_"),
+}
+
+
+class Recipe(Protocol):
+    """What a config in ``conf/model/`` describes: a pipeline before it is fitted."""
+
+    def pipeline(self, *, seed: int) -> Pipeline:
+        """Return the pipeline, not fitted.
+
+        Args:
+            seed: of whatever is random in it
+
+        """
+
+
+class Statistics(NamedTuple):
+    """Mean and deviation of each feature, (F,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+class Baseline(nn.Module):
+    """Fitted pipeline that maps padded features to log-probabilities, as a network does.
+
+    Args:
+        pipeline: fitted; its input is an array of clips, matrices (K, F)
+        classes: logits of the output
+
+    """
+
+    def __init__(self, pipeline: Pipeline, *, classes: int) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+        self.classes = classes
+
+    @property
+    def standardize(self) -> Statistics | None:
+        """Mean and deviation that the pipeline standardizes by, None if it does not."""
+        step = self.pipeline.named_steps.get("standardize")
+        if step is None:
+            return None
+        return Statistics(torch.from_numpy(step.scaler_.mean_), torch.from_numpy(step.scaler_.scale_))
+
+    @property
+    def chosen(self) -> dict[str, float | None]:
+        """Hyper-parameters chosen by inner validation, and their UAR there, None if there was none."""
+        chosen: dict[str, float | None] = self.pipeline[-1].chosen_
+        return chosen
+
+    def count_parameters(self) -> int:
+        """Return the number of fitted numbers, without those of the standardization."""
+        return sum(
+            int(np.size(array))
+            for estimator in _estimators(self.pipeline[-1])
+            for name in FITTED.get(type(estimator), ())
+            for array in _as_list(getattr(estimator, name))
+        )
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the log-probabilities of each clip.
+
+        Args:
+            features: (B, F, K), zero beyond each clip's end
+            lengths: (B,), frames of each clip
+
+        Returns:
+            (B, classes)
+
+        """
+        frames = features.detach().cpu().transpose(1, 2).numpy()  # (B, K, F)
+        real = np.arange(frames.shape[1]) < lengths.cpu().numpy()[:, None]  # (B, K)
+        clips = split_frames(frames[real], lengths.cpu().numpy())
+        with threadpool_limits(torch.get_num_threads()):
+            known = self.pipeline.predict_log_proba(clips)
+        logits = torch.full((len(clips), self.classes), ABSENT, dtype=torch.float32)
+        logits[:, self.pipeline.classes_] = torch.from_numpy(known).float()
+        return logits.to(features.device)
+
+
+def fit_baseline(
+    recipe: Recipe, *, frames: Tensor, lengths: Tensor, targets: Tensor, groups: Sequence[str], seed: int, classes: int
+) -> Baseline:
+    """Fit the pipeline of a recipe to all training clips.
+
+    Args:
+        recipe: of the pipeline
+        frames: (R, F), the clips one after another
+        lengths: (N,), frames of each clip
+        targets: (N,), class index of each clip
+        groups: (N,), never divided by inner validation: speakers
+        seed: of whatever is random in it
+        classes: logits of the output
+
+    Raises:
+        InputError: the clips are all of one class
+
+    """
+    pipeline = recipe.pipeline(seed=seed)
+    clips = split_frames(frames.numpy(), lengths.numpy())
+    pipeline.fit(clips, targets.numpy(), classify__groups=list(groups))
+    return Baseline(pipeline, classes=classes)
+
+
+def _estimators(search: Any) -> Iterator[Any]:
+    """Yield the fitted estimators inside a search."""
+    representation, classifier = search.representation_, search.classifier_
+    yield from (step for _, step in representation.steps) if isinstance(representation, Pipeline) else [representation]
+    yield classifier
+    yield from getattr(classifier, "mixtures_", ())
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

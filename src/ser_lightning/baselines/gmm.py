@@ -1,0 +1,129 @@
+"""A Gaussian mixture for each emotion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from ser_lightning.baselines.clips import FrameScaler, vector_steps
+from ser_lightning.baselines.search import GroupSearch, Labels, Scores, check_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class GMM:
+    """A Gaussian mixture with diagonal covariance for each class, and Bayes' rule.
+
+    The probabilities are as overconfident as the assumption is wrong that the features are independent.
+
+    Args:
+        standardize: standardize the frames first
+        of_frames: model the frames and sum their log-likelihoods over a clip; else model the mean over a clip's frames
+        components: numbers of Gaussians a class to choose from; a class has no more than it has clips, or frames
+        floor: added to each variance, to choose from
+        class_weight: ``balanced`` gives every class the same prior; else its share of the training clips
+        folds: of inner validation, over speakers
+        max_iter: most steps of expectation maximization
+
+    Raises:
+        ValueError: a number out of its range
+
+    """
+
+    standardize: bool
+    of_frames: bool
+    components: Sequence[int]
+    floor: Sequence[float]
+    class_weight: Literal["balanced"] | None
+    folds: int
+    max_iter: int
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_grid(self.folds, components=self.components, floor=self.floor, max_iter=[self.max_iter])
+
+    def pipeline(self, *, seed: int) -> Pipeline:
+        """Return the pipeline, not fitted."""
+        classifier = GaussianMixtureClassifier(
+            components=1, floor=1.0, class_weight=self.class_weight, max_iter=self.max_iter, random_state=seed
+        )
+        search = GroupSearch(
+            representation=FunctionTransformer(),
+            classifier=classifier,
+            grid={"components": list(self.components), "floor": list(self.floor)},
+            folds=self.folds,
+            calibrate=False,
+        )
+        frames = [("standardize", FrameScaler())] if self.standardize else []
+        steps = frames if self.of_frames else vector_steps(standardize=self.standardize)
+        return Pipeline([*steps, ("classify", search)])
+
+
+class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Bayes' rule over scikit-learn's ``GaussianMixture`` of each class.
+
+    Its input is one vector a clip, or the clips themselves, whose frames it then models.
+
+    Args:
+        components: number of Gaussians a class
+        floor: added to each variance
+        class_weight: ``balanced`` gives every class the same prior
+        max_iter: most steps of expectation maximization
+        random_state: seed of the initialization
+
+    """
+
+    def __init__(
+        self, *, components: int, floor: float, class_weight: str | None, max_iter: int, random_state: int
+    ) -> None:
+        self.components = components
+        self.floor = floor
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, x: npt.NDArray[Any], y: Labels) -> "GaussianMixtureClassifier":
+        """Fit a mixture to the vectors, or the frames, of each class."""
+        self.classes_, counts = np.unique(y, return_counts=True)
+        priors = np.full(len(counts), 1 / len(counts)) if self.class_weight == "balanced" else counts / counts.sum()
+        self.log_prior_ = np.log(priors)
+        self.mixtures_ = [self._fit_mixture(_rows(x[y == label])[0]) for label in self.classes_]
+        return self
+
+    def _fit_mixture(self, rows: npt.NDArray[np.float64]) -> Any:
+        number = min(self.components, len(rows))
+        if len(rows) == 1:
+            rows = rows.repeat(2, axis=0)  # GaussianMixture takes no fewer than two; the variance is then the floor
+        mixture = GaussianMixture(
+            number,
+            covariance_type="diag",
+            reg_covar=self.floor,
+            max_iter=self.max_iter,
+            random_state=self.random_state,
+        )
+        return mixture.fit(rows)
+
+    def decision_function(self, x: npt.NDArray[Any]) -> Scores:
+        """Return log-likelihood plus log-prior of each class, (N, classes)."""
+        rows, starts = _rows(x)
+        likelihoods = np.stack([mixture.score_samples(rows) for mixture in self.mixtures_], axis=1)  # (rows, classes)
+        scores: Scores = np.add.reduceat(likelihoods, starts, axis=0) + self.log_prior_
+        return scores
+
+    def predict(self, x: npt.NDArray[Any]) -> Labels:
+        """Return the most probable class of each clip, (N,)."""
+        labels: Labels = self.classes_[self.decision_function(x).argmax(axis=1)]
+        return labels
+
+
+def _rows(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return vectors, or the frames of clips, in double precision, and the first row of each clip."""
+    if x.dtype != object:
+        return x.astype(np.float64), np.arange(len(x))
+    lengths = np.array([len(clip) for clip in x])
+    return np.concatenate(x).astype(np.float64), np.cumsum(lengths) - lengths

@@ -1,0 +1,203 @@
+"""Hyper-parameters chosen on speakers held out of the training set."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GroupKFold, ParameterGrid
+from threadpoolctl import threadpool_limits
+
+from ser_lightning import metrics
+from ser_lightning.errors import InputError
+
+log = logging.getLogger(__name__)
+
+TEMPERATURES = (0.01, 100.0)  # bounds of the search
+Scores = npt.NDArray[np.float64]  # (N, classes)
+Labels = npt.NDArray[np.int64]  # (N,)
+
+
+class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classifier whose hyper-parameters are chosen by cross-validation over groups of the training set.
+
+    scikit-learn's ``GridSearchCV`` over ``GroupKFold``, with three differences. The score is the UAR of the held-out
+    clips of all folds together, because a fold may lack an emotion. The representation is fitted once a fold and not
+    once a candidate. The held-out scores of the best candidate are kept, to fit a temperature by which the scores are
+    divided to be logits (Guo et al. 2017); it changes no prediction. Afterwards the best candidate is fitted to all
+    clips.
+
+    A fold that leaves a single class to learn from is skipped. Without any fold, the first candidate is taken and a
+    warning is logged.
+
+    Args:
+        representation: transformer fitted before the classifier, without hyper-parameters of its own
+        classifier: has a ``decision_function``
+        grid: values of each parameter of the classifier to choose from
+        folds: number of folds; fewer where there are fewer groups
+        calibrate: fit the temperature; else it is 1
+
+    """
+
+    def __init__(
+        self, *, representation: Any, classifier: Any, grid: Mapping[str, Sequence[Any]], folds: int, calibrate: bool
+    ) -> None:
+        self.representation = representation
+        self.classifier = classifier
+        self.grid = grid
+        self.folds = folds
+        self.calibrate = calibrate
+
+    def fit(self, x: Any, y: Labels, *, groups: Sequence[str]) -> "GroupSearch":
+        """Choose the hyper-parameters and fit to all clips.
+
+        Args:
+            x: (N, ...), the clips
+            y: (N,), class index of each clip
+            groups: (N,), never divided between training and held-out clips: speakers
+
+        Raises:
+            InputError: all clips are of one class
+
+        """
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise InputError(
+                "The training clips all have the same emotion. Expected at least two emotions. Choose another split."
+            )
+        candidates = list(ParameterGrid(self.grid))
+        held_out, target = self._cross_validate(x, y, groups, candidates)  # (candidates, M, classes), (M,)
+        best, uar = 0, None
+        if len(target):
+            uars = [pooled_uar(target, scores) for scores in held_out]
+            best = int(np.argmax(uars))
+            uar = uars[best]
+        else:
+            log.warning(
+                "The training clips cannot be divided for inner validation: the first value of each list is used."
+            )
+        self.chosen_ = {**{name.lower(): value for name, value in candidates[best].items()}, "uar": uar}
+        self.temperature_ = fit_temperature(held_out[best], target) if self.calibrate and len(target) else 1.0
+        with fitting(log_convergence=True):
+            self.representation_ = clone(self.representation).fit(x, y)
+            self.classifier_ = clone(self.classifier).set_params(**candidates[best])
+            self.classifier_.fit(self.representation_.transform(x), y)
+        return self
+
+    def _cross_validate(
+        self, x: Any, y: Labels, groups: Sequence[str], candidates: list[dict[str, Any]]
+    ) -> tuple[npt.NDArray[np.float64], Labels]:
+        """Return the scores of the held-out clips by each candidate, and their classes as indices of ``classes_``."""
+        parts, targets = [np.empty((len(candidates), 0, len(self.classes_)))], [np.empty(0, dtype=np.int64)]
+        number = min(self.folds, len(set(groups)))
+        for train, held in GroupKFold(number).split(y, groups=groups) if number > 1 else ():
+            known = np.unique(y[train])
+            if len(known) < 2:
+                continue
+            with fitting(log_convergence=False):
+                representation = clone(self.representation).fit(x[train], y[train])
+                scores = self._score_candidates(
+                    representation.transform(x[train]), y[train], representation.transform(x[held]), candidates
+                )
+            part = np.full((len(candidates), len(held), len(self.classes_)), -np.inf)
+            part[:, :, np.searchsorted(self.classes_, known)] = scores
+            parts.append(part)
+            targets.append(np.searchsorted(self.classes_, y[held]))
+        return np.concatenate(parts, axis=1), np.concatenate(targets)
+
+    def _score_candidates(
+        self, x: Any, y: Labels, held: Any, candidates: list[dict[str, Any]]
+    ) -> npt.NDArray[np.float64]:
+        """Fit each candidate and return its scores of the held-out clips, (candidates, M, classes of y)."""
+        return np.stack(
+            [class_scores(clone(self.classifier).set_params(**candidate).fit(x, y), held) for candidate in candidates]
+        )
+
+    def decision_function(self, x: Any) -> Scores:
+        """Return the logits of the classes in ``classes_``, (N, classes)."""
+        return class_scores(self.classifier_, self.representation_.transform(x)) / self.temperature_
+
+    def predict_log_proba(self, x: Any) -> Scores:
+        """Return log-probabilities, (N, classes)."""
+        probabilities: Scores = log_softmax(self.decision_function(x), axis=1)
+        return probabilities
+
+    def predict_proba(self, x: Any) -> Scores:
+        """Return probabilities, (N, classes)."""
+        return np.exp(self.predict_log_proba(x))
+
+    def predict(self, x: Any) -> Labels:
+        """Return the most probable class of each clip, (N,)."""
+        labels: Labels = self.classes_[self.decision_function(x).argmax(axis=1)]
+        return labels
+
+
+def class_scores(classifier: Any, x: Any) -> Scores:
+    """Return one score a class, (N, classes), also of two classes."""
+    scores: Scores = classifier.decision_function(x)
+    return scores if scores.ndim == 2 else np.stack([np.zeros_like(scores), scores], axis=1)
+
+
+def pooled_uar(target: Labels, scores: Scores) -> float:
+    """Return the UAR of scores (M, classes)."""
+    return metrics.uar(metrics.confusion_matrix(target, scores.argmax(axis=1), scores.shape[1]))
+
+
+def fit_temperature(scores: Scores, target: Labels) -> float:
+    """Return the temperature at which held-out clips are most likely; 1 if no clip's class was learnable.
+
+    Args:
+        scores: (M, classes), -inf of a class that the fold could not learn
+        target: (M,), index of the true class
+
+    """
+    rows = np.flatnonzero(scores[np.arange(len(target)), target] > -np.inf)
+    if not len(rows):
+        return 1.0
+
+    def loss(exponent: float) -> float:
+        return -float(log_softmax(scores[rows] / math.exp(exponent), axis=1)[np.arange(len(rows)), target[rows]].mean())
+
+    found = minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded")
+    return math.exp(found.x)
+
+
+@contextmanager
+def fitting(*, log_convergence: bool) -> Iterator[None]:
+    """Run scikit-learn with as many threads as torch has.
+
+    Args:
+        log_convergence: log a solver that did not converge; else it is ignored
+
+    """
+    with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        yield
+    for warning in caught:
+        if not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif log_convergence:
+            log.warning("Not converged: %s", str(warning.message).splitlines()[0])
+
+
+def check_grid(folds: int, **values: Sequence[float]) -> None:
+    """Check the number of folds and the values to choose from.
+
+    Raises:
+        ValueError: fewer than two folds, an empty list, a value that is not above 0
+
+    """
+    if folds < 2:
+        raise ValueError(f"model.folds is {folds}; expected at least 2")
+    for name, candidates in values.items():
+        if not candidates or min(candidates) <= 0 or not np.isfinite(candidates).all():
+            raise ValueError(f"model.{name} is {list(candidates)}; expected finite numbers above 0 to choose from")

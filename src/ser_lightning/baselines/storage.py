@@ -1,0 +1,195 @@
+"""Fitted pipelines as bytes in a checkpoint, without pickle."""
+
+import io
+import json
+import logging
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+from torch import Tensor
+
+from ser_lightning.baselines.baseline import Baseline, Recipe
+from ser_lightning.baselines.clips import FrameMean, FrameScaler
+from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
+from ser_lightning.baselines.gmm import GaussianMixtureClassifier
+from ser_lightning.baselines.search import GroupSearch
+from ser_lightning.baselines.svm import KernelScale, SVCSearch
+from ser_lightning.errors import InputError
+
+log = logging.getLogger(__name__)
+
+KEY = "estimator"  # of the bytes in a checkpoint's state_dict
+OURS = (FrameScaler, FrameMean, GroupSearch, SVCSearch, KernelScale, GaussianMixtureClassifier, DeepBeliefNetwork)
+THEIRS = (Pipeline, StandardScaler, FunctionTransformer, SVC, LogisticRegression, GaussianMixture)
+# All that may occur in an archive: skops' loader and the type it constructs.
+ALLOWED = {
+    *(("ObjectNode", f"{cls.__module__}.{cls.__name__}") for cls in (*OURS, *THEIRS)),
+    *(("NdArrayNode", f"numpy.{name}") for name in ("ndarray", "float64", "float32", "int64", "int32")),
+    *((f"{name.title()}Node", f"builtins.{name}") for name in ("dict", "list", "tuple")),
+    ("JsonNode", "builtins.str"),
+    ("TypeNode", "builtins.str"),
+}
+
+
+def dump_pipeline(pipeline: Pipeline) -> Tensor:
+    """Return a pipeline as the bytes of a skops archive; equal pipelines give equal bytes."""
+    data = skops.io.dumps(pipeline)
+    return torch.frombuffer(bytearray(_without_addresses(data)), dtype=torch.uint8)
+
+
+def _without_addresses(data: bytes) -> bytes:
+    """Number the objects of an archive, which skops names by their memory addresses, and drop the time."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+        schema = old.read("schema.json").decode()
+        # Inside a JSON string the quotes would be escaped.
+        pattern = re.compile(r'(?<="__id__": )\d+')
+        numbers = {address: str(n) for n, address in enumerate(dict.fromkeys(pattern.findall(schema)))}
+        schema = pattern.sub(lambda match: numbers[match[0]], schema)
+        schema = re.sub(r'(?<="file": ")(\d+)(?=\.npy")', lambda match: numbers[match[0]], schema)
+        for name in old.namelist():
+            if name != "schema.json":
+                new.writestr(zipfile.ZipInfo(f"{numbers[Path(name).stem]}.npy"), old.read(name))
+        new.writestr(zipfile.ZipInfo("schema.json"), schema)
+    return packed.getvalue()
+
+
+def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int, path: str | Path) -> Baseline:
+    """Return the baseline that a checkpoint holds; nothing in it is executed.
+
+    Args:
+        stored: bytes of :func:`dump_pipeline`, from the checkpoint
+        recipe: what the config of the checkpoint describes
+        features: features of its input
+        classes: logits of its output
+        path: of the checkpoint, for messages
+
+    Raises:
+        InputError: no archive, a damaged one, one that holds anything but the estimators of a baseline, or a pipeline
+            other than the config describes
+
+    """
+    # A tensor that is not contiguous may claim a terabyte of one and the same byte.
+    if not isinstance(stored, Tensor) or stored.dtype != torch.uint8 or not stored.is_contiguous():
+        raise InputError(
+            f"{path} holds no fitted pipeline, and its config describes one ({type(recipe).__name__}). Use the model it"
+            " was trained with, or train it again."
+        )
+    data = stored.numpy().tobytes()
+    try:
+        unknown = sorted(set(_types(data)) - ALLOWED)
+        if unknown:
+            raise InputError(
+                f"{path} asks for {unknown[0][1]} ({unknown[0][0]})"
+                + (f" and {len(unknown) - 1} more types" if len(unknown) > 1 else "")
+                + ", which is no part of a baseline; nothing in it was executed. Use a checkpoint of ser-train."
+            )
+        with _logged_version_warning(path):
+            pipeline = skops.io.loads(data, trusted=[f"{cls.__module__}.{cls.__name__}" for cls in OURS])
+        if _description(pipeline) != _description(recipe.pipeline(seed=0)):
+            raise InputError(
+                f"{path} holds another model than its config describes ({type(recipe).__name__}). Use the model it was"
+                " trained with."
+            )
+        baseline = Baseline(pipeline, classes=classes)
+        _check_machine(pipeline[-1].classifier_)
+        answer = baseline(torch.zeros(1, features, 1), torch.ones(1, dtype=torch.int64))
+        if not torch.isfinite(answer).all():
+            raise ValueError("its probabilities are not finite")
+    except InputError:
+        raise
+    except Exception as error:  # skops and numpy raise whatever the bytes lead them to
+        reason = (str(error).splitlines() or [repr(error)])[0][:120]
+        raise InputError(
+            f"{path} is damaged: the fitted pipeline in it cannot be used ({reason}). Train it again."
+        ) from error
+    return baseline.eval()
+
+
+@contextmanager
+def _logged_version_warning(path: str | Path) -> Iterator[None]:
+    """Log in one line that an estimator was written with another version of scikit-learn, which warns once each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        yield
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            versions = warning.message.original_sklearn_version, warning.message.current_sklearn_version
+            log.warning("%s was written with scikit-learn %s; with %s its predictions may differ.", path, *versions)
+            return
+
+
+def _types(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield loader and type of each object in an archive, without loading any.
+
+    Raises:
+        ValueError: the archive unpacks to more than it has bytes
+
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > len(data):
+            raise ValueError("it unpacks to more bytes than it has")
+        todo = [json.loads(archive.read("schema.json"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            if "__loader__" in node:
+                yield str(node["__loader__"]), f"{node['__module__']}.{node['__class__']}"
+            todo += node.values()
+        elif isinstance(node, list):
+            todo += node
+
+
+def _description(value: Any) -> Any:
+    """Return the types and parameters of an estimator and of those in it, without its seed."""
+    if isinstance(value, BaseEstimator):
+        parameters = {k: v for k, v in value.get_params(deep=False).items() if k != "random_state"}
+        return type(value).__name__, _description(parameters)
+    if isinstance(value, dict):
+        return {key: _description(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_description(inner) for inner in value]
+    return value
+
+
+def _check_machine(classifier: Any) -> None:
+    """Check the arrays of an SVC, which libsvm reads without checking their sizes.
+
+    Raises:
+        ValueError: they do not fit each other
+
+    """
+    if not isinstance(classifier, SVC):
+        return
+    classes, (vectors, size) = len(classifier.classes_), classifier.support_vectors_.shape
+    expected = {
+        "support_": ((vectors,), np.int32),
+        "support_vectors_": ((vectors, size), np.float64),
+        "_n_support": ((classes,), np.int32),
+        "_dual_coef_": ((classes - 1, vectors), np.float64),
+        "_intercept_": ((classes * (classes - 1) // 2,), np.float64),
+        "_probA": ((0,), np.float64),
+        "_probB": ((0,), np.float64),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = getattr(classifier, name)
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}, expected {shape}")
+    counts = classifier._n_support
+    if (counts < 0).any() or counts.sum() != vectors or "_impl" in vars(classifier) or classifier._sparse:
+        raise ValueError("the numbers of support vectors do not fit each other")

@@ -1,0 +1,76 @@
+"""The features of recordings, a ``.npy`` file each."""
+
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ser_lightning.build import build
+from ser_lightning.commands import cli
+from ser_lightning.commands.inputs import Recording, find_recordings, report_failures
+from ser_lightning.commands.settings import compose_config
+from ser_lightning.errors import InputError, shown
+from ser_lightning.output import STANDARD_OUTPUT, Output, check_folder, check_output, check_path, json_lines
+
+PARTS = ("corpus", "audio", "features")  # of a run's config; the corpus only for how channels are mixed down
+NUMPY = ".npy"
+
+
+def extract_features(inputs: Sequence[str], *, output: str | None, settings: Sequence[str], json: bool) -> int:
+    """Write a .npy for each recording; return the exit code.
+
+    Args:
+        inputs: sound files and folders
+        output: the folder to write to
+        settings: ``key=value`` each, changes to the config of the features
+        json: write a JSON object a recording to standard output
+
+    Raises:
+        InputError: no features can be made of this
+
+    """
+    if output is None:
+        raise InputError("--output is missing; give --output <folder>")
+    folder = check_folder(output)
+    config = compose_config({"features": "paper"}, settings, choices=PARTS, keys=PARTS)
+    audio, extract = build("audio", config["audio"]), build("features", config["features"])
+    recordings, failures = find_recordings(inputs)
+    total = len(recordings) + len(failures)
+    told = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None
+    targets: list[tuple[Path, Path, Output]] = []
+    for recording, name in _named(recordings):
+        try:
+            target = check_path(folder / name, formats=(NUMPY,), default=NUMPY)
+            targets.append((recording.path, folder / name, target))
+        except InputError as error:  # a name that is too long with its new ending
+            failures.append(str(error))
+    for source, file, target in cli.progress("features")(targets, len(targets)):
+        try:
+            matrix = extract(audio.load(source).wave)  # (F, K)
+        except InputError as error:
+            failures.append(str(error))
+            continue
+        content = io.BytesIO()
+        np.save(content, matrix)
+        target.write(content.getvalue())
+        if told is not None:
+            path, features = (str(name).encode("utf-8", "backslashreplace").decode() for name in (source, file))
+            told.write(json_lines([{"path": path, "features": features, "shape": list(matrix.shape)}]))
+    done = f"{total - len(failures)} of {total} recordings: features in {shown(folder)}"
+    print(done, file=sys.stderr if json else sys.stdout)
+    return report_failures("ser-features", failures, total=total)
+
+
+def _named(recordings: Sequence[Recording]) -> list[tuple[Recording, Path]]:
+    """Return each recording with the path of its features below the output folder; no two have the same."""
+    # The suffix stays in the name: a folder may hold a.wav and a.flac.
+    names = [recording.below for recording in recordings]
+    if len(Counter(names)) < len(names):
+        real = [Path(os.path.realpath(recording.path.parent), recording.path.name) for recording in recordings]
+        common = Path(os.path.commonpath([path.parent for path in real]))
+        names = [path.relative_to(common) for path in real]
+    return [(each, name.with_name(f"{name.name}.npy")) for each, name in zip(recordings, names, strict=True)]

@@ -1,0 +1,233 @@
+"""What the command lines have in common: options, errors in one line, closed pipes, completion. Nothing heavy."""
+
+import functools
+import io
+import logging
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Annotated, Any
+
+import typer
+
+from ser_lightning import config_files
+from ser_lightning.errors import InputError
+from ser_lightning.output import NO_SPACE, ClosedPipeError, describe, flush_standard_output, forget_standard_output
+
+FULL_ERROR = "HYDRA_FULL_ERROR"  # 1: with a traceback
+INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes: 128 and the number of the signal, as shells have it
+
+
+def complete_settings(incomplete: str) -> list[str]:
+    """Return what can follow ``--set``: groups with their options and keys."""
+    return complete_override(incomplete, [], "train")
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=complete_settings,
+        help="Change a value of the configuration, or choose an option of a group: --set audio.vad_mode=3,"
+        " --set audio=untrimmed. May be given several times.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+
+
+def make_app(command: str, function: Callable[..., Any], *, epilog: str) -> typer.Typer:
+    """Return the command line of a function.
+
+    Args:
+        command: its name
+        function: takes the options; the whole number that it returns is the exit code
+        epilog: examples and the like, shown below the options as it stands
+
+    """
+    app = typer.Typer(add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    text = "\n\n".join(f"\b\n{paragraph}" for paragraph in epilog.strip().split("\n\n"))
+
+    @app.command(help=function.__doc__, epilog=text, context_settings={"help_option_names": ["-h", "--help"]})
+    @functools.wraps(function)
+    def guarded(*args: Any, **options: Any) -> None:
+        raise typer.Exit(guard(command, functools.partial(function, *args, **options)))
+
+    return app
+
+
+def run_app(app: typer.Typer, command: str, arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and end the process.
+
+    Args:
+        app: of :func:`make_app`
+        command: its name, by which the shell calls it back for completion
+        arguments: without the program; None for those of the process
+
+    """
+    with quiet_pipe(command):
+        variable = f"_{command.replace('-', '_').upper()}_COMPLETE"
+        if os.environ.get(variable) == "complete_bash":
+            complete_bash(lambda: app(args=[], prog_name=command))
+        app(args=None if arguments is None else list(arguments), prog_name=command)
+
+
+def guard(command: str, function: Callable[[], int | None]) -> int:
+    """Call a function and return its exit code; bad input is one line on standard error and 1."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("ser_lightning").setLevel(logging.INFO)
+    try:
+        code = function()
+        flush_standard_output()
+        return code or 0
+    except KeyboardInterrupt:
+        return _tell(command, "interrupted", INTERRUPTED)
+    except ClosedPipeError:
+        return CLOSED_PIPE
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return CLOSED_PIPE
+    except Exception as error:
+        message = _message(error)
+        if message is None or os.environ.get(FULL_ERROR) == "1":
+            raise
+        return _tell(command, message, 1)
+
+
+def _tell(command: str, message: str, code: int) -> int:
+    try:
+        flush_standard_output()
+    except OSError:  # a full disk, which the message is about
+        forget_standard_output()
+    print(f"{command}: {message}", file=sys.stderr)
+    return code
+
+
+def _message(error: Exception) -> str | None:
+    """Return what the user is told of an error, in a line; None for an error of ours."""
+    if isinstance(error, InputError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return describe(error)
+    # Hydra and OmegaConf are not loaded for their exceptions alone.
+    if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
+        return " ".join(str(error).split())
+    return None
+
+
+@contextmanager
+def quiet_pipe(command: str) -> Iterator[None]:
+    """End the process without a word where the reader of standard output has gone, as with ``| head -1``.
+
+    Args:
+        command: its name, which tells in a line of a full disk
+
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            flush_standard_output()
+            if _nobody_reads():
+                forget_standard_output()
+            raise
+        flush_standard_output()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        forget_standard_output()
+        sys.exit(CLOSED_PIPE)
+    except OSError as error:  # of what was printed, the help
+        if error.errno not in NO_SPACE or error.filename is not None:
+            raise
+        forget_standard_output()
+        print(f"{command}: standard output cannot be written: {error.strerror}; free some space", file=sys.stderr)
+        sys.exit(1)
+
+
+def _nobody_reads() -> bool:
+    """Tell whether standard output is a pipe without a reader."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+# ---------------------------------------------------------------------- completion
+
+
+def complete_override(incomplete: str, given: Sequence[str], config_name: str) -> list[str]:
+    """Return how a word of the form ``key=value`` or ``group=option`` may go on.
+
+    A name that can only go on in one way comes with its options, or its value, so that the shell, which puts a space
+    after the only possibility, does not put one after ``=``.
+
+    Args:
+        incomplete: the word
+        given: the words before it, whose options decide which keys there are
+        config_name: of the primary config
+
+    """
+    prefix = incomplete[: len(incomplete) - len(incomplete.lstrip("+~"))]
+    word = incomplete[len(prefix) :]
+    name, equals, value = word.partition("=")
+    pairs = [other.partition("=")[::2] for other in given]
+    chosen = {group: option for group, option in pairs if group in config_files.groups()}
+    keys = config_files.keys(config_name, chosen)
+    if equals:
+        start = value[: max(value.rfind(","), value.rfind("[")) + 1]  # a sweep or a list
+        found = [f"{name}={start}{option}" for option in config_files.options(name)]
+        return [prefix + text for text in found or _with_value(name, keys) if text.startswith(word)]
+    if "." not in word:
+        sections = {key.partition(".")[0] for key in keys if "." in key}
+        tops = [key for key in keys if "." not in key and key not in config_files.groups()]
+        names = [f"{text}=" for text in (*config_files.groups(), *tops)] + [f"{text}." for text in sections]
+    else:
+        names = [f"{key}=" for key in keys]
+    matching = sorted(text for text in names if text.startswith(word))
+    if len(matching) == 1 and matching[0].endswith("="):
+        only = matching[0][:-1]
+        matching = [f"{only}={option}" for option in config_files.options(only)] or _with_value(only, keys) or matching
+    return [prefix + text for text in matching]
+
+
+def _with_value(key: str, keys: Mapping[str, Any]) -> list[str]:
+    value = keys.get(key)
+    plain = isinstance(value, bool | int | float | str) and "${" not in str(value)
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}"] if plain and value != "" else []
+
+
+def complete_bash(complete: Callable[[], None]) -> None:
+    """Answer bash, which takes ``key=value`` for three words; then end the process.
+
+    Args:
+        complete: prints the completions of the last word of ``COMP_WORDS``, one a line, and exits
+
+    """
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    place = int(os.environ.get("COMP_CWORD", "0"))
+    words = words[: place + 1] + [""] * (place + 1 - len(words))
+    joined: list[str] = []
+    for word in words:
+        if len(joined) > 1 and (word.startswith("=") or joined[-1].endswith("=")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    os.environ["COMP_WORDS"] = "\n".join(joined)
+    os.environ["COMP_CWORD"] = str(len(joined) - 1)
+    cut = joined[-1].rfind("=") + 1  # what bash replaces is the part after it
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            complete()
+    except SystemExit:
+        pass
+    for line in printed.getvalue().splitlines():
+        print(line[cut:])
+    sys.exit(0)

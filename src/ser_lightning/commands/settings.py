@@ -1,0 +1,221 @@
+"""``--set key=value``: changes to a config, of a checkpoint or composed from the files of ``conf/``."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ser_lightning.config_files import config_folder, groups, options
+from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.output import expand_user
+
+# The last words of keys that hold paths or names: their values are the text that was typed, also 2023_01_05 or 1e5.
+PATHS = ("root", "store", "output_root", "folder", "dirpath", "save_dir")
+NAMES = ("name", "run_id", "manifest")
+
+
+def change_config(
+    base: Mapping[str, Any],
+    settings: Sequence[str],
+    *,
+    choices: Collection[str],
+    refused: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a config with settings applied to it, all interpolations resolved.
+
+    Args:
+        base: plain values; those of a checkpoint must have been checked, for interpolations in them are resolved
+        settings: ``key=value`` each; the value of a group is the name of an option, and its values take the place of
+            all that the group had
+        choices: the groups that may be chosen
+        refused: why a key, and all below it, cannot be changed here
+
+    Raises:
+        InputError: an unknown key or option, or a value that no key can have
+
+    """
+    config = OmegaConf.create(dict(base))
+    pairs = [_split(setting, refused or {}) for setting in settings]
+    for key, text in pairs:
+        if _is_choice(key, text, choices):
+            config[key] = compose_option(key, text)
+    _set_values(config, [pair for pair in pairs if not _is_choice(*pair, choices)], choices=choices)
+    return _resolve(config)
+
+
+def compose_config(
+    fixed: Mapping[str, str], settings: Sequence[str], *, choices: Collection[str], keys: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Compose the config of a run from ``conf/train.yaml`` and apply settings; all interpolations resolved.
+
+    Args:
+        fixed: options of groups and values that are not the default ones
+        settings: ``key=value`` each
+        choices: the groups that may be chosen
+        keys: the parts of the config that are wanted; None for all of them
+
+    Raises:
+        InputError: an unknown key or option, or a value that no key can have
+
+    """
+    pairs = [_split(setting, {}) for setting in settings]
+    chosen = {key: _check_option(key, text) for key, text in pairs if _is_choice(key, text, choices)}
+    words = [f"{key}={value}" for key, value in {**fixed, **chosen}.items()]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("train", overrides=words)
+    OmegaConf.set_struct(config, False)
+    parts = config.keys() if keys is None else keys
+    known = OmegaConf.create({key: config._get_node(key) for key in parts})
+    _set_values(config, [pair for pair in pairs if not _is_choice(*pair, choices)], choices=choices, known=known)
+    if keys is None:
+        return _resolve(config)
+    return {key: _resolve(config[key]) for key in keys}
+
+
+def compose_option(group: str, option: str) -> DictConfig:
+    """Return the values of an option of a group, interpolations as they are.
+
+    Raises:
+        InputError: there is no such option
+
+    """
+    _check_option(group, option)
+    return _compose_group(group, [f"{group}={option}"])
+
+
+def _compose_group(group: str, words: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        values: DictConfig = compose("train", overrides=list(words)).get(group) or OmegaConf.create({})
+    OmegaConf.set_struct(values, False)
+    return values
+
+
+def compose_corpus(names: Sequence[str]) -> DictConfig:
+    """Return the config of a corpus, or of several corpora as one, interpolations as they are.
+
+    Args:
+        names: options of the group ``corpus``; each may be several, joined by commas
+
+    Raises:
+        InputError: an unknown corpus, or one twice
+
+    """
+    split = [name.strip() for word in names for name in word.strip("[]").split(",")]
+    for name in split:
+        _check_option("corpus", name, without=("pooled",), said="--corpus ")
+        if split.count(name) > 1:
+            raise InputError(f"--corpus {','.join(split)} names {name} twice; expected different corpora")
+    if len(split) == 1:
+        return compose_option("corpus", split[0])
+    return _compose_group("corpus", ["corpus=pooled", f"corpus/parts=[{','.join(split)}]"])
+
+
+def parse_value(key: str, text: str) -> Any:
+    """Return the value of a setting, as Hydra reads it; text that Hydra cannot read stays text.
+
+    Raises:
+        InputError: it is several values, which is a sweep
+
+    >>> parse_value("optim.lr", "1e-3"), parse_value("corpus.merge", "{calm: neutral}"), parse_value("x", "a (1)")
+    (0.001, {'calm': 'neutral'}, 'a (1)')
+    >>> parse_value("corpus.root", "2023_01_05"), parse_value("corpus.root", "null")
+    ('2023_01_05', None)
+    """
+    last = key.rpartition(".")[2]
+    if last in (*PATHS, *NAMES) and text.lower() != "null":
+        return expand_user(text) if last in PATHS else text
+    try:
+        given = OverridesParser.create().parse_override(f"x={text}")
+    except HydraException:
+        return text
+    if given.is_sweep_override():
+        raise InputError(f"--set {shown(key)}={shown(text)} gives several values; expected one, or a [list]")
+    return given.value()
+
+
+def _split(setting: str, refused: Mapping[str, str]) -> tuple[str, str]:
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {shown(setting)}: expected key=value, such as audio.vad_mode=3")
+    key = key.strip()
+    bare = key.lstrip("+~")
+    for name, why in refused.items():
+        if bare == name or bare.startswith(f"{name}."):
+            raise InputError(f"--set {shown(setting)}: {why}")
+    return key, text
+
+
+def _is_choice(key: str, text: str, choices: Collection[str]) -> bool:
+    return key in choices and not text.startswith("{")
+
+
+def _check_option(group: str, option: str, *, without: Sequence[str] = (), said: str = "") -> str:
+    known = [name for name in options(group) if name not in without]
+    if option not in known:
+        name = f"{said}{shown(option)}" if said else f"{group}={shown(option)}"
+        raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{nearest(option, known)}")
+    return option
+
+
+def _set_values(
+    config: DictConfig, pairs: Sequence[tuple[str, str]], *, choices: Collection[str], known: DictConfig | None = None
+) -> None:
+    for key, text in pairs:
+        names = _names(config if known is None else known)
+        if key not in names:
+            words = [*names, *(group for group in choices if group not in names)]
+            hint = nearest(key.lstrip("+~"), words) or f"; there are {', '.join(n for n in words if '.' not in n)}"
+            raise InputError(f"--set {shown(key)}={shown(text)}: unknown key {shown(key)!r}{hint}")
+        value = parse_value(key, text)
+        if "." not in key and isinstance(config._get_node(key), DictConfig) and not isinstance(value, dict):
+            below = [name for name in names if name.startswith(f"{key}.")]
+            hint = f"give {below[0]}=<value>" if below else f"expected {key}={{<key>: <value>}}"
+            raise InputError(f"--set {shown(key)}={shown(text)}: {key} is a section of the config; {hint}")
+        try:
+            OmegaConf.update(config, key, value, merge=True)
+        except (OmegaConfBaseException, ValueError, TypeError) as error:
+            raise InputError(f"--set {shown(key)}={shown(text)}: {' '.join(str(error).split())}") from error
+
+
+def _names(config: DictConfig) -> dict[str, None]:
+    """Return all dotted keys, of sections too, in order."""
+    names: dict[str, None] = {}
+
+    def collect(node: DictConfig, prefix: str) -> None:
+        for key in map(str, node):
+            names[f"{prefix}{key}"] = None
+            child = node._get_node(key)
+            if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+                collect(child, f"{prefix}{key}.")
+
+    collect(config, "")
+    return names
+
+
+def _resolve(config: DictConfig) -> dict[str, Any]:
+    try:
+        resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise InputError(f"the configuration cannot be resolved: {' '.join(str(error).split())}") from error
+    return resolved
+
+
+def require_int(name: str, value: object, *, least: int) -> int:
+    """Return a value that must be a whole number.
+
+    Raises:
+        InputError: it is anything else, or less than ``least``
+
+    """
+    if type(value) is not int or value < least:
+        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    return value
+
+
+def stored_groups(*without: str) -> tuple[str, ...]:
+    """Return the groups whose options can take the place of what a checkpoint's config holds."""
+    return tuple(group for group in groups() if group not in ("experiment", *without))

@@ -1,0 +1,113 @@
+"""The YAML files of the configuration, read without Hydra: for help, completion and messages, which must be quick."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HYDRA = "hydra"  # the folder of what configures Hydra itself
+
+
+def config_folder() -> Path:
+    """Return the folder of the YAML files: inside the installed package, or ``conf/`` of the checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+@cache
+def groups() -> tuple[str, ...]:
+    """Return the config groups, sorted; a group is a folder of options."""
+    return tuple(sorted(path.name for path in config_folder().iterdir() if path.is_dir() and path.name != HYDRA))
+
+
+@cache
+def options(group: str) -> tuple[str, ...]:
+    """Return the options of a group, sorted; none if there is no such group."""
+    return tuple(sorted(path.stem for path in (config_folder() / group).glob("*.yaml")))
+
+
+@cache
+def read_file(name: str) -> dict[str, Any]:
+    """Return the content of a config file as it is written, with its defaults list and its interpolations.
+
+    Args:
+        name: path below the config folder without the suffix, such as ``train`` or ``optim/adam``
+
+    """
+    text = (config_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text) or {}
+
+
+def default_options(name: str = "train") -> dict[str, str | None]:
+    """Return the option of each group that a primary config chooses, in the order of its defaults list.
+
+    >>> default_options()["optim"], default_options("prepare")["experiment"]
+    ('adam', None)
+    """
+    chosen: dict[str, str | None] = {}
+    for entry in read_file(name).get("defaults", []):
+        if isinstance(entry, dict):
+            chosen |= {group: option for group, option in entry.items() if group in groups()}
+        elif entry != "_self_":
+            chosen |= default_options(entry)
+    return chosen
+
+
+def values_of(group: str, option: str) -> dict[str, Any]:
+    """Return the values of an option with those of the options of the same group that it starts from."""
+    content = dict(read_file(f"{group}/{option}"))
+    values: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, str) and entry != "_self_" and entry in options(group):
+            values |= values_of(group, entry)
+    return values | content
+
+
+def primary_values(name: str) -> dict[str, Any]:
+    """Return the values in a primary config file and in those that it starts from, without groups and Hydra's."""
+    content = dict(read_file(name))
+    values: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            values |= primary_values(entry)
+    content.pop(HYDRA, None)
+    return values | content
+
+
+def primary_text(name: str) -> str:
+    """Return the lines of a primary config file, and of those it starts from, that hold values, with their comments."""
+    texts = [primary_text(e) for e in read_file(name).get("defaults", []) if isinstance(e, str) and e != "_self_"]
+    kept, keep = [], False
+    for line in (config_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if line[:1].isalpha():
+            keep = line.partition(":")[0] not in ("defaults", HYDRA)
+        elif line.startswith("#"):
+            keep = False
+        if keep and line.strip():
+            kept.append(line)
+    return "\n".join([text for text in texts if text] + kept)
+
+
+def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return every dotted key of a primary config with the value it has by default.
+
+    Args:
+        name: of the primary config
+        chosen: options of groups in the place of the default ones
+
+    """
+    found: dict[str, Any] = {}
+
+    def collect(values: dict[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict) and value:
+                collect(value, f"{prefix}{key}.")
+            else:
+                found[f"{prefix}{key}"] = value
+
+    collect(primary_values(name), "")
+    for group, option in (default_options(name) | (chosen or {})).items():
+        if option is not None and group != "experiment" and option in options(group):
+            collect(values_of(group, option), f"{group}.")
+    return found

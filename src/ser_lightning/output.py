@@ -1,0 +1,348 @@
+"""Where a command writes to: checked before any work, never half a file, nothing but plain files replaced."""
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.errors import InputError, shown
+
+STANDARD_OUTPUT = "-"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LINKS = 40  # followed at most, as Linux does
+
+
+class ClosedPipeError(Exception):
+    """Whoever reads what is written has gone."""
+
+
+def expand_user(name: str) -> str:
+    """Return a path with a leading ``~`` expanded, as the shell does it, unless a file has just that name."""
+    return name if os.path.lexists(name) else os.path.expanduser(name)  # noqa: PTH111 - keeps "./" and "//" as given
+
+
+class Output:
+    """A target that was checked; see :func:`check_output`.
+
+    Args:
+        name: as it was given, printable
+        format: the ending that says how to write, such as ``.csv``
+        path: of the plain file, behind all links, or of the device or pipe; None for an open file descriptor
+        descriptor: of an open file, such as 1 for standard output
+        replaced: whether it is a plain file, which is replaced when it is complete
+
+    """
+
+    def __init__(self, *, name: str, format: str, path: Path | None, descriptor: int | None, replaced: bool) -> None:  # noqa: A002
+        self.name = name
+        self.format = format
+        self.path = path
+        self.descriptor = descriptor
+        self.replaced = replaced
+
+    @property
+    def is_standard_output(self) -> bool:
+        """Whether messages would come between what is written."""
+        return self.descriptor == 1
+
+    def check_differs(self, paths: Sequence[str | Path]) -> None:
+        """Refuse to replace a file that is to be read.
+
+        Raises:
+            InputError: one of the paths is the target
+
+        """
+        for path in paths if self.replaced else ():
+            with suppress(OSError):
+                if self.path is not None and os.path.samefile(path, self.path):  # noqa: PTH121 - Path.samefile is the same
+                    raise InputError(f"{self.name} is an input too; give another output, so that it is not overwritten")
+
+    @contextmanager
+    def open(self) -> Iterator["Sink"]:
+        """Open the target for writing.
+
+        A plain file is there when the block has ended without an error, and else as it was. Anything else is written
+        as it comes.
+
+        Raises:
+            InputError: the target cannot be written, or there is no space left
+            ClosedPipeError: nobody reads the pipe any more
+
+        """
+        manager = self._file()
+        with self._errors():
+            file = manager.__enter__()
+        try:
+            yield Sink(file, self)
+        except BaseException:
+            manager.__exit__(*sys.exc_info())
+            raise
+        with self._errors():
+            manager.__exit__(None, None, None)
+
+    def write(self, content: str | bytes) -> None:
+        """Write all of it at once."""
+        with self.open() as sink:
+            sink.write(content)
+
+    def _file(self) -> AbstractContextManager[IO[bytes]]:
+        if self.descriptor == 1:
+            return _standard_output()
+        if self.descriptor is not None:
+            return _stream(os.dup(self.descriptor))
+        path = Path() if self.path is None else self.path
+        return write_atomically(path, "wb") if self.replaced else _stream(path)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the target in what the system refuses."""
+        try:
+            yield
+        except BrokenPipeError as error:
+            raise ClosedPipeError(self.name) from error
+        except OSError as error:
+            remedy = "free some space and start again" if error.errno in NO_SPACE else "give another output"
+            raise InputError(f"{self.name} cannot be written: {error.strerror}; {remedy}") from error
+
+
+class Sink:
+    """Takes what is written to an output; text is UTF-8, and nothing stays in a buffer of its own.
+
+    Args:
+        file: to write to
+        output: the target, for messages
+
+    """
+
+    def __init__(self, file: IO[bytes], output: Output) -> None:
+        self.file = file
+        self.output = output
+
+    def write(self, content: str | bytes) -> None:
+        """Write text or bytes, and have them arrive."""
+        with self.output._errors():
+            self.file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+            self.file.flush()
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    flush_standard_output()
+    yield sys.stdout.buffer
+
+
+@contextmanager
+def _stream(target: Path | int) -> Iterator[IO[bytes]]:
+    """Open a device, a pipe or a file descriptor without a buffer."""
+    descriptor = os.open(target, os.O_WRONLY) if isinstance(target, Path) else target
+    try:
+        yield _Unbuffered(descriptor)  # type: ignore[misc]
+    finally:
+        os.close(descriptor)
+
+
+class _Unbuffered:
+    """Writes all it is given to a file descriptor; nothing is left to be written when that is closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+
+    def flush(self) -> None:
+        pass
+
+
+def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
+    """Check that a target can be written, and how, before any work is done.
+
+    ``-`` is standard output. A device, a named pipe or a symbolic link is written through and stays what it is; a plain
+    file is replaced by a complete one. Missing folders above it are made when it is written.
+
+    Args:
+        name: as the user gave it
+        formats: the endings that can be written, such as ``(".csv", ".json")``
+        default: the one for what has no ending: standard output, devices, pipes
+
+    Raises:
+        InputError: the target is a folder, cannot be made or written, or has another ending
+
+    """
+    printed = shown(name) or "''"
+    if name == STANDARD_OUTPUT:
+        return _check_descriptor(1, "standard output", default)
+    if not name or "\0" in name:
+        endings = _listed(formats)
+        raise InputError(f"{printed} is no name of a file; give one that ends in {endings}, or - for standard output")
+    return check_path(expand_user(name), formats=formats, default=default, printed=printed)
+
+
+def check_path(name: str | Path, *, formats: Sequence[str], default: str, printed: str | None = None) -> Output:
+    """Check a target like :func:`check_output`, taken as it stands: neither ``-`` nor ``~`` means anything else.
+
+    Args:
+        name: the path
+        formats: the endings that can be written
+        default: the one for what has no ending
+        printed: the name for messages; None for the path
+
+    Raises:
+        InputError: the target is a folder, cannot be made or written, or has another ending
+
+    """
+    path, name, endings = Path(name), str(name), _listed(formats)
+    printed = shown(name) if printed is None else printed
+    status = _status(path, printed)
+    if name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
+        raise InputError(f"{printed} is a folder; give a file in it that ends in {endings}")
+    descriptor = _find_descriptor(path)
+    if descriptor is not None:
+        return _check_descriptor(descriptor, printed, _format(path, formats) or default)
+    if status is not None and stat.S_ISSOCK(status.st_mode):
+        raise InputError(f"{printed} is a socket; give a file that ends in {endings}, a pipe, or -")
+    if status is not None and not os.access(path, os.W_OK):
+        raise InputError(f"{printed} cannot be written: it is read-only for you; give another output")
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        found = _format(path, formats) or default
+        return Output(name=printed, format=found, path=path, descriptor=None, replaced=False)
+    real = Path(os.path.realpath(path))
+    ending = _format(path, formats) or (_format(real, formats) if path.is_symlink() else None)
+    if ending is None:
+        has = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        raise InputError(f"{printed} {shown(has)}; what can be written ends in {endings}")
+    _try(real, printed)
+    return Output(name=printed, format=ending, path=real, descriptor=None, replaced=True)
+
+
+def check_folder(name: str) -> Path:
+    """Check that files can be written into a folder, which is made when the first one is written; return it.
+
+    Raises:
+        InputError: it is no folder, or cannot be made or written
+
+    """
+    printed = shown(name) or "''"
+    if name == STANDARD_OUTPUT:
+        raise InputError("- is standard output, and several files are written; give a folder")
+    if not name or "\0" in name:
+        raise InputError(f"{printed} is no name of a folder; give one")
+    path = Path(expand_user(name))
+    status = _status(path, printed)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{printed} is no folder, and several files are written; give a folder")
+    _try(Path(os.path.realpath(path)) / "file", printed)
+    return path
+
+
+def _listed(formats: Sequence[str]) -> str:
+    return " or ".join([", ".join(formats[:-1])] * bool(formats[:-1]) + [formats[-1]])
+
+
+def _format(path: Path, formats: Sequence[str]) -> str | None:
+    suffix = path.suffix.lower()
+    return suffix if suffix in formats else None
+
+
+def _status(path: Path, printed: str) -> os.stat_result | None:
+    """Return what is at a path, behind links; None if nothing is."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # a loop of links, a name that is too long, a file in the place of a folder
+        raise InputError(f"{printed} cannot be written: {error.strerror}; give another output") from error
+
+
+def _find_descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a path stands for, such as 1 for ``/dev/stdout`` or a link to it."""
+    for _ in range(LINKS):
+        name = os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow the link
+        standard = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}.get(name)
+        match = re.fullmatch(rf"/(?:dev|proc/(?:self|thread-self|{os.getpid()}))/fd/(\d+)", name)
+        if standard is not None or match:
+            return standard if match is None else int(match[1])
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _check_descriptor(descriptor: int, printed: str, format: str) -> Output:  # noqa: A002
+    if descriptor == 1 and sys.stdout is None:  # it was closed when Python began, and 1 may be any file by now
+        raise InputError(f"{printed} is closed; give a file to write to")
+    try:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError as error:
+        raise InputError(f"{printed} is closed; give a file to write to") from error
+    if mode == os.O_RDONLY:
+        raise InputError(f"{printed} is open for reading only; give a file to write to")
+    return Output(name=printed, format=format, path=None, descriptor=descriptor, replaced=False)
+
+
+def _try(path: Path, printed: str) -> None:
+    """Make a file beside a path, and the folders it needs, and take them back.
+
+    Rights do not tell: root may write everywhere but on a read-only disk or in ``/proc``.
+    """
+    made: list[Path] = []
+    folder = path.parent
+    missing = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    try:
+        for parent in reversed(missing):
+            parent.mkdir()
+            made.append(parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=".ser", dir=folder)
+        os.close(descriptor)
+        Path(temporary).unlink()
+    except OSError as error:
+        what = f"no file can be made in {shown(folder)}"
+        raise InputError(f"{printed} cannot be written: {what} ({error.strerror}); give another output") from error
+    finally:
+        for parent in reversed(made):
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def flush_standard_output() -> None:
+    """Have what was printed arrive, if there is a standard output."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def forget_standard_output() -> None:
+    """Have nothing more written to standard output, so that the interpreter does not fail on it when it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def describe(error: OSError) -> str | None:
+    """Return what the system refused, in a line; None if that is not known."""
+    if error.filename is not None:
+        return f"{shown(str(error.filename))}: {error.strerror}; check the path and its rights"
+    if error.errno in NO_SPACE:  # a write knows the file by its number alone
+        return f"cannot write: {error.strerror}; free some space and start again"
+    return None
+
+
+def json_lines(rows: Sequence[dict[str, Any]]) -> str:
+    r"""Return a JSON object a line.
+
+    >>> json_lines([{"a": 1}, {"a": 2}])
+    '{"a": 1}\n{"a": 2}\n'
+    """
+    import json
+
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)

@@ -1,0 +1,192 @@
+"""Which options of Lightning's Trainer a run takes, checked before any work.
+
+An option that is not named here is passed to the Trainer as it is. ``docs/trainer.md`` says what each does.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from ser_lightning.data.batch import Batch
+from ser_lightning.errors import InputError
+from ser_lightning.task import EmotionTask
+
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+PRECISIONS = (None, 32, "32", "32-true", "16-mixed", "bf16-mixed")
+# Options that a run sets itself, and where to change what they stand for.
+OURS = {
+    "logger": "choose logger=[tensorboard,csv]",
+    "callbacks": "add to the group callbacks, as +callbacks.name._target_=...",
+    "plugins": "leave it out: checkpoints are written atomically by a plugin of this project",
+    "default_root_dir": "set output_root, name or run_id",
+    "max_steps": "set trainer.max_epochs: a run can only be resumed at the end of an epoch",
+    "min_steps": "set trainer.min_epochs",
+    "enable_checkpointing": "leave it out: the result is of checkpoints",
+    "barebones": "use trainer.fast_dev_run=true to try a configuration",
+    "use_distributed_sampler": "leave it out: the batch sampler divides the clips among processes",
+}
+STANDARD = {
+    "max_steps": -1,
+    "min_steps": None,
+    "enable_checkpointing": True,
+    "barebones": False,
+    "use_distributed_sampler": False,
+}
+
+
+def check_trainer_options(config: Mapping[str, Any]) -> None:
+    """Check the Trainer's options against what a run can bear.
+
+    Args:
+        config: of the run, resolved
+
+    Raises:
+        InputError: an option would not do what it says, or not end in a result
+
+    """
+    options = config["trainer"]
+    for name, remedy in OURS.items():
+        if name in options and options[name] != STANDARD.get(name, options):
+            expected = f"expected {STANDARD[name]}" if name in STANDARD else "expected no such key"
+            raise InputError(f"trainer.{name} is {options[name]!r}; {expected}; {remedy}")
+    for name, check, expected in _CHECKS:
+        if name in options and not check(options[name]):
+            raise InputError(f"trainer.{name} is {options[name]!r}; expected {expected}")
+    on_cpu = options.get("accelerator") == "cpu" or not torch.accelerator.is_available()
+    if options.get("precision") == "16-mixed" and on_cpu:
+        raise InputError("trainer.precision is '16-mixed', which a CPU does not have; choose bf16-mixed or 32-true")
+    mixed, clipped = str(options.get("precision")).endswith("-mixed"), options.get("gradient_clip_val")
+    if mixed and clipped and config["optim"].get("fused"):
+        raise InputError(
+            f"trainer.precision is {options['precision']!r} with optim.fused=true, where Lightning cannot clip;"
+            " set optim.fused=false, or trainer.gradient_clip_val=null"
+        )
+    if processes(options) != 1 and options.get("strategy", "auto") == "auto" and options.get("accelerator") == "cpu":
+        raise InputError(
+            f"trainer.devices is {options['devices']} with trainer.strategy=auto; expected trainer.strategy=ddp"
+        )
+    evaluation = {key for key, on in config["evaluation"].items() if on is True}
+    if processes(options) != 1 and evaluation:
+        raise InputError(
+            f"trainer.devices is {options['devices']} with evaluation.{min(evaluation)}=true; expected 1 device: these"
+            " evaluations depend on how clips are batched"
+        )
+
+
+def processes(options: Mapping[str, Any]) -> object:
+    """Return how many devices are asked for; 1 if nothing is said."""
+    return options.get("devices", 1)
+
+
+def _is_count(value: object, *, least: int = 1) -> bool:
+    return type(value) is int and value >= least
+
+
+def _is_share_or_count(value: object) -> bool:
+    return value is None or _is_count(value) or (isinstance(value, float) and 0 < value <= 1)
+
+
+_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("max_epochs", _is_count, "a whole number of at least 1"),
+    ("min_epochs", lambda value: value is None or _is_count(value, least=0), "a whole number of at least 0, or null"),
+    (
+        "devices",
+        lambda value: value == "auto" or _is_count(value),
+        "a whole number of at least 1, or auto; choose a GPU by CUDA_VISIBLE_DEVICES",
+    ),
+    ("num_nodes", lambda value: value == 1, "1: runs are divided over the processes of one machine"),
+    (
+        "strategy",
+        lambda value: value in STRATEGIES,
+        f"one of {', '.join(STRATEGIES)}: others spawn processes that return no result, or shard networks of gigabytes",
+    ),
+    (
+        "precision",
+        lambda value: value in PRECISIONS,
+        "32-true, 16-mixed or bf16-mixed: weights and results are kept in 32 bits",
+    ),
+    ("limit_train_batches", _is_share_or_count, "a share above 0 or a number of batches of at least 1"),
+    (
+        "limit_val_batches",
+        _is_share_or_count,
+        "a share above 0 or a number of batches of at least 1: validation chooses the best checkpoint",
+    ),
+    (
+        "limit_test_batches",
+        lambda value: value in (None, 1.0),
+        "null: the result is always of all test clips; for fewer use another split",
+    ),
+    ("limit_predict_batches", lambda value: value in (None, 1.0), "null: all clips are predicted"),
+    (
+        "check_val_every_n_epoch",
+        _is_count,
+        "a whole number of at least 1: the best checkpoint is chosen at the end of epochs",
+    ),
+    (
+        "val_check_interval",
+        lambda value: value is None or (isinstance(value, float) and 0 < value <= 1),
+        "null or a share of an epoch above 0, at most 1.0",
+    ),
+    ("accumulate_grad_batches", _is_count, "a whole number of at least 1"),
+    ("num_sanity_val_steps", lambda value: type(value) is int and value >= -1, "a whole number of at least -1"),
+    ("overfit_batches", lambda value: value == 0 or _is_share_or_count(value), "0, a share, or a number of batches"),
+    (
+        "fast_dev_run",
+        lambda value: type(value) is bool or _is_count(value, least=0),
+        "true, false or a number of batches",
+    ),
+    ("deterministic", lambda value: value in (True, False, None, "warn"), "true, false or warn"),
+    ("sync_batchnorm", lambda value: value in (False, None), "false: torch has it for several GPUs alone"),
+    ("inference_mode", lambda value: type(value) is bool, "true or false"),
+)
+
+
+def check_callbacks(config: Mapping[str, Any]) -> None:
+    """Check the combinations of callbacks that would go wrong without a word.
+
+    Raises:
+        InputError: a learning rate search whose finding a schedule would replace, or on several processes
+
+    """
+    targets = {str(part.get("_target_")).rpartition(".")[2]: name for name, part in config["callbacks"].items()}
+    finder = targets.get("LearningRateFinder")
+    if finder is not None and config["scheduler"]:
+        schedule = config["scheduler"].get("_target_")
+        raise InputError(
+            f"callbacks.{finder} finds a learning rate, which {schedule} would replace; choose scheduler=none,"
+            " or set optim.lr to what was found"
+        )
+    if finder is not None and processes(config["trainer"]) != 1:
+        raise InputError(f"callbacks.{finder} is for one process; expected trainer.devices=1")
+
+
+def check_precision(trainer: pl.Trainer, task: EmotionTask, *, features: int) -> None:
+    """Compute a step of a copy of the network in the precision of the Trainer.
+
+    Args:
+        trainer: with the precision
+        task: left as it is
+        features: F, size of the feature axis
+
+    Raises:
+        InputError: this machine cannot compute the network in it
+
+    """
+    if trainer.precision == "32-true":
+        return
+    device = trainer.strategy.root_device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trial = copy.deepcopy(task.model).to(device)
+        lengths = torch.tensor([300, 280], device=device)
+        batch = Batch(torch.rand(2, features, 300, device=device), lengths, lengths % 2, lengths)
+        try:
+            with trainer.precision_plugin.forward_context():
+                task.loss(trial(batch.features, batch.lengths), batch.target).backward()
+        except RuntimeError as error:
+            raise InputError(
+                f"trainer.precision is {trainer.precision!r}, in which this {device.type} cannot compute"
+                f" {type(task.model).__name__} ({str(error).splitlines()[0]}); choose trainer.precision=32-true"
+            ) from error

@@ -1,0 +1,274 @@
+"""A fitted pipeline in a checkpoint: exact, reproducible, and harmless whoever wrote it."""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sklearn
+import skops.io
+import torch
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from tests.baselines.test_baselines import CLASSES, COMMON, COUNTS, SIZE, VALUES, Clips, every, of_each_kind
+
+from ser_lightning.baselines.dbn_svm import DBNSVM
+from ser_lightning.baselines.gmm import GMM
+from ser_lightning.baselines.logistic import Logistic
+from ser_lightning.baselines.storage import dump_pipeline, load_baseline
+from ser_lightning.baselines.svm import SVM
+from ser_lightning.errors import InputError
+
+
+def recipe_of(cls: type, **change):
+    return cls(**COMMON | VALUES[cls] | change)
+
+
+def load(stored: object, recipe, **change):
+    return load_baseline(stored, recipe, **{"features": SIZE, "classes": CLASSES, "path": "x.ckpt"} | change)
+
+
+def to_tensor(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+@every
+@of_each_kind
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_loaded_baseline_predicts_the_same_bits(cls, counts, frames):
+    clips, new = Clips(counts, frames=frames), Clips([7] * CLASSES, frames=frames, seed=1)
+    model = clips.fit(cls)
+    file = io.BytesIO()
+    torch.save({"estimator": dump_pipeline(model.pipeline)}, file)
+    file.seek(0)
+    loaded = load(torch.load(file, weights_only=True)["estimator"], recipe_of(cls))
+    assert torch.equal(new.predicted_by(loaded), new.predicted_by(model))
+    assert loaded.chosen == model.chosen
+    assert loaded.count_parameters() == model.count_parameters()
+    assert torch.equal(dump_pipeline(loaded.pipeline), dump_pipeline(model.pipeline))
+
+
+def test_frames_of_a_mixture_are_loaded_too():
+    clips = Clips(COUNTS["even"], frames=5)
+    model = clips.fit(GMM, of_frames=True)
+    loaded = load(dump_pipeline(model.pipeline), recipe_of(GMM, of_frames=True))
+    assert torch.equal(clips.predicted_by(loaded), clips.predicted_by(model))
+
+
+def test_two_processes_write_the_same_bytes():
+    code = (
+        "import hashlib; from tests.baselines.test_baselines import *; from ser_lightning.baselines.storage import *;"
+        "print(hashlib.sha256(dump_pipeline(Clips(COUNTS['even']).fit({}).pipeline).numpy()).hexdigest())"
+    )
+    for cls in (SVM, GMM):
+        digests = {
+            subprocess.run(
+                [sys.executable, "-c", code.format(cls.__name__)], check=True, capture_output=True, text=True
+            ).stdout
+            for _ in range(2)
+        }
+        assert len(digests) == 1
+
+
+class Payload:
+    """Runs a command as soon as it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        import os
+
+        return os.system, (self.command,)
+
+
+@pytest.fixture(scope="module")
+def svm() -> bytes:
+    return dump_pipeline(Clips(COUNTS["even"]).fit(SVM).pipeline).numpy().tobytes()
+
+
+def rewritten(
+    data: bytes, edit: Callable[[dict, dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED
+) -> bytes:
+    """The archive with another schema or other members."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(members.pop("schema.json"))
+    edit(schema, members)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        for name, content in {**members, "schema.json": json.dumps(schema).encode()}.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_rewriting_alone_changes_nothing(svm):
+    """Else the tests that follow would be of the rewriting."""
+    assert load(to_tensor(rewritten(svm, lambda schema, members: None)), recipe_of(SVM)).chosen
+
+
+def test_another_version_of_scikit_learn_is_logged_once(svm, caplog):
+    def edit(schema: dict, members: dict[str, bytes]) -> None:
+        schema["content"] = json.loads(json.dumps(schema["content"]).replace(sklearn.__version__, "1.5.0"))
+
+    assert load(to_tensor(rewritten(svm, edit)), recipe_of(SVM)).chosen
+    (message,) = caplog.messages
+    assert "x.ckpt" in message
+    assert "1.5.0" in message
+
+
+def steps_of(schema: dict) -> list[dict]:
+    return schema["content"]["content"]["steps"]["content"]
+
+
+def foreign(loader: str, module: str, name: str, **more) -> Callable[[dict, dict[str, bytes]], None]:
+    """Puts an object of another type in the place of the first step."""
+
+    def edit(schema: dict, members: dict[str, bytes]) -> None:
+        node = {"__loader__": loader, "__module__": module, "__class__": name, "__id__": 999999, **more}
+        steps_of(schema)[0]["content"][1] = node
+
+    return edit
+
+
+EMPTY = {"__loader__": "TupleNode", "__module__": "builtins", "__class__": "tuple", "__id__": 999998, "content": []}
+HOSTILE = {
+    "os.system": foreign("FunctionNode", "os", "system", content={"module_path": "os", "function": "system"}),
+    "posix.system": foreign("TypeNode", "posix", "system"),
+    "builtins.eval": foreign("TypeNode", "builtins", "eval"),
+    "subprocess.Popen": foreign("ObjectNode", "subprocess", "Popen", content=EMPTY),
+    "operator.methodcaller": foreign("OperatorFuncNode", "operator", "methodcaller", attrs=EMPTY),
+    "functools.partial": foreign("PartialNode", "functools", "partial", content=EMPTY),
+    "builtins.function": foreign("MethodNode", "builtins", "function", content=EMPTY),
+    "module with code": foreign("ObjectNode", "hostile_module", "Anything", content=EMPTY),
+    "sklearn's own": foreign("ObjectNode", "sklearn.naive_bayes", "GaussianNB", content=EMPTY),
+}
+
+
+@pytest.mark.parametrize("edit", HOSTILE.values(), ids=HOSTILE)
+def test_an_archive_that_asks_for_another_type_is_refused_before_anything_is_imported(svm, edit, tmp_path, monkeypatch):
+    (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=r"^x\.ckpt asks for .*nothing in it was executed") as refused:
+        load(to_tensor(rewritten(svm, edit)), recipe_of(SVM))
+    assert len(str(refused.value).splitlines()) == 1
+    assert "hostile_module" not in sys.modules
+
+
+def test_pickled_arrays_are_not_unpickled(svm, tmp_path):
+    """What np.load would execute if it were allowed to."""
+    mark = tmp_path / "executed"
+    packed = io.BytesIO()
+    np.save(packed, np.array([Payload(f"touch {mark}")], dtype=object), allow_pickle=True)
+
+    def edit(schema: dict, members: dict[str, bytes]) -> None:
+        for name in members:
+            members[name] = packed.getvalue()
+
+    with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
+        load(to_tensor(rewritten(svm, edit)), recipe_of(SVM))
+    assert not mark.exists()
+
+
+def test_a_pickle_is_no_archive(tmp_path):
+    import pickle
+
+    mark = tmp_path / "executed"
+    with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
+        load(to_tensor(pickle.dumps(Payload(f"touch {mark}"))), recipe_of(SVM))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_archive_is_refused_in_one_line(svm, share):
+    with pytest.raises(InputError, match=r"^x\.ckpt is damaged") as refused:
+        load(to_tensor(svm[: max(1, int(share * len(svm)))]), recipe_of(SVM))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_archive_that_unpacks_to_more_is_refused(svm):
+    def edit(schema: dict, members: dict[str, bytes]) -> None:
+        members["zeros"] = bytes(10**7)
+
+    with pytest.raises(InputError, match="unpacks to more"):
+        load(to_tensor(rewritten(svm, edit, zipfile.ZIP_DEFLATED)), recipe_of(SVM))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, "text", torch.zeros(9), torch.zeros(1, dtype=torch.uint8).expand(10**12)],
+    ids=["none", "text", "floats", "huge"],
+)
+def test_what_holds_no_bytes_is_refused(stored):
+    with pytest.raises(InputError, match=r"x\.ckpt holds no fitted pipeline.*SVM"):
+        load(stored, recipe_of(SVM))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [recipe_of(Logistic), recipe_of(DBNSVM), recipe_of(SVM, folds=4), recipe_of(SVM, c=[3])],
+    ids=["logistic", "dbn", "folds", "c"],
+)
+def test_another_model_than_the_config_describes_is_refused(svm, recipe):
+    with pytest.raises(InputError, match=r"^x\.ckpt holds another model than its config describes"):
+        load(to_tensor(svm), recipe)
+
+
+def test_without_standardization_is_another_model(svm):
+    with pytest.raises(InputError, match="another model"):
+        load(to_tensor(svm), recipe_of(SVM, standardize=False))
+
+
+def test_another_pipeline_of_scikit_learns_is_refused():
+    x, y = np.eye(4), np.arange(4) % 2
+    for estimator in (StandardScaler().fit(x), Pipeline([("f", FunctionTransformer())]).fit(x), GaussianNB().fit(x, y)):
+        with pytest.raises(InputError, match=r"x\.ckpt (holds another model|asks for)"):
+            load(to_tensor(skops.io.dumps(estimator)), recipe_of(SVM))
+
+
+def test_other_features_and_fewer_classes_are_refused(svm):
+    for change in ({"features": SIZE + 1}, {"classes": CLASSES - 1}):
+        with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
+            load(to_tensor(svm), recipe_of(SVM), **change)
+
+
+MACHINE = {
+    "support_vectors_": lambda a: a[:-1],
+    "_n_support": lambda a: a * 1000,
+    "_dual_coef_": lambda a: a[:, :1],
+    "_intercept_": lambda a: a[:1],
+    "support_": lambda a: a[:1],
+    "_probA": lambda a: np.ones(3),
+    "classes_": lambda a: a[:2],
+}
+
+
+@pytest.mark.parametrize("name", MACHINE)
+def test_arrays_of_a_machine_that_do_not_fit_never_reach_libsvm(name):
+    """It would read beyond them."""
+    model = Clips(COUNTS["even"]).fit(SVM)
+    machine = model.pipeline[-1].classifier_
+    setattr(machine, name, MACHINE[name](getattr(machine, name)))
+    with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
+        load(dump_pipeline(model.pipeline), recipe_of(SVM))
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    model = Clips(COUNTS["even"]).fit(Logistic)
+    model.pipeline[-1].classifier_.coef_[:] = np.nan
+    with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
+        load(dump_pipeline(model.pipeline), recipe_of(Logistic))
+
+
+def test_a_damaged_byte_of_an_array_is_found(svm):
+    with zipfile.ZipFile(io.BytesIO(svm)) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    spoilt = bytearray(svm)
+    spoilt[largest.header_offset + largest.file_size // 2] ^= 0xFF
+    with pytest.raises(InputError, match=r"^x\.ckpt is damaged.*Bad CRC"):
+        load(to_tensor(bytes(spoilt)), recipe_of(SVM))

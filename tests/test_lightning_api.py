@@ -1,0 +1,133 @@
+"""A finished run used as Lightning's documentation says."""
+
+import json
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.commands import cli
+from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.errors import InputError
+from ser_lightning.task import EmotionTask
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*"),
+    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided.*"),
+    pytest.mark.filterwarnings("ignore:.*have no `val_dataloader`.*"),
+]
+
+
+@pytest.fixture(scope="module")
+def best(trained):
+    return trained / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture
+def data(trained):
+    config = json.loads((trained / "result.json").read_text())["config"]
+    return assemble_data(config, progress=cli.progress("features"))
+
+
+def trainer(tmp_path) -> pl.Trainer:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "use_distributed_sampler": False}
+    return pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path, **quiet)
+
+
+def test_a_checkpoint_loads_as_documented(best):
+    task = EmotionTask.load_from_checkpoint(best, weights_only=True)
+    state = torch.load(best, weights_only=True)["state_dict"]
+    assert not task.training
+    assert all(torch.equal(value, state[name]) for name, value in task.state_dict().items())
+    assert task.lr == 0.001
+
+
+def test_a_checkpoint_is_never_executed(best):
+    with pytest.raises(InputError, match="weights_only"):
+        EmotionTask.load_from_checkpoint(best, weights_only=False)
+
+
+def test_trainer_test_gives_the_figures_of_the_result(trained, best, data, tmp_path):
+    task = EmotionTask.load_from_checkpoint(best)
+    (found,) = trainer(tmp_path).test(task, datamodule=data, verbose=False)
+    expected = json.loads((trained / "result.json").read_text())["metrics"]["test"]
+    assert {name.removeprefix("test/"): value for name, value in found.items()} == pytest.approx(expected, abs=1e-6)
+
+
+def test_trainer_test_loads_a_checkpoint_by_path(trained, best, data, tmp_path):
+    last = EmotionTask.load_from_checkpoint(best.with_name("last.ckpt"))
+    tested = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        plugins=[SafeCheckpointIO()],
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+    )
+    (found,) = tested.test(last, datamodule=data, ckpt_path=str(best), verbose=False)
+    expected = json.loads((trained / "result.json").read_text())["metrics"]["test"]
+    assert found["test/uar"] == pytest.approx(expected["uar"], abs=1e-6)
+
+
+def test_trainer_predict_gives_the_probabilities_of_the_test_clips(trained, best, data, tmp_path):
+    task = EmotionTask.load_from_checkpoint(best)
+    batches = trainer(tmp_path).predict(task, datamodule=data)
+    rows = [row.split(",") for row in (trained / "predictions.csv").read_text().splitlines()]
+    expected = [[float(value) for value in row[-8:]] for row in rows[1:] if row[4] == "test"]
+    assert torch.cat(batches) == pytest.approx(torch.tensor(expected).numpy(), abs=1e-6)
+
+
+def test_trainer_validate_works_too(trained, best, data, tmp_path):
+    task = EmotionTask.load_from_checkpoint(best)
+    (found,) = trainer(tmp_path).validate(task, datamodule=data, verbose=False)
+    expected = json.loads((trained / "result.json").read_text())["metrics"]["val"]
+    assert found["val/uar"] == pytest.approx(expected["uar"], abs=1e-6)
+
+
+def test_training_without_a_data_module_says_what_is_needed(best, data, tmp_path):
+    data.prepare_data()
+    data.setup()
+    task = EmotionTask.load_from_checkpoint(best)
+    with pytest.raises(InputError, match="datamodule"):
+        pl.Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=1
+        ).fit(task, data.train_dataloader())
+
+
+ADD_A_METRIC = """
+import sys
+import numpy as np
+from ser_lightning import metrics
+
+def worst_recall(confusion):
+    return float(np.nanmin(metrics.recall_per_class(confusion)))
+
+metrics.METRICS["worst"] = metrics.Metric(name="worst", title="worst recall", compute=worst_recall, sums=None)
+command, sys.argv = sys.argv[1], [f"ser-{sys.argv[1]}", *sys.argv[2:]]
+__import__(f"ser_lightning.commands.{command}", fromlist=["main"]).main()
+"""
+
+
+def test_a_metric_is_added_in_one_place(small, tmp_path):
+    """Logged, monitored, in the result and in the report: nothing but the table of metrics knows of it."""
+    import subprocess
+    import sys
+
+    script = tmp_path / "script.py"
+    script.write_text(ADD_A_METRIC)
+
+    def call(*words: str) -> None:
+        done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    for arm in ("none", "p25"):
+        words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"dropout={arm}", "monitor=val/worst"]
+        call("train", *words)
+    call("report", str(tmp_path / "corrected"))
+    (result, _) = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("result.json"))]
+    assert len(result["history"]["val/worst"]) == 2
+    assert 0 <= result["metrics"]["test"]["worst"] <= 1
+    report = json.loads((tmp_path / "corrected" / "report.json").read_text())
+    assert "test/worst" in json.dumps(report)
+    assert "test worst recall" in (tmp_path / "corrected" / "report.md").read_text()

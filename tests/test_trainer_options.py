@@ -1,0 +1,193 @@
+"""Every option of the Trainer does what it says, or is refused in one line before any work."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TRAIN = Path(sys.executable).parent / "ser-train"
+BATCHES = 5  # 144 clips in batches of 32
+
+
+def run(command, small, root, *words: str) -> dict:
+    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={root}", "run_id=run", *words]
+    done = command("train", *words)
+    assert done.code == 0, done.err
+    return json.loads((root / "corrected" / "run" / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def plain(small, tmp_path_factory) -> dict:
+    """The result of a run with no option changed."""
+    from tests.conftest import _run
+
+    root = tmp_path_factory.mktemp("plain")
+    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={root}", "run_id=run"]
+    assert _run("train", *words)[0] == 0
+    return json.loads((root / "corrected" / "run" / "result.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        (["trainer.accumulate_grad_batches=2"], 2 * math.ceil(BATCHES / 2)),
+        (["trainer.limit_train_batches=2"], 4),
+        (["trainer.limit_train_batches=0.5"], 4),
+        (["trainer.overfit_batches=1"], 2),
+        (["trainer.max_epochs=3"], 3 * BATCHES),
+    ],
+)
+def test_options_decide_how_many_steps_are_taken(command, small, tmp_path, plain, words, steps):
+    result = run(command, small, tmp_path, *words)
+    assert plain["steps"] == 2 * BATCHES
+    assert result["steps"] == steps
+
+
+def test_overfit_batches_trains_on_the_same_batch_every_epoch(command, small, tmp_path):
+    result = run(
+        command, small, tmp_path, "trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01"
+    )
+    assert result["history"]["train/accuracy"][-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.num_sanity_val_steps=2"],
+        ["trainer.detect_anomaly=true"],
+        ["trainer.deterministic=false"],
+        ["trainer.deterministic=warn"],
+        ["trainer.profiler=simple"],
+        ["trainer.min_epochs=1"],
+        ["trainer.val_check_interval=0.2"],
+        ["trainer.limit_val_batches=1"],
+        ["trainer.gradient_clip_algorithm=norm"],
+        ["trainer.enable_model_summary=true"],
+        ["trainer.log_every_n_steps=1"],
+        ["trainer.precision=32-true"],
+        ["trainer.max_time=00:10:00:00"],
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You are trying to use sanity check.*")
+def test_options_that_watch_change_no_result(command, small, tmp_path, plain, words):
+    result = run(command, small, tmp_path, *words)
+    for key in ("metrics", "history", "confusion_matrix", "epochs"):
+        assert result[key] == plain[key]
+
+
+@pytest.mark.parametrize("words", [["trainer.gradient_clip_val=0.0001"], ["trainer.gradient_clip_algorithm=value"]])
+def test_clipping_changes_the_training(command, small, tmp_path, plain, words):
+    assert run(command, small, tmp_path, *words)["history"]["train/loss"] != plain["history"]["train/loss"]
+
+
+def test_validation_every_other_epoch_is_that(command, small, tmp_path):
+    result = run(command, small, tmp_path, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
+    assert len(result["history"]["val/uar"]) == 2
+    assert len(result["history"]["train/uar"]) == 4
+
+
+def test_max_time_ends_training_and_the_run_is_evaluated(command, small, tmp_path):
+    result = run(command, small, tmp_path, "trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
+    assert 1 <= result["epochs"] < 100000
+    assert set(result["metrics"]) == {"train", "val", "test"}
+
+
+def test_the_profile_is_printed(command, small, tmp_path):
+    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}"]
+    done = command("train", *words, "trainer.profiler=simple")
+    assert "optimizer_step" in done.out + done.err
+
+
+def test_a_trial_leaves_nothing(command, small, tmp_path):
+    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
+    done = command("train", *words, "trainer.fast_dev_run=true")
+    assert done.code == 0, done.err
+    assert not list((tmp_path / "out").rglob("*"))
+
+
+def test_bf16_trains_or_is_refused_before_work(command, small, tmp_path):
+    """Not every processor can compute an LSTM in it."""
+    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
+    done = command("train", *words, "trainer.precision=bf16-mixed", "optim.fused=false", "run_id=run")
+    if done.code == 0:
+        assert (tmp_path / "out" / "corrected" / "run" / "result.json").is_file()
+    else:
+        (line,) = done.err.splitlines()
+        assert "trainer.precision" in line
+        assert "32-true" in line
+        assert not list((tmp_path / "out").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["trainer.num_nodes=2"], ["trainer.num_nodes"]),
+        (["trainer.strategy=ddp_spawn", "trainer.devices=2"], ["trainer.strategy", "ddp"]),
+        (["trainer.strategy=fsdp"], ["trainer.strategy", "ddp"]),
+        (["trainer.devices=2", "trainer.accelerator=cpu"], ["trainer.devices", "trainer.strategy=ddp"]),
+        (["trainer.devices=0"], ["trainer.devices"]),
+        (["trainer.devices=-1"], ["trainer.devices"]),
+        (["trainer.precision=16-mixed", "trainer.accelerator=cpu"], ["trainer.precision", "bf16-mixed"]),
+        (["trainer.precision=bf16-mixed", "trainer.accelerator=cpu"], ["trainer.precision", "optim.fused=false"]),
+        (["trainer.precision=64-true"], ["trainer.precision"]),
+        (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches"]),
+        (["trainer.limit_test_batches=2"], ["trainer.limit_test_batches"]),
+        (["trainer.limit_train_batches=0"], ["trainer.limit_train_batches"]),
+        (["trainer.check_val_every_n_epoch=0"], ["trainer.check_val_every_n_epoch"]),
+        (["trainer.check_val_every_n_epoch=null"], ["trainer.check_val_every_n_epoch"]),
+        (["trainer.accumulate_grad_batches=0"], ["trainer.accumulate_grad_batches"]),
+        (["trainer.max_steps=10"], ["trainer.max_steps", "trainer.max_epochs"]),
+        (["+trainer.min_steps=10"], ["trainer.min_steps", "trainer.min_epochs"]),
+        (["trainer.max_epochs=0"], ["trainer.max_epochs"]),
+        (["trainer.min_epochs=-1"], ["trainer.min_epochs"]),
+        (["trainer.max_time=soon"], ["trainer", "soon"]),
+        (["trainer.overfit_batches=-1"], ["trainer.overfit_batches"]),
+        (["trainer.fast_dev_run=-1"], ["trainer.fast_dev_run"]),
+        (["trainer.num_sanity_val_steps=-2"], ["trainer.num_sanity_val_steps"]),
+        (["trainer.profiler=fast"], ["trainer", "profiler"]),
+        (["trainer.deterministic=maybe"], ["trainer.deterministic"]),
+        (["trainer.accelerator=abacus"], ["trainer", "abacus"]),
+        (["trainer.gradient_clip_algorithm=most"], ["trainer", "most"]),
+        (["trainer.use_distributed_sampler=true"], ["trainer.use_distributed_sampler"]),
+        (["trainer.sync_batchnorm=true"], ["trainer.sync_batchnorm"]),
+        (["+trainer.enable_checkpointing=false"], ["trainer.enable_checkpointing"]),
+        (["+trainer.logger=false"], ["trainer.logger", "logger="]),
+        (["+trainer.callbacks=[]"], ["trainer.callbacks"]),
+        (["+trainer.default_root_dir=x"], ["trainer.default_root_dir", "output_root"]),
+        (["+trainer.barebones=true"], ["trainer.barebones", "trainer.fast_dev_run"]),
+        (["trainer.val_check_interval=7"], ["val_check_interval"]),
+        (["trainer.devices=2", "trainer.strategy=ddp", "evaluation.training_mode=true"], ["evaluation.training_mode"]),
+    ],
+)
+def test_what_a_run_cannot_bear_is_refused_in_one_line(command, small, tmp_path, words, names):
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}/out", *words)
+    assert done.code == 1
+    (line,) = done.err.splitlines()[-1:]
+    assert line.startswith("ser-train: ")
+    for name in names:
+        assert name in line
+    assert not list((tmp_path / "out").rglob("result.json"))
+
+
+def test_two_processes_count_every_clip_once(small, tmp_path):
+    """Distributed training on two CPU processes; the metrics of validation are those that one process computes."""
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "run_id=run", "trainer.accelerator=cpu"]
+    ddp = ["trainer.devices=2", "trainer.strategy=ddp"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [str(TRAIN), *words, *ddp], capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "corrected" / "run"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["steps"] == 2 * math.ceil(BATCHES / 2)
+    last = result["checkpoints"]["last"]["metrics"]["val"]  # computed by one process from the checkpoint
+    assert {name: result["history"][f"val/{name}"][-1] for name in last} == pytest.approx(last, abs=1e-6)
+    seen = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert len(seen["epochs"]) == 2
+    assert len((folder / "predictions.csv").read_text().splitlines()) == 1 + 9 + 15
