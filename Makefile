@@ -17,8 +17,6 @@ DOCS ?=
 KILLS ?= 100
 RUNS ?= 200
 SECONDS ?= 60
-# The released split names RAVDESS's clips; any other corpus draws its own.
-SPLIT ?= $(if $(filter ravdess,$(CORPUS)),released,random)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
@@ -40,7 +38,7 @@ $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_
 	@touch $@
 
 demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in minutes
-	$(BIN)/ser-train --multirun experiment=ablation_dropout name=demo corpus=synthetic split=random seed=0,1 trainer.max_epochs=15
+	$(BIN)/ser-train --multirun experiment=ablation_dropout name=demo corpus=synthetic seed=0,1 trainer.max_epochs=15
 	$(BIN)/ser-report outputs/demo
 
 test: setup  ## all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, those on real recordings too
@@ -77,17 +75,17 @@ bench-gpu: setup  ## measure a CUDA device: where the clips are kept, and many s
 	$(BIN)/python -m benchmarks.accelerator
 
 ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
-	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) split=$(SPLIT) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
 
 augmentation: setup  ## which augmentation helps, and does balancing emotions? 5 seeds; CORPUS=ravdess; SWEEPS=speakers over six folds of speakers; DOCS=docs writes docs/augmentation.md too
-	$(BIN)/python -m studies.augmentation outputs/augmentation_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+	$(BIN)/python -m studies.augmentation outputs/augmentation_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs writes docs/dropout.md too
-	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
-	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) split=$(SPLIT) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; SWEEPS=loso,kfold some protocols; DOCS=docs writes docs/protocols.md too
 	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

@@ -27,6 +27,8 @@ GROUPS = {
     "trainer": 1,
     "callbacks": 6,
     "logger": 4,
+    "loss": 1,
+    "evaluation": 1,
     "experiment": 24,
 }
 SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # Lightning's, not the class's
@@ -86,6 +88,61 @@ def test_every_experiment_composes_and_restates_no_target(experiment):
 def test_what_was_run_before_keeps_its_digest(experiment, digest):
     """A value that is younger than the published runs, and off, belongs into runs.LATER."""
     assert science_digest(composed(f"experiment={experiment}")) == digest
+
+
+# The split of an experiment that chooses none is its corpus's: the released one of RAVDESS, a random one of any other.
+OWN_SPLIT = {
+    "drcnn_published": "random",
+    "kaggle_cnn_published": "random",
+    "res_lstm": "speaker",
+    "tim_net_published": "kfold",
+}
+
+
+def split_of(*overrides: str) -> str:
+    """Return the option of the group ``split`` that ``choices`` in a result names, after checking what it composes."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=["run_id=x", *overrides], return_hydra_config=True)
+        chosen = config.hydra.runtime.choices.split
+        assert config.split._target_ == OmegaConf.load(CONF / "split" / f"{chosen}.yaml")._target_
+    return chosen
+
+
+@pytest.mark.parametrize("corpus", [option for option in options("corpus") if option != "pooled"])
+def test_only_the_default_split_of_ravdess_is_the_released_one(corpus):
+    assert split_of(f"corpus={corpus}") == ("released" if corpus == "ravdess" else "random")
+    assert split_of(f"corpus={corpus}", "experiment=released") == ("released" if corpus == "ravdess" else "random")
+    assert split_of(f"corpus={corpus}", "split=speaker") == "speaker"
+    assert split_of(f"corpus={corpus}", "split=released") == "released"
+
+
+def test_the_default_split_of_a_pool_is_a_random_one():
+    pool = ("corpus=pooled", "corpus/parts=[emodb,ravdess]")
+    assert split_of() == "released"
+    assert split_of(*pool) == split_of(*pool, "experiment=corrected") == "random"
+    assert split_of(*pool, "split=take") == "take"
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_an_experiment_runs_on_any_corpus(experiment):
+    assert split_of(f"experiment={experiment}") == OWN_SPLIT.get(experiment, "released")
+    assert split_of(f"experiment={experiment}", "corpus=emodb") == OWN_SPLIT.get(experiment, "random")
+
+
+def test_run_id_is_composed_in_one_place():
+    files = sorted(CONF.rglob("*.yaml"))
+    assert len(files) > 90
+    assert [path.name for path in files if "run_id:" in path.read_text()] == ["train.yaml"]
+
+
+def test_every_corpus_can_be_a_part_of_a_pool():
+    parts = sorted(path.stem for path in (CONF / "corpus" / "parts").glob("*.yaml"))
+    assert parts == [option for option in options("corpus") if option != "pooled"]
+    config = composed("corpus=pooled", f"corpus/parts=[{','.join(parts)}]")["corpus"]
+    assert list(config["parts"]) == list(config["downmix"]) == parts
+    for part in parts:
+        assert config["parts"][part] == composed(f"corpus={part}")["corpus"]
+        assert config["downmix"][part] == config["parts"][part]["downmix"]
 
 
 def test_an_ablation_lies_on_top_of_any_experiment():
@@ -152,9 +209,10 @@ def test_the_experiments_are_what_they_say():
     assert released["corpus"]["downmix"] == released["audio"]["downmix"] == "interleave"
     assert released["augment"]["pcm16"]
     assert released["study_metric"]
-    assert released["evaluation"] == {"training_mode": True, "update_statistics": True}
+    evaluation = {"_target_": "ser_lightning.evaluation.Evaluation"}
+    assert released["evaluation"] == evaluation | {"training_mode": True, "update_statistics": True}
     for mended in (paper, corrected):
-        assert mended["evaluation"] == {"training_mode": False, "update_statistics": False}
+        assert mended["evaluation"] == evaluation | {"training_mode": False, "update_statistics": False}
     assert paper["features"]["analysis_rate"] == paper["features"]["filterbank_rate"] == 16000
     assert paper["model"]["strides"] == [1, 1]
     assert paper["model"]["masked"]

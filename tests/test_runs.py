@@ -88,10 +88,22 @@ def test_a_younger_value_is_science_only_where_it_is_on():
 
 
 def test_a_younger_value_that_is_given_stays():
-    given = {"scheduler": {"T_0": 3}, "loss": {"class_weights": True, "label_smoothing": 0.1}}
+    loss = {"_target_": "ser_lightning.loss.EmotionLoss", "class_weights": True, "label_smoothing": 0.1}
+    given = {"scheduler": {"T_0": 3}, "loss": loss}
     assert complete(CONFIG | given) == complete(CONFIG) | given
     assert CONFIG.keys() & LATER.keys() == set()  # nothing was written into what was completed
     assert "merge" not in CONFIG["corpus"]
+
+
+@pytest.mark.parametrize("part", ["loss", "evaluation"])
+def test_the_class_of_a_part_is_science_where_it_is_another_one(part):
+    """Runs made before these parts named a class are still found to be done."""
+    full = complete(CONFIG)
+    assert full[part]["_target_"].startswith(f"ser_lightning.{part}.")
+    nameless = full | {part: {key: value for key, value in full[part].items() if key != "_target_"}}
+    assert science_digest(full) == science_digest(nameless) == science_digest(CONFIG)
+    assert complete(nameless) == full
+    assert science_digest(full | {part: full[part] | {"_target_": "mine.Other"}}) != science_digest(full)
 
 
 def test_so_is_a_younger_value_of_an_older_part():

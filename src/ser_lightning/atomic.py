@@ -66,6 +66,18 @@ def remove_leftovers(folder: str | Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_empty_folders(folder: Path, *, below: Path) -> None:
+    """Remove a folder and the folders that it is in, as long as they are empty and below another one."""
+    while folder != below and below in folder.parents:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass  # removed before
+        except OSError:  # there is something in it, or another process was first
+            return
+        folder = folder.parent
+
+
 def sync(path: str | Path) -> None:
     """Have what was written to a file, or renamed in a folder, survive a power cut."""
     if os.name != "posix":  # only there can a folder be opened

@@ -1,8 +1,11 @@
 """The one exception whose message is meant for the user, and what its words are made of."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import PurePath
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
@@ -31,3 +34,14 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return the end of a message that tells which valid name is nearest to one that is not valid; empty if none."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; the nearest valid name is {close[0]!r}" if close else ""
+
+
+def full_disk(error: BaseException | None) -> OSError | None:
+    """Return the error by which the system refused to write for want of space, if an error is one or comes from one."""
+    seen: list[BaseException] = []  # a chain of errors may be a circle
+    while error is not None and error not in seen:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            return error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return None

@@ -55,6 +55,8 @@ LATER: dict[str, Any] = {
 # is no part of the digest, and neither is auto, which a run replaces by what computes.
 BACKENDS = {"features.backend": "n_fft", "augment.backend": "pitch_steps"}
 NATIVE = ("native", "auto")
+# Classes of parts that older runs built without naming a class. They are no part of the digest either.
+DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.loss.EmotionLoss"}
 
 
 def is_unscientific(key: str) -> bool:
@@ -86,6 +88,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         node, last = _find(values, key)
         if node is not None and beside in node:
             node.setdefault(last, NATIVE[0])
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict):
+            values[name].setdefault("_target_", target)
     return values
 
 
@@ -107,6 +112,9 @@ def science_digest(config: Mapping[str, Any]) -> str:
     False
     """
     values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict) and values[name].get("_target_") == target:
+            del values[name]["_target_"]
     for key, off in LATER.items():
         node, last = _find(values, key)
         if node is not None and last in node and node[last] == off:

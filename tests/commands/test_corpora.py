@@ -19,12 +19,10 @@ from tests.conftest import settings
 from ser_lightning.build import config_folder
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.commands.checkpoint_config import config_of
-from ser_lightning.commands.corpora import offer_pools
 from ser_lightning.corpus import emodb, emovo
 from ser_lightning.emotions import EMODB, EMOTIONS, RAVDESS
-from ser_lightning.errors import InputError
 
-POOL = "corpus=[synthetic_small,emodb]"
+POOL = ("corpus=pooled", "corpus/parts=[synthetic_small,emodb]")
 SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # of RAVDESS and EmoDB
 
 
@@ -37,7 +35,7 @@ def composed(*words: str, config_name: str = "train") -> dict:
 @pytest.fixture
 def pool(emodb_made_up, synthetic_root, shared_folder) -> list[str]:
     return [
-        POOL,
+        *POOL,
         f"corpus.parts.synthetic_small.root={synthetic_root}",
         f"corpus.parts.emodb.root={emodb_made_up}",
         "corpus.parts.emodb.on_problem=skip",
@@ -53,7 +51,7 @@ def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Pa
 
     root = tmp_path_factory.mktemp("pooled")
     words = [
-        *(POOL, f"corpus.parts.synthetic_small.root={synthetic_root}", f"corpus.parts.emodb.root={emodb_made_up}"),
+        *(*POOL, f"corpus.parts.synthetic_small.root={synthetic_root}", f"corpus.parts.emodb.root={emodb_made_up}"),
         *("corpus.parts.emodb.on_problem=skip", f"data.store={shared_folder / 'store'}", f"output_root={root}"),
         *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
     ]
@@ -64,68 +62,40 @@ def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Pa
 # ---------------------------------------------------------------------- the command line
 
 
-def test_a_list_of_corpora_becomes_an_option_with_both_as_its_parts():
-    words = ["corpus=[ravdess, emovo]", "split=speaker", "corpus.parts.emovo.root=/x"]
-    offered = offer_pools(words, config_name="train")
-    assert offered == ["corpus=ravdess+emovo", *words[1:]]
-    config = composed(*offered)
+def test_a_pool_has_the_configs_of_its_parts():
+    pool = ("corpus=pooled", "corpus/parts=[ravdess,emovo]", "corpus.parts.emovo.root=/x")
+    config = composed(*pool)
     assert list(config["corpus"]["parts"]) == ["ravdess", "emovo"]
     assert config["corpus"]["parts"]["emovo"] == composed("corpus=emovo")["corpus"] | {"root": "/x"}
     assert config["corpus"]["downmix"] == config["audio"]["downmix"] == {"ravdess": "mean", "emovo": "right"}
-    merged = composed(*offered, "corpus.merge={calm: neutral}", "corpus.parts.emovo.downmix=mean")
+    merged = composed(*pool, "corpus.merge={calm: neutral}", "corpus.parts.emovo.downmix=mean")
     assert merged["corpus"]["merge"] == {"calm": "neutral"}
     assert merged["audio"]["downmix"]["emovo"] == "mean"
-    assert composed(*offered, "experiment=released", "split=random")["audio"]["downmix"] == "interleave"
+    assert composed(*pool, "experiment=released")["audio"]["downmix"] == "interleave"
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("words", "named"),
     [
-        (["corpus=emodb"], ["corpus=emodb"]),
-        (["corpus=[emodb]"], ["corpus=emodb"]),
-        (["corpus=ravdess,emodb", "run_id=x"], ["corpus=ravdess,emodb", "run_id=x"]),
-        (["corpus=emodb,[ravdess,emodb]", "seed=1"], ["corpus=emodb,ravdess+emodb", "seed=1"]),
-        (["corpus=[ravdess,emodb],[emovo,emodb]"], ["corpus=ravdess+emodb,emovo+emodb"]),
-        (["experiment=[released,search]", "--cfg", "job"], ["experiment=[released,search]", "--cfg", "job"]),
-        (["corpus.root=[a,b]", "corpus=[", "~corpus"], ["corpus.root=[a,b]", "corpus=[", "~corpus"]),
+        (["corpus=pooled", "corpus/parts=[ravdess,emdob]"], ("corpus/parts=emdob", "'emodb'")),
+        (["corpus=pooled", "corpus/parts=[emodb,emodb]"], ("emodb",)),
+        (["corpus=pooled"], ("corpus/parts=[ravdess,emodb]",)),
+        (["corpus=pooled", "corpus/parts=[emodb]"], ("corpus/parts=[ravdess,emodb]",)),
+        (["corpus/parts=[emodb,emovo]"], ("corpus=pooled",)),
+        (["corpus=[ravdess,emodb]"], ("corpus=pooled", "corpus/parts=[ravdess,emodb]")),
     ],
 )
-def test_only_lists_of_corpora_are_rewritten(words, offered):
-    assert offer_pools(words, config_name="train") == offered
-
-
-def test_of_a_sweep_over_corpora_every_run_names_its_own():
-    words = ["--multirun", "corpus=emodb,[ravdess,emodb]", "split=speaker", "seed=0,1"]
-    *same, run_id = offer_pools(words, config_name="train")
-    assert same == ["--multirun", "corpus=emodb,ravdess+emodb", "split=speaker", "seed=0,1"]
-    corpus, rest = run_id.strip("'").removeprefix("run_id='").split("/", 1)
-    assert corpus == "corpus-${hydra:runtime.choices.corpus}"
-    assert rest == "dropout-${hydra:runtime.choices.dropout}/fold-${split.fold}/seed-${seed}"
-    for single in (["--multirun", "corpus=emodb", "seed=0,1"], ["corpus=emodb,emovo"], [*words, "run_id=a-${seed}"]):
-        assert not [w for w in offer_pools(single, config_name="train") if w.startswith("run_id='corpus")]
-    assert offer_pools(["-m", "corpus=emodb,emovo", "split=nowhere"], config_name="train")[-1] == "split=nowhere"
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("corpus=[ravdess,emdob]", r"corpus=emdob in corpus=\[ravdess,emdob\]: no such .* name is 'emodb'"),
-        ("corpus=[pooled,emodb]", "corpus=pooled in .*no such option"),
-        ("corpus=[emodb,emodb]", "names emodb twice"),
-    ],
-)
-def test_a_list_that_cannot_be_is_refused(command, word, message):
-    with pytest.raises(InputError, match=message):
-        offer_pools([word], config_name="train")
-    done = command("prepare", word)
+def test_what_is_no_pool_is_refused_with_the_remedy(command, words, named):
+    done = command("prepare", *words)
     assert done.code == 1
-    assert len(done.err.splitlines()) == 1
-    assert done.err.startswith("ser-prepare: corpus=")
+    (line,) = done.err.splitlines()
+    assert line.startswith("ser-prepare: ")
+    assert all(name in line for name in named), line
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "audit"])
-def test_help_tells_of_lists(command, name):
-    assert "corpus=[" in command(name, "--help").out
+def test_help_names_the_pool(command, name):
+    assert "corpus=pooled 'corpus/parts=[" in command(name, "--help").out
 
 
 # ---------------------------------------------------------------------- runs
@@ -152,7 +122,8 @@ def test_a_run_on_a_pool(pooled):
     result = json.loads((pooled / "result.json").read_text())
     assert result["corpus"]["name"] == "synthetic_small+emodb"
     assert result["emotions"] == list(EMOTIONS)  # of RAVDESS and EmoDB
-    assert result["choices"]["corpus"] == "synthetic_small+emodb"
+    assert result["choices"]["corpus"] == "pooled"
+    assert list(result["config"]["corpus"]["parts"]) == ["synthetic_small", "emodb"]
     assert {problem["path"].split("/")[0] for problem in result["corpus"]["problems"]} == {"emodb"}
     assert not result["audit"]["leak"]
     rows = list(csv.DictReader((pooled / "predictions.csv").read_text().splitlines()))
@@ -212,7 +183,7 @@ def test_a_strangers_pool_is_built_of_corpora_alone(command, pooled, tmp_path, c
     assert not list(tmp_path.rglob("mark"))
 
 
-def test_a_sweep_over_corpora_and_pools(command, tmp_path, monkeypatch):
+def test_a_sweep_over_pools(command, tmp_path, monkeypatch):
     """Whole corpora of short tones, so that every job takes the same words; the options reach the workers."""
     for name, ids in (("EMODB", emodb._design()), ("EMOVO", emovo._design())):
         monkeypatch.setenv(f"{name}_ROOT", str(tmp_path / name))
@@ -221,13 +192,21 @@ def test_a_sweep_over_corpora_and_pools(command, tmp_path, monkeypatch):
             tone = np.sin(np.arange(3000 + number) * (0.02 + 0.0002 * number))
             soundfile.write(tmp_path / name / f"{id_}.flac", 0.3 * tone, 16000)
     done = command(
-        *("train", "--multirun", "corpus=emodb,[emodb,emovo]", "split=speaker", "split.folds=5", "augment=none"),
+        *(
+            "train",
+            "--multirun",
+            "corpus=pooled",
+            "corpus/parts=[emodb,emovo],[emovo,emodb]",
+            "split=speaker",
+            "split.folds=5",
+            "augment=none",
+        ),
         *("audio=untrimmed", "trainer.max_epochs=1", "data.workers=1", f"output_root={tmp_path}/out", "name=s"),
     )
     assert done.code == 0, done.err
     found = {path.parent.relative_to(tmp_path / "out/s").as_posix() for path in tmp_path.rglob("result.json")}
-    assert found == {f"corpus-{name}/dropout-p25/fold-0/seed-0" for name in ("emodb", "emodb+emovo")}
-    pool = json.loads((tmp_path / "out/s/corpus-emodb+emovo/dropout-p25/fold-0/seed-0/result.json").read_text())
+    assert found == {f"corpus.parts-{name}/dropout-p25/fold-0/seed-0" for name in ("emodb+emovo", "emovo+emodb")}
+    pool = json.loads((tmp_path / "out/s/corpus.parts-emodb+emovo/dropout-p25/fold-0/seed-0/result.json").read_text())
     assert (pool["corpus"]["name"], pool["corpus"]["utterances"]) == ("emodb+emovo", 535 + 588)
 
 
@@ -360,7 +339,9 @@ def test_the_real_emodb_is_prepared_with_the_folds_of_a_man_and_a_woman(command,
 @pytest.mark.real
 def test_emodb_and_emovo_are_one_pool_without_a_leak_by_takes(command, emodb_root, emovo_root, tmp_path):
     words = [f"corpus.parts.emodb.root={emodb_root}", f"corpus.parts.emovo.root={emovo_root}", "split=speaker"]
-    done = command("audit", "corpus=[emodb,emovo]", *words, "split.folds=8", f"output={tmp_path}/audit.json")
+    done = command(
+        "audit", "corpus=pooled", "corpus/parts=[emodb,emovo]", *words, "split.folds=8", f"output={tmp_path}/audit.json"
+    )
     assert done.code == 0, done.err
     content = json.loads((tmp_path / "audit.json").read_text())
     assert sum(content["counts"].values()) == 535 + 588

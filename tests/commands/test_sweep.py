@@ -3,26 +3,29 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from studies.soak import descendants
 
 from ser_lightning.commands import job
+from ser_lightning.commands.sweep import listing_failures
 
 TRAIN = Path(sys.executable).parent / "ser-train"
-RUN_ID = "run_id=hidden-${model.hidden}/seed-${seed}"
 
 
 def sweep(small: list[str], root: Path, *words: str) -> list[str]:
-    return [str(TRAIN), "--multirun", *small, f"output_root={root}", "name=sweep", RUN_ID, *words]
+    return [str(TRAIN), "--multirun", *small, f"output_root={root}", "name=sweep", *words]
 
 
 def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +38,7 @@ def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedPro
 def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
     """Do what a sweep does, in this process and without a launcher."""
     for seed in seeds:
-        assert command("train", *small, f"output_root={root}", "name=sweep", RUN_ID, *words, f"seed={seed}").code == 0
+        assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
 
 
 def results(root: Path) -> dict[str, dict]:
@@ -53,15 +56,15 @@ def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
 def test_a_failed_job_stops_no_other_and_all_failures_are_told(small, tmp_path):
     done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1")
     assert done.returncode == 1
-    assert list(results(tmp_path)) == ["hidden-4/seed-0", "hidden-4/seed-1"]
-    told = [line for line in done.stderr.splitlines() if line.startswith("ser-train: ")]
+    assert list(results(tmp_path)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
     reason = "model: model.hidden is [0]; expected whole numbers of at least 1"
-    assert told == [
-        f"ser-train: failed: {tmp_path}/sweep/hidden-0/seed-0: {reason}",
-        f"ser-train: failed: {tmp_path}/sweep/hidden-0/seed-1: {reason}",
-        "ser-train: 2 of 4 jobs failed; mend what they say and start the same command again: what is done stays done",
+    *failures, summary = done.stderr.splitlines()[-3:]
+    assert failures == [
+        f"ser-train: failed: {tmp_path}/sweep/model.hidden-0/dropout-p25/seed-{seed}: {reason}" for seed in (0, 1)
     ]
-    assert not (tmp_path / "sweep" / ".jobs").exists()
+    assert summary.startswith("ser-train: 2 of 4 jobs failed.")
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"model.hidden-4", "multirun.yaml"}
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -72,7 +75,7 @@ def test_a_job_that_is_killed_ends_nobody_else_and_a_second_start_does_what_is_l
     words = (*values, "seed=0,1,2")
     root = tmp_path / "killed"
     with subprocess.Popen(sweep(small, root, *words), stderr=subprocess.PIPE, text=True) as process:
-        folder = root / "sweep" / "hidden-4" / "seed-0"
+        folder = root / "sweep" / "dropout-p25" / "seed-0"
         wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists() or process.poll() is not None)
         children = [pid for pid in descendants(process.pid) if writes(pid, folder)]
         for pid in children:
@@ -81,14 +84,14 @@ def test_a_job_that_is_killed_ends_nobody_else_and_a_second_start_does_what_is_l
     assert children
     assert process.returncode == 1
     assert f"failed: {folder}: its process was killed by SIGKILL, perhaps for lack of memory" in err
-    assert list(results(root)) == ["hidden-4/seed-1", "hidden-4/seed-2"]
-    stale = root / "sweep" / ".jobs" / f"{socket.gethostname()}-{process.pid}-x"  # as a killed sweep leaves it
-    stale.mkdir(parents=True)
+    assert list(results(root)) == ["dropout-p25/seed-1", "dropout-p25/seed-2"]
+    stale = root / "sweep" / f".jobs-{socket.gethostname()}-{process.pid}-x.jsonl"  # as a killed sweep leaves it
+    stale.touch()
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("result.json")}
     again = launch(small, root, *words)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("done already") == 2
-    assert not stale.parent.exists()
+    assert not list((root / "sweep").glob(".jobs-*"))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert results(root) == results(tmp_path / "undisturbed")
 
@@ -127,11 +130,11 @@ def test_other_launchers_run_the_same_jobs(small, command, tmp_path, launcher):
     root = tmp_path / launcher
     done = launch(small, root, f"hydra/launcher={launcher}", "model.hidden=0,4", "seed=0,1", *extra)
     assert done.returncode == 1, done.stderr
-    assert list(results(root)) == ["hidden-4/seed-0", "hidden-4/seed-1"]
+    assert list(results(root)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
     assert "2 of 4 jobs failed" in done.stderr, done.stderr
-    assert not list((root / "sweep").glob("hidden-0/*")), "a refused run leaves nothing, nor does its launcher"
+    assert not list((root / "sweep").glob("model.hidden-0/*")), "a refused run leaves nothing, nor does its launcher"
     one_by_one(command, small, tmp_path / "here", "model.hidden=4", seeds=range(2))
-    assert results(tmp_path / launcher) == results(tmp_path / "here")
+    assert list(results(root).values()) == list(results(tmp_path / "here").values())
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -157,39 +160,48 @@ def over(pid: int) -> bool:
         return True
 
 
-def test_a_job_leaves_nothing_to_the_next():
-    state = {"touched": False}
+# ---------------------------------------------------------------------- a job
 
-    def touch() -> str:
-        state["touched"] = True
-        os.environ["SER_LIGHTNING_TOUCHED"] = "1"
-        return "done"
 
-    assert job.in_a_child(touch) == ("done", "")
-    assert state == {"touched": False}
-    assert "SER_LIGHTNING_TOUCHED" not in os.environ
+def this_command() -> job.Command:
+    return job.Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=False)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
+    """Run a job whose process runs ``code`` in the place of the command."""
+    python = sys.executable
+    started = subprocess.Popen
+    monkeypatch.setattr(job.subprocess, "Popen", lambda words, **options: started([python, "-c", code], **options))
+    return job.run_process([], command=this_command())
 
 
 @pytest.mark.parametrize(
-    ("end", "reason"),
+    ("code", "reason"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "its process was killed by SIGKILL, perhaps for lack of memory"),
-        (lambda: os._exit(7), "its process ended with 7 and said nothing"),
-        (lambda: 1 / 0, "ZeroDivisionError: division by zero (test_sweep.py:"),
+        ("import os; os.kill(os.getpid(), 9)", "its process was killed by SIGKILL, perhaps for lack of memory"),
+        ("import os; os._exit(7)", "its process ended with 7 and printed no error"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; print('x' * 10**6, file=sys.stderr); sys.exit('ser-train: seed is 3\\n')", "seed is 3"),
+        ("print('hello')", ""),
     ],
 )
-def test_the_end_of_a_job_is_told(end, reason):
-    result, told = job.in_a_child(end)
-    assert result is None
-    assert told.startswith(reason)
+def test_the_last_error_line_of_a_job_is_its_reason(monkeypatch, code, reason):
+    assert run(monkeypatch, code) == reason
 
 
-def test_a_machine_runs_no_more_jobs_at_once_than_it_has_cores(tmp_path):
+def test_a_job_sees_the_tracebacks_only_where_the_user_asked(monkeypatch):
+    code = "import os, sys; sys.exit(os.environ.get('HYDRA_FULL_ERROR', 'unset'))"
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as cli.run sets it for Hydra
+    assert run(monkeypatch, code) == "unset"
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 0), (2, 0), (1000, 1)])
+def test_a_machine_runs_no_more_jobs_at_once_than_it_has_cores(tmp_path, threads, expected):
     cores = len(os.sched_getaffinity(0))
     now, most, lock = [0], [0], threading.Lock()
 
     def work() -> None:
-        with job.slot(str(tmp_path), threads=max(1, cores // 2)):
+        with job.processor_cores(threads, sweep=str(tmp_path)):
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])
@@ -197,9 +209,214 @@ def test_a_machine_runs_no_more_jobs_at_once_than_it_has_cores(tmp_path):
             with lock:
                 now[0] -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most[0] == cores // max(1, cores // 2)
+    workers = [threading.Thread(target=work) for _ in range(2 * cores + 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert most[0] <= max(1, cores // threads)
+    assert most[0] >= (expected or 1)
+
+
+# ---------------------------------------------------------------------- the names of runs
+
+
+def folders(root: Path) -> set[str]:
+    return {path.parent.relative_to(root).as_posix() for path in root.rglob("result.json")}
+
+
+def test_every_swept_key_names_the_folders_of_its_runs(small, tmp_path):
+    """Values as they are typed: a name that Hydra reads as a number is a name."""
+    words = ("optim.lr=0.001,3e-3", "seed=0,1", "trainer.max_epochs=1", "name=2026_11_27")
+    done = launch(small, tmp_path / "2026", *words)
+    assert done.returncode == 0, done.stderr
+    assert folders(tmp_path / "2026" / "2026_11_27") == {
+        f"optim.lr-{rate}/dropout-p25/seed-{seed}" for rate in ("0.001", "0.003") for seed in (0, 1)
+    }
+    found = [json.loads(path.read_text()) for path in (tmp_path / "2026").rglob("result.json")]
+    assert {(r["config"]["optim"]["lr"], r["seed"]) for r in found} == {(x, s) for x in (0.001, 0.003) for s in (0, 1)}
+    assert all(r["name"] == "2026_11_27" for r in found)
+
+
+def test_a_run_id_that_is_the_same_for_every_job_is_refused_before_any_work(small, tmp_path):
+    done = launch(small, tmp_path, "seed=0,1", "run_id=mine")
+    assert done.returncode == 1
+    assert "run_id='${seed}'" in done.stderr.splitlines()[-2]
+    assert folders(tmp_path) == set()
+    assert not (tmp_path / "sweep" / "mine").exists()
+
+
+@pytest.fixture
+def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return a function that gives the folders that the jobs of a sweep would have, in the order of the jobs."""
+    from ser_lightning.commands import cli
+
+    def compose(*words: str) -> list[str]:
+        found = tmp_path / f"{len(list(tmp_path.iterdir()))}.txt"
+
+        def record(config) -> float:
+            with found.open("a") as file:
+                file.write(f"{HydraConfig.get().job.num} {config.run_id}\n")
+            return 0.5
+
+        fixed = (f"output_root={tmp_path / 'out'}", "hydra/launcher=basic")
+        monkeypatch.setattr("sys.argv", ["ser-train", "--multirun", *words, *fixed])
+        with pytest.raises(SystemExit) as ended, listing_failures("ser-train"):
+            cli.run("ser-train", "train", record)
+        assert ended.value.code == 0
+        return [line.split(" ", 1)[1] for line in found.read_text().splitlines()]
+
+    return compose
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # as the folders were called before every key named them
+        (["dropout=none,p25", "seed=0"], ["dropout-none/seed-0", "dropout-p25/seed-0"]),
+        (["split=speaker", "split.fold=3", "seed=0,1"], ["dropout-p25/fold-3/seed-0", "dropout-p25/fold-3/seed-1"]),
+        (["split=speaker", "split.fold=range(2)"], ["dropout-p25/fold-0/seed-0", "dropout-p25/fold-1/seed-0"]),
+        (["experiment=ablation_dropout", "seed=4"], ["dropout-none/seed-4", "dropout-p25/seed-4"]),
+        # groups
+        (["augment=none,gain"], ["augment-none/dropout-p25/seed-0", "augment-gain/dropout-p25/seed-0"]),
+        (
+            ["split=speaker,random", "model=drcnn"],
+            ["split-speaker/dropout-p25/fold-0/seed-0", "split-random/dropout-p25/seed-0"],
+        ),
+        (
+            ["corpus=emodb,ravdess", "data.balance=none,classes"],
+            [
+                f"corpus-{corpus}/data.balance-{balance}/dropout-p25/seed-0"
+                for corpus in ("emodb", "ravdess")
+                for balance in ("none", "classes")
+            ],
+        ),
+        (
+            ["corpus=pooled", "corpus/parts=[emodb,emovo],[emodb,ravdess]"],
+            ["corpus.parts-emodb+emovo/dropout-p25/seed-0", "corpus.parts-emodb+ravdess/dropout-p25/seed-0"],
+        ),
+        (
+            ["experiment=[corrected,ablation_dropout],released", "dropout=p10"],
+            ["experiment-corrected+ablation_dropout/dropout-p10/seed-0", "experiment-released/dropout-p10/seed-0"],
+        ),
+        # in one order, however they are typed
+        (
+            ["seed=1,2", "optim.lr=0.1", "model.hidden=4,8", "data.batch_size=range(32,64,16)"],
+            [
+                f"data.batch_size-{size}/model.hidden-{hidden}/dropout-p25/seed-{seed}"
+                for seed in (1, 2)
+                for hidden in (4, 8)
+                for size in (32, 48)
+            ],
+        ),
+        (["dropout.p=0.3,0.5"], ["dropout.p-0.3/seed-0", "dropout.p-0.5/seed-0"]),
+        (["run_id=a-${seed}", "seed=3,4"], ["a-3", "a-4"]),
+    ],
+)
+def test_a_run_is_named_by_what_is_swept(run_ids, words, expected):
+    assert run_ids(*words) == expected
+
+
+def test_values_of_any_spelling_name_different_folders(run_ids):
+    paths = ["/data/emo db", "/data/emo_db", "[a]", "a/b", "ü", "x" * 300, "y" * 299 + "x", "2026_11_27"]
+    quoted = ",".join(f"'{path}'" for path in paths)
+    found = run_ids("corpus=emodb", f"corpus.root={quoted}")
+    assert len(set(found)) == len(paths)
+    for name in found:
+        folder, *rest = name.split("/")
+        assert rest == ["dropout-p25", "seed-0"]
+        assert re.fullmatch(r"corpus\.root-[A-Za-z0-9._~+-]{1,120}", folder)
+
+
+def test_the_points_of_the_tuning_grid_have_a_folder_each(run_ids):
+    found = run_ids("experiment=[released,tuning_grid]", "model.kernel_sizes=[2,3]")
+    assert len(set(found)) == len(found) == 12
+    assert "model.activation-relu/model.pool_sizes-4+4/dropout.p-0.3/seed-0" in found
+
+
+def test_the_trials_of_a_search_have_a_folder_each(small, tmp_path):
+    """Optuna searches by the validation UAR of the results; a trial that fails stops no other."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ("direction=maximize", "n_trials=4", "n_jobs=2", "max_failure_rate=1.0", "sampler.seed=1")
+    words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
+    words += ("model.hidden=choice(0,4)", "optim.lr=interval(0.001,0.01)")
+    done = launch(small, tmp_path, *words, "trainer.max_epochs=1")
+    found = {path.parent.relative_to(tmp_path / "sweep"): path for path in tmp_path.rglob("result.json")}
+    failed = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
+    assert len(found) + len(failed) == 4
+    assert found
+    assert failed
+    assert done.returncode == 1, done.stderr
+    for folder in found:
+        hidden, rate, *rest = folder.parts
+        assert hidden == "model.hidden-4"
+        assert re.fullmatch(r"optim\.lr-0\.\d+", rate)
+        assert rest == ["dropout-p25", "seed-0"]
+    best = max(json.loads(path.read_text())["metrics"]["val"]["uar"] for path in found.values())
+    assert OmegaConf.load(tmp_path / "sweep" / "optimization_results.yaml").best_value == pytest.approx(best)
+
+
+# ---------------------------------------------------------------------- folders that cannot be written
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system without a free byte."""
+    place = tmp_path / "full"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount the small file system that this test fills")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (place / "fill").write_bytes(bytes(1 << 20))
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_and_a_run_leaves_nothing_there(command, small, full_disk):
+    done = command("train", *small, f"output_root={full_disk}", "experiment=corrected")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("ser-train: ")
+    assert "No space left on device" in done.err.splitlines()[-1]
+    assert "output_root" in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+    assert {path.name for path in full_disk.iterdir()} == {"fill"}
+
+
+def test_the_synthetic_corpus_names_a_full_disk(command, full_disk, tmp_path):
+    words = ("corpus=synthetic_small", f"data.store={tmp_path}/store", f"output_root={full_disk}")
+    done = command("train", *words)
+    assert done.code == 1
+    line = done.err.splitlines()[-1]
+    assert "no space left" in line
+    assert "corpus.root" in line
+    assert "Traceback" not in done.err
+    assert not list(full_disk.glob("train*"))
+
+
+def test_a_disk_that_fills_in_a_sweep_is_the_reason_of_its_jobs(small, full_disk):
+    (full_disk / "fill").write_bytes(bytes(128 << 10))
+    done = launch(small, full_disk, "seed=0,1")
+    assert done.returncode == 1
+    failures = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
+    assert len(failures) == 2
+    assert all("No space left on device" in line for line in failures)
+    assert {path.name for path in (full_disk / "sweep").iterdir()} <= {"multirun.yaml"}
+
+
+def test_a_run_whose_folder_is_removed_ends_in_a_line_and_leaves_no_folder(small, tmp_path):
+    words = [word for word in small if not word.startswith("trainer.max_epochs")]
+    command = [TRAIN, "experiment=corrected", *words, "trainer.max_epochs=3000", f"output_root={tmp_path}"]
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists() or process.poll() is not None)
+        moved = tmp_path / "moved"
+        folder.rename(moved)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith(f"ser-train: {folder} was removed")
+    assert "Traceback" not in err
+    assert not (tmp_path / "corrected").exists() or not list((tmp_path / "corrected").iterdir())
+    assert (moved / "checkpoints" / "last.ckpt").exists()

@@ -352,8 +352,9 @@ def test_a_run_stays_below_output_root(command, small, tmp_path, key, value):
 
 
 def test_the_released_split_refuses_another_corpus(command, small, tmp_path):
-    done = command("train", *[w for w in small if w != "split=random"], f"output_root={tmp_path}")
+    done = command("train", *[w for w in small if w != "split=random"], "split=released", f"output_root={tmp_path}")
     assert done.code == 1
+    assert "split=random" in done.err
     assert "split manifest 'ravdess_released' names utterances that the corpus lacks" in done.err
     assert not list(tmp_path.rglob("*.csv"))
 

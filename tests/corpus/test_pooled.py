@@ -99,7 +99,7 @@ def test_the_problems_of_a_part_have_its_name() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"parts": {}}, r"corpus\.parts has fewer than two corpora; say corpus=\[ravdess,emodb\]"),
+        ({"parts": {}}, r"corpus=pooled needs at least two corpora; .*'corpus/parts=\[ravdess,emodb\]'"),
         ({"downmix": "left"}, r"expected mean, interleave or right for one, got 'left'"),
         ({"downmix": {"one": "mean"}}, r"for two, got None"),
     ],

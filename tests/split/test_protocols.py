@@ -1,6 +1,5 @@
 """What each protocol promises, on the design of RAVDESS and on corpora that are not as even."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -87,18 +86,6 @@ def test_a_sweep_over_the_folds_tests_every_clip_once(option, folds):
         split_of(option, f"split.fold={folds}")
     with pytest.raises(InputError, match=r"split.fold is -1; expected"):
         split_of(option, "split.fold=-1")
-
-
-@pytest.mark.parametrize("option", FOLDS)
-def test_the_runs_of_two_folds_lie_in_two_folders(option):
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        ids = [
-            OmegaConf.to_container(
-                compose("train", overrides=[f"split={option}", f"split.fold={n}"], return_hydra_config=False)
-            )["run_id"]
-            for n in (0, 1)
-        ]
-    assert all("fold-${split.fold}" in id_ for id_ in ids), json.dumps(ids)
 
 
 def test_takes_stay_together():

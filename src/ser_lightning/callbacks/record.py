@@ -14,7 +14,6 @@ from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
 _EPOCH = re.compile(r"^\S+ \S+ DEBUG epoch (\d+) ")
-_TAIL = 2000  # bytes of a log that hold its last epoch
 ROWS = "logged"  # key of a checkpoint
 
 
@@ -107,21 +106,6 @@ def logged_epochs(log_file: Path) -> set[int]:
         return set()
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
     return {int(match[1]) for match in map(_EPOCH.match, lines) if match}
-
-
-def last_epoch(log_file: Path) -> tuple[int, dict[str, float]] | None:
-    """Return the last epoch of a log and what it says of it; None before the first."""
-    try:
-        with log_file.open("rb") as file:
-            file.seek(max(0, log_file.stat().st_size - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        if match := _EPOCH.match(line):
-            pairs = (word.partition("=") for word in line[match.end() :].split())
-            return int(match[1]), {name: float(value) for name, _, value in pairs}
-    return None
 
 
 def forget_epochs(log_file: Path, *, done: int) -> None:

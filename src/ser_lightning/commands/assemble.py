@@ -66,29 +66,25 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strat
 
 
 def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
-    """Build what says how a network is measured.
+    """Build what says how a network is evaluated.
 
     Raises:
         InputError: a value that is neither true nor false
 
     """
-    from ser_lightning.evaluation import Evaluation  # and with it torch
-
-    check_values("evaluation", Evaluation, config["evaluation"], {})
-    return Evaluation(**config["evaluation"])
+    evaluation: Evaluation = build("evaluation", config["evaluation"])
+    return evaluation
 
 
 def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
-    """Build what training minimises.
+    """Build what training minimizes.
 
     Raises:
         InputError: a value out of its range
 
     """
-    from ser_lightning.loss import EmotionLoss  # and with it torch
-
-    check_values("loss", EmotionLoss, config["loss"], {})
-    return EmotionLoss(**config["loss"])
+    loss: EmotionLoss = build("loss", config["loss"])
+    return loss
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,17 +1,21 @@
 """What all commands share: Hydra's command line, with errors in one line."""
 
-import errno
 import os
-import re
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import OverrideType
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,11 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ser_lightning.build import config_folder
-from ser_lightning.commands.corpora import offer_pools
-from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.commands.overrides import parse, words_of
+from ser_lightning.errors import NO_SPACE, InputError, full_disk, nearest, shown
 from ser_lightning.interrupts import InterruptedRunError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL = "HYDRA_FULL_ERROR"
 
 
@@ -52,59 +55,77 @@ def run(
     def task(config: DictConfig) -> Any:
         entered.append(True)
         try:
+            _check_corpus()
             value = function(config)
             codes.append(value if isinstance(value, int) else 0)
             return value
-        except (InputError, OmegaConfBaseException, OSError) as error:
+        except Exception as error:
+            error = full_disk(error) or error  # torch raises another error while it handles this one
+            if not isinstance(error, InputError | OmegaConfBaseException | OSError):
+                raise
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:
-                raise  # says which job of the sweep it was
-            refused.append(error)  # told below: Hydra would put a line of its own before it
+                raise error  # of a sweep, Hydra says which job it was
+            refused.append(error)  # printed below: Hydra would put a line of its own before it
             return None
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if full:
-        _begin(config_name)
         main()
         sys.exit(max(codes, default=0))
     os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
     try:
-        _begin(config_name)
         main()
         if refused:
             raise refused[0]
+    except MissingConfigException as error:  # an OSError too
+        _end(command, explain(error, config_name))
+    except OSError as error:
+        _end(command, _reason(error))
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        sys.stdout.flush()
-        print(f"{command}: {explain(error, config_name)}", file=sys.stderr)
-        sys.exit(1)
+        _end(command, explain(error, config_name))
     except ValueError as error:
         if entered:
             raise
-        print(f"{command}: {explain(error, config_name)}", file=sys.stderr)  # Hydra's, of an override
-        sys.exit(1)
-    except OSError as error:
-        print(f"{command}: {_reason(error)}", file=sys.stderr)
-        sys.exit(1)
+        _end(command, explain(error, config_name))  # Hydra's, of an override
     except InterruptedRunError as error:
-        print(f"{command}: {error.message}", file=sys.stderr)
-        sys.exit(error.code)
+        _end(command, error.message, code=error.code)
     except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(command, "interrupted", code=130)
     finally:
         os.environ.pop(FULL, None)
     sys.exit(max(codes, default=0))
 
 
-def _begin(config_name: str) -> None:
-    sys.argv[1:] = offer_pools(sys.argv[1:], config_name=config_name)
+def _end(command: str, message: str, *, code: int = 1) -> NoReturn:
+    sys.stdout.flush()
+    print(f"{command}: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _check_corpus() -> None:
+    """Refuse a list of corpora, which Hydra merges into one of them.
+
+    Raises:
+        InputError: the group ``corpus`` has several options
+
+    """
+    for override in parse(words_of(HydraConfig.get().overrides.task)):
+        options = override.value()
+        if override.key_or_group == "corpus" and isinstance(options, list):
+            names = ",".join(map(str, options))
+            raise InputError(
+                f"corpus=[{names}] chooses several options of a group that takes one; for several corpora as one choose"
+                f" corpus=pooled 'corpus/parts=[{names}]'"
+            )
 
 
 def _reason(error: OSError) -> str:
     """Return what the system refused, in a line; raise the error again if that is not known."""
-    if error.filename is not None:
-        return f"{shown(str(error.filename))}: {error.strerror}; check the path and its rights"
+    where = "" if error.filename is None else f"{shown(str(error.filename))}: "
     if error.errno in NO_SPACE:  # a write knows the file by its number alone
-        return f"cannot write: {error.strerror}; free some space and start again"
+        return f"{where or 'cannot write: '}{error.strerror}; free some space on that disk, or give another output_root"
+    if where:
+        return f"{where}{error.strerror}; check the path and its rights"
     raise error
 
 
@@ -132,23 +153,30 @@ def explain(error: BaseException, config_name: str) -> str:
     """Return an error as one line, with the nearest valid name where a name was unknown."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())
-    chain, cause = [str(error)], error.__cause__ or error.__context__
-    while cause is not None:
-        chain.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    text = "\n".join(chain)
-    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
-    if key:
-        return f"unknown key {key[1]!r} on the command line{_nearest(key[1], _keys(config_name))}"
-    group = re.search(r"You must specify '([^']+)'|Could not override '([^'@]+)'.*No match", text)
-    if group:
-        return f"unknown group {group[1] or group[2]!r}{_nearest(group[1] or group[2], _keys(config_name))}"
-    option = re.search(r"Could not find '([^']+)'\s*\n\s*Available options in '([^']+)':\n((?:\s+\S+\n?)*)", text)
-    if option:
-        options = option[3].split()
-        name = option[1].split("/")[-1]
-        return f"{option[2]}={name}: no such option; expected one of {', '.join(options)}{_nearest(name, options)}"
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return (
+            f"{shown(error.override)} cannot be read as key=value; quote a value that has special characters:"
+            f""" "{key}='{shown(value)}'\""""
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = sorted(error.options or (path.stem for path in (config_folder() / group).glob("*.yaml")))
+        return f"{group}={name}: no such option; expected one of {', '.join(options)}{_nearest(name, options)}"
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
+        names = _keys(config_name)
+        for override in parse(sys.argv[1:]):
+            key = override.key_or_group
+            if key == "corpus/parts" and "corpus.parts" not in names:
+                return "corpus/parts is a group of the option pooled; choose corpus=pooled too"
+            if override.type in (OverrideType.CHANGE, OverrideType.DEL) and not known_key(key, names):
+                return f"unknown key {key!r} on the command line{_nearest(key, names)}"
     return " ".join(str(error).split("\nSee https")[0].split())
+
+
+def known_key(key: str, names: Sequence[str]) -> bool:
+    """Tell whether a key is a config key or group, or one of Hydra's own."""
+    return key in (*names, "corpus/parts") or key.split(".", maxsplit=1)[0].split("/", maxsplit=1)[0] == "hydra"
 
 
 def _keys(config_name: str) -> list[str]:

@@ -1,174 +1,283 @@
-"""A job of a sweep, in a process of its own.
+"""A job of a sweep: the command of its single run as a subprocess, whose result is the ``result.json`` that it writes.
 
-Whatever Hydra's launcher is, the process in which it runs a job hands the job on to a child of its own: a job leaves
-nothing to the next one, and one that is killed by the system ends nobody else.
+Whatever Hydra's launcher is, the process in which it calls a job waits for that subprocess and does nothing else: a job
+leaves nothing to the next one, and one that is killed by the system ends nobody else.
 """
 
+import contextlib
+import hashlib
 import json
 import logging
+import math
 import os
-import pickle
+import random
 import signal
-import socket
+import subprocess
 import sys
+import tempfile
+import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import filelock
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ser_lightning.atomic import write_atomically
+from ser_lightning.atomic import remove_empty_folders
+from ser_lightning.commands.job_process import PARENT
+from ser_lightning.commands.overrides import parse, quote, set_texts, words_of
+from ser_lightning.commands.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import InputError
-from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly, hear_once
+from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
+from ser_lightning.runs import finished, science_digest
 
 log = logging.getLogger(__name__)
 
-BOARD = "SER_LIGHTNING_BOARD"  # environment variable: the folder where the jobs of a sweep tell of themselves
-WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-SECONDS = 0.25  # between tries to get a slot
+FULL_ERROR = "HYDRA_FULL_ERROR"
+WAIT = 0.25  # seconds between tries to get processor cores
+TAIL, LONGEST = 50, 2000  # lines of a job's stderr that are kept, and their length
+# What of Hydra's own configuration a job's command is given too; the launcher and the sweeper are the sweep's.
+PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
+TRIAL = {"metrics": {"val": {"uar": math.nan}}}
 
 
-class JobFailedError(Exception):
-    """A job of a sweep failed."""
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """The command that started a sweep; workers of a launcher get a copy.
+
+    Args:
+        pid: its process id
+        cwd: its working directory
+        full_error: whether the user asked for tracebacks by ``HYDRA_FULL_ERROR=1``
+
+    """
+
+    pid: int
+    cwd: str
+    full_error: bool
 
 
-def run_job(config: DictConfig, function: Callable[[DictConfig], Any], *, launcher: int) -> Any:
-    """Run a job of a sweep in a child of this process and wait for it.
+def run_job(config: DictConfig, *, command: Command) -> float:
+    """Run the command of a job of a sweep and wait for it.
 
     Args:
         config: of the job
-        function: takes it; what it returns is pickled
-        launcher: process id of the command; if it dies, so does this process and its child
+        command: the command; if it dies, so do this process and the job
 
     Returns:
-        what the function returned
+        the validation UAR in the job's ``result.json``
 
     Raises:
-        JobFailedError: the job raised, or its process died
-        InterruptedRunError: a signal came; the child was told and has ended
+        JobFailedError: the job failed, or its process died
+        InterruptedRunError: a signal came; it was sent on to the job, which has ended
 
     """
-    number, folder = int(HydraConfig.get().job.num), str(config.folder)
-    board = os.environ.get(BOARD)
-    told = {"number": number, "folder": folder, "epochs": OmegaConf.select(config, "trainer.max_epochs")}
+    job: Any = HydraConfig.get()
+    set_texts(config, words_of(job.overrides.task))
+    folder = str(config.folder)
+    epochs = OmegaConf.select(config, "trainer.max_epochs")
+    entry = {"number": int(job.job.num), "folder": folder, "epochs": epochs}
 
-    def tell(state: str, reason: str = "") -> None:
-        if board is not None and Path(board).is_dir():
-            with write_atomically(Path(board) / f"{number}.json") as file:
-                json.dump(told | {"state": state, "reason": reason}, file)
+    def report(state: str, reason: str = "") -> None:
+        report_state(job.callbacks.sweep.journal, entry | {"state": state, "reason": reason})
 
-    if os.getpid() != launcher and os.getppid() == launcher:
-        end_with(launcher, signal.SIGTERM)
-    tell(WAITING)
-    threads = config.threads if isinstance(config.threads, int) else 1  # what else it may be, the job refuses
-    with ending_softly(), slot(board, threads=max(1, threads)):
-        tell(RUNNING)
-        result, reason = in_a_child(lambda: function(config))
-        tell(FAILED if reason else DONE, reason)
-    if reason:
-        raise JobFailedError(f"{folder}: {reason}")
+    if os.getpid() != command.pid and os.getppid() == command.pid:
+        end_with(command.pid, signal.SIGTERM)
+    report(WAITING)
+    threads = config.threads if isinstance(config.threads, int) else 1  # anything else is refused by the job
+    try:
+        with ending_softly():
+            _check_names(config, job)
+            result = _done(config, folder=Path(folder))
+            if result is None:
+                with processor_cores(threads, sweep=str(job.sweep.dir)):
+                    report(RUNNING)
+                    reason = run_process(job_words(config, job), command=command)
+                    if reason:
+                        raise JobFailedError(reason)
+                # A trial writes nothing.
+                trial = OmegaConf.select(config, "trainer.fast_dev_run")
+                result = TRIAL if trial else read_result(Path(folder))
+            uar = float(result["metrics"]["val"]["uar"])
+    except (JobFailedError, InputError) as error:
+        report(FAILED, " ".join(str(error).split()))
+        raise JobFailedError(f"{folder}: {error}") from None
+    finally:
+        # Hydra makes a folder for every job, before anything is known to be right.
+        remove_empty_folders(Path(job.runtime.output_dir), below=Path(str(config.output_root)).absolute())
+    report(DONE)
+    return uar
+
+
+def _check_names(config: DictConfig, job: Any) -> None:
+    """Refuse one folder for all jobs.
+
+    Raises:
+        InputError: the user's ``run_id`` is the same in every job
+
+    """
+    words = words_of(job.overrides.task)
+    keys = [override.get_key_element() for override in parse(words)]
+    swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
+    own = [word for word in words if word.startswith("run_id=")]
+    if own and swept and "run_id" not in swept and "${" not in own[-1]:
+        raise InputError(
+            f"run_id={config.run_id} gives every job of the sweep the same folder; leave it out, or name what differs:"
+            f" run_id='${{{swept[0]}}}'"
+        )
+
+
+def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
+    """Return the result of a job that was finished before, None if it has to run."""
+    try:
+        result = finished(folder, science_digest(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+    except InputError:
+        return None  # the job's own command says what is wrong
+    if result is not None:
+        log.info("done already: %s", folder)
     return result
 
 
-@contextmanager
-def slot(board: str | None, *, threads: int) -> Iterator[None]:
-    """Wait until this machine has ``threads`` cores to spare for another job of the sweep.
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return the ``result.json`` that a job wrote.
 
-    Some launchers start every job at once.
+    Raises:
+        JobFailedError: there is none
+
     """
-    if board is None:
-        yield
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    folder = Path(board) / socket.gethostname()
-    folder.mkdir(exist_ok=True)
-    locks = [filelock.FileLock(folder / f"{n}.lock") for n in range(max(1, cores // threads))]
-    while True:
-        for lock in locks:
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                continue
-            try:
-                yield
-            finally:
-                lock.release()
-            return
-        time.sleep(SECONDS)
-
-
-def in_a_child(function: Callable[[], Any]) -> tuple[Any, str]:
-    """Call a function in a child of this process; return its result and why there is none, in a line."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    parent, (reading, writing) = os.getpid(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        code = 1
-        try:
-            os.setpgid(0, 0)  # a terminal's Ctrl-C goes to the parent alone, who hands it on
-            hear_once()
-            end_with(parent, signal.SIGTERM)
-            if sys.stdout.isatty():  # the table is there; what a job says is in its log
-                quiet = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(quiet, 1), os.dup2(quiet, 2)
-            code = _work(function, writing)
-        finally:
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)  # what the parent has open is the parent's to close
-    os.close(writing)
-    _leave_the_log()
     try:
-        with os.fdopen(reading, "rb") as pipe:
-            sent = pipe.read()
-        _, status = os.waitpid(child, 0)
-    except InterruptedRunError as error:
-        os.kill(child, error.signum)
-        os.waitpid(child, 0)
-        raise error
-    code = os.waitstatus_to_exitcode(status)
-    if sent and code >= 0:
-        result, reason = pickle.loads(sent)  # noqa: S301 - of our own child
-        return result, reason
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobFailedError(f"its process ended without an error and left no result.json ({error})") from error
+    return result
+
+
+def job_words(config: DictConfig, job: Any) -> list[str]:
+    """Return the command line of the single run that a job is.
+
+    Args:
+        config: of the job
+        job: its Hydra configuration
+
+    """
+    folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
+    return [
+        *(word for folder in folders for word in ("--config-dir", folder)),
+        *(word for word in words_of(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
+        *(word for word in words_of(job.overrides.task) if not word.startswith("run_id=")),
+        f"run_id={quote(str(config.run_id))}",
+        f"hydra.job.num={job.job.num}",
+    ]
+
+
+def run_process(words: Sequence[str], *, command: Command) -> str:
+    """Run ``ser-train`` for a single run; return why it failed in a line, nothing if it did not.
+
+    Args:
+        words: its command line
+        command: that started the sweep
+
+    Raises:
+        InterruptedRunError: a signal came; it was sent on, and the process has ended
+
+    """
+    environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
+    environment |= {PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
+    quiet = sys.stdout.isatty()  # the table is there; what a job says is in its log
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "ser_lightning.commands.job_process", *words],
+        stdout=subprocess.DEVNULL if quiet else None,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=command.cwd if Path(command.cwd).is_dir() else None,
+        process_group=0,  # a terminal's Ctrl-C reaches this process alone, which sends it on
+    ) as process:
+        lines: deque[str] = deque(maxlen=TAIL)
+        reader = threading.Thread(target=_read, args=(process.stderr, lines), kwargs={"quiet": quiet}, daemon=True)
+        reader.start()
+        try:
+            code = process.wait()
+        except InterruptedRunError as error:
+            process.send_signal(error.signum)
+            process.wait()
+            raise
+        reader.join(timeout=5)  # what the process has started may keep the pipe open for a moment
+    return _reason(code, lines)
+
+
+def _read(stream: IO[bytes], lines: deque[str], *, quiet: bool) -> None:
+    """Keep the last lines of a stream, and print all of them unless the table is shown."""
+    for raw in stream:
+        line = raw.decode(errors="replace").rstrip("\n")
+        lines.append(line[:LONGEST])
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _reason(code: int, lines: Sequence[str]) -> str:
+    """Return in a line why a process failed, nothing if it did not."""
+    if code == 0:
+        return ""
     if code < 0:
         name = signal.Signals(-code).name
-        return None, f"its process was killed by {name}" + (", perhaps for lack of memory" if code == -9 else "")
-    return None, f"its process ended with {code} and said nothing"
+        return f"its process was killed by {name}" + (", perhaps for lack of memory" if code == -signal.SIGKILL else "")
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].removeprefix("ser-train: ") if said else f"its process ended with {code} and printed no error"
 
 
-def _leave_the_log() -> None:
-    """Write no more to the log of the run: it is the child's, who removes its folder where the run is refused.
+@contextmanager
+def processor_cores(threads: int, *, sweep: str) -> Iterator[None]:
+    """Wait until the jobs of a sweep leave ``threads`` of this machine's processor cores free, and hold them.
 
-    Launchers say things of their own, by the same loggers, before and after a job.
+    Some launchers start every job at once.
+
+    Args:
+        threads: cores that the job uses
+        sweep: folder of the sweep
+
     """
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
-        root.removeHandler(handler)
-        handler.close()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    digest = hashlib.sha256(str(Path(sweep).absolute()).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"ser_lightning-{os.getuid() if hasattr(os, 'getuid') else ''}-{digest}"
+    folder.mkdir(exist_ok=True)
+    locks = [filelock.FileLock(folder / f"{core}.lock") for core in range(cores)]
+    needed = min(max(1, threads), cores)
+    while True:
+        with contextlib.ExitStack() as held:
+            found = 0
+            for lock in locks:
+                if found == needed:
+                    break
+                with contextlib.suppress(filelock.Timeout):
+                    held.enter_context(lock.acquire(timeout=0))
+                    found += 1
+            if found == needed:
+                yield
+                return
+        time.sleep(WAIT * random.uniform(0.5, 1.5))
 
 
-def _work(function: Callable[[], Any], writing: int) -> int:
-    """Call a function, send what came of it and return the exit code."""
-    result, reason, code = None, "", 0
+def start(config: DictConfig, *, command: Command) -> float:
+    """Train here, or as a job of a sweep in a process of its own; return the validation UAR.
+
+    Args:
+        config: as Hydra composed it
+        command: this process may be a worker of its sweep
+
+    """
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        from ser_lightning.commands.train import train  # and with it torch, which a sweep itself does not need
+
+        return train(config)
     try:
-        result = function()
+        return run_job(config, command=command)
     except InterruptedRunError as error:
-        log.warning("%s", error.message)
-        return error.code
-    except InputError as error:
-        reason, code = " ".join(str(error).split()), 1
-    except Exception as error:
-        log.error("%s", traceback.format_exc())
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        reason, code = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})", 1
-    with os.fdopen(writing, "wb") as pipe:
-        pickle.dump((result, reason), pipe)
-    return code
+        if os.getpid() == command.pid:
+            raise
+        os._exit(error.code)  # else the worker would begin the next job of the sweep

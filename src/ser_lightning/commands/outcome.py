@@ -205,7 +205,7 @@ def tell(result: Mapping[str, Any]) -> None:
     """Tell the figures of a result."""
     switches = complete(result["config"])["evaluation"]
     how = ", ".join(
-        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on)]
+        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]
     )
     log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
     if "chosen" in result:

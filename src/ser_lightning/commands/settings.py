@@ -84,8 +84,14 @@ def compose_option(group: str, option: str) -> DictConfig:
 
     """
     _check_option(group, option)
+    return _compose_group(group, [f"{group}={option}"])
+
+
+def _compose_group(group: str, words: Sequence[str]) -> DictConfig:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return compose(overrides=[f"+{group}={option}"]).get(group) or OmegaConf.create({})
+        values: DictConfig = compose("train", overrides=list(words)).get(group) or OmegaConf.create({})
+    OmegaConf.set_struct(values, False)
+    return values
 
 
 def compose_corpus(names: Sequence[str]) -> DictConfig:
@@ -105,12 +111,7 @@ def compose_corpus(names: Sequence[str]) -> DictConfig:
             raise InputError(f"--corpus {','.join(split)} names {name} twice; expected different corpora")
     if len(split) == 1:
         return compose_option("corpus", split[0])
-    words = ["+corpus=pooled", *(f"+corpus@corpus.parts.{name}={name}" for name in split)]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        corpus: DictConfig = compose(overrides=words).corpus
-    OmegaConf.set_struct(corpus, False)
-    corpus.downmix = {name: f"${{corpus.parts.{name}.downmix}}" for name in split}
-    return corpus
+    return _compose_group("corpus", ["corpus=pooled", f"corpus/parts=[{','.join(split)}]"])
 
 
 def parse_value(key: str, text: str) -> Any:

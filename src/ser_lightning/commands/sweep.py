@@ -1,45 +1,134 @@
-"""What the user sees of a sweep: a table while it runs, and all its failures at the end.
+"""A sweep as the user sees it: folders named by what is swept, a table while it runs, all failures at its end.
 
-Jobs tell of themselves in files of a board, a hidden folder of the sweep, so that they may run on other machines that
-share the file system.
+The jobs report their states in the journal, a hidden file in the folder of the sweep: a launcher may run them on other
+machines that share nothing but the file system. The epoch of a run is read from its own folder.
 """
 
 import json
 import os
-import shutil
+import re
 import socket
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from ser_lightning.commands.job import BOARD, DONE, FAILED, JobFailedError
+from ser_lightning.commands import run_id  # noqa: F401 - registers the resolver that train.yaml names
+from ser_lightning.commands.overrides import parse, quote, quote_texts, set_texts, words_of
 from ser_lightning.kernels.backend import AUTO, native_is_available
 
-SECONDS = 1.0  # between looks at the board
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+SECONDS = 1.0  # between updates of the table
+LOG = "train.log"
+_EPOCH = re.compile(r"DEBUG epoch (\d+) (.*)")
+_TAIL = 2000  # bytes of a log that hold its last epoch
 
 
-class Screen:
-    """What the user sees of a sweep while it runs: a table, where there is a terminal.
+class JobFailedError(Exception):
+    """A job of a sweep failed."""
+
+
+class SweepCallback(Callback):
+    """Hydra's callback of a command: take paths and names as typed, name the runs of a sweep, show its table.
 
     Args:
-        board: folder where the jobs tell of themselves
+        fixed: in a job, keys that have the same value in every job
+        journal: in a job, the file to report its states to
 
     """
 
-    def __init__(self, board: Path) -> None:
-        self.board = board
+    def __init__(self, *, fixed: list[str] | None, journal: str | None) -> None:
+        self.fixed, self.journal = fixed, journal
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take paths and names as typed, before Hydra makes a folder of them."""
+        set_texts(config, words_of(config.hydra.overrides.task))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Tell the jobs which keys are not swept and where the journal is, and begin to show the sweep.
+
+        The overrides of ``hydra`` in the configuration of the sweep are those that its jobs are composed with.
+        """
+        if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
+            native_is_available()  # says once, for all jobs, what a missing compiler costs
+        words = quote_texts(words_of(config.hydra.overrides.task))
+        set_texts(config, words_of(config.hydra.overrides.task))
+        fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]
+        journal = _begin_journal(Path(config.hydra.sweep.dir).absolute())
+        added = [
+            f"hydra.callbacks.sweep.fixed=[{','.join(map(quote, fixed))}]",
+            f"hydra.callbacks.sweep.journal={'null' if journal is None else quote(str(journal))}",
+        ]
+        own = words_of(config.hydra.overrides.hydra)
+        if not any(word.startswith("hydra/job_logging=") for word in own):
+            added.append("hydra/job_logging=terminal")  # train.log belongs to the process of the job
+        with read_write(config):
+            config.hydra.overrides.task = words
+            config.hydra.overrides.hydra = [*own, *added]
+        if journal is not None:
+            _sweeps.append(Progress(journal))
+
+
+def _begin_journal(folder: Path) -> Path | None:
+    """Create the journal of a sweep; None where the folder cannot be written, which the jobs report."""
+    host = socket.gethostname()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".jobs-{host}-*-*.jsonl*"):  # by sweeps of this machine that were killed
+            try:
+                os.kill(int(left.name.split("-")[-2]), 0)
+            except ProcessLookupError:
+                left.unlink(missing_ok=True)
+            except (PermissionError, ValueError):
+                continue  # of another user's, which is running
+        journal = folder / f".jobs-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        journal.touch()
+    except OSError:
+        return None
+    return journal
+
+
+def report_state(journal: str | None, state: Mapping[str, Any]) -> None:
+    """Append the state of a job to the journal of its sweep."""
+    if journal is None or not Path(journal).exists():
+        return
+    with suppress(OSError), filelock.FileLock(f"{journal}.lock"), Path(journal).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(state)) + "\n")
+
+
+def read_journal(journal: Path) -> list[dict[str, Any]]:
+    """Return the last reported state of every job that has begun, in their order."""
+    jobs: dict[int, dict[str, Any]] = {}
+    with suppress(OSError):
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # a line that is being written, or was when the disk was full
+                state = json.loads(line)
+                jobs[state["number"]] = state
+    return [jobs[number] for number in sorted(jobs)]
+
+
+class Progress:
+    """The table of a sweep while it runs, where there is a terminal.
+
+    Args:
+        journal: file that the jobs report to
+
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.journal = journal
         self.over = threading.Event()
         self.live = Live(Table(), console=Console(), auto_refresh=False) if sys.stdout.isatty() else None
         self.thread = threading.Thread(target=self._show, daemon=True)
@@ -49,124 +138,104 @@ class Screen:
 
     def _show(self) -> None:
         while not self.over.wait(SECONDS):
-            self._refresh()
+            self._update(unfinished_only=True)
 
-    def _refresh(self) -> None:
+    def _update(self, *, unfinished_only: bool) -> None:
         if self.live is not None:
-            self.live.update(self._table(going_on=True), refresh=True)
-
-    def _table(self, *, going_on: bool) -> Table:
-        return jobs_table(read_board(self.board), sweep=self.board.parents[1], going_on=going_on)
+            jobs = read_journal(self.journal)
+            table = jobs_table(jobs, sweep=self.journal.parent, unfinished_only=unfinished_only)
+            self.live.update(table, refresh=True)
 
     def close(self) -> list[dict[str, Any]]:
-        """Take the board down and return what was on it."""
+        """Show the table for the last time, remove the journal and return the states in it."""
         self.over.set()
         if self.live is not None:
             self.thread.join()
-            self.live.update(self._table(going_on=False), refresh=True)
             self.live.vertical_overflow = "visible"
+            self._update(unfinished_only=False)
             self.live.stop()
-        jobs = read_board(self.board)
-        shutil.rmtree(self.board, ignore_errors=True)
-        if self.board.parent.is_dir() and not any(self.board.parent.iterdir()):
-            self.board.parent.rmdir()
+        jobs = read_journal(self.journal)
+        for path in (self.journal, Path(f"{self.journal}.lock")):
+            path.unlink(missing_ok=True)
         return jobs
 
 
-_screens: list[Screen] = []  # of this process; Hydra gives no other way from its callback to the command
-
-
-class Watch(Callback):
-    """Hydra's callback: put the board up when a sweep begins. It goes to the workers, so that it holds nothing."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the board and begin to show it."""
-        if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
-            native_is_available()  # says once, for all jobs, what a missing compiler costs
-        boards = Path(config.hydra.sweep.dir).absolute() / ".jobs"
-        _forget_the_killed(boards)
-        board = boards / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        board.mkdir(parents=True)
-        os.environ[BOARD] = str(board)
-        _screens.append(Screen(board))
-
-
-def _forget_the_killed(boards: Path) -> None:
-    """Take down the boards of this machine's sweeps that were killed and could not do so."""
-    for board in boards.glob(f"{socket.gethostname()}-*-*"):
-        try:
-            os.kill(int(board.name.split("-")[-2]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(board, ignore_errors=True)
-        except PermissionError:
-            continue  # another user's, and alive
+_sweeps: list[Progress] = []  # of this process; Hydra gives no other way from its callback to the command
 
 
 @contextmanager
-def told_at_the_end(command: str) -> Iterator[None]:
+def listing_failures(command: str) -> Iterator[None]:
     """Once a sweep is over, list the jobs that failed with their folder and reason, and end with 1 if there are any."""
     try:
         yield
     except JobFailedError as error:  # Hydra raises the first, when all jobs are over
-        if not _tell_failures(command):  # it ran where the board is not
+        if not _list_failures(command):  # the journal could not be written
             print(f"{command}: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenExecutor:
-        _tell_failures(command)
-        print(f"{command}: a worker of the sweep was killed; start the same command again to go on", file=sys.stderr)
+        _list_failures(command)
+        print(f"{command}: a worker of the sweep was killed; rerun the same command to go on", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as ended:
+        if _list_failures(command) and not ended.code:  # a sweeper may go on where jobs fail
+            sys.exit(1)
+        raise
     finally:
-        _tell_failures(command)  # of a sweep that was interrupted
+        _list_failures(command)  # of a sweep that was interrupted
 
 
-def _tell_failures(command: str) -> bool:
-    if not _screens:
+def _list_failures(command: str) -> bool:
+    if not _sweeps:
         return False
-    os.environ.pop(BOARD, None)
-    jobs = _screens.pop().close()
+    jobs = _sweeps.pop().close()
     failed = [job for job in jobs if job["state"] == FAILED]
     for job in failed:
         print(f"{command}: failed: {job['folder']}: {job['reason']}", file=sys.stderr)
     if failed:
         print(
-            f"{command}: {len(failed)} of {len(jobs)} jobs failed; mend what they say and start the same command again:"
-            " what is done stays done",
+            f"{command}: {len(failed)} of {len(jobs)} jobs failed. Fix the errors above and rerun the same command;"
+            " finished jobs are skipped.",
             file=sys.stderr,
         )
     return bool(failed)
 
 
-def read_board(board: Path) -> list[dict[str, Any]]:
-    """Return what the jobs of a sweep told last, in their order."""
-    jobs = [json.loads(path.read_text(encoding="utf-8")) for path in board.glob("*.json")]
-    return sorted(jobs, key=lambda job: job["number"])
-
-
-def jobs_table(jobs: list[dict[str, Any]], *, sweep: Path, going_on: bool) -> Table:
-    """Return a table of the jobs that began: which, how far, how well.
+def jobs_table(jobs: list[dict[str, Any]], *, sweep: Path, unfinished_only: bool) -> Table:
+    """Return a table of the jobs that have begun: which, the state, the epoch and the validation UAR.
 
     Args:
-        jobs: what they told
+        jobs: their states
         sweep: the folder that the runs are in
-        going_on: leave out those that are done, which may be more than a screen has lines
+        unfinished_only: leave out those that are done, which may be more than a screen has lines
 
     """
-    # Every command finds this module through Hydra's callbacks, and most need neither torch nor Lightning.
-    from ser_lightning.callbacks.record import last_epoch
-    from ser_lightning.commands.run_folder import LOG
-
     done = sum(job["state"] == DONE for job in jobs)
     table = Table(caption=f"{done} done, {sum(job['state'] == FAILED for job in jobs)} failed")
     for heading in ("job", "run", "state", "epoch", "validation UAR"):
         table.add_column(heading)
     for job in jobs:
-        if going_on and job["state"] == DONE:
+        if unfinished_only and job["state"] == DONE:
             continue
-        epoch, values = last_epoch(Path(job["folder"]) / LOG) or (-1, {})
-        uar = f"{100 * values['val/uar']:.1f} %" if "val/uar" in values else ""
-        shown = {DONE: "[green]done[/]", FAILED: f"[red]failed[/]: {escape(job['reason'])}"}.get(
+        epochs, uar = last_epoch(Path(job["folder"]) / LOG)
+        state = {DONE: "[green]done[/]", FAILED: f"[red]failed[/]: {escape(job['reason'])}"}.get(
             job["state"], job["state"]
         )
         run = os.path.relpath(job["folder"], sweep)
-        table.add_row(str(job["number"]), escape(run), shown, f"{epoch + 1} of {job['epochs']}", uar)
+        score = "" if uar is None else f"{100 * uar:.1f} %"
+        table.add_row(str(job["number"]), escape(run), state, f"{epochs} of {job['epochs']}", score)
     return table
+
+
+def last_epoch(log_file: Path) -> tuple[int, float | None]:
+    """Return how many epochs a run's log tells of and the validation UAR of the last one."""
+    try:
+        with log_file.open("rb") as file:
+            file.seek(max(0, log_file.stat().st_size - _TAIL))
+            found = _EPOCH.findall(file.read().decode(errors="replace"))
+    except OSError:
+        return 0, None
+    if not found:
+        return 0, None
+    epoch, values = found[-1]
+    uar = re.search(r"val/uar=([\d.]+)", values)
+    return int(epoch) + 1, float(uar[1]) if uar else None

@@ -21,14 +21,16 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.build import build, is_baseline, resolve_backends
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data
-from ser_lightning.commands.job import run_job
+from ser_lightning.commands.job import FULL_ERROR, Command, start
 from ser_lightning.commands.outcome import conclude, tell
 from ser_lightning.commands.run_folder import (
     LOG,
@@ -38,11 +40,11 @@ from ser_lightning.commands.run_folder import (
     last_checkpoint,
     start_folder,
 )
-from ser_lightning.commands.sweep import told_at_the_end
+from ser_lightning.commands.sweep import listing_failures
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.store import corpus_digest
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, full_disk, nearest
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
 from ser_lightning.memory import keep_freed_memory
@@ -58,27 +60,9 @@ EXTRA_LOGGERS = ("wandb", "mlflow")
 
 def main() -> None:
     """Console script ``ser-train``."""
-    with ending_softly(), told_at_the_end("ser-train"):
-        cli.run("ser-train", "train", partial(start, launcher=os.getpid()))
-
-
-def start(config: DictConfig, *, launcher: int) -> float:
-    """Train here, or as a job of a sweep in a process of its own; return the validation UAR.
-
-    Args:
-        config: as Hydra composed it
-        launcher: process id of the command; this process may be a worker of its sweep
-
-    """
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        return train(config)
-    try:
-        uar: float = run_job(config, train, launcher=launcher)
-    except InterruptedRunError as error:
-        if os.getpid() == launcher:
-            raise
-        os._exit(error.code)  # else the worker would begin the next job of the sweep
-    return uar
+    command = Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=os.environ.get(FULL_ERROR) == "1")
+    with ending_softly(), listing_failures("ser-train"):
+        cli.run("ser-train", "train", partial(start, command=command))
 
 
 def train(config: DictConfig) -> float:
@@ -119,23 +103,20 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
+    guard = FolderGuard(folder=folder)
     try:
-        result = run()
+        result = run(guard=guard)
+    except Exception as error:
+        if full_disk(error):
+            guard.discard_beginnings()
+        raise
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        if guard.kept:
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        _remove_if_empty(folder, below=Path(config.output_root))
+        guard.discard_remade()
+        remove_empty_folders(folder, below=Path(config.output_root))
     return math.nan if result is None else float(result["metrics"]["val"]["uar"])
-
-
-def _remove_if_empty(folder: Path, *, below: Path) -> None:
-    """Remove the folders that Hydra creates before anything is known to be right."""
-    while folder != below and below in folder.parents:
-        try:
-            folder.rmdir()
-        except OSError:  # there is something in it, or another job of the sweep was first
-            return
-        folder = folder.parent
 
 
 def _is_first_process() -> bool:
@@ -153,9 +134,23 @@ def _close_log_file() -> None:
 
 
 def _train(
-    config: dict[str, Any], *, folder: Path, choices: Any, overrides: list[str], sweeping: bool
+    config: dict[str, Any],
+    *,
+    folder: Path,
+    guard: FolderGuard | None = None,
+    choices: Any,
+    overrides: list[str],
+    sweeping: bool,
 ) -> dict[str, Any] | None:
     """Train and evaluate one run.
+
+    Args:
+        config: of the run, resolved
+        folder: of the run
+        guard: of that folder; None in processes that write nothing
+        choices: options of the groups
+        overrides: the command line
+        sweeping: whether the run is a job of a sweep
 
     Returns:
         what is in ``result.json``; None for a trial (``trainer.fast_dev_run``) and for all processes but the first
@@ -182,7 +177,7 @@ def _train(
     preparation = data.preparation
     task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
     rows, resume = LoggedRows(), Resume(versions=versions())
-    callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue()]
+    callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue(), *([] if guard is None else [guard])]
     trainer = _build_trainer(
         config, folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None, sweeping=sweeping
     )

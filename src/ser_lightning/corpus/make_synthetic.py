@@ -6,6 +6,8 @@ Processes that spawn others must be able to import their main module again, and 
 import sys
 from pathlib import Path
 
+import soundfile
+
 from ser_lightning.corpus.synthetic import make_corpus, stems
 
 
@@ -16,4 +18,7 @@ def main(folder: str, speakers: str, repetitions: str, workers: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, soundfile.LibsndfileError) as error:
+        sys.exit(str(error))

@@ -44,7 +44,9 @@ class Pooled:
         self, *, parts: Mapping[str, Part], merge: Mapping[str, str] | None, downmix: str | Mapping[str, str]
     ) -> None:
         if len(parts) < 2:
-            raise InputError("corpus.parts has fewer than two corpora; say corpus=[ravdess,emodb], or which you want")
+            raise InputError(
+                "corpus=pooled needs at least two corpora; choose them, such as 'corpus/parts=[ravdess,emodb]'"
+            )
         ways = dict.fromkeys(parts, downmix) if isinstance(downmix, str) else dict(downmix)
         for name in parts:
             if ways.get(name) not in DOWNMIXES:

@@ -31,6 +31,7 @@ from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with
 
 MANIFEST = "SHA256SUMS"
+SPACE = 1 << 20  # bytes; with less left on its disk, the corpus cannot be written
 """Lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
 
 
@@ -167,11 +168,17 @@ class Synthetic:
             if not self.folder.exists():  # asked before the lock too: the root may be read-only
                 self._make()
         except subprocess.CalledProcessError as error:
-            raise InputError(f"{shown(self.root)}: the corpus could not be made; see the error above") from error
+            raise InputError(f"{shown(self.root)}: the synthetic corpus could not be made; {self._remedy()}") from error
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
             raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error
         return relabel(Scan(utterances=self._check(), problems=()), self.merge)
+
+    def _remedy(self) -> str:
+        # libsndfile does not say why it cannot write
+        if shutil.disk_usage(self.root).free < SPACE:
+            return "no space left on its disk: free some space, or give another corpus.root"
+        return "see the error above"
 
     def _make(self) -> None:
         if importlib.util.find_spec("parselmouth") is None:

@@ -1,0 +1,86 @@
+"""Words of a Hydra command line: reading them, quoting them, and values that are taken as the text that was typed."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+# Keys of paths and names. Hydra would read name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
+TEXT_KEYS = re.compile(r"name|run_id|output_root|output|data\.store|corpus(\.parts\.[^.]+)?\.root")
+
+
+def parse(words: Iterable[str]) -> list[Override]:
+    """Parse overrides; words that are none, such as options of the command, are left out."""
+    parser = OverridesParser.create()
+    overrides = []
+    for word in words:
+        try:
+            overrides.append(parser.parse_override(word))
+        except HydraException:
+            continue
+    return overrides
+
+
+def words_of(overrides: ListConfig | list[str]) -> list[str]:
+    """Return the words of a Hydra configuration's ``overrides.task`` as typed, interpolations unresolved."""
+    return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
+
+
+def quote(text: str) -> str:
+    r"""Quote a text so that Hydra reads it as this text.
+
+    >>> quote("it's")
+    "'it\\'s'"
+    """
+    # A backslash escapes only a quote that follows it, or other backslashes before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (f"\\{match[2]}" if match[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def typed_text(override: Override) -> str:
+    """Return the value of an override as it was typed."""
+    return (override.input_line or "").partition("=")[2].strip()
+
+
+def quote_texts(words: Sequence[str]) -> list[str]:
+    """Quote the values of paths and names that Hydra would not read as text, those of a simple sweep one by one."""
+    quoted = []
+    for word, found in ((word, parse([word])) for word in words):
+        if not found or not TEXT_KEYS.fullmatch(found[0].key_or_group):
+            quoted.append(word)
+            continue
+        (override,) = found
+        value, text = override.value(), typed_text(override)
+        if isinstance(value, ChoiceSweep):
+            texts = text.split(",")
+            if value.simple_form and len(texts) == len(value.list):
+                text = ",".join(
+                    t if isinstance(v, str) or hasattr(v, "text") else quote(t.strip())
+                    for t, v in zip(texts, value.list, strict=True)
+                )
+        elif not isinstance(value, str) and not override.is_sweep_override():
+            text = quote(text)
+        quoted.append(f"{override.get_key_element()}={text}")
+    return quoted
+
+
+def set_texts(config: DictConfig, words: Iterable[str]) -> None:
+    """Set paths and names in a config to the text that was typed.
+
+    Args:
+        config: as Hydra composed it
+        words: the overrides it was composed with
+
+    """
+    for override in parse(words):
+        if (
+            TEXT_KEYS.fullmatch(override.key_or_group)
+            and not override.is_sweep_override()
+            and not override.is_delete()
+            and not isinstance(override.value(), str)
+        ):
+            with open_dict(config):
+                OmegaConf.update(config, override.key_or_group, typed_text(override))

@@ -1,0 +1,118 @@
+"""The command line of the Hydra commands: values taken as typed, mistakes named with the nearest valid name."""
+
+import errno
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from ser_lightning.commands.overrides import parse, quote, quote_texts, set_texts
+from ser_lightning.commands.run_id import value_text
+from ser_lightning.errors import full_disk
+
+TYPED = ["2026", "2026_11_27", "1e5", "true", "null", "nan", "[a,b]", "a-b"]
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_a_path_or_a_name_is_the_text_that_was_typed(text):
+    keys = ("name", "run_id", "output_root", "output", "data.store", "corpus.root", "corpus.parts.emodb.root")
+    config = OmegaConf.create({})
+    for key in keys:
+        OmegaConf.update(config, key, 1)
+    words = [f"{key}={text}" for key in keys]
+    set_texts(config, words)
+    if text != "a-b":  # which Hydra reads as this text itself
+        assert [OmegaConf.select(config, key) for key in keys] == [text] * len(keys)
+    assert [override.value() for override in parse(quote_texts(words))] == [text] * len(keys)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["optim.lr=1e5", "seed=2026", "corpus.merge=null", "split.fold=range(3)", "name=a-${seed}", "name='1'", "--help"],
+)
+def test_other_values_stay_as_hydra_reads_them(word):
+    assert quote_texts([word]) == [word]
+
+
+def test_the_values_of_a_sweep_over_paths_are_taken_as_typed():
+    (override,) = parse(quote_texts(["corpus.root=2026_11,/a,'b c'"]))
+    assert override.is_sweep_override()
+    assert list(override.sweep_string_iterator()) == ["'2026_11'", "/a", "'b c'"]
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="$\x00\n\r"), min_size=1))
+def test_a_quoted_text_is_read_as_that_text(text):
+    (override,) = parse([f"x={quote(text)}"])
+    assert override.value() == text
+
+
+@given(*2 * (st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.lists(st.text())),))
+def test_different_values_have_different_texts(one, other):
+    assert (value_text(one) == value_text(other)) == (json.dumps(one) == json.dumps(other))
+
+
+def test_a_run_below_folders_with_the_names_of_numbers(command, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("train", *small, "trainer.max_epochs=1", "output_root=2026", "name=2026_11_27", "run_id=1e5")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "2026" / "2026_11_27" / "1e5" / "result.json").read_text())
+    assert (result["name"], result["run_id"]) == ("2026_11_27", "1e5")
+    assert {path.name for path in tmp_path.iterdir()} == {"2026"}
+
+
+def test_an_audit_is_written_to_a_file_with_the_name_of_a_number(command, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in small if not word.startswith(("trainer", "data.batch"))]
+    assert command("audit", *words, "output=2026").code == 0
+    assert json.loads((tmp_path / "2026").read_text())["corpus"] == "synthetic"
+
+
+def test_a_corpus_folder_with_the_name_of_a_number(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("prepare", "corpus=emodb", "corpus.root=1e5")
+    assert done.code == 1
+    assert "1e5: no such folder" in done.err
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "audit"])
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("corpsu=emodb", ("'corpsu'", "'corpus'")),
+        ("optmi.lr=1", ("'optmi.lr'", "'optim.lr'")),
+        ("optim.rl=1", ("'optim.rl'", "'optim.lr'")),
+        ("loss.class_weight=true", ("'loss.class_weight'", "'loss.class_weights'")),
+        ("corpus=emdob", ("corpus=emdob", "'emodb'")),
+        ("experiment=[released,serch]", ("experiment=serch", "'search'")),
+        ("name=a b(1)", ("\"name='a b(1)'\"",)),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_valid_name(command, name, word, named):
+    done = command(name, word)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"ser-{name}: ")
+    assert all(text in line for text in named), line
+
+
+@pytest.mark.parametrize(
+    ("part", "target"), [("loss", "torch.nn.CrossEntropyLoss"), ("evaluation", "ser_lightning.task.EmotionTask")]
+)
+def test_loss_and_evaluation_are_built_of_their_own_classes_alone(command, tmp_path, part, target):
+    done = command("train", f"{part}._target_={target}", f"output_root={tmp_path}/out")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert f"{part}._target_ is {target!r}" in line
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_full_disk_is_found_in_a_chain_of_errors():
+    full, other, last = OSError(errno.ENOSPC, "No space left on device"), ValueError("x"), RuntimeError("y")
+    last.__context__ = other
+    other.__cause__ = full
+    assert full_disk(last) is full
+    full.errno = errno.ENOENT
+    full.__context__ = last  # a circle
+    assert full_disk(last) is None
