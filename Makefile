@@ -1,4 +1,4 @@
-# Every target works on a machine with Python 3.11, make and a C compiler; the first one called sets up .venv/.
+# Every target works on a machine with Python 3.11 to 3.13 and make; the first one called sets up .venv/.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ RUNS ?= 200
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage fuzz audit lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
+.PHONY: help setup demo test coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,12 +27,14 @@ help:  ## list the targets
 setup: $(VENV)/.done  ## create .venv/ and install everything, once
 
 $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_lightning/kernels/*.[ch])
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed; say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
 	@# Compiled here, by one process: two at once leave a cache that crashes whoever reads it (numba issue 10128).
 	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils'
+	@# Names what a missing compiler costs.
+	@$(BIN)/python -m ser_lightning.kernels.backend
 	@touch $@
 
 demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in minutes
@@ -50,6 +52,9 @@ fuzz: setup  ## random files and texts for every reader; SECONDS=300
 
 audit: setup  ## are there known holes in what constraints.txt installs? asks a database, or says that it could not
 	$(BIN)/python -m tests.supply constraints.txt
+
+pythons: setup  ## does the wheel work in bare environments of Python 3.11 to 3.13? downloads; skips what it does not find; PYTHONS="/a/python /b/python"
+	$(BIN)/python -m tests.pythons $(PYTHONS)
 
 parity: setup  ## how near to what the study released? a table; needs REFERENCE_ROOT, RAVDESS_ROOT for all of it
 	$(BIN)/python -m tests.parity

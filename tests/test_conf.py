@@ -23,14 +23,15 @@ GROUPS = {
     "model": 14,
     "dropout": 4,
     "optim": 2,
-    "scheduler": 3,
+    "scheduler": 5,
     "trainer": 1,
-    "callbacks": 1,
-    "logger": 1,
+    "callbacks": 6,
+    "logger": 4,
     "loss": 1,
     "evaluation": 1,
     "experiment": 24,
 }
+SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # Lightning's, not the class's
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
 
@@ -53,15 +54,23 @@ def test_every_file_is_looked_at():
 @pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g) if g != "experiment"])
 def test_every_option_composes_and_fits_its_class(group, option):
     part = composed(f"{group}={option}")[group]
+    # Options of these groups add a named part each, so that several can be chosen.
+    parts = part.values() if group in ("logger", "callbacks") else [part]
+    for part in parts:
+        _check_part(group, part)
+
+
+def _check_part(group: str, part: dict) -> None:
     if "_target_" in part:
         target = part["_target_"]
         baselines = ("ser_lightning.baselines.",) if group == "model" else ()
         assert target.startswith((f"ser_lightning.{group}.", "torch.", "pytorch_lightning.", *baselines))
         cls = hydra.utils.get_object(target)
         if target.startswith("ser_lightning."):
-            check_values(group, cls, part, ARGUMENTS.get(group, {}))
+            own = SCHEDULER_KEYS if group == "scheduler" else set()
+            check_values(group, cls, {k: v for k, v in part.items() if k not in own}, ARGUMENTS.get(group, {}))
         else:
-            own = {"monitor"} if group == "scheduler" else set()  # which figure it is told, as Lightning calls it
+            own = SCHEDULER_KEYS if group == "scheduler" else set()
             arguments = {key: value for key, value in part.items() if not key.startswith("_") and key not in own}
             inspect.signature(cls).bind_partial(**arguments)
 

@@ -1,6 +1,9 @@
 import importlib.metadata
 import json
+import re
 import subprocess
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +117,22 @@ def test_so_is_a_younger_value_of_an_older_part():
     assert science_digest(config | {"audio": {}}) != science_digest(config)  # a value that is not younger
 
 
+@pytest.mark.parametrize(("part", "beside"), [("features", "n_fft"), ("augment", "pitch_steps")])
+def test_the_kernels_and_their_reference_are_different_configurations(part, beside):
+    """Older runs used the kernels and do not name them; auto is what a run has before it knows."""
+    older = CONFIG | {part: {beside: 1}}
+    assert complete(older)[part]["backend"] == "native"
+    named = {b: science_digest(CONFIG | {part: {beside: 1, "backend": b}}) for b in ("auto", "native", "librosa")}
+    assert named["auto"] == named["native"] == science_digest(older) == science_digest(complete(older))
+    assert named["librosa"] != named["native"]
+
+
+def test_parts_without_kernels_get_no_backend():
+    config = CONFIG | {"features": {"feature_set": "eGeMAPSv02"}, "augment": {"alpha": 0.2}}
+    assert complete(config)["features"] == {"feature_set": "eGeMAPSv02"}
+    assert complete(config)["augment"] == {"alpha": 0.2}
+
+
 def test_a_result_is_found_by_its_digest(tmp_path):
     assert finished(tmp_path, "x") is None
     write_json(tmp_path / "result.json", {"digest": "x"})
@@ -134,6 +153,16 @@ def test_provenance_names_versions_and_machine():
     assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
     assert told["machine"]["cores"] >= 1
     assert told["git"] is None or len(told["git"]["commit"]) == 40
+
+
+def test_optional_libraries_are_extras():
+    """Whatever a bare installation lacks must not stop a run from naming its versions."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    required = {re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]}
+    extras = {re.match(r"[\w.-]+", line)[0] for lines in project["optional-dependencies"].values() for line in lines}
+    assert set(runs.LIBRARIES) <= required | {"ser-lightning"}
+    assert set(runs.EXTRAS) <= extras - required
+    assert "praat-parselmouth" not in required
 
 
 def test_an_extra_that_is_not_installed_has_no_version(monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ser_lightning.build import build
-from ser_lightning.schedulers import split_scheduler_config
+from ser_lightning.scheduler import split_scheduler_config
 from tests.test_conf import composed, options
 
 EPOCHS = 7

@@ -5,7 +5,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from hydra.errors import InstantiationException
 
 from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError, nearest
+from ser_lightning.kernels.backend import NATIVE, native_is_available, resolve_backend
 
-__all__ = ["build", "build_corpus", "check_values", "config_folder"]
+__all__ = ["build", "build_corpus", "check_values", "config_folder", "is_baseline"]
 
 OURS = "ser_lightning."
 BORROWED = {  # parts whose classes are torch's or Lightning's
@@ -26,6 +27,7 @@ BORROWED = {  # parts whose classes are torch's or Lightning's
     "logger": "pytorch_lightning.",
 }
 BASELINES = f"{OURS}baselines."  # classes that are a model too, fitted without a trainer
+REFERENCES = {"features": "librosa", "augment": "torchaudio"}  # parts with C kernels, and what these are held to
 # Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
 POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
 
@@ -78,6 +80,35 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
         ):
             raise InputError(f"{name}: {cause}") from cause
         raise
+
+
+def resolve_backends(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose ``backend: auto`` say what computes here, so that digest, result and checkpoint name it.
+
+    >>> resolve_backends({"features": {"backend": "librosa"}, "seed": 1})
+    {'features': {'backend': 'librosa'}, 'seed': 1}
+    """
+    return _with_backends(
+        config, lambda key, backend, reference: resolve_backend(backend, reference=reference, key=key)
+    )
+
+
+def usable_backends(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a checkpoint with the references in the place of kernels that cannot be used here."""
+    return _with_backends(
+        config,
+        lambda _, backend, reference: reference if backend == NATIVE and not native_is_available() else backend,
+    )
+
+
+def _with_backends(config: Mapping[str, Any], choose: Callable[[str, str, str], str]) -> dict[str, Any]:
+    """Replace the backend of each part that has one; ``choose`` takes its key, its value and the reference."""
+    values = dict(config)
+    for part, reference in REFERENCES.items():
+        section = values.get(part)
+        if isinstance(section, Mapping) and isinstance(section.get("backend"), str):
+            values[part] = {**section, "backend": choose(f"{part}.backend", section["backend"], reference)}
+    return values
 
 
 def build_corpus(config: Mapping[str, Any]) -> Any:

@@ -19,10 +19,10 @@ from ser_lightning.errors import InputError
 FORMAT = 1
 LIBRARIES = (
     *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
-    *("librosa", "numpy", "praat-parselmouth", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
+    *("librosa", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
     *("tensorboard",),
 )
-EXTRAS = ("opensmile",)  # of what is not always installed
+EXTRAS = ("praat-parselmouth", "opensmile")  # optional libraries
 # What of a checkout decides a result: a log or a page beside it makes no run dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Where things lie and how fast they are made, not what comes out.
@@ -51,6 +51,10 @@ LATER: dict[str, Any] = {
     "data.balance": "none",
     "data.augment_first": False,
 }
+# Keys of the backends, and the keys beside which they belong. Older runs were native and do not name it, so that native
+# is no part of the digest, and neither is auto, which a run replaces by what computes.
+BACKENDS = {"features.backend": "n_fft", "augment.backend": "pitch_steps"}
+NATIVE = ("native", "auto")
 # Classes of parts that older runs built without naming a class. They are no part of the digest either.
 DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.loss.EmotionLoss"}
 
@@ -80,6 +84,10 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         node, last = _find(values, key)
         if node is not None:
             node.setdefault(last, copy.copy(off))
+    for key, beside in BACKENDS.items():
+        node, last = _find(values, key)
+        if node is not None and beside in node:
+            node.setdefault(last, NATIVE[0])
     for name, target in DEFAULT_CLASSES.items():
         if isinstance(values.get(name), dict):
             values[name].setdefault("_target_", target)
@@ -110,6 +118,10 @@ def science_digest(config: Mapping[str, Any]) -> str:
     for key, off in LATER.items():
         node, last = _find(values, key)
         if node is not None and last in node and node[last] == off:
+            del node[last]
+    for key in BACKENDS:
+        node, last = _find(values, key)
+        if node is not None and node.get(last) in NATIVE:
             del node[last]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

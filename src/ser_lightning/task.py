@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from ser_lightning.build import build, check_values
+from ser_lightning.build import build
 from ser_lightning.checkpoint import KEY, Checkpoint, build_model, contents, load_state, read_checkpoint
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
 from ser_lightning.loss import EmotionLoss
 from ser_lightning.metrics import METRICS, compute_metrics
-from ser_lightning.schedulers import SchedulerConfig, check_scheduler, split_scheduler_config
+from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_scheduler_config
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
@@ -101,8 +101,8 @@ class EmotionTask(pl.LightningModule):
             model=model,
             optimizer=optimizer,
             classes=len(emotions),
-            evaluation=_build_values("evaluation", Evaluation, config["evaluation"]),
-            loss=_build_values("loss", EmotionLoss, config["loss"]),
+            evaluation=build("evaluation", config["evaluation"]),
+            loss=build("loss", config["loss"]),
             scheduler=_build_scheduler(config, optimizer(model.parameters())),
             seed=config["seed"],
             payload=contents(config=config, emotions=tuple(emotions), features=features),
@@ -337,10 +337,3 @@ def _build_scheduler(config: Mapping[str, Any], trial: torch.optim.Optimizer) ->
     scheduler = SchedulerConfig(make=build("scheduler", arguments), **ours)
     check_scheduler(scheduler, trial)
     return scheduler
-
-
-def _build_values(name: str, cls: type, values: Mapping[str, Any]) -> Any:
-    if "_target_" in values:
-        return build(name, values)
-    check_values(name, cls, values, {})
-    return cls(**values)

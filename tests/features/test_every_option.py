@@ -96,6 +96,8 @@ def test_a_wave_without_features_is_refused(option, wave):
 def test_attributes_are_what_was_given(option):
     """By which the store tells one configuration from another."""
     values = values_of(option)
+    if "backend" in values:
+        values["backend"] = "librosa"  # native is left out: older stores do not name it
     described = describe(build("features", values))
     assert described.pop("class") == values.pop("_target_")
     assert described == values
@@ -110,7 +112,8 @@ def other_values(option):
     }
 
 
-KNOBS = [(option, key) for option in OPTIONS for key in values_of(option) if key not in ("_target_", "standardize")]
+NO_KNOBS = ("_target_", "standardize", "backend")
+KNOBS = [(option, key) for option in OPTIONS for key in values_of(option) if key not in NO_KNOBS]
 
 
 @pytest.mark.parametrize(("option", "key"), KNOBS)

@@ -1,7 +1,8 @@
-"""Pitch shift at equal tempo, by a phase vocoder."""
+"""Pitch shift at equal tempo, by a phase vocoder: the C one, and torchaudio's, to which it is held."""
 
-from functools import cache
-from typing import NamedTuple
+import math
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,47 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
     signal /= np.where(envelope > 1e-11, envelope, np.float32(1))
     slower = _fitted(signal, round(max(analysis.samples, N_FFT // 2 + 1) / rate))
     return _fitted(resample(slower, old=int(sampling_rate / rate), new=sampling_rate), analysis.samples)
+
+
+@lru_cache(maxsize=4)
+def _torchaudio_transform(sampling_rate: int, steps: float) -> Any:
+    from torchaudio.transforms import PitchShift  # which takes seconds to load
+
+    return PitchShift(sampling_rate, steps)
+
+
+def torchaudio_shift(wave: Floats, *, sampling_rate: int, steps: float) -> Floats:
+    """Shift the pitch by torchaudio, as the study did.
+
+    The transform computes what ``torchaudio.functional.pitch_shift`` does and keeps its resampling kernel for the next
+    clip.
+
+    Args:
+        wave: (samples,); zeros are appended to what is shorter than half a window
+        sampling_rate: Hz
+        steps: semitones, up if positive
+
+    Returns:
+        (samples,), as long as the clip
+
+    """
+    import torch
+
+    padded = torch.tensor(_fitted(wave, max(len(wave), N_FFT // 2 + 1)))
+    with torch.no_grad():
+        shifted: Floats = _torchaudio_transform(sampling_rate, steps)(padded).numpy()
+    return _fitted(shifted, len(wave))
+
+
+def torchaudio_kernel_bytes(*, sampling_rate: int, steps: float) -> int:
+    """Return the size of torchaudio's resampling kernel, one filter for each place that a new sample can have.
+
+    >>> torchaudio_kernel_bytes(sampling_rate=16000, steps=3) / 1e9
+    1.217728
+    """
+    old = int(sampling_rate / 2.0 ** (-steps / 12))
+    common = math.gcd(old, sampling_rate)
+    return 4 * (sampling_rate // common) * (old // common)
 
 
 def _fitted(wave: Floats, samples: int) -> Floats:

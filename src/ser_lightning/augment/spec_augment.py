@@ -8,27 +8,27 @@ from ser_lightning.errors import InputError
 
 
 class SpecAugment:
-    """Masks over rows and over frames of each clip, drawn anew in every batch.
+    """Masks over rows and over frames of each clip, drawn anew in every batch by torchaudio.
 
-    Of a frequency mask, the width is uniform from 0 to ``frequency_width`` rows and the place uniform over where it
-    fits; of a time mask likewise, within the clip's real frames and over ``time_share`` of them at most. Masks may
-    overlap. What is masked becomes the mean of its row over the training set, which a network that standardises makes
-    0: the clip's own mean would tell it how loud the row is that it shall not hear. Rows are those of the feature
-    matrix: of stacked features (static, delta) a mask covers neighbours in that order. There is no time warping, which
-    the paper found to matter least.
+    The width of a frequency mask is below ``frequency_width`` rows; that of a time mask is below ``time_width`` frames
+    and below ``time_share`` of the clip's real frames, within which it lies. Widths are uniform, and so are places,
+    from 0 up to where a mask would end at the last row or frame, exclusive. Masks may overlap. What is masked becomes
+    the mean of its row over the training set, 0 after standardization: the clip's own mean would reveal how loud the
+    masked row is. Rows are those of the feature matrix: of stacked features (static, delta) a mask covers neighbours
+    in that order. There is no time warping, which the paper found to matter least.
 
     Args:
         frequency_masks: how many over rows
-        frequency_width: greatest width, rows
+        frequency_width: limit of their width, rows
         time_masks: how many over frames
-        time_width: greatest width, frames
-        time_share: greatest width as a share of the clip's frames
+        time_width: limit of their width, frames
+        time_share: limit of their width as a share of the clip's frames
 
     Raises:
         InputError: a negative number, a share outside [0, 1]
 
-    Source: Park et al. 2019, "SpecAugment", whose policies for 80 rows and clips of about 1200 frames have two masks of
-    each kind, up to 27 rows and up to 100 frames.
+    Source: ``torchaudio.functional.mask_along_axis_iid``; Park et al. 2019, "SpecAugment", whose policies for 80 rows
+    and clips of about 1200 frames have two masks of each kind, with limits of 27 rows and 100 frames.
 
     """
 
@@ -68,26 +68,29 @@ class SpecAugment:
             frames: (B, K, F), zero beyond each clip's end
             lengths: (B,), frames of each clip that are real
             mean: (F,), of each row over the training set
-            generator: of random numbers
+            generator: seeds torchaudio's random numbers; those of torch are left as they are
 
         """
-        frames, (clips, _, rows) = frames.copy(), frames.shape
-        of_rows = _draw(self.frequency_masks, np.full(clips, min(self.frequency_width, rows)), rows, generator)
-        widest = np.minimum(self.time_width, np.floor(self.time_share * lengths)).astype(np.int64)
-        of_frames = _draw(self.time_masks, widest, lengths, generator)
-        for clip, length, bands, spans in zip(frames, lengths.tolist(), of_rows, of_frames, strict=True):
-            for start, stop in bands:
-                clip[:length, start:stop] = mean[start:stop]
-            for start, stop in spans:
-                clip[start:stop] = mean
-        return Altered(frames, lengths, None, 1.0)
+        # The masks are drawn over ones instead of the features: torchaudio fills a mask with one number, not with the
+        # mean of each row, and knows no clip's length.
+        import torch
+        from torchaudio.functional import mask_along_axis_iid
 
-
-def _draw(
-    masks: int, widest: npt.NDArray[np.int64], room: npt.NDArray[np.int64] | int, generator: np.random.Generator
-) -> list[list[tuple[int, int]]]:
-    """Draw where the masks of each clip start and stop; each has its widest (B,) and its room, (B,) or one of all."""
-    shape = (masks, len(widest))
-    widths = generator.integers(0, np.broadcast_to(widest, shape), endpoint=True)
-    starts = generator.integers(0, np.broadcast_to(room, shape) - widths, endpoint=True)
-    return [list(zip(s, (s + w).tolist(), strict=True)) for s, w in zip(starts.T, widths.T, strict=True)]
+        clips, longest, rows = frames.shape
+        kept_rows, kept_frames = torch.ones(clips, rows, 1), torch.ones(clips, 1, longest)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(generator.integers(2**63)))
+            for _ in range(self.frequency_masks):
+                kept_rows = mask_along_axis_iid(kept_rows, self.frequency_width, 0.0, axis=1)
+            for length in np.unique(lengths).tolist():
+                of_length = torch.from_numpy(np.flatnonzero(lengths == length))
+                part = torch.ones(len(of_length), 1, length)
+                for _ in range(self.time_masks):
+                    part = mask_along_axis_iid(part, self.time_width, 0.0, axis=2, p=self.time_share)
+                kept_frames[of_length, :, :length] = part
+        masked_rows = kept_rows.numpy()[:, None, :, 0] == 0  # (B, 1, F)
+        masked_frames = kept_frames.numpy()[:, 0, :, None] == 0  # (B, K, 1)
+        real = (np.arange(longest) < lengths[:, None])[:, :, None]  # (B, K, 1)
+        altered = frames.copy()
+        np.copyto(altered, mean, where=(masked_rows & real) | masked_frames)
+        return Altered(altered, lengths, None, 1.0)

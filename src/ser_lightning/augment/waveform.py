@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.pitch import analyse, pitch_shift
+from ser_lightning.augment.pitch import analyse, pitch_shift, torchaudio_kernel_bytes, torchaudio_shift
 from ser_lightning.errors import InputError
+from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
+
+LARGEST_KERNEL = 5e9  # bytes; building it takes four times as much
 
 
 class WaveformCopies:
@@ -20,9 +23,11 @@ class WaveformCopies:
         noise_sigma: standard deviation of the Gaussian noise, full scale 1; None makes no such copy
         pitch_steps: a copy each, shifted by so many semitones
         pcm16: round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV file
+        backend: of the pitch copies: ``native``, the C kernels; ``torchaudio``, the study's own function; or ``auto``,
+            native where the kernels can be used
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value out of its range; a pitch shift that torchaudio has no memory for
 
     """
 
@@ -34,6 +39,7 @@ class WaveformCopies:
         noise_sigma: float | None,
         pitch_steps: Sequence[float],
         pcm16: bool,
+        backend: str = AUTO,  # no scientific value, and older checkpoints do not name it
     ) -> None:
         if noise_sigma is not None and not 0 < noise_sigma < math.inf:
             raise InputError(f"augment.noise_sigma is {noise_sigma}; expected a positive number, or null for none")
@@ -45,6 +51,16 @@ class WaveformCopies:
         self.noise_sigma = noise_sigma
         self.pitch_steps = tuple(pitch_steps)
         self.pcm16 = pcm16
+        self.backend = resolve_backend(backend, reference="torchaudio", key="augment.backend")
+        if self.backend != NATIVE:
+            for step in steps:
+                size = torchaudio_kernel_bytes(sampling_rate=sampling_rate, steps=step)
+                if size > LARGEST_KERNEL:
+                    raise InputError(
+                        f"augment.pitch_steps has {step:g}, for which torchaudio needs a resampling kernel of"
+                        f" {size / 1e9:.0f} GB at {sampling_rate} Hz; use augment.backend=native (needs a C compiler),"
+                        " a lower audio.sampling_rate or other steps"
+                    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,9 +84,11 @@ class WaveformCopies:
             digest = hashlib.sha256(f"{self.seed}/{utterance}".encode()).digest()
             generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
             copies.append(wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32))
-        if self.pitch_steps:
+        if self.pitch_steps and self.backend == NATIVE:
             analysis = analyse(wave)
             copies += [pitch_shift(analysis, sampling_rate=self.sampling_rate, steps=s) for s in self.pitch_steps]
+        elif self.pitch_steps:
+            copies += [torchaudio_shift(wave, sampling_rate=self.sampling_rate, steps=s) for s in self.pitch_steps]
         if self.pcm16:
             copies = [np.clip(np.round(copy * 32768), -32768, 32767) / np.float32(32768) for copy in copies]
         return dict(zip(self.names, copies, strict=True))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import Checkpoint
 from ser_lightning.commands.settings import change_config, compose_corpus, stored_groups
 from ser_lightning.config_files import groups, primary_values
@@ -41,7 +42,7 @@ def config_of(
         InputError: the config is not of a run, or a setting does not fit it
 
     """
-    config = complete(checkpoint.config)
+    config = usable_backends(complete(checkpoint.config))
     _check_plain(config, path)
     config = {key: value for key, value in config.items() if key not in without}
     if corpora:

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data, assemble_evaluation
@@ -120,7 +121,7 @@ def _evaluate_again(
     data.prepare_data()
     data.setup()
     checkpoint = read_checkpoint(path)
-    changed = list(_changed(_flat(complete(checkpoint.config)), _flat(config)))
+    changed = list(_changed(_flat(usable_backends(complete(checkpoint.config))), _flat(config)))
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
     same, equal = science_digest(config) == result["digest"], True
     table = Table("subset", "metric", "result.json", "now", title=str(path))

@@ -14,21 +14,21 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.baselines.baseline import Baseline, fit_baseline
 from ser_lightning.baselines.storage import KEY as ESTIMATOR
 from ser_lightning.baselines.storage import dump_pipeline
-from ser_lightning.build import build
+from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import KEY, build_recipe, contents, read_checkpoint, rebuild_model
 from ser_lightning.commands import cli
 from ser_lightning.commands.assemble import assemble_data
 from ser_lightning.commands.audit import audit_run
 from ser_lightning.commands.outcome import tell, write_results
 from ser_lightning.commands.run_folder import last_checkpoint, start_folder
-from ser_lightning.config_files import config_folder
+from ser_lightning.commands.train import log_data, loggers, write_run_split
 from ser_lightning.data.altered import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
 from ser_lightning.metrics import study_metric
 from ser_lightning.runs import is_unscientific, science_digest
-from ser_lightning.split.split import SUBSETS, write_rows, write_split
+from ser_lightning.split.split import SUBSETS
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +68,10 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
         )
     preparation.scan()
     start_folder(folder, config, identity["overrides"], unfinished=None)
-    loggers = [build(f"logger.{name}", part) for name, part in (config.get("logger") or {}).items()]
-    if preparation.augment_first:
-        write_rows(folder / "split.csv", preparation.members, preparation.utterances)
-    else:
-        write_split(folder / "split.csv", preparation.split, preparation.utterances)
+    write_run_split(folder / "split.csv", preparation)
     data.prepare_data()
     data.setup()
-    sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
-    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    log_data(data)
 
     start = time.perf_counter()
     classes = len(preparation.corpus.emotions)
@@ -86,7 +81,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     path = save_checkpoints(model, folder, config=config, data=data)
 
     start = time.perf_counter()
-    # Evaluated as it was saved.
+    # Measured as it was saved.
     saved = rebuild_model(read_checkpoint(path), path=path)
     predictions = {
         subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
@@ -99,15 +94,16 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
         config=config,
         predictions=predictions,
         evaluated=_evaluated(predictions, config),
-        audit=audit_run(data, model, config | {"callbacks": {}}),
         facts={
             "epochs": 0,
+            "steps": 0,
             "parameters": model.count_parameters(),
             "chosen": model.chosen,
             "history": {},
             "device": "cpu",
         },
-        loggers=loggers,
+        audit=audit_run(data, model, config | {"callbacks": {}}),
+        loggers=[build(f"logger.{name}", part) for name, part in loggers(config)],
         identity=identity,
     )
     tell(result)
@@ -201,12 +197,11 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
     if first in primary:
         default = primary[first]
     else:
-        options = {
-            group: option for entry in primary["defaults"] if isinstance(entry, dict) for group, option in entry.items()
-        }
-        chosen = options[first] if isinstance(options[first], list) else [options[first]]
-        files = [OmegaConf.load(config_folder() / first / f"{option}.yaml") for option in chosen]
-        default = OmegaConf.to_container(OmegaConf.merge(*files))
+        (chosen,) = [entry[first] for entry in primary["defaults"] if isinstance(entry, dict) and first in entry]
+        default = {}
+        for option in [chosen] if isinstance(chosen, str) else chosen:
+            values: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{option}.yaml"))
+            default |= values
     resolved: Any = OmegaConf.create({**config, first: default})
     return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -27,6 +27,7 @@ from rich.table import Table
 
 from ser_lightning.commands import run_id  # noqa: F401 - registers the resolver that train.yaml names
 from ser_lightning.commands.overrides import parse, quote, quote_texts, set_texts, words_of
+from ser_lightning.kernels.backend import AUTO, native_is_available
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 SECONDS = 1.0  # between updates of the table
@@ -60,6 +61,8 @@ class SweepCallback(Callback):
 
         The overrides of ``hydra`` in the configuration of the sweep are those that its jobs are composed with.
         """
+        if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
+            native_is_available()  # says once, for all jobs, what a missing compiler costs
         words = quote_texts(words_of(config.hydra.overrides.task))
         set_texts(config, words_of(config.hydra.overrides.task))
         fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]

@@ -22,7 +22,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
-from ser_lightning.build import build, is_baseline
+from ser_lightning.build import build, is_baseline, resolve_backends
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import LoggedRows, Record
@@ -83,7 +83,7 @@ def train(config: DictConfig) -> float:
 
 def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
     """Train while no other process writes the folder; helpers of a distributed run write nothing."""
-    plain = cli.plain(config)
+    plain = resolve_backends(cli.plain(config))
     run = partial(
         _train,
         plain,
@@ -190,12 +190,12 @@ def _train(
 
     if _is_first_process() and not trial:
         start_folder(folder, config, overrides, unfinished=unfinished)
-        _write_split(folder / "split.csv", preparation)
+        write_run_split(folder / "split.csv", preparation)
         # Some loggers create their files when they are built.
         trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
     data.prepare_data()
     data.setup()
-    _tell_data(data)
+    log_data(data)
 
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
@@ -291,14 +291,16 @@ def _averages_weights(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _write_split(path: Path, preparation: Preparation) -> None:
+def write_run_split(path: Path, preparation: Preparation) -> None:
+    """Write which clip, or which copy of a clip, belongs to which subset."""
     if preparation.augment_first:
         write_rows(path, preparation.members, preparation.utterances)
     else:
         write_split(path, preparation.split, preparation.utterances)
 
 
-def _tell_data(data: SpeechDataModule) -> None:
+def log_data(data: SpeechDataModule) -> None:
+    """Log the sizes of the subsets and what of the corpus was left out."""
     preparation = data.preparation
     if preparation.problems or preparation.nothing_voiced:
         log.info(

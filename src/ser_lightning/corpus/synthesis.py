@@ -1,6 +1,6 @@
 """Acted emotions by rule: eSpeak speaks, Praat gives the prosody.
 
-Both come with praat-parselmouth, which is GPL-3: a dependency, no part of this package.
+Both come with praat-parselmouth, which is GPL-3: an optional dependency, by the extra ``synthetic``.
 
 What a clip sounds like depends on its stem alone. Two things stand against that and are dealt with here:
 eSpeak speaks a sentence differently at every call in a process, whatever the seed, while a fresh process

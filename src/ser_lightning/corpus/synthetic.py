@@ -1,5 +1,6 @@
 """The synthetic corpus: real synthetic speech in RAVDESS's design, made on this machine without a network."""
 
+import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -160,7 +161,7 @@ class Synthetic:
         """Make the corpus if it is not there, and look through it.
 
         Raises:
-            InputError: the root cannot be written, or a clip is not as it was made
+            InputError: Praat is not installed, the root cannot be written, or a clip is not as it was made
 
         """
         try:
@@ -180,6 +181,11 @@ class Synthetic:
         return "see the error above"
 
     def _make(self) -> None:
+        if importlib.util.find_spec("parselmouth") is None:
+            raise InputError(
+                f"{shown(self.folder)} is missing, and making the synthetic corpus needs Praat, which is not installed;"
+                " install it with pip install 'ser-lightning[synthetic]' (GPL-3), or choose another corpus="
+            )
         self.root.mkdir(parents=True, exist_ok=True)
         # Of two that start at once, the second waits and then finds the corpus.
         with FileLock(self.root / f".{self.folder.name}.lock"):

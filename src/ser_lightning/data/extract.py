@@ -21,6 +21,7 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.scanning import sha256
 from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with, ending_at_once
+from ser_lightning.kernels.backend import NATIVE
 from ser_lightning.memory import keep_freed_memory
 
 CHUNK = 4  # files that a process takes at once
@@ -194,12 +195,27 @@ def extract_all(
         with threadpool_limits(1):  # one thread gives the same bits everywhere
             yield from map(work, jobs)
         return
+    _warm_up(jobs, augment, features)
     try:
         yield from _by_workers(jobs, work, workers)
     except BrokenProcessPool as error:
         raise InputError(
             "a process that computes features was killed, perhaps for want of memory; start again with data.workers=1"
         ) from error
+
+
+def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
+    """Let librosa and torchaudio compile and build what they need before the processes are forked, which then share it.
+
+    Several processes that compile at once spoil numba's cache (numba issue 10128); torchaudio's resampling kernels take
+    gigabytes.
+    """
+    sample = np.zeros(1, np.float32)
+    with threadpool_limits(1):
+        if getattr(features, "backend", NATIVE) != NATIVE:
+            features(sample)
+        if getattr(augment, "backend", NATIVE) != NATIVE and any({*job.copies} & {*augment.names} for job in jobs):
+            augment(sample, utterance="")
 
 
 def _by_workers(jobs: Sequence[Job], work: Callable[[Job], Extracted], workers: int) -> Iterator[Extracted]:

@@ -21,6 +21,7 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
 from ser_lightning.errors import InputError
+from ser_lightning.kernels.backend import NATIVE
 
 FORMAT = 3  # raise it when the same configuration gives other numbers
 LIBRARIES = (
@@ -28,7 +29,7 @@ LIBRARIES = (
 )
 ORIGINAL = ""  # name of the copy that is the clip itself
 # Values that the stores before them do not name: they had them off. Off, they are no part of the digest.
-LATER = {"offset_s": None, "duration_s": None}
+LATER = {"offset_s": None, "duration_s": None, "backend": NATIVE}
 
 SAVED = 256  # clips after which what is done is written down: so many are lost to a kill
 

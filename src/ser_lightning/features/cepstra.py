@@ -4,11 +4,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import spectral
+from ser_lightning.features import reference, spectral
 from ser_lightning.features.spectral import Floats
 from ser_lightning.features.spectral162 import check_wave
 from ser_lightning.features.tuning import estimate_tuning
 from ser_lightning.features.values import check_at_most, check_counts, check_frames
+from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 
 class Cepstra:
@@ -29,6 +30,7 @@ class Cepstra:
         signal_length: to which a clip is brought first, samples at the analysis rate: zeros on both sides, or as much
             cut off on both; None leaves it as long as it is
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
 
     Raises:
         InputError: a value out of its range
@@ -50,6 +52,7 @@ class Cepstra:
         n_chroma: int,
         signal_length: int | None,
         standardize: bool,
+        backend: str = AUTO,
     ) -> None:
         check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, n_mfcc=n_mfcc, n_mels=n_mels)
         check_frames(n_fft=n_fft, hop_length=hop_length, window=window)
@@ -68,6 +71,7 @@ class Cepstra:
         self.n_chroma = n_chroma
         self.signal_length = signal_length
         self.standardize = standardize
+        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
         self.names = (
             *(f"mfcc_{i:02d}" for i in range(1, n_mfcc + 1)),
             *(f"chroma_{i:02d}" for i in range(1, n_chroma + 1)),
@@ -92,6 +96,17 @@ class Cepstra:
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
         if self.signal_length is not None:
             wave = fit(wave, self.signal_length)
+        if self.backend != NATIVE:
+            return reference.cepstra(
+                wave,
+                sampling_rate=self.analysis_rate,
+                n_fft=self.n_fft,
+                hop_length=self.hop_length,
+                window=self.window,
+                n_mfcc=self.n_mfcc,
+                n_mels=self.n_mels,
+                n_chroma=self.n_chroma,
+            )
         frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
         spectrum = spectral.magnitude(frames, spectral.window_of(self.window, self.n_fft))
         power = np.square(spectrum)  # (K, 1 + n_fft // 2)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.features.statistics import check_functionals, names_of, summarize
+from ser_lightning.kernels.backend import AUTO
 
 
 class Functionals:
@@ -15,7 +16,7 @@ class Functionals:
     The rows are ``zcr_mean``, ``chroma_01_mean`` ... and then those of the next statistic.
 
     Args:
-        sampling_rate: this and all but the last two as in :class:`~ser_lightning.features.spectral162.Spectral162`
+        sampling_rate: this and whatever says "see there" as in :class:`~ser_lightning.features.spectral162.Spectral162`
         analysis_rate: see there
         filterbank_rate: see there
         n_fft: see there
@@ -28,6 +29,7 @@ class Functionals:
         functionals: the statistics, of ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
             ``kurtosis``
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: see there
 
     Raises:
         InputError: a value out of its range
@@ -49,6 +51,7 @@ class Functionals:
         log: bool,
         functionals: Sequence[str],
         standardize: bool,
+        backend: str = AUTO,
     ) -> None:
         check_functionals(functionals)
         self.rows = Spectral162(
@@ -63,6 +66,7 @@ class Functionals:
             n_mels=n_mels,
             log=log,
             standardize=standardize,
+            backend=backend,
         )
         self.sampling_rate = sampling_rate
         self.analysis_rate = analysis_rate
@@ -76,6 +80,7 @@ class Functionals:
         self.log = log
         self.functionals = tuple(functionals)
         self.standardize = standardize
+        self.backend = self.rows.backend
         self.names = names_of(self.rows.names, self.functionals)
         self.size = len(self.names)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.features import framing, spectral
+from ser_lightning.features import framing, reference, spectral
 from ser_lightning.features.spectral import Floats
 from ser_lightning.features.spectral162 import check_wave
 from ser_lightning.features.values import check_at_most, check_counts, check_frames
+from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 
 class LogMelDeltas:
@@ -24,6 +25,7 @@ class LogMelDeltas:
         n_mels: mel bands
         delta_frames: N of the formula of the deltas, see :func:`delta`
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
 
     Raises:
         InputError: a value out of its range
@@ -45,6 +47,7 @@ class LogMelDeltas:
         n_mels: int,
         delta_frames: int,
         standardize: bool,
+        backend: str = AUTO,
     ) -> None:
         check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, win_length=win_length)
         check_counts(n_mels=n_mels, delta_frames=delta_frames)
@@ -59,6 +62,7 @@ class LogMelDeltas:
         self.n_mels = n_mels
         self.delta_frames = delta_frames
         self.standardize = standardize
+        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
         self.names = tuple(f"{of}_{i:03d}" for of in ("mel", "delta", "delta2") for i in range(1, n_mels + 1))
         self.size = len(self.names)
 
@@ -77,6 +81,17 @@ class LogMelDeltas:
         """
         check_wave(wave)
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+        if self.backend != NATIVE:
+            return reference.logmel_deltas(
+                wave,
+                sampling_rate=self.analysis_rate,
+                n_fft=self.n_fft,
+                win_length=self.win_length,
+                hop_length=self.hop_length,
+                window=self.window,
+                n_mels=self.n_mels,
+                delta_frames=self.delta_frames,
+            )
         frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
         window = framing.window_within(self.window, win_length=self.win_length, n_fft=self.n_fft)
         power = np.square(spectral.magnitude(frames, window))  # (K, n_fft) -> (K, 1 + n_fft // 2)

@@ -1,12 +1,15 @@
 """Pitch and formants, by Praat.
 
-Praat comes with praat-parselmouth, which is GPL-3: a dependency, no part of this package.
+Praat comes with praat-parselmouth, which is GPL-3: an optional dependency, by the extra ``synthetic``.
 """
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ser_lightning.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,6 +29,20 @@ class Voice(NamedTuple):
 
     pitch: Floats
     formants: Floats
+
+
+def check_installed() -> None:
+    """Check that Praat is installed.
+
+    Raises:
+        InputError: it is not
+
+    """
+    if importlib.util.find_spec("parselmouth") is None:
+        raise InputError(
+            "features=prosody needs Praat, which is not installed; install it with pip install"
+            " 'ser-lightning[synthetic]' (GPL-3), or choose other features="
+        )
 
 
 def analyse(

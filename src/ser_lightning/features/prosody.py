@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import praat, spectral
+from ser_lightning.features import praat, reference, spectral
 from ser_lightning.features.cepstra import Cepstra
 from ser_lightning.features.spectral import Floats
 from ser_lightning.features.statistics import check_functionals, names_of, summarize
 from ser_lightning.features.values import check_at_most, check_counts, check_positive
+from ser_lightning.kernels.backend import AUTO, NATIVE
 
 
 class Prosody:
@@ -36,9 +37,11 @@ class Prosody:
         functionals: the statistics, of ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
             ``kurtosis``
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: of MFCC, zero crossing rate and energy: ``native``, the C kernels; ``librosa``, the reference; or
+            ``auto``, native where the kernels can be used
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value out of its range, or Praat is not installed
 
     Source: the five kinds of Zhu et al. 2017, emotion recognition from Chinese speech; librosa for the first three,
         Praat for pitch and formants. Which statistics, frames and limits they took is not known to us
@@ -64,7 +67,9 @@ class Prosody:
         formant_ceiling: float,
         functionals: Sequence[str],
         standardize: bool,
+        backend: str = AUTO,
     ) -> None:
+        praat.check_installed()
         self.cepstra = Cepstra(
             sampling_rate=sampling_rate,
             analysis_rate=analysis_rate,
@@ -76,6 +81,7 @@ class Prosody:
             n_chroma=0,
             signal_length=None,
             standardize=standardize,
+            backend=backend,
         )
         check_counts(n_formants=n_formants, max_formants=max_formants)
         check_at_most("max_formants", max_formants, n_formants=n_formants)
@@ -104,6 +110,7 @@ class Prosody:
         self.formant_ceiling = formant_ceiling
         self.functionals = tuple(functionals)
         self.standardize = standardize
+        self.backend = self.cepstra.backend
         voice = ("f0", *(f"f{n}" for n in range(1, n_formants + 1)))
         self.names = names_of((*self.cepstra.names, "zcr", "energy", *voice), self.functionals)
         self.size = len(self.names)
@@ -123,9 +130,12 @@ class Prosody:
         """
         coefficients = self.cepstra(wave)  # (n_mfcc, K)
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
-        frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)
-        level = spectral.decibels(np.square(spectral.root_mean_square(frames)))
-        crossings = spectral.zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
+        framing = {"n_fft": self.n_fft, "hop_length": self.hop_length}
+        if self.backend == NATIVE:
+            level = spectral.decibels(np.square(spectral.root_mean_square(spectral.frame(wave, **framing))))
+            crossings = spectral.zero_crossing_rate(wave, **framing)
+        else:
+            crossings, level = reference.crossings_and_level(wave, **framing)
         heard = praat.analyse(
             wave,
             sampling_rate=self.analysis_rate,

@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import spectral
+from ser_lightning.features import reference, spectral
 from ser_lightning.features.tuning import estimate_tuning
+from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 # Powers of louder samples would overflow single precision.
 LOUDEST = 1e15
@@ -29,6 +30,7 @@ class Spectral162:
         n_mels: mel bands
         log: mel power and RMS in dB above -100 dB, instead of as they are
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
 
     Raises:
         InputError: a value out of its range
@@ -49,6 +51,7 @@ class Spectral162:
         n_mels: int,
         log: bool,
         standardize: bool,
+        backend: str = AUTO,  # no scientific value, and older checkpoints do not name it
     ) -> None:
         positive = {
             "sampling_rate": sampling_rate,
@@ -82,6 +85,7 @@ class Spectral162:
         self.n_mels = n_mels
         self.log = log
         self.standardize = standardize
+        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
         self.names = (
             "zcr",
             *(f"chroma_{i:02d}" for i in range(1, n_chroma + 1)),
@@ -98,8 +102,7 @@ class Spectral162:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate; a frame is
-            contiguous
+            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate
 
         Raises:
             InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
@@ -107,6 +110,18 @@ class Spectral162:
         """
         check_wave(wave)
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+        if self.backend != NATIVE:
+            return reference.spectral162(
+                wave,
+                sampling_rate=self.filterbank_rate,
+                n_fft=self.n_fft,
+                hop_length=self.hop_length,
+                window=self.window,
+                n_chroma=self.n_chroma,
+                n_mfcc=self.n_mfcc,
+                n_mels=self.n_mels,
+                log=self.log,
+            )
         window = spectral.window_of(self.window, self.n_fft)
         frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
         spectrum = spectral.magnitude(frames, window)  # (K, n_fft) -> (K, 1 + n_fft // 2)

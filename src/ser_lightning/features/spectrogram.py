@@ -4,9 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import framing, spectral
+from ser_lightning.features import framing, reference, spectral
 from ser_lightning.features.spectral162 import check_wave
 from ser_lightning.features.values import check_at_most, check_choice, check_counts, check_frames
+from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 SCALES = ("magnitude", "power", "decibels")
 
@@ -28,6 +29,7 @@ class Spectrogram:
         bins: how many are kept, from the lowest, at most ``1 + n_fft // 2``
         scale: ``magnitude``; ``power``, its square; or ``decibels`` of the power, above -100 dB
         standardize: the model shall standardise these features; nothing is done about it here
+        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
 
     Raises:
         InputError: a value out of its range
@@ -49,6 +51,7 @@ class Spectrogram:
         bins: int,
         scale: str,
         standardize: bool,
+        backend: str = AUTO,
     ) -> None:
         check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, win_length=win_length, bins=bins)
         check_frames(n_fft=n_fft, hop_length=hop_length, window=window)
@@ -66,6 +69,7 @@ class Spectrogram:
         self.bins = bins
         self.scale = scale
         self.standardize = standardize
+        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
         self.names = tuple(f"bin_{i:04d}" for i in range(bins))
         self.size = bins
 
@@ -85,6 +89,17 @@ class Spectrogram:
         """
         check_wave(wave)
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+        if self.backend != NATIVE:
+            return reference.spectrogram(
+                wave,
+                n_fft=self.n_fft,
+                win_length=self.win_length,
+                hop_length=self.hop_length,
+                window=self.window,
+                center=self.center,
+                bins=self.bins,
+                scale=self.scale,
+            )
         frame = spectral.frame if self.center else framing.frame_within
         frames = frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
         window = framing.window_within(self.window, win_length=self.win_length, n_fft=self.n_fft)

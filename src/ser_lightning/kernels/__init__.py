@@ -1,1 +1,1 @@
-"""What is too slow in NumPy, written in C; it knows nothing of speech and imports nothing of ours but errors."""
+"""What is too slow in NumPy, written in C, and the choice between it and the libraries it is held to."""

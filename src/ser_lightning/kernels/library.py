@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ser_lightning.errors import InputError, shown
 from ser_lightning.kernels.compile import compiled
 
 Array = npt.NDArray[Any]
@@ -29,8 +30,17 @@ SIGNATURES = {
 
 @cache
 def library() -> ctypes.CDLL:
-    """Return the library, with the types of its functions."""
-    loaded = ctypes.CDLL(str(compiled()))
+    """Return the library, with the types of its functions.
+
+    Raises:
+        InputError: it cannot be compiled or loaded
+
+    """
+    path = compiled()
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise InputError(f"the kernels in {shown(path)} cannot be loaded: {error}; delete the file") from error
     for name, signature in SIGNATURES.items():
         result, *arguments = (TYPES.get(word, ctypes.c_void_p) for word in signature.split())
         function = getattr(loaded, name)

@@ -1,0 +1,119 @@
+"""The C kernels compute what librosa does, for every option of ``conf/features/`` that has both."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from tests.features.test_every_option import OPTIONS, WAVES, values_of
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.build import build, resolve_backends, usable_backends
+from ser_lightning.errors import InputError
+from ser_lightning.kernels.backend import native_is_available
+
+
+class Bound(NamedTuple):
+    """How far the two may be apart.
+
+    Args:
+        relative: to the largest value of the block of rows (all MFCC, all mel bands, ...) in the clip
+        absolute: in the unit of the row
+
+    """
+
+    relative: float
+    absolute: float = 0.0
+
+
+BOUNDS = {
+    **{option: Bound(1e-5) for option in ("paper", "released", "logmel", "functionals", "mfcc", "mfcc_chroma")},
+    "kaggle": Bound(2e-5),
+    "logmel_deltas": Bound(0.0, 2e-4),  # dB
+    "prosody": Bound(1e-4, 2e-3),
+    "spectrogram": Bound(1e-6, 1e-4),  # dB
+    "stft": Bound(1e-6),
+}
+SPEAKERS_CLIPS = 8  # real clips, evenly spread
+
+
+def both(option):
+    values = values_of(option)
+    return [build("features", values | {"backend": backend}) for backend in ("native", "librosa")]
+
+
+def differences(native, reference, wave):
+    """Return the largest difference and the largest value of each block of rows."""
+    ours, expected = native(wave), reference(wave)
+    assert ours.shape == expected.shape
+    assert ours.dtype == expected.dtype == np.float32
+    blocks = {}
+    for row, name in enumerate(native.names):
+        blocks.setdefault(re.sub(r"_?\d+", "", name), []).append(row)
+    return {
+        block: (np.abs(ours[rows] - expected[rows]).max(), np.abs(expected[rows]).max())
+        for block, rows in blocks.items()
+    }
+
+
+def test_every_option_with_kernels_has_a_bound():
+    assert BOUNDS.keys() == {option for option in OPTIONS if "backend" in values_of(option)}
+    assert sorted([*BOUNDS, "compare", "egemaps"]) == OPTIONS
+
+
+@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("option", BOUNDS)
+def test_native_features_equal_the_reference(option, name):
+    bound = BOUNDS[option]
+    for block, (difference, largest) in differences(*both(option), WAVES[name]).items():
+        assert difference <= bound.relative * largest + bound.absolute, block
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("option", BOUNDS)
+def test_native_features_equal_the_reference_on_real_clips(ravdess_root, option):
+    bound, (native, reference) = BOUNDS[option], both(option)
+    audio = Audio(
+        sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
+    )
+    paths = sorted(ravdess_root.rglob("*.flac"))
+    chosen = paths[:: len(paths) // SPEAKERS_CLIPS]
+    assert len(chosen) >= SPEAKERS_CLIPS
+    for path in chosen:
+        for block, (difference, largest) in differences(native, reference, audio.load(path).wave).items():
+            assert difference <= bound.relative * largest + bound.absolute, (path.name, block)
+
+
+@pytest.mark.parametrize("option", BOUNDS)
+def test_the_reference_keeps_the_promises_of_every_option(option):
+    _, reference = both(option)
+    noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
+    for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
+        assert np.isfinite(reference(wave)).all()
+    wave = WAVES["vowel"].copy()
+    wave.setflags(write=False)
+    np.testing.assert_array_equal(reference(wave), reference(wave))
+    for refused in (np.zeros(0, np.float32), np.zeros(100), np.array([0, np.nan], np.float32)):
+        with pytest.raises(InputError, match="but got"):
+            reference(refused)
+
+
+def test_auto_is_native_where_the_kernels_are():
+    assert native_is_available()
+    assert build("features", values_of("logmel")).backend == "native"
+    assert build("features", values_of("functionals")).rows.backend == "native"
+    without = {key: value for key, value in values_of("logmel").items() if key != "backend"}
+    assert build("features", without).backend == "native"
+
+
+def test_an_unknown_backend_is_refused_by_name():
+    with pytest.raises(InputError, match=r"features\.backend is 'libroza'; expected .*librosa") as refused:
+        build("features", values_of("logmel") | {"backend": "libroza"})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_config_names_the_backend_that_computes():
+    config = {"features": {"backend": "auto"}, "augment": {"backend": "torchaudio"}, "seed": 0, "model": None}
+    assert resolve_backends(config) == config | {"features": {"backend": "native"}}
+    assert usable_backends(resolve_backends(config)) == resolve_backends(config)
+    assert config["features"] == {"backend": "auto"}  # the one that was given is left alone
