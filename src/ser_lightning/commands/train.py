@@ -109,6 +109,7 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
     except Exception as error:
         if full_disk(error):
             guard.discard_beginnings()
+        guard.check()  # what failed may be a logger's file in a folder that was removed
         raise
     finally:
         if guard.kept:
