@@ -1,4 +1,4 @@
-# Every target works on a machine with Python 3.11 to 3.13 and make; the first one called sets up .venv/.
+# Every target needs only Python 3.11 to 3.13 and make; the first target that is run sets up .venv/.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,85 +24,85 @@ SECONDS ?= 60
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(VENV)/.done  ## create .venv/ and install everything, once
+setup: $(VENV)/.done  ## create .venv/ and install everything, unless that is done already
 
 $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_lightning/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed; say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
-	@# Compiled here, by one process: two at once leave a cache that crashes whoever reads it (numba issue 10128).
+	@# Compile librosa's functions in one process: two at once can leave a cache that crashes its readers (numba issue 10128).
 	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils'
-	@# Names what a missing compiler costs.
+	@# Report what is slower without a C compiler.
 	@$(BIN)/python -m ser_lightning.kernels.backend
 	@touch $@
 
-demo: setup  ## the dropout ablation on embedded synthetic speech, offline, in minutes
+demo: setup  ## run the dropout ablation on embedded synthetic speech, offline, in minutes
 	$(BIN)/ser-train --multirun experiment=ablation_dropout name=demo corpus=synthetic seed=0,1 trainer.max_epochs=15
 	$(BIN)/ser-report outputs/demo
 
-test: setup  ## all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, those on real recordings too
+test: setup  ## run all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, also those on real recordings
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-coverage: setup  ## the same tests, and which lines they miss; fails below 95 %; takes a third longer
+coverage: setup  ## run the same tests with coverage; fails below 95 %; takes a third longer
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term
 
-fuzz: setup  ## random files and texts for every reader; SECONDS=300
+fuzz: setup  ## fuzz every reader with random files and texts; SECONDS=300
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
-audit: setup  ## are there known holes in what constraints.txt installs? asks a database, or says that it could not
+audit: setup  ## check the packages in constraints.txt for known vulnerabilities; says so if the database cannot be reached
 	$(BIN)/python -m tests.supply constraints.txt
 
-pythons: setup  ## does the wheel work in bare environments of Python 3.11 to 3.13? downloads; skips what it does not find; PYTHONS="/a/python /b/python"
+pythons: setup  ## test the wheel in fresh environments of Python 3.11 to 3.13; downloads packages; skips versions that it does not find; PYTHONS="/a/python /b/python"
 	$(BIN)/python -m tests.pythons $(PYTHONS)
 
-parity: setup  ## how near to what the study released? a table; needs REFERENCE_ROOT, RAVDESS_ROOT for all of it
+parity: setup  ## compare with what the study released, as a table; needs REFERENCE_ROOT, and RAVDESS_ROOT for the full table
 	$(BIN)/python -m tests.parity
 
-lint: setup  ## format, rules and types
+lint: setup  ## check format, lint rules and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: setup  ## mend what the formatter can
+format: setup  ## format the code and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure ours against the study's way; QUICK=1 a subset in under 2 minutes; RAVDESS_ROOT for the real corpus
+bench: setup  ## compare the speed with the study's way; QUICK=1 runs a subset in under 2 minutes; RAVDESS_ROOT selects the real corpus
 	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick)
 
-bench-gpu: setup  ## measure a CUDA device: where the clips are kept, and many seeds at once
+bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and many seeds at once
 	$(BIN)/python -m benchmarks.accelerator
 
-ablation: setup  ## does dropout help? CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
+ablation: setup  ## does dropout help? one sweep and its report; CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 	$(BIN)/ser-report outputs/ablation_$(EXPERIMENT)_$(CORPUS)
 
-augmentation: setup  ## which augmentation helps, and does balancing emotions? 5 seeds; CORPUS=ravdess; SWEEPS=speakers over six folds of speakers; DOCS=docs writes docs/augmentation.md too
+augmentation: setup  ## which augmentation helps, and does balancing emotions help? 5 seeds; CORPUS=ravdess; SWEEPS=speakers uses six folds of speakers; DOCS=docs also writes docs/augmentation.md
 	$(BIN)/python -m studies.augmentation outputs/augmentation_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs writes docs/dropout.md too
+dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs also writes docs/dropout.md
 	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-defects: setup  ## what is each defect of the study worth? CORPUS=ravdess SEEDS=5; DOCS=docs writes docs/defects.md too
+defects: setup  ## measure the effect of each bug of the study; CORPUS=ravdess SEEDS=5; DOCS=docs also writes docs/defects.md
 	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-protocols: setup  ## how much does each protocol flatter? CORPUS=ravdess SEEDS=1; SWEEPS=loso,kfold some protocols; DOCS=docs writes docs/protocols.md too
+protocols: setup  ## evaluate one configuration under every protocol; CORPUS=ravdess SEEDS=1; SWEEPS=loso,kfold selects protocols; DOCS=docs also writes docs/protocols.md
 	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-cross-corpus: setup  ## what is learnt on one corpus worth on another? CORPORA=ravdess,emodb,emovo SEEDS=3; DOCS=docs writes docs/cross_corpus.md too
+cross-corpus: setup  ## train on each corpus and evaluate on every corpus; CORPORA=ravdess,emodb,emovo SEEDS=3; DOCS=docs also writes docs/cross_corpus.md
 	$(BIN)/python -m studies.cross_corpus outputs/cross_corpus --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPORA) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-table: setup  ## every system on the same clips and folds: RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm some systems; DOCS=docs writes docs/systems.md too
+table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm selects systems; DOCS=docs also writes docs/systems.md
 	$(BIN)/python -m studies.systems outputs/systems --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-torture: setup  ## kill runs at random moments, start them again, compare with runs never killed; KILLS=100
+torture: setup  ## kill runs at random moments, resume them and compare with uninterrupted runs; KILLS=100
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.torture outputs/torture --kills $(KILLS)
 
-soak: setup  ## many short runs in one sweep: does anything grow? RUNS=200
+soak: setup  ## check a sweep of many short runs for resource leaks; RUNS=200
 	$(BIN)/python -m studies.soak outputs/soak --runs $(RUNS)
 
-tensorboard: setup  ## look at the runs
+tensorboard: setup  ## show the runs in outputs/ in TensorBoard
 	$(BIN)/tensorboard --logdir outputs
 
 clean:  ## remove .venv/ and caches, never outputs/
