@@ -125,7 +125,7 @@ def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, t
         (["dropout=none"], "set that"),
         (["experiment=paper"], "an experiment is what a run was trained by"),
         (["seed=1,2"], "gives several values"),
-        (["evaluation=true"], "evaluation is a section of the config"),
+        (["evaluation=true"], "evaluation=true: no such option"),
         (["seed"], "expected key=value"),
         (["model.mlp=[60,50"], "model.mlp is '[60,50'; expected"),
         (["checkpoint=first"], "checkpoint is 'first'; expected best or last"),

@@ -1,6 +1,9 @@
 """End a run whose folder is removed, and leave no folder of a run that could not begin."""
 
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -46,6 +49,21 @@ class FolderGuard(pl.Callback):
             raise InputError(
                 f"{shown(self.folder)} was removed while the run was writing it; rerun the same command to begin anew"
             )
+
+    @contextmanager
+    def quiet_threads(self) -> Iterator[None]:
+        """Print no error of a thread, such as the one that writes TensorBoard's files, once the folder is removed."""
+        before = threading.excepthook
+
+        def hook(raised: threading.ExceptHookArgs) -> None:
+            if self.kept or not isinstance(raised.exc_value, OSError):
+                before(raised)
+
+        threading.excepthook = hook
+        try:
+            yield
+        finally:
+            threading.excepthook = before
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check before an epoch."""

@@ -105,7 +105,8 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
         raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
     guard = FolderGuard(folder=folder)
     try:
-        result = run(guard=guard)
+        with guard.quiet_threads():
+            result = run(guard=guard)
     except Exception as error:
         if full_disk(error):
             guard.discard_beginnings()
