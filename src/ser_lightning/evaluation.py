@@ -62,7 +62,7 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """How a network is evaluated; correct evaluation has both values off.
+    """Switches for how a network is evaluated; in a correct evaluation both are off.
 
     Args:
         training_mode: keep dropout active and normalize by the statistics of the batch in BatchNorm; the running

@@ -82,7 +82,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
 
 
 def corpora_of(config: Mapping[str, Any]) -> set[str]:
-    """Return the class names of a corpus, or of its parts."""
+    """Return the names of the Python classes of a corpus, or of its parts."""
     parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
     return {str(part["_target_"]).rpartition(".")[2] for part in parts}
 

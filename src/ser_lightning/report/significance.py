@@ -80,8 +80,8 @@ def permutation_p(differences: Sequence[float]) -> float | None:
 def wilcoxon_p(differences: Sequence[float]) -> float | None:
     """Compute the two-sided p-value of Wilcoxon's signed-rank test; zeros are dropped and ties share their mean rank.
 
-    Uses the distribution of :func:`permutation_p` on the signed ranks, which is correct with ties too. Return ``None``
-    without a pair, and 1 if no pair differs.
+    The distribution is that of :func:`permutation_p` on the signed ranks, so that it is exact with ties too (up to 16
+    pairs). Return ``None`` without a pair, and 1 if no pair differs.
 
     >>> wilcoxon_p([0.0, 2.0, 3.0, 5.0])
     0.25
