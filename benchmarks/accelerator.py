@@ -1,6 +1,6 @@
-"""``make bench-gpu``: what a CUDA device makes of training, and whether many seeds at once beat one after another.
+"""``make bench-gpu``: training speed on a CUDA device, and of training many seeds at once instead of one by one.
 
-The network is that of ``corrected`` on clips of RAVDESS's number and lengths; what they hold does not matter to time.
+Uses the network of ``corrected`` on random clips with the number and lengths of RAVDESS's training clips.
 """
 
 import argparse
@@ -31,7 +31,7 @@ REPEATS = 3
 
 
 def dataset() -> FeatureDataset:
-    """Return as many clips as the study trains on, of such lengths, made of noise."""
+    """Return random clips, as many as the study's training set has, with similar lengths."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(40, 120, CLIPS)
     return FeatureDataset(
@@ -44,7 +44,7 @@ def dataset() -> FeatureDataset:
 
 
 class Stackable(nn.Module):
-    """The network of ``corrected`` in operations that ``torch.func.vmap`` knows: cuDNN's LSTM is none of them."""
+    """The network of ``corrected`` in operations supported by ``torch.func.vmap``, unlike cuDNN's LSTM."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ def _unroll(lstm: nn.LSTM, x: Tensor) -> Tensor:
 
 
 def batches(clips: FeatureDataset | ResidentDataset, *, seed: int) -> Iterator[Batch]:
-    """Return an epoch of batches."""
+    """Return the batches of one epoch."""
     lengths = clips.lengths.tolist()
     sampler = BatchSampler(lengths=lengths, batch_size=BATCH, shuffle=True, reshuffle=True, bucket=False, seed=seed)
     return (clips[rows] for rows in sampler)
 
 
 def ours(device: torch.device) -> nn.Module:
-    """Return the network of ``corrected``."""
+    """Build the network of ``corrected``."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("train", overrides=["experiment=corrected", "dropout=p25", "run_id=bench"])
     model: nn.Module = build(
@@ -109,7 +109,7 @@ def ours(device: torch.device) -> nn.Module:
 
 
 def train_one(clips: FeatureDataset | ResidentDataset, model: nn.Module, device: torch.device) -> None:
-    """Train a network for an epoch."""
+    """Train a network for one epoch."""
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for batch in batches(clips, seed=0):
         logits = model(batch.features.to(device), batch.lengths.to(device))
@@ -119,10 +119,10 @@ def train_one(clips: FeatureDataset | ResidentDataset, model: nn.Module, device:
 
 
 def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Train networks of as many seeds for an epoch, each step of all of them at once, each on its own batches.
+    """Train several networks for one epoch, all in the same step, each on its own batches.
 
     Returns:
-        parameters and buffers, stacked
+        stacked parameters and buffers
 
     """
     params, buffers = stack_module_state(models)
@@ -145,7 +145,7 @@ def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> tuple[dict
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the median of some repeats after one that is not counted."""
+    """Return the median seconds of several repeats after one warm-up."""
     taken = []
     for _ in range(REPEATS + 1):
         _wait(device)
@@ -162,7 +162,7 @@ def _wait(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Measure, and write a table and JSON."""
+    """Run the benchmark, print a table and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerator", description=__doc__)
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the benchmark")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16, 64], help="networks trained at once")

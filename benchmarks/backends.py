@@ -1,4 +1,4 @@
-"""How many times longer librosa and torchaudio take than the C kernels: ``python -m benchmarks.backends FOLDER``."""
+"""Compare the speed of the native kernels with librosa and torchaudio: ``python -m benchmarks.backends FOLDER``."""
 
 import statistics
 import sys
@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 from ser_lightning.audio.folder import find_audio
 from ser_lightning.build import build, config_folder
 
-CLIPS = 16  # evenly spread over the folder
+CLIPS = 16  # evenly spaced over the folder
 REPEATS = 5
 OPTIONS = ("paper", "logmel", "functionals", "logmel_deltas", "mfcc", "stft", "spectrogram", "prosody")
 
 
 def part(name: str, *overrides: str) -> dict[str, Any]:
-    """Return a part of the config of ``ser-train``."""
+    """Return one section of the config of ``ser-train``."""
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         config = compose("train", overrides=["run_id=bench", *overrides])
     return OmegaConf.to_container(config[name], resolve=True)  # type: ignore[return-value]
@@ -31,21 +31,21 @@ def part(name: str, *overrides: str) -> dict[str, Any]:
 def compare(
     native: Callable[[np.ndarray], Any], reference: Callable[[np.ndarray], Any], waves: Sequence[np.ndarray]
 ) -> str:
-    """Return the median milliseconds a clip of both, measured by turns, and their ratio."""
+    """Return the median milliseconds per clip of both functions, measured alternately, and their ratio."""
     seconds: list[list[float]] = [[], []]
     for repeat in range(REPEATS + 1):
         for times, function in zip(seconds, (native, reference), strict=True):
             start = time.perf_counter()
             for wave in waves:
                 function(wave)
-            if repeat:  # the first compiles and loads
+            if repeat:  # the first repeat is a warm-up for compilation and loading
                 times.append((time.perf_counter() - start) / len(waves))
     ours, theirs = (1000 * statistics.median(times) for times in seconds)
     return f"{ours:8.2f} ms {theirs:8.2f} ms {theirs / ours:6.1f}x"
 
 
 def main(folder: str) -> None:
-    """Print a line for each option of the features, and one for the pitch copies."""
+    """Print one line per option of the features, and one for the pitch-shifted copies."""
     torch.set_num_threads(1)
     audio = build("audio", part("audio"))
     paths, _ = find_audio(folder)

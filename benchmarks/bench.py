@@ -1,7 +1,7 @@
-"""``make bench``: our figures and those of the study's way, measured in one run, as ratios.
+"""``make bench``: compare this project's speed and memory with the study's approach, as ratios.
 
-Machines are shared and noisy, so each repeat measures both sides, one after the other, and the median of the repeats
-counts. Absolute times are of the machine; the ratios are what to compare.
+Because machines are shared and noisy, each repeat measures both sides in turn, and the median of the repeats is
+reported. Absolute times depend on the machine; compare the ratios.
 """
 
 import argparse
@@ -50,16 +50,16 @@ PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "memory")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Args:
-        work: what is done
-        baseline: how the other side does it
-        unit: of the three figures
-        plain: the other side's figure, None if there is none to measure
-        ours: our figure
-        floor: what the machine would need at the least, None where it is not known
-        target: what the project asks for, in words
+        work: the measured task
+        baseline: how the baseline does it
+        unit: unit of the three values
+        plain: value of the baseline; None if there is no baseline
+        ours: value of this project
+        floor: lower bound for this machine; None if unknown
+        target: target of the project, in words
         note: how it was measured
 
     """
@@ -75,20 +75,20 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times less ours is (more, where more is better)."""
+        """Speedup over the baseline: its time divided by ours or, for rates, ours divided by its rate."""
         if self.plain is None:
             return None
         return self.ours / self.plain if self.unit == "runs/h" else self.plain / self.ours
 
 
 class Bench:
-    """The measurements and what they share.
+    """The measurements and their shared state.
 
     Args:
-        corpus: overrides that choose the corpus and its split
-        repeats: of every measurement
-        quick: a subset, in under two minutes
-        folder: for what is written; the store of the measured commands is made in it
+        corpus: overrides that select the corpus and its split
+        repeats: number of repeats of every measurement
+        quick: whether to run a subset that takes less than two minutes
+        folder: folder for all output, including the feature cache of the measured commands
 
     """
 
@@ -108,16 +108,16 @@ class Bench:
             return OmegaConf.to_container(compose("train", overrides=words), resolve=True)  # type: ignore[return-value]
 
     def sample(self, subset: str, count: int) -> list[Path]:
-        """Return some clips of a subset, evenly spread."""
+        """Return some clips of a subset, evenly spaced."""
         ids = getattr(self.split, subset)
         return [self.path_of[ids[i]] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
 
     def waves(self, count: int) -> list[np.ndarray]:
-        """Return some training clips, cut to speech, (samples,) at 16 kHz."""
+        """Return some training clips reduced to speech, (samples,) at 16 kHz."""
         return [self.audio.load(path).wave for path in self.sample("train", count)]
 
     def compare(self, *works: Callable[[], Any]) -> list[float]:
-        """Return the median seconds of each piece of work, measured by turns."""
+        """Return the median seconds of each function, measured alternately."""
         took: list[list[float]] = [[] for _ in works]
         for _ in range(self.repeats):
             for seconds, work in zip(took, works, strict=True):
@@ -129,7 +129,7 @@ class Bench:
     # Preparation
 
     def prepare(self) -> Iterable[Row]:
-        """Raw recordings to the whole paper set in the store, by the command, start-up counted."""
+        """Measure ``ser-prepare`` from raw recordings to cached features of ``paper``, including start-up."""
         n_train, n_rest = len(self.split.train), len(self.split.val) + len(self.split.test)
         train, rest = self.sample("train", plain.BATCH), self.sample("test", plain.BATCH * n_rest // n_train)
         whole = n_train / len(train)
@@ -145,7 +145,7 @@ class Bench:
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:
                 plain.prepare(train, rest, folder=Path(folder), torchaudio_pitch=torchaudio_pitch)
 
-        plain.features(self.waves(1)[0])  # librosa compiles on first use: not to be counted against it
+        plain.features(self.waves(1)[0])  # warm-up, because librosa compiles on first use
         note = (
             f"baseline: {len(train)} training and {len(rest)} other clips, times {whole:.0f}; ours: all, start-up too"
         )
@@ -167,7 +167,7 @@ class Bench:
             )
 
     def preparation_floor(self) -> float:
-        """Decoding the files and transforming the frames of all copies, on two cores."""
+        """Return the seconds for decoding the files and transforming the frames of all copies, on two cores."""
         train, frames = self.sample("train", 48), [frames_of(wave) for wave in self.waves(48)]
         start = time.perf_counter()
         for path in train:
@@ -181,7 +181,7 @@ class Bench:
         return (total * read + (total + 3 * len(self.split.train)) * transform) / 2
 
     def warm_start(self) -> Iterable[Row]:
-        """Second start: everything up to the first batch, imports not counted."""
+        """Measure a second start up to the first batch, without imports."""
         run_command("prepare", "experiment=paper", *self.corpus, f"data.store={self.store}", quiet=True)
         code = (
             "import json, sys, time\nfrom ser_lightning.commands.assemble import assemble_data\n"
@@ -199,10 +199,10 @@ class Bench:
     # One clip, one thread
 
     def clip(self) -> Iterable[Row]:
-        """Features and pitch shift of a clip on one thread."""
+        """Measure the features and the pitch shift of a clip on one thread."""
         waves = self.waves(20 if self.quick else 60)
         extract = build("features", self.config("paper")["features"])
-        extract(waves[0]), plain.features(waves[0])  # warms both sides up; that they are equal is for the tests
+        extract(waves[0]), plain.features(waves[0])  # warm-up; the tests check that both results are equal
         frames = [frames_of(wave) for wave in waves]
         with threadpool_limits(1):
             seconds, ours = self.compare(
@@ -224,7 +224,7 @@ class Bench:
             **{"work": "pitch shift by 3 semitones, one thread", "baseline": "librosa", "unit": "ms"},
             **{"plain": 1e3 * seconds / len(few), "ours": 1e3 * ours / len(few), "target": ">= 2x"},
         )
-        if not self.quick:  # building its kernel takes a quarter of a minute
+        if not self.quick:  # building torchaudio's resampling kernel takes 15 seconds
             transform = torchaudio.transforms.PitchShift(plain.RATE, 3)
             tensors = [torch.from_numpy(wave) for wave in few[:3]]
             with torch.no_grad(), threadpool_limits(1):
@@ -238,7 +238,7 @@ class Bench:
     # Training
 
     def training(self) -> Iterable[Row]:
-        """An epoch with everything on, and 80-epoch runs per hour."""
+        """Measure a training epoch with all features enabled, and 80-epoch runs per hour."""
         count = 3 if self.quick else 6
         plain_seconds = {}
         for experiment, baseline, target in (
@@ -285,7 +285,7 @@ class Bench:
         )
 
     def train(self, *words: str) -> float:
-        """Run ser-train on a terminal of its own, so that bars are drawn, and return its seconds."""
+        """Run ser-train in a pseudo-terminal, so that progress bars are drawn; return the seconds."""
         start = time.perf_counter()
         leader, follower = pty.openpty()
         command = [BIN / "ser-train", *words, f"output_root={self.folder}/outputs"]
@@ -296,14 +296,14 @@ class Bench:
             while part := os.read(leader, 65536):
                 shown += part
         except OSError:
-            pass  # Linux ends a terminal that nobody holds with an error
+            pass  # on Linux, reading from a closed pseudo-terminal raises an error
         os.close(leader)
         if child.wait() != 0:
             raise SystemExit(f"ser-train {' '.join(words)} failed:\n{shown.decode(errors='replace')[-2000:]}")
         return time.perf_counter() - start
 
     def training_floor(self, experiment: str) -> float:
-        """The arithmetic of the real frames at the speed of a large matrix product."""
+        """Return the seconds for the arithmetic of the unpadded frames at the speed of a large matrix product."""
         config = self.config(experiment)
         data = assemble_data(config, progress=lambda results, _: results)
         data.prepare_data()
@@ -313,7 +313,7 @@ class Bench:
         lengths = data.datasets["train"].lengths.double()
         for channels, kernel, stride in zip(model["channels"], model["kernel_sizes"], model["strides"], strict=True):
             lengths = (lengths - kernel) / stride + 1
-            backward = 2 if inputs == 162 else 3  # the input needs no gradient
+            backward = 2 if inputs == 162 else 3  # the input of the network needs no gradient
             operations += backward * 2 * kernel * inputs * channels * float(lengths.sum())
             lengths, inputs = lengths - 4, channels
         operations += 3 * 2 * 2 * 4 * model["hidden"] * (inputs + model["hidden"]) * float(lengths.sum())
@@ -328,13 +328,13 @@ class Bench:
     # Memory
 
     def memory(self) -> Iterable[Row]:
-        """The largest resident size of any process, mapped files counted."""
+        """Measure the peak resident memory of any process, including mapped files."""
         base = [*self.corpus, "experiment=released", f"output_root={self.folder}/memory"]
         for command, words, target in (
             ("prepare", ["data.store=${output_root}/store"], "<= 1 a worker"),
             ("train", ["data.store=${output_root}/store", "trainer.max_epochs=2"], "<= 1.5 a run"),
         ):
-            # Forked from a small process: a child starts with the peak of the one it is forked from.
+            # Run from a small process, because a forked child starts with the peak of its parent.
             code = (
                 "import resource, subprocess, sys\n"
                 "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
@@ -349,7 +349,7 @@ class Bench:
     # Prediction
 
     def prediction(self) -> Iterable[Row]:
-        """A recording of 3 seconds to a probability, in a warm process and by a cold command."""
+        """Measure the prediction of a 3-second recording, in a warm process and by a cold command."""
         path = self.folder / "clip.wav"
         wave = np.concatenate(self.waves(8))[: 3 * plain.RATE]
         soundfile.write(path, wave, plain.RATE, subtype="PCM_16")
@@ -386,12 +386,12 @@ class Bench:
 
 
 def frames_of(wave: np.ndarray) -> np.ndarray:
-    """Return the frames of a clip whose transforms its features need, (K, 2048)."""
+    """Return the frames of a clip that its features transform, (K, 2048)."""
     return spectral.frame(wave, n_fft=2048, hop_length=512)
 
 
 def epoch_seconds(run: Path) -> list[float]:
-    """Return the seconds of each epoch but the first, by the clock of the run's own TensorBoard events."""
+    """Return the seconds of each epoch but the first, from the timestamps of the run's TensorBoard events."""
     (folder,) = run.rglob("tensorboard")
     reader = EventAccumulator(str(folder))
     reader.Reload()
@@ -401,7 +401,7 @@ def epoch_seconds(run: Path) -> list[float]:
 
 def run_command(command: str, *words: str, quiet: bool = False) -> None:
     """Run one of the project's commands."""
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(  # noqa: S603 - this project's own command
         [BIN / f"ser-{command}", *words], capture_output=quiet, text=True, check=False
     )
     if done.returncode:
@@ -409,8 +409,8 @@ def run_command(command: str, *words: str, quiet: bool = False) -> None:
 
 
 def python(*words: str, given: str) -> str:
-    """Run this interpreter on its own and return the last line that it printed."""
-    done = subprocess.run(  # noqa: S603 - our own code
+    """Run code in a new interpreter and return the last line that it printed."""
+    done = subprocess.run(  # noqa: S603 - code from this file
         [sys.executable, *words], input=given, capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -431,7 +431,7 @@ def show(rows: Sequence[Row], title: str) -> None:
 
 
 def main() -> None:
-    """Measure, print the table and write the JSON beside it."""
+    """Run the benchmark, print the table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a subset, in under two minutes")
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement; the median counts")

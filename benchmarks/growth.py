@@ -1,7 +1,7 @@
-"""How cost grows with the corpus: RAVDESS once, twice, four and eight times, the copies with a little noise.
+"""Measure how cost grows with the corpus: RAVDESS once, twice, four and eight times, with slightly noisy copies.
 
-``python -m benchmarks.growth`` prepares each size into a fresh store, trains two epochs and draws the figure of
-``docs/performance.md``. Each size is a process of its own, so that its memory is its own.
+``python -m benchmarks.growth`` prepares each size with a new feature cache, trains two epochs and draws the figure of
+``docs/performance.md``. Each size runs in its own process, so that its memory is measured separately.
 """
 
 import argparse
@@ -39,12 +39,12 @@ SIZES = (1, 2, 4, 8)
 
 
 class Repeated:
-    """A corpus several times over; each repetition is a copy of the recordings with noise at -60 dB.
+    """A corpus repeated several times; each repetition is a copy of the recordings with noise at -60 dB.
 
     Args:
         corpus: the corpus
-        times: how often
-        folder: where the copies are written
+        times: number of repetitions, including the original
+        folder: folder for the copies
 
     """
 
@@ -53,12 +53,12 @@ class Repeated:
         self.corpus, self.times, self.folder = corpus, times, folder
 
     def scan(self) -> Scan:
-        """List the recordings and their copies; write those that are missing."""
+        """List the recordings and their copies, and write missing copies."""
         found = self.corpus.scan().utterances
         return Scan(utterances=(*found, *(self.copy(u, n) for n in range(1, self.times) for u in found)), problems=())
 
     def copy(self, utterance: Utterance, number: int) -> Utterance:
-        """Return the ``number``-th copy of an utterance."""
+        """Return copy ``number`` of an utterance, and write its file if it is missing."""
         path = self.folder / f"{utterance.id}-copy{number}.flac"
         if not path.exists():
             wave, rate = soundfile.read(utterance.path, dtype="float32")
@@ -114,13 +114,13 @@ def measure(times: int, copies: Path) -> dict[str, float]:
 
 
 def own_memory() -> float:
-    """Return the memory of this process in GB, without the pages of mapped files, which the system may take back."""
+    """Return the anonymous memory of this process in GB, without mapped files, which the system can reclaim."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["RssAnon"].split()[0]) / 2**20
 
 
 def draw(results: list[dict[str, float]], path: Path) -> None:
-    """Draw time and memory by size."""
+    """Draw time and memory over corpus size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -169,7 +169,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as copies:
         for times in SIZES:
             command = [sys.executable, "-m", "benchmarks.growth", "--one", str(times), copies]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - ourselves
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
             results.append(json.loads(done.stdout.splitlines()[-1]))
             print(results[-1], flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The study's way, written plainly with librosa, torchaudio and PyTorch: what the benchmark measures against.
+"""The study's approach written plainly with librosa, torchaudio and PyTorch; the baseline of the benchmark.
 
-Nothing here is slowed down on purpose and nothing is tuned: a function a step, the libraries' own defaults.
+The code is neither slowed down on purpose nor tuned: one function per step, with the libraries' defaults.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 RATE = 16000  # Hz
 FRAME = RATE // 50  # 20 ms
-SIGMA = 0.01  # of the noise, full scale 1
-BATCH = 96  # clips the study padded together for torchaudio's pitch shift: 864 in 9 batches
+SIGMA = 0.01  # standard deviation of the noise relative to full scale
+BATCH = 96  # clips that the study padded together for torchaudio's pitch shift: 864 clips in 9 batches
 
 
 def voiced(path: Path) -> np.ndarray:
-    """Read a clip, (samples,) at 16 kHz, without the frames that hold no speech."""
+    """Read a clip and remove frames without speech; return (samples,) at 16 kHz."""
     wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = soxr.resample(wave.mean(1), rate, RATE)
     pcm = np.round(mono * 32767).astype(np.int16)
@@ -44,7 +44,7 @@ def save(folder: Path, name: str, wave: np.ndarray) -> Path:
 
 
 def augment_with_torchaudio(waves: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-    """Return noisy, higher and lower copies: clips padded to the longest, transforms built for each batch."""
+    """Return noisy, higher and lower copies; clips are padded to the longest, and transforms are built per batch."""
     lengths = [len(wave) for wave in waves]
     batch = nn.utils.rnn.pad_sequence([torch.from_numpy(wave) for wave in waves], batch_first=True)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def augment_with_torchaudio(waves: Sequence[np.ndarray]) -> list[list[np.ndarray
 
 
 def augment_with_librosa(waves: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-    """Return noisy, higher and lower copies, a clip at a time."""
+    """Return noisy, higher and lower copies, one clip at a time."""
     generator = np.random.default_rng(0)
     return [
         [wave + SIGMA * generator.standard_normal(len(wave), dtype=np.float32) for wave in waves],
@@ -66,7 +66,7 @@ def augment_with_librosa(waves: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
 
 
 def features(wave: np.ndarray) -> np.ndarray:
-    """Return the 162 features of a clip at 16 kHz, (162, K), by the study's five calls."""
+    """Return the 162 features of a clip at 16 kHz, (162, K), with the study's five librosa calls."""
     return np.vstack(
         [
             librosa.feature.zero_crossing_rate(wave),
@@ -79,7 +79,7 @@ def features(wave: np.ndarray) -> np.ndarray:
 
 
 def prepare(train: Sequence[Path], rest: Sequence[Path], *, folder: Path, torchaudio_pitch: bool) -> list[np.ndarray]:
-    """Return the features of the training clips with their copies and of the others, by way of WAV files."""
+    """Return the features of the training clips with their copies and of the other clips, through WAV files."""
     augment = augment_with_torchaudio if torchaudio_pitch else augment_with_librosa
     saved = [save(folder, path.stem, voiced(path)) for path in (*train, *rest)]
     for start in range(0, len(train), BATCH):
@@ -91,16 +91,16 @@ def prepare(train: Sequence[Path], rest: Sequence[Path], *, folder: Path, torcha
 
 
 class Network(nn.Module):
-    """The study's network from torch's own layers; with ``masked``, the LSTM is given packed sequences.
+    """The study's network built from torch layers; with ``masked``, the LSTM receives packed sequences.
 
     Args:
-        channels: of each convolution
-        kernel_sizes: of each convolution
-        strides: of each convolution
+        channels: output channels of each convolution
+        kernel_sizes: kernel size of each convolution
+        strides: stride of each convolution
         hidden: LSTM units per direction
-        mean: (162,), taken off each row, or None
-        deviation: (162,), that each row is divided by
-        masked: know where each clip ends
+        mean: (162,), subtracted from each feature; None for no standardization
+        deviation: (162,), by which each feature is divided
+        masked: whether to ignore padding
 
     """
 
@@ -129,7 +129,7 @@ class Network(nn.Module):
         self.mean, self.deviation, self.masked = mean, deviation, masked
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Map (B, 162, K) to logits (B, 8)."""
+        """Map features (B, 162, K) and lengths (B,) to logits (B, 8)."""
         if self.mean is not None and self.deviation is not None:
             x = (x - self.mean[:, None]) / self.deviation[:, None]
         for convolution in self.convolutions:

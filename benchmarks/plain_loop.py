@@ -1,4 +1,4 @@
-"""Train the plain network with a plain loop and print the seconds of each epoch: a process of its own."""
+"""Train the plain network with a plain loop, in a separate process, and print the seconds of each epoch."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from ser_lightning.commands.assemble import assemble_data
 
 
 def collate(longest: int | None, clips: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad to the longest clip of the batch, or to ``longest`` frames."""
+    """Pad clips to the longest of the batch or, if ``longest`` is given, to that many frames."""
     x = nn.utils.rnn.pad_sequence([clip.T for clip, _ in clips], batch_first=True).transpose(1, 2)
     if longest is not None:
         x = nn.functional.pad(x, (0, longest - x.size(2)))
@@ -23,7 +23,7 @@ def collate(longest: int | None, clips: Sequence[tuple[Tensor, int]]) -> tuple[T
 
 
 def main(config: dict[str, Any], epochs: int) -> list[float]:
-    """Return the seconds of each epoch, validation counted."""
+    """Train and return the seconds of each epoch, including validation."""
     data = assemble_data(config, progress=lambda results, _: results)
     data.prepare_data()
     data.setup()

@@ -1,11 +1,11 @@
-"""``make augmentation``: which alteration of the training clips helps, and does balancing the emotions?
+"""``make augmentation``: which data augmentation helps, and does balancing the emotions help?
 
-On the mended experiment: every option of ``augment`` in the place of the study's copies, emotions drawn equally often,
-and emotions weighted; asked for by name, the first again for speakers who were never heard. Started again, it goes on
-where it was. The page is made from small copies of the runs that can be committed with it.
+Based on the experiment ``corrected``, without the study's bugs. Compares all options of ``augment``, balanced sampling
+of the emotions, and class weights; a fourth sweep, run only on request, repeats the augmentations on unseen speakers.
+Finished runs are skipped on a rerun. The page is made from compact copies of the runs that can be committed with it.
 
-``augment=daarip`` is none of the arms: with forty images a clip its epoch has ten times the clips of any other, and the
-images are meant for a network of pictures.
+``augment=daarip`` is not included: with forty images per clip, its epochs have ten times the clips of any other option,
+and the images are meant for an image network.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ AUGMENTATION = Inquiry(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the page."""
+    """Run the sweeps that are not finished and write the page."""
     AUGMENTATION.main(
         arguments,
         description="Ask which augmentation helps, and whether balance does; write augmentation.md. Started again, it "

@@ -1,7 +1,7 @@
-"""``make cross-corpus``: what a network that learnt one corpus recognises of another.
+"""``make cross-corpus``: train on one corpus, evaluate on another.
 
-Each corpus trains networks on folds of speakers; each network is tested on its own fold and measured on all clips of
-every other corpus. Started again, it goes on where it was.
+Networks are trained on each corpus with speaker folds; each is tested on its own fold and on all clips of every other
+corpus. Finished runs are skipped on a rerun.
 """
 
 import json
@@ -23,23 +23,23 @@ from ser_lightning.report.tables import NOTHING, Table, left_out_table
 from ser_lightning.runs import write_json
 
 CORPORA = ("ravdess", "emodb", "emovo")
-FOLDS = {"ravdess": 6, "emodb": 5, "emovo": 3, "crema_d": 6, "savee": 4, "synthetic": 4}  # of speakers
-RESULTS = "results"  # below the folder of the page: the numbers
+FOLDS = {"ravdess": 6, "emodb": 5, "emovo": 3, "crema_d": 6, "savee": 4, "synthetic": 4}  # number of speaker folds
+RESULTS = "results"  # folder of the numbers, inside the folder of the page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What networks trained on one corpus recognise of another, or of new speakers of their own.
+    """Result of networks trained on one corpus and tested on another, or on unseen speakers of their own.
 
     Args:
-        trained: name of the corpus they learnt
-        tested: name of the corpus they are measured on
-        emotions: those that both have
-        clips: measured by each seed
-        left_out: clips of emotions that the networks do not know, by emotion
-        values: seed -> metric -> percent; of the same corpus over the test clips of all folds together, of another the
-            mean of the networks of all folds
-        unfinished: seeds of which a fold is missing; they are not counted
+        trained: name of the training corpus
+        tested: name of the test corpus
+        emotions: emotions that both corpora have
+        clips: number of test clips per seed
+        left_out: emotion -> number of clips excluded because the networks do not know it
+        values: seed -> metric -> percent; on the same corpus over the pooled test clips of all folds, on another corpus
+            the mean over the networks of all folds
+        unfinished: seeds with missing folds, which are excluded
 
     """
 
@@ -53,7 +53,7 @@ class Cell:
 
 
 def train(folder: Path, corpus: str, *, seeds: int, rest: Sequence[str]) -> None:
-    """Train the runs on a corpus that are not done yet."""
+    """Train the runs of a corpus that are not finished."""
     call(
         *("ser-train", "--multirun", "experiment=corrected", f"corpus={corpus}", "split=speaker"),
         *(f"split.folds={FOLDS[corpus]}", f"split.fold=range({FOLDS[corpus]})", f"seed=range({seeds})"),
@@ -63,12 +63,12 @@ def train(folder: Path, corpus: str, *, seeds: int, rest: Sequence[str]) -> None
 
 
 def across(run: Path, other: str) -> Path:
-    """Return where a run keeps what it recognises of another corpus."""
+    """Return the path of a run's result on another corpus."""
     return run / f"across-{other}.json"
 
 
 def measure(folder: Path, corpus: str, other: str) -> None:
-    """Measure the runs on a corpus on another one, where that is not done yet."""
+    """Evaluate the runs of a corpus on another corpus, unless that result exists."""
     for path in sorted((folder / corpus).glob("fold-*/seed-*/result.json")):
         figures = across(path.parent, other)
         if not figures.exists() or _read(figures)["digest"] != _read(path)["digest"]:
@@ -81,14 +81,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds: int) -> Cell | None:
-    """Put the folds of each seed together; None if no seed has them all.
+    """Combine the folds of each seed; return None if no seed is complete.
 
     Args:
-        folder: of the study
-        runs: those on the corpus ``trained``, with their paths in the folder of that corpus
+        folder: folder of the study
+        runs: runs trained on the corpus ``trained``, with paths relative to the folder of that corpus
         trained: name of a corpus
-        tested: name of the same or another one
-        seeds: those from it on are not counted
+        tested: name of the same or another corpus
+        seeds: number of seeds; runs with this seed or a higher one are ignored
 
     """
     parts: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -114,7 +114,7 @@ def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds:
 
 
 def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, float]:
-    """Accuracy and UAR in percent: of all folds together, or the mean over them."""
+    """Return accuracy and UAR in percent, over the pooled folds or as the mean over folds."""
     matrices = [np.asarray(each["confusion_matrix"]) for each in found]
     measured = [sum(matrices)] if together else matrices
     return {
@@ -124,7 +124,7 @@ def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, 
 
 
 def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
-    """Return a row a corpus that was learnt and a column a corpus that was measured."""
+    """Return a table with one row per training corpus and one column per test corpus."""
     found = {(cell.trained, cell.tested): cell for cell in cells}
 
     def text(trained: str, tested: str) -> str:
@@ -138,7 +138,7 @@ def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
 
 
 def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, docs: Path | None) -> Path:
-    """Write cross_corpus.json and, last, cross_corpus.md; return the path of the latter.
+    """Write cross_corpus.json and, last, cross_corpus.md; return the path of cross_corpus.md.
 
     Raises:
         InputError: no corpus has a seed with all its folds
@@ -214,10 +214,10 @@ def _page(
 
 
 def corpora_of(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Part a command line into the corpora of ``corpus=a,b,c``, which may be left out, and the rest.
+    """Split a command line into the corpora of ``corpus=a,b,c`` (the default if missing) and the other overrides.
 
     Raises:
-        InputError: a corpus that has no folds of speakers, or fewer than two
+        InputError: a corpus has no speaker folds, or fewer than two corpora are given
 
     """
     given = [word.removeprefix("corpus=") for word in overrides if word.startswith("corpus=")]
@@ -231,7 +231,7 @@ def corpora_of(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the table."""
+    """Run what is not finished and write the table."""
     study = read_command_line(
         "cross_corpus",
         "Train on each corpus and measure on each; write cross_corpus.md and cross_corpus.json. corpus=ravdess,emodb "

@@ -1,7 +1,7 @@
-"""``make defects``: what each defect of the study is worth, in points of test accuracy and UAR.
+"""``make defects``: the effect of each bug of the study on test accuracy and UAR, in points.
 
-``released`` is run with one defect mended at a time, and ``corrected`` with one put back, over the same seeds. Started
-again, it goes on where it was; the table is written anew after every step.
+``released`` is run with one bug fixed at a time, and ``corrected`` with one bug reintroduced at a time, over the same
+seeds. Finished runs are skipped on a rerun; the table is rewritten after every step.
 """
 
 import json
@@ -33,16 +33,17 @@ Values = dict[int, dict[str, float]]  # seed -> metric -> percent
 
 @dataclass(frozen=True, kw_only=True)
 class Defect:
-    """One thing that the study does wrong.
+    """One bug of the original study.
 
     Args:
-        name: of its row and of the folder of its runs
-        what: the study does, in words
-        mended: overrides that mend it in ``released``
-        put_back: overrides that put it back into ``corrected``
-        how: by base, whether runs are ``TRAINED`` anew, those of the base ``MEASURED`` again from their checkpoints, or
-            their predictions ``COUNTED`` again; only where the weights cannot differ is nothing trained
-        notes: by base, what a reader must know of the figure
+        name: name of its row and of the folder of its runs
+        what: description of what the study does
+        mended: overrides that fix it in ``released``
+        put_back: overrides that reintroduce it in ``corrected``
+        how: base -> how the effect is measured: ``TRAINED`` trains new runs, ``MEASURED`` evaluates the checkpoints of
+            the base again, ``COUNTED`` recomputes the metric from the predictions of the base. Training is skipped only
+            if the weights cannot differ.
+        notes: base -> remark needed to interpret the number
 
     """
 
@@ -54,7 +55,7 @@ class Defect:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def overrides(self, base: str) -> tuple[str, ...]:
-        """Return what is changed in a base."""
+        """Return the overrides that change a base."""
         return self.mended if base == "released" else self.put_back
 
 
@@ -149,12 +150,12 @@ DEFECTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one defect is worth in one base.
+    """Effect of one bug in one base.
 
     Args:
-        defect: which
+        defect: the bug
         base: ``"released"`` or ``"corrected"``
-        found: metric -> difference from the base by seed, in points; no entry where there is no such figure
+        found: metric -> difference from the base by seed, in points; metrics that do not apply are missing
 
     """
 
@@ -164,14 +165,14 @@ class Price:
 
 
 def train(folder: Path, base: str, arm: str, overrides: Sequence[str], *, seeds: int, rest: Sequence[str]) -> None:
-    """Train the runs of an arm that are not done yet.
+    """Train the runs of an arm that are not finished.
 
     Args:
-        folder: of the whole study
+        folder: folder of the whole study
         base: the experiment
-        arm: the folder of its runs
-        overrides: of the arm
-        seeds: runs, one a seed from 0
+        arm: folder of the runs of the arm
+        overrides: overrides of the arm
+        seeds: number of runs, with seeds from 0
         rest: overrides of every run
 
     """
@@ -182,7 +183,7 @@ def train(folder: Path, base: str, arm: str, overrides: Sequence[str], *, seeds:
 
 
 def measure(folder: Path, base: str, defect: Defect, *, seeds: int) -> None:
-    """Measure the trained runs of a base again, where that is not done yet."""
+    """Evaluate the trained runs of a base again, unless that result exists."""
     for seed in range(seeds):
         run, output = folder / base / "base" / f"seed-{seed}", folder / base / defect.name / f"seed-{seed}.json"
         if not _measured(run, output, defect.overrides(base)):
@@ -194,7 +195,7 @@ def _settings(overrides: Sequence[str]) -> list[str]:
 
 
 def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
-    """Tell whether a file holds figures of that very run under these overrides."""
+    """Return whether a file holds the result of exactly this run under these overrides."""
     try:
         found, result = (json.loads(path.read_text(encoding="utf-8")) for path in (output, run / "result.json"))
         config, wanted = OmegaConf.create(found["config"]), OmegaConf.from_dotlist(list(overrides))
@@ -206,17 +207,17 @@ def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
 
 
 def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Values], list[Run], list[LeftOut]]:
-    """Read what there is.
+    """Read the effects of all bugs that have been run.
 
     Args:
-        folder: of the whole study
-        seeds: runs with seeds from 0 to this are read
+        folder: folder of the whole study
+        seeds: number of seeds; runs with this seed or a higher one are ignored
 
     Returns:
-        the prices of what was run; the figures of each base; the runs; and the run folders that cannot be used
+        the effects; the metrics of each base; the runs; and the run folders that were left out
 
     Raises:
-        InputError: no base was run; runs of one base were not trained alike or not tested on the same clips
+        InputError: no base was run, or runs of one base differ in their epochs, corpus or test clips
 
     """
     found, left_out = read_runs(folder)
@@ -232,7 +233,7 @@ def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Val
         for defect in DEFECTS:
             if defect.how[base] == COUNTED:
                 figures = {run.seed: {"accuracy": study_metric(run.confusion["test"])} for run in of[base, "base"]}
-                # In released this figure is the one with the defect.
+                # In released, the study's metric is the number with the bug.
                 change = (values, figures) if base == "released" else (figures, values)
             elif defect.how[base] == MEASURED:
                 change = _read_measured(folder, base, defect, runs=of[base, "base"]), values
@@ -285,7 +286,7 @@ def _check_alike(runs: Sequence[Run]) -> None:
 
 
 def table(prices: Sequence[Price], base: str) -> Table:
-    """Return the prices of a base, one defect a row, in points."""
+    """Return a table of the effects in a base, one row per bug, in points."""
     rows = []
     for price in prices:
         if price.base == base:
@@ -308,13 +309,13 @@ def _cells(found: PairedDifference | None) -> tuple[str, str]:
 
 
 def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
-    """Write defects.json, defects.png and, last, defects.md; return the path of the latter.
+    """Write defects.json, defects.png and, last, defects.md; return the path of defects.md.
 
     Args:
-        folder: of the whole study
-        seeds: as in :func:`read_prices`
-        command: that makes them
-        docs: a folder that gets the page and the figure too
+        folder: folder of the whole study
+        seeds: number of seeds, as in :func:`read_prices`
+        command: command that makes these files
+        docs: additional folder for the page and the figure
 
     """
     prices, bases, runs, left_out = read_prices(folder, seeds=seeds)
@@ -401,7 +402,7 @@ def _page(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the table."""
+    """Run what is not finished and write the table."""
     study = read_command_line(
         "defects",
         "Run released with one defect mended at a time and corrected with one put back; write defects.md, defects.json "

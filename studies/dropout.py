@@ -1,7 +1,7 @@
-"""``make dropout``: does dropout help? On the study's own terms, mended, and for speakers who were never heard.
+"""``make dropout``: does dropout help, in the study's own setup, with its bugs fixed, and for unseen speakers?
 
-Three sweeps, each with its report. Started again, it goes on where it was. The page is made from small copies of the
-runs that can be committed with it, so that anybody can make it again without training.
+Runs three sweeps with a report each. Finished runs are skipped on a rerun. The page is made from compact copies of the
+runs that can be committed with it, so that anybody can rebuild it without training.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ DROPOUT = Inquiry(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the page."""
+    """Run the sweeps that are not finished and write the page."""
     DROPOUT.main(
         arguments,
         description="Ask whether dropout helps, in three sweeps; write dropout.md. Started again, it goes on where it "

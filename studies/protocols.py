@@ -1,7 +1,7 @@
-"""``make protocols``: one configuration under every protocol, and how much each flatters it.
+"""``make protocols``: evaluate one configuration under every split protocol and compare how optimistic each is.
 
-Started again, it goes on where it was; the table is written anew after every protocol. Where runs are gone, ``--docs``
-keeps what they scored.
+Finished runs are skipped on a rerun; the table is rewritten after every protocol. If runs have been deleted, ``--docs``
+keeps their scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.runs import LeftOut
 from ser_lightning.report.tables import NOTHING, Table, left_out_table
 
-REFERENCE = "speaker"  # what the others are held against: new speakers, as in use
+REFERENCE = "speaker"  # the protocol that the others are compared with: unseen speakers, as in practice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A way to divide a corpus.
+    """A way to split a corpus.
 
     Args:
-        split: option of the group
-        new: what training has not heard of the clips that are tested, in words
-        folds: of the cross-validation; None where there is one draw
-        only: the corpus it is made for, None for any
+        split: option of the config group ``split``
+        new: what is new in the test clips compared with the training clips, in words
+        folds: number of cross-validation folds; None for a single split
+        only: the corpus it is made for; None for any
 
     """
 
@@ -44,14 +44,14 @@ PROTOCOLS = (
     Protocol(split="speaker", new="the speaker", folds=6),
     Protocol(split="emobox", new="the speaker, folds of EmoBox", folds=6, only="ravdess"),
     Protocol(split="speaker_statement", new="the speaker and the sentence", folds=12),
-    # Last, for these take as long as all the others.
+    # These are last because they take as long as all others together.
     Protocol(split="kfold", new="nothing: ten folds of clips drawn at random", folds=10),
     Protocol(split="loso", new="the speaker, one at a time", folds=24, only="ravdess"),
 )
 
 
 def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) -> None:
-    """Train the runs of a protocol that are not done yet."""
+    """Train the runs of a protocol that are not finished."""
     fold = "fold-${split.fold}/" if protocol.folds else ""
     call(
         *("ser-train", "--multirun", f"split={protocol.split}", f"name={folder.name}", f"output_root={folder.parent}"),
@@ -61,7 +61,7 @@ def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) 
 
 
 def table(scores: Mapping[str, Score]) -> Table:
-    """Return a row a protocol; the last column is against new speakers, paired by seed."""
+    """Return a table with one row per protocol, compared with the reference protocol by paired seeds."""
     reference = scores[REFERENCE].values if REFERENCE in scores else {}
     rows = []
     for protocol in PROTOCOLS:
@@ -88,7 +88,7 @@ def table(scores: Mapping[str, Score]) -> Table:
 
 
 def write(study: Study) -> Path:
-    """Write protocols.json and, last, protocols.md; return the path of the latter.
+    """Write protocols.json and, last, protocols.md; return the path of protocols.md.
 
     Raises:
         InputError: no protocol is complete for any seed
@@ -140,7 +140,7 @@ def _corpus(study: Study) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the table."""
+    """Run what is not finished and write the table."""
     study = read_command_line(
         "protocols",
         "Run one configuration under every protocol; write protocols.md and protocols.json. Started again, it goes on "

@@ -1,7 +1,7 @@
-"""What a configuration reaches under a protocol: measured of its runs, and kept from one session to the next.
+"""Scores of a configuration under a protocol: computed from runs, and stored from one session to the next.
 
-Runs are large and stay where they were made; their scores are small and are committed. A study that is gone on with
-elsewhere adds its scores to those that are kept.
+Runs are large and stay where they were made; their scores are small and are committed. A study that is continued on
+another machine adds its scores to the stored ones.
 """
 
 import json
@@ -25,20 +25,20 @@ from ser_lightning.runs import write_json
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a configuration reaches under a protocol.
+    """Score of a configuration under a protocol.
 
     Args:
-        values: seed -> ``accuracy`` and ``uar`` in percent, over the test clips of all folds together
-        clips: that are tested
-        taught: that a fold learns from, without copies
-        parameters: of the network, or numbers that a classical model keeps
-        seconds: to train, of the median run; None where that was not kept
-        epochs: that were trained, of the median run
-        unfinished: seeds of which a fold is missing; they are not counted
-        leaks: what the audit of the runs found
-        commits: of the code that trained the runs
-        devices: that trained the runs
-        torch: version
+        values: seed -> ``accuracy`` and ``uar`` in percent, over the pooled test clips of all folds
+        clips: number of test clips
+        taught: number of training clips per fold, without augmented copies
+        parameters: number of parameters of the network, or of fitted numbers of a classical model
+        seconds: training time of the median run; None if it was not stored
+        epochs: number of trained epochs of the median run
+        unfinished: seeds with missing folds, which are excluded
+        leaks: leaks found by the leak checks of the runs
+        commits: commits of the code that trained the runs
+        devices: devices that trained the runs
+        torch: version of torch
 
     """
 
@@ -56,11 +56,11 @@ class Score:
 
     @classmethod
     def of(cls, runs: Sequence[Run], *, folds: int) -> Self | None:
-        """Put the folds of each seed together and measure them as one; None if no seed has them all.
+        """Pool the folds of each seed and compute the metrics; return None if no seed is complete.
 
         Args:
-            runs: of one configuration under one protocol
-            folds: of the protocol; 1 if it has none
+            runs: runs of one configuration under one protocol
+            folds: number of folds of the protocol; 1 if it has none
 
         """
         parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
@@ -87,7 +87,7 @@ class Score:
         )
 
     def mean_sd(self, metric: str) -> str:
-        """Return mean and sample standard deviation over seeds, in words."""
+        """Return mean and sample standard deviation over seeds as text."""
         return mean_sd([values[metric] for values in self.values.values()])
 
 
@@ -96,7 +96,7 @@ def _commit(run: Run) -> str:
 
 
 def origin(scores: Sequence[Score]) -> str:
-    """Return of which code the runs are and what trained them, in a sentence."""
+    """Return a sentence with the commits, devices and torch versions of the runs."""
     commits = sorted({one for score in scores for one in score.commits})
     devices = sorted({one for score in scores for one in score.devices})
     torch = sorted({score.torch for score in scores})
@@ -104,13 +104,13 @@ def origin(scores: Sequence[Score]) -> str:
 
 
 def merge(kept: Mapping[str, Score], found: Mapping[str, Score]) -> dict[str, Score]:
-    """Put scores found now in the place of those kept, unless they are of fewer seeds."""
+    """Replace stored scores by newly computed ones, unless these have fewer seeds."""
     better = {name: one for name, one in found.items() if name not in kept or len(one.values) >= len(kept[name].values)}
     return {**kept, **better}
 
 
 def setting(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that make a run another one; where it is launched does not.
+    """Return the overrides that affect a run's result; those of Hydra itself are removed.
 
     >>> setting(["seed=1", "hydra.launcher.n_jobs=16", "corpus=emodb"])
     ['corpus=emodb', 'seed=1']
@@ -119,13 +119,13 @@ def setting(overrides: Sequence[str]) -> list[str]:
 
 
 def write_scores(path: Path, scores: Mapping[str, Score], *, overrides: Sequence[str], command: str) -> None:
-    """Write scores so that :func:`read_scores` reads them.
+    """Write scores in the format of :func:`read_scores`.
 
     Args:
-        path: of the file
+        path: the file to write
         scores: name -> score
-        overrides: of every run
-        command: that made the runs
+        overrides: overrides of every run
+        command: command that made the runs
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,14 +134,14 @@ def write_scores(path: Path, scores: Mapping[str, Score], *, overrides: Sequence
 
 
 def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
-    """Read scores that were kept; none if the file is not there.
+    """Read stored scores; return an empty dict if the file does not exist.
 
     Args:
-        path: of a file of :func:`write_scores`
-        overrides: of every run; scores of runs with others do not belong into the same table
+        path: a file written by :func:`write_scores`
+        overrides: overrides of every run; scores of runs with other overrides do not belong in the same table
 
     Raises:
-        InputError: the file is damaged, or its scores are of other overrides
+        InputError: the file is damaged, or its scores have other overrides
 
     """
     if not path.exists():
@@ -167,10 +167,10 @@ def _score(fields: Mapping[str, Any]) -> Score:
 
 
 def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], list[LeftOut]]:
-    """Return the scores of the runs in a study's folder, and what cannot be counted.
+    """Return the scores of the runs in a study's folder, and the runs that were left out.
 
     Args:
-        study: with folder and seeds
+        study: the study, with folder and seeds
         folds: name of a protocol, which is the folder of its runs -> number of its folds
 
     """
@@ -184,17 +184,18 @@ def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], l
 
 
 def publish(study: Study, found: Mapping[str, Score], page: Callable[[Mapping[str, Score]], str]) -> Path:
-    """Write a page and the scores behind it; return the path of the page.
+    """Write a page and its scores; return the path of the page.
 
-    The folder of the runs gets those that were found in it; ``--docs`` gets them beside those that it kept before.
+    The folder of the runs receives the scores computed from it; ``--docs`` receives them merged with those stored
+    there.
 
     Args:
-        study: which
+        study: the study
         found: name -> score, of the runs in the folder
-        page: makes the text
+        page: renders scores as text
 
     Raises:
-        InputError: there is no score at all, or what was kept does not belong into the same table
+        InputError: there are no scores, or the stored scores do not belong in the same table
 
     """
     written = []
@@ -220,7 +221,7 @@ def _write(study: Study, scores: Mapping[str, Score], content: str, *, numbers: 
 
 
 def made_by(study: Study) -> str:
-    """Return the command that goes on where a table ends, for its page."""
+    """Return a sentence for the page with the command that continues the study."""
     return (
         f"Made by this, a part at a time (`--sweeps`); the numbers of every seed are in {study.name}.json:\n\n"
         f"```sh\n{study.whole}\n```"

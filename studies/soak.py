@@ -1,6 +1,6 @@
-"""``make soak``: many short runs in one sweep; what the sweep holds of the machine must not grow with their number.
+"""``make soak``: run many short runs in one sweep and check that its resource use does not grow with their number.
 
-``ser-train --multirun`` as anybody runs it, watched from outside through ``/proc``. Linux only.
+Runs ``ser-train --multirun`` as a user would and observes it from outside through ``/proc``. Linux only.
 """
 
 import argparse
@@ -21,24 +21,24 @@ TINY = (
     *("name=soak", "run_id=seed-${seed}"),
 )
 ROWS = 10
-# What may differ between the first tenth of the runs that are looked at and the last: noise, and not a leak.
+# Tolerated difference between the first and the last quarter of the samples: noise, not a leak.
 SLACK = {"memory": 0.10, "descriptors": 2, "threads": 2}
-WARM_UP = 0.2  # of the runs: memory pools fill and modules are imported by use
+WARM_UP = 0.2  # share of the runs to ignore, in which memory pools fill and modules are imported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What the processes of a sweep hold after a number of runs.
+    """Resources held by the processes of a sweep after a number of runs.
 
     Args:
-        runs: finished so far
-        processes: there are
-        memory: resident, of all of them, in MiB
-        descriptors: open files, of all of them
-        threads: of all of them
-        disk: of the finished run that is largest, in KiB
-        files: of the finished run that has most
-        folders: beside those of finished runs and of the two that are going on
+        runs: number of finished runs
+        processes: number of processes
+        memory: resident memory of all processes, in MiB
+        descriptors: open files of all processes
+        threads: threads of all processes
+        disk: size of the largest finished run, in KiB
+        files: number of files of the finished run with the most files
+        folders: number of folders in the sweep that are not finished runs
 
     """
 
@@ -53,26 +53,26 @@ class Sample:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return a process and all that it started."""
+    """Return the process ids of a process and all its descendants."""
     found = [pid]
     for process in found:
         for thread in _listed(f"/proc/{process}/task"):
             try:
                 found += [int(child) for child in Path(f"/proc/{process}/task/{thread}/children").read_text().split()]
             except OSError:
-                continue  # it ended
+                continue  # the thread has ended
     return found
 
 
 def _listed(folder: str | Path) -> list[str]:
     try:
-        return os.listdir(folder)  # noqa: PTH208 - names alone
+        return os.listdir(folder)  # noqa: PTH208 - only names are needed
     except OSError:
         return []
 
 
 def sample(pid: int, sweep: Path) -> Sample:
-    """Look at a sweep."""
+    """Measure the resources of a running sweep."""
     processes = descendants(pid)
     memory = threads = 0
     for process in processes:
@@ -98,12 +98,12 @@ def sample(pid: int, sweep: Path) -> Sample:
 
 
 def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
-    """Run the sweep; return a sample after every run, and its exit code."""
+    """Run the sweep; return a sample after every run, and the exit code."""
     places = [f"output_root={folder}", f"corpus.root={folder / '.corpus'}", f"data.store={folder / '.store'}"]
     words = [BIN / "ser-train", "--multirun", *TINY, *places, f"seed=range({runs})"]
     samples: list[Sample] = []
     with (folder / "soak.log").open("w") as log:
-        sweep = subprocess.Popen(words, stdout=log, stderr=log)  # noqa: S603 - fixed words
+        sweep = subprocess.Popen(words, stdout=log, stderr=log)  # noqa: S603 - fixed arguments
         while sweep.poll() is None:
             now = len(list((folder / "soak").glob("*/result.json")))
             if now > (samples[-1].runs if samples else 0):
@@ -113,7 +113,7 @@ def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
 
 
 def grown(samples: Sequence[Sample]) -> list[str]:
-    """Name what grew with the number of runs, the first of them left out."""
+    """Return the resources that grew with the number of runs, ignoring the warm-up."""
     kept = [one for one in samples if one.runs > WARM_UP * samples[-1].runs and one.processes == samples[-2].processes]
     part = max(1, len(kept) // 4)
     found = []
@@ -142,7 +142,7 @@ def table(samples: Sequence[Sample]) -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for what is written; made anew")
     parser.add_argument("--runs", type=int, default=200)

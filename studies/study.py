@@ -1,4 +1,4 @@
-"""What all studies share: running the commands, and words for what was run."""
+"""Shared code of the studies: the command line, running commands, and text about the runs."""
 
 import argparse
 import shlex
@@ -17,18 +17,18 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What the command line of a study says.
+    """Parsed command line of a study.
 
     Args:
-        name: of the study and of its page
-        folder: of all runs
-        seeds: runs of each arm, from 0
-        docs: a folder that gets the page too
-        table: run nothing
-        overrides: of every run
-        sweeps: those that are to run; empty for the usual ones
-        command: the command itself, for the page
-        whole: the command that runs all sweeps
+        name: name of the study and of its page
+        folder: folder of all runs
+        seeds: number of runs of each arm, with seeds from 0
+        docs: additional folder for the page
+        table: whether to write the table without running anything
+        overrides: overrides of every run
+        sweeps: sweeps to run; empty for the default ones
+        command: this command line, for the page
+        whole: the command line that runs all sweeps
 
     """
 
@@ -46,13 +46,13 @@ class Study:
 def read_command_line(
     name: str, description: str, arguments: Sequence[str] | None, *, sweeps: Sequence[str] = ()
 ) -> Study:
-    """Read the command line of a study.
+    """Parse the command line of a study.
 
     Args:
-        name: of the module
-        description: of what it does and writes
-        arguments: the words, None for those of the process
-        sweeps: that can be chosen from
+        name: name of the module
+        description: what the study does and writes
+        arguments: the arguments; None for those of the process
+        sweeps: names of the sweeps that can be chosen
 
     """
     parser = argparse.ArgumentParser(prog=f"python -m studies.{name}", description=description)
@@ -80,7 +80,7 @@ def read_command_line(
 
 
 def refuse_in_a_line(name: str, study: Callable[[], None]) -> None:
-    """Run a study; bad input ends it with 1 and one line."""
+    """Run a study; on invalid input, print one line and exit with code 1."""
     try:
         study()
     except InputError as error:
@@ -92,17 +92,17 @@ def call(command: str, *words: str) -> None:
     """Run one of the project's commands.
 
     Raises:
-        InputError: it failed
+        InputError: the command failed
 
     """
     print(shlex.join([command, *words]), flush=True)
-    code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - our own commands
+    code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - this project's own commands
     if code:
         raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
 
 
 def mean_sd(values: Sequence[float]) -> str:
-    """Return mean and sample standard deviation in words.
+    """Return mean and sample standard deviation as text.
 
     >>> mean_sd([61.0, 63.0])
     '62.0 ± 1.4'
@@ -112,7 +112,7 @@ def mean_sd(values: Sequence[float]) -> str:
 
 
 def commits(runs: Sequence[Run]) -> str:
-    """Return of which code the runs are and what trained them, in words."""
+    """Return the commits and devices of the runs as text."""
     found = sorted({str(run.git.get("commit") or "unknown")[:12] for run in runs})
     dirty = " with uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
     devices = ", ".join(sorted({run.device for run in runs}))

@@ -1,4 +1,4 @@
-"""A question that takes several sweeps: run them, copy what can be committed of their runs, and make a page of both."""
+"""Studies of several sweeps: run them, export compact copies of their runs, and write a page from these."""
 
 import shutil
 import sys
@@ -20,22 +20,22 @@ from ser_lightning.report.figures import save
 from ser_lightning.report.report import DEFAULT_ARM, Report, make_report
 from ser_lightning.report.tables import cost_table
 
-RESULTS = "results"  # below the folder of the page: the small copies
+RESULTS = "results"  # folder of the compact copies, inside the folder of the page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One of the questions that a question falls into.
+    """One sweep of a study.
 
     Args:
-        name: of its folder
-        question: in a sentence
-        arm: the group or key that differs
-        arms: its options or values
-        seeds: runs of each arm, if the command line allows as many
-        overrides: of every run
-        folds: of the cross-validation; None where there is one draw
-        asked: run only if it is asked for by name
+        name: name of its folder
+        question: the question it answers, in a sentence
+        arm: the config group or key that differs between arms
+        arms: options or values of the arms
+        seeds: number of runs of each arm, unless the command line allows fewer
+        overrides: overrides of every run
+        folds: number of cross-validation folds; None for a single split
+        asked: whether it runs only if requested by name
 
     """
 
@@ -49,7 +49,7 @@ class Sweep:
     asked: bool = False
 
     def words(self, *, at_most: int) -> list[str]:
-        """Return the overrides of the sweep; of each arm so many seeds at most."""
+        """Return the overrides of the sweep, with at most ``at_most`` seeds per arm."""
         folds = [f"split.fold=range({self.folds})"] if self.folds else []
         return [*self.overrides, f"{self.arm}={','.join(self.arms)}", f"seed=range({min(at_most, self.seeds)})", *folds]
 
@@ -60,13 +60,13 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Inquiry:
-    """A question in several sweeps.
+    """A study that consists of several sweeps.
 
     Args:
-        name: of the study, its page and the folder of its copies
-        title: the question
-        introduction: what is asked and how, in a paragraph
-        sweeps: in the order of the page
+        name: name of the study, its page and the folder of its copies
+        title: the question of the study
+        introduction: a paragraph about the question and the method
+        sweeps: the sweeps in the order of the page
 
     """
 
@@ -76,12 +76,12 @@ class Inquiry:
     sweeps: Sequence[Sweep]
 
     def publish(self, folder: Path, docs: Path, *, command: str) -> Path:
-        """Copy the finished runs, without weights, below ``docs`` and write the page there; return its path.
+        """Export the finished runs without weights below ``docs`` and write the page there; return its path.
 
         Args:
-            folder: of the sweeps
-            docs: where the page goes
-            command: that made the runs, for the page
+            folder: folder of the sweeps
+            docs: folder of the page
+            command: command that made the runs, for the page
 
         Raises:
             InputError: no sweep has a finished run
@@ -99,15 +99,15 @@ class Inquiry:
         return self.write(copies, docs, command=command)
 
     def write(self, folder: Path, place: Path, *, command: str) -> Path:
-        """Write the figures and, last, the page; return the path of the latter.
+        """Write the figures and, last, the page; return the path of the page.
 
         Args:
-            folder: of the sweeps, or of their copies
-            place: where to
-            command: that made the runs
+            folder: folder of the sweeps, or of their copies
+            place: folder to write to
+            command: command that made the runs
 
         Raises:
-            InputError: no sweep is there
+            InputError: the folder contains none of the sweeps
 
         """
         reports = {
@@ -125,7 +125,7 @@ class Inquiry:
         return place / f"{self.name}.md"
 
     def page(self, reports: dict[str, Report], *, command: str) -> tuple[str, dict[str, Figure]]:
-        """Return the answers and below them what each rests on, and the panels by the names of their files."""
+        """Return the text of the page, with answers followed by their evidence, and file name -> figure."""
         there = [sweep for sweep in self.sweeps if sweep.name in reports]
         lacking = [sweep for sweep in self.sweeps if sweep.name not in reports]
         comparisons = [reports[sweep.name].comparison for sweep in there]
@@ -152,7 +152,7 @@ class Inquiry:
         return "\n\n".join(part for part in parts if part) + "\n", panels
 
     def section(self, sweep: Sweep, report: Report) -> list[Block]:
-        """Return what a sweep's own report says of its arms, their differences, power and cost."""
+        """Return the blocks of a sweep: its cautions, arms, differences, power and cost."""
         comparison, found = report.comparison, report.contrasts
         blocks = [
             f"## `{sweep.name}`",
@@ -167,12 +167,12 @@ class Inquiry:
         return [self._named(block, sweep) if isinstance(block, Picture) else block for block in blocks]
 
     def _named(self, picture: Picture, sweep: Sweep) -> Picture:
-        """Give the panels names that no other sweep has."""
+        """Prefix the names of the panels so that they are unique over all sweeps."""
         panels = {f"{self.name}-{sweep.name}-{name}": panel for name, panel in picture.panels.items()}
         return Picture(caption=picture.caption, panels=panels)
 
     def main(self, arguments: Sequence[str] | None, *, description: str) -> None:
-        """Run what is not done yet and write the page."""
+        """Run the sweeps that are not finished and write the page."""
         study = read_command_line(self.name, description, arguments, sweeps=[sweep.name for sweep in self.sweeps])
         wanted = study.sweeps or [sweep.name for sweep in self.sweeps if not sweep.asked]
 
@@ -189,7 +189,7 @@ class Inquiry:
 
 
 def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> None:
-    """Train the runs of a sweep that are not done yet, and write its own report."""
+    """Train the runs of a sweep that are not finished, and write the report of the sweep."""
     place = (f"name={folder.name}/{sweep.name}", f"output_root={folder.parent}")
     call("ser-train", "--multirun", *rest, *sweep.words(at_most=seeds), *place)
     call("ser-report", str(folder / sweep.name), *([] if sweep.arm == DEFAULT_ARM else ["--arm", sweep.arm]))

@@ -1,7 +1,7 @@
-"""``make table``: the systems that the study names or is held against, on the same clips, divided in the same ways.
+"""``make table``: evaluate the systems that the study cites or is compared with on the same clips and splits.
 
-Started again, it goes on where it was; the table is written anew after every part. Where runs are gone, ``--docs``
-keeps what they scored.
+Finished runs are skipped on a rerun; the table is rewritten after every part. If runs have been deleted, ``--docs``
+keeps their scores.
 """
 
 import os
@@ -18,14 +18,14 @@ from ser_lightning.report.tables import NOTHING, Table, left_out_table
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Clips and how they are divided.
+    """A corpus and a split on which systems are evaluated.
 
     Args:
-        name: of the folder
-        title: of the column
-        words: overrides that choose corpus and split
-        folds: of the cross-validation, 1 without one
-        root: environment variable that names the corpus
+        name: name of the folder
+        title: title of the column
+        words: overrides that select corpus and split
+        folds: number of cross-validation folds; 1 for a single split
+        root: environment variable with the path of the corpus
 
     """
 
@@ -49,23 +49,23 @@ PARTS = (
     ),
 )
 OWN = Part(name="published", title="RAVDESS, as published", words=("corpus=ravdess",), folds=1)
-NEW_SPEAKERS = "emobox"  # its runs tell what a system costs
+NEW_SPEAKERS = "emobox"  # the part whose runs determine the reported cost of a system
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A system and what was published of it.
+    """A system and its published result.
 
     Args:
-        name: in the table and of the folder
-        words: the experiment, and what is changed of it
-        published: the figure that its authors or the study state
-        differs: why ours is another
-        beside: the part that comes nearest to where the published figure was measured
-        metric: what the published figure is
-        own: overrides that run it as published, its defects and its own protocol included; None where nothing differs
-        own_folds: of that protocol
-        seeds: at most; fewer than the others where a run takes long
+        name: name in the table and of the folder
+        words: the experiment and its overrides
+        published: the result that its authors or the study report
+        differs: why the result here differs
+        beside: the part closest to the conditions of the published result
+        metric: metric of the published result
+        own: overrides that reproduce the published setup, including its bugs and protocol; None if nothing differs
+        own_folds: number of folds of that protocol
+        seeds: maximum number of seeds; lower for systems with long runs
 
     """
 
@@ -258,13 +258,13 @@ Scores = Mapping[str, Mapping[str, Score]]  # system -> part
 
 
 def parts_of(system: System) -> list[Part]:
-    """Return the parts that a system is run in."""
+    """Return the parts on which a system is evaluated."""
     own = [] if system.own is None else [replace(OWN, words=(*OWN.words, *system.own), folds=system.own_folds)]
     return [*own, *PARTS]
 
 
 def train(folder: Path, system: System, part: Part, *, seeds: int, rest: Sequence[str]) -> None:
-    """Train the runs of a system in a part that are not done yet."""
+    """Train the runs of a system in a part that are not finished."""
     fold = "fold-${split.fold}/" if part.folds > 1 else ""
     call(
         *("ser-train", "--multirun", *(system.words if part.name != OWN.name else ()), *part.words),
@@ -275,7 +275,7 @@ def train(folder: Path, system: System, part: Part, *, seeds: int, rest: Sequenc
 
 
 def results_table(scores: Scores, systems: Sequence[System]) -> Table:
-    """Return a row a system: what it is, what it reaches in each part, what it costs."""
+    """Return a table with one row per system: its size, its UAR in each part, and its training cost."""
     parts = (OWN, *PARTS)
     rows = []
     for system in systems:
@@ -310,7 +310,7 @@ def _cell(one: Score | None) -> str:
 
 
 def published_table(scores: Scores, systems: Sequence[System]) -> Table:
-    """Return what was published beside what comes nearest to it here, and why they differ."""
+    """Return a table of published results, the closest results here, and why they differ."""
     titles = {part.name: part.title for part in (OWN, *PARTS)}
     words = {"accuracy": "accuracy", "uar": "UAR"}
     rows = [
@@ -328,7 +328,7 @@ def published_table(scores: Scores, systems: Sequence[System]) -> Table:
 
 
 def contrast_table(scores: Scores) -> Table:
-    """Return what DAARIP's copies do if the split comes first, and if they are made before it."""
+    """Return a table of the effect of DAARIP copies made after and before the split."""
     rows = [
         (words, found.mean_sd("accuracy"), found.mean_sd("uar"), str(found.clips), "yes" if found.leaks else "no")
         for name, part, words in CONTRAST
@@ -338,7 +338,7 @@ def contrast_table(scores: Scores) -> Table:
 
 
 def write(study: Study) -> Path:
-    """Write systems.json and, last, systems.md; return the path of the latter.
+    """Write systems.json and, last, systems.md; return the path of systems.md.
 
     Raises:
         InputError: no system is complete in any part
@@ -392,7 +392,7 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is not done yet and write the table."""
+    """Run what is not finished and write the table."""
     study = read_command_line(
         "systems",
         "Run every system in every part whose corpus its variable names; write systems.md and systems.json. Started "

@@ -1,8 +1,8 @@
-"""``make torture``: kill runs at random moments, start them again, and hold their ends against a run never killed.
+"""``make torture``: kill runs at random moments, resume them, and compare the results with an uninterrupted run.
 
-Every life of a run is a process of its own, forked from one that has imported everything, and ends by a real SIGKILL:
-half of them at a moment drawn from the whole length of a run, half while a named file is written, which is waited for
-by watching the folder. A run is killed up to three times before it is let through to its end. Linux only.
+Every attempt of a run is a process forked from one that has imported everything, and is ended by a real SIGKILL: half
+of them at a random moment in the run, half while a certain file is being written, which is detected by watching the
+folder. A run is killed up to three times before it is allowed to finish. Linux only.
 """
 
 import argparse
@@ -35,9 +35,9 @@ TINY = (
     *("optim.lr=0.01", "data.workers=2", "threads=1", "model.hidden=16", "name=torture", "run_id=run"),
 )
 WARM, COLD = "shared store", "store of its own"
-# What is killed: runs that measure rightly, and as the study did, which draws random numbers and moves statistics; runs
-# that draw clips and mix batches anew every epoch and change their learning rate, by epoch or by step, in one logger or
-# two; now and then one that has to compute its features first.
+# The variants that are killed: correct evaluation; the study's evaluation, which draws random numbers and updates
+# running statistics; runs that resample clips and mix batches every epoch and change their learning rate by epoch or by
+# step, with one or two loggers; and, less often, a run that has to compute its features first.
 VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluation mode": ((), WARM),
     "training mode": (("evaluation.training_mode=true", "evaluation.update_statistics=true", "checkpoint=last"), WARM),
@@ -59,14 +59,14 @@ VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "features first": ((), COLD),
 }
 WEIGHTS = (5, 5, 5, 5, 2)
-# Of what is compared: how long things took, and the commit of the checkout, which may change while it is tortured.
+# Keys excluded from the comparison: durations, and the commit, which may change during the test.
 APART = {"seconds", "ended", "git"}
-PATIENCE = 300  # seconds for a life that is let through
-_PR_SET_CHILD_SUBREAPER = 36  # of sys/prctl.h
+PATIENCE = 300  # maximum seconds of a run that is not killed
+_PR_SET_CHILD_SUBREAPER = 36  # from sys/prctl.h
 
 
 def _writing(name: str) -> Callable[[Path], bool]:
-    """Tell whether the temporary file of a name is there."""
+    """Return a function that tells whether the temporary file of a file name exists in a run's folder."""
     folder, _, stem = name.rpartition("/")
 
     def watch(run: Path) -> bool:
@@ -79,7 +79,7 @@ def _writing(name: str) -> Callable[[Path], bool]:
 
 
 def _between(run: Path) -> bool:
-    """Tell whether the best checkpoint of an epoch is written and its last is not yet."""
+    """Return whether the best checkpoint of an epoch is written but the last checkpoint is not yet."""
     best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
     try:
         written = best.stat().st_mtime_ns
@@ -104,17 +104,17 @@ TRAINING = ("last.ckpt is written", "best.ckpt is written", "best.ckpt is new, l
 
 
 class Torturer:
-    """Runs that are killed in one folder, and what they should have come to.
+    """Kills runs in one folder and holds the expected results.
 
     Args:
-        folder: of everything that is written
-        seed: of the moments
+        folder: folder for everything that is written
+        seed: seed of the random moments
 
     """
 
     def __init__(self, folder: Path, *, seed: int) -> None:
         self.folder = folder
-        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.random = random.Random(seed)  # noqa: S311 - not used for security
         self.run = folder / "now" / "torture" / "run"
         self.expected: dict[str, dict[str, Any]] = {}
         self.times: dict[str, list[float]] = {}
@@ -129,7 +129,7 @@ class Torturer:
         return [*TINY, *overrides, *places]
 
     def start(self, variant: str) -> int:
-        """Fork a life; return its process id."""
+        """Fork a process that runs a variant; return its process id."""
         pid = os.fork()
         if pid:
             return pid
@@ -147,7 +147,7 @@ class Torturer:
         os._exit(0)
 
     def let_through(self, variant: str) -> list[float]:
-        """Run to the end; return the seconds after which each epoch, and last of all the run, was done."""
+        """Run to the end without killing; return the seconds at the end of each epoch and, last, of the run."""
         start, pid, times = time.perf_counter(), self.start(variant), list[float]()
         while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
             now = time.perf_counter() - start
@@ -161,12 +161,12 @@ class Torturer:
         return [*times, time.perf_counter() - start]
 
     def clear(self) -> None:
-        """Forget the run."""
+        """Remove the run."""
         shutil.rmtree(self.folder / "now", ignore_errors=True)
 
     def prepare(self, variant: str) -> None:
-        """Run a variant without killing it."""
-        if not self.expected:  # makes the corpus and the store
+        """Run a variant without killing it and store its duration and result."""
+        if not self.expected:  # the first run creates the corpus and the feature cache
             self.let_through(variant)
             self.clear()
         self.times[variant] = self.let_through(variant)
@@ -174,7 +174,7 @@ class Torturer:
         self.clear()
 
     def kill(self, variant: str) -> bool:
-        """Kill one life of a run; return whether it was still alive."""
+        """Kill one attempt of a run; return whether it was still alive."""
         due = self.by_the_clock(variant) if self.random.random() < 0.5 else self.while_it_writes()
         pid = self.start(variant)
         while not os.waitpid(pid, os.WNOHANG)[0]:
@@ -186,13 +186,13 @@ class Torturer:
                     self.bury()
                     return True
                 return False
-            time.sleep(0.0003)  # and so the kernel wakes this process before those that only compute
+            time.sleep(0.0003)  # sleeping also makes the kernel prefer this process over those that only compute
         return False
 
     def by_the_clock(self, variant: str) -> Callable[[], bool]:
-        """Return what tells when a moment has come that is drawn from the whole length of a run.
+        """Return a function that tells when a random moment in the run has come.
 
-        It is counted from the end of an epoch, because how fast a machine is changes while it is tortured.
+        The moment is measured from the end of an epoch, because the speed of the machine varies during the test.
         """
         *epochs, end = self.times[variant]
         moment = self.random.uniform(0, end)
@@ -208,7 +208,7 @@ class Torturer:
         return due
 
     def while_it_writes(self) -> Callable[[], bool]:
-        """Return what tells when a file is being written, or has just been."""
+        """Return a function that tells when a random file is being written, or has just been written."""
         left = EPOCHS - epochs_done(self.run)
         name = self.random.choice([name for name in MOMENTS if left or name not in TRAINING])
         times = self.random.randint(1, left) if name == "last.ckpt is written" else 1
@@ -228,7 +228,7 @@ class Torturer:
         return due
 
     def bury(self) -> None:
-        """Wait for what the killed process had started; it must end by itself."""
+        """Wait for the children of the killed process, which must end by themselves."""
         until = time.monotonic() + 2
         while time.monotonic() < until:
             try:
@@ -241,7 +241,7 @@ class Torturer:
 
 
 def where_it_fell(run: Path) -> str:
-    """Say what a killed run was doing, by what it left."""
+    """Return a description of what a killed run was doing, judged by the files it left."""
     half = sorted(path.name for path in run.rglob(".*.tmp"))
     if half:
         return f"while {half[0][1:].rpartition('.tmp')[0].rpartition('.')[0]} was written"
@@ -256,18 +256,18 @@ def where_it_fell(run: Path) -> str:
 
 
 def epochs_done(run: Path) -> int:
-    """Return how many epochs the log of a run tells of."""
+    """Return the number of epochs in the log of a run."""
     return len(epoch_lines(run / "train.log"))
 
 
 def epoch_lines(log: Path) -> list[str]:
-    """Return what a log says of the epochs, without the times."""
+    """Return the epoch lines of a log without their timestamps."""
     lines = log.read_text().splitlines() if log.exists() else []
     return [line.partition(" DEBUG ")[2] for line in lines if " DEBUG epoch " in line]
 
 
 def contents(run: Path) -> dict[str, Any]:
-    """Return all that a run leaves, in a form that can be compared."""
+    """Return the content of all files of a run in a comparable form."""
     found: dict[str, Any] = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = path.relative_to(run).as_posix()
@@ -286,7 +286,7 @@ def contents(run: Path) -> dict[str, Any]:
 
 
 def events(path: Path) -> list[tuple[str, int, float | None]]:
-    """Return tag, step and (of scalars) value of every event of a file."""
+    """Return tag, step and, for scalars, the value of every event in a TensorBoard file."""
     found = []
     for event in EventFileLoader(str(path)).Load():
         for value in event.summary.value:
@@ -296,7 +296,7 @@ def events(path: Path) -> list[tuple[str, int, float | None]]:
 
 
 def differences(expected: Any, found: Any, name: str = "") -> list[str]:
-    """Name what differs, times and the commit left out."""
+    """Return the names of all values that differ, except for times and the commit."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         missing = [f"{name}/{key}" for key in expected.keys() ^ found.keys()]
         return missing + [
@@ -315,7 +315,7 @@ def differences(expected: Any, found: Any, name: str = "") -> list[str]:
 
 @dataclass(kw_only=True)
 class Score:
-    """How it went."""
+    """Counts of kills, of kills whose runs ended with the expected result, and of runs."""
 
     kills: int = 0
     equal: int = 0
@@ -323,8 +323,8 @@ class Score:
 
 
 def torture(folder: Path, *, kills: int, seed: int) -> bool:
-    """Kill, start again, compare, and print the score; return whether all ended equal."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # so that orphans are found
+    """Kill, resume and compare runs, and print the score; return whether all results are as expected."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # makes this process adopt orphans
     torturer, score = Torturer(folder, seed=seed), Score()
     for variant in VARIANTS:
         torturer.prepare(variant)
@@ -356,7 +356,7 @@ def torture(folder: Path, *, kills: int, seed: int) -> bool:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for what is written; made anew")
     parser.add_argument("--kills", type=int, default=100)
@@ -372,7 +372,7 @@ def main() -> None:
 
 
 def _import_all() -> None:
-    """Import what a run imports as it goes, so that every life need not."""
+    """Import modules that a run imports late, so that forked processes need not import them again."""
     for name in ("hydra_plugins.hydra_joblib_launcher.joblib_launcher", "torch.utils.tensorboard"):
         importlib.import_module(name)
 

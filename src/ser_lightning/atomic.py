@@ -1,4 +1,4 @@
-"""Files that are either complete or absent."""
+"""Write files atomically, so that they are either complete or absent."""
 
 import os
 import tempfile
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY = ".tmp"
-LONGEST = 200  # bytes of a name that has room, in the 255 of most file systems, for what makes it temporary
+LONGEST = 200  # bytes; a longer name leaves too little of the usual limit of 255 for the temporary suffix
 
 
 @contextmanager
 def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | None = None) -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of ``path``; on a clean exit sync it and rename it to ``path``, and sync the folder.
+    """Open a temporary file next to ``path`` and, on a clean exit, sync it, rename it to ``path`` and sync the folder.
 
-    A reader sees the old file or the new one, never a part, and after a power cut too. If the block raises, the
-    temporary file is removed and ``path`` stays as it was; a killed process leaves a temporary file behind, which
-    :func:`remove_leftovers` removes.
+    A reader sees either the old or the new file, even after a power failure. If the block raises, the temporary file is
+    removed and ``path`` is unchanged. A killed process leaves a temporary file behind, which :func:`remove_leftovers`
+    removes.
 
     Args:
-        path: the file to be written; its folder is made. A symbolic link stays, and what it leads to is written
-        mode: ``"w"`` (UTF-8 text, newlines untranslated) or ``"wb"``
-        keep: a name in the same folder that the file now at ``path``, if there is one, goes on by
+        path: the file to write; parent folders are created. If it is a symbolic link, the target of the link is written
+        mode: ``"w"`` (UTF-8 text without newline translation) or ``"wb"``
+        keep: name in the same folder under which an existing file at ``path`` is kept
 
     """
     path = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
@@ -37,7 +37,7 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes 0600
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp creates files with mode 0600
         if keep is not None and path.exists():
             _keep(path, Path(keep))
         Path(temporary).replace(path)
@@ -48,39 +48,39 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
 
 
 def _keep(path: Path, name: Path) -> None:
-    """Give a file a second name, whatever had that name before."""
+    """Give a file a second name, replacing any file of that name."""
     link = name.with_name(f".{name.name}{TEMPORARY}")
     link.unlink(missing_ok=True)
     try:
         link.hardlink_to(path)
-    except OSError:  # a file system without hard links: for a moment there is only the second name
+    except OSError:  # the file system has no hard links: the file is briefly available under the second name only
         path.replace(name)
     else:
         link.replace(name)
-        link.unlink(missing_ok=True)  # where both were one file already, replacing does nothing
+        link.unlink(missing_ok=True)  # if both names already were one file, replace does nothing
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove the temporary files that killed processes left anywhere under a folder."""
+    """Remove the temporary files of killed processes from a folder and its subfolders."""
     for path in Path(folder).rglob(f".*{TEMPORARY}"):
         path.unlink(missing_ok=True)
 
 
 def remove_empty_folders(folder: Path, *, below: Path) -> None:
-    """Remove a folder and the folders that it is in, as long as they are empty and below another one."""
+    """Remove a folder and its parents as long as they are empty and below another folder."""
     while folder != below and below in folder.parents:
         try:
             folder.rmdir()
         except FileNotFoundError:
-            pass  # removed before
-        except OSError:  # there is something in it, or another process was first
+            pass  # already removed
+        except OSError:  # not empty, or another process was faster
             return
         folder = folder.parent
 
 
 def sync(path: str | Path) -> None:
-    """Have what was written to a file, or renamed in a folder, survive a power cut."""
-    if os.name != "posix":  # only there can a folder be opened
+    """Flush a file, or the entries of a folder, to disk so that they survive a power failure."""
+    if os.name != "posix":  # other systems cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Config to objects: the only place that calls Hydra's instantiate."""
+"""Build objects from configs; the only module that calls Hydra's ``instantiate``."""
 
 import importlib
 import inspect
@@ -19,16 +19,16 @@ from ser_lightning.kernels.backend import NATIVE, native_is_available, resolve_b
 __all__ = ["build", "build_corpus", "check_values", "config_folder", "is_baseline"]
 
 OURS = "ser_lightning."
-BORROWED = {  # parts whose classes are torch's or Lightning's
+BORROWED = {  # parts whose classes come from torch or Lightning
     "optim": "torch.optim.",
     "scheduler": "torch.optim.lr_scheduler.",
     "trainer": "pytorch_lightning.",
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
 }
-BASELINES = f"{OURS}baselines."  # classes that are a model too, fitted without a trainer
-REFERENCES = {"features": "librosa", "augment": "torchaudio"}  # parts with C kernels, and what these are held to
-# Torch and Lightning take others without a word, though a negative clip value turns the gradient round.
+BASELINES = f"{OURS}baselines."  # classical models, fitted without a Trainer
+REFERENCES = {"features": "librosa", "augment": "torchaudio"}  # parts with C kernels -> their reference backend
+# Torch and Lightning accept other values silently, although a negative clip value reverses the gradient.
 POSITIVE = ("optim.lr", "trainer.gradient_clip_val")
 
 
@@ -42,16 +42,16 @@ def is_baseline(model: Mapping[str, Any]) -> bool:
 
 
 def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
-    """Construct what a part of the config describes.
+    """Build the object that a part of the config describes.
 
     Args:
-        name: of the part, for messages
-        config: its values and ``_target_``, a class of this project (of torch or Lightning for the parts they
-            lend) and nothing else: configs travel in checkpoints, and a checkpoint may be a stranger's
-        arguments: what the config cannot know
+        name: name of the part, for messages
+        config: its values and ``_target_``. Only classes of this package are allowed, and of torch or Lightning for the
+            parts that use them, because a config may come from an untrusted checkpoint.
+        arguments: arguments that are not in the config
 
     Raises:
-        InputError: a target that is not allowed; a missing, unknown or ill-typed value; a value the class refuses
+        InputError: the target is not allowed; a value is missing, unknown, of the wrong type, or rejected by the class
 
     """
     cls = _allowed_class(name, str(config.get("_target_", "")))
@@ -74,7 +74,8 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
                 f"{name} needs a library that is not installed ({' '.join(str(cause).split())}); pip install"
                 f" 'ser-lightning[{extra}]'"
             ) from cause
-        # The last is Lightning's, which is not loaded for its name alone; a RuntimeError is torch's, out of memory.
+        # MisconfigurationException is compared by name, so as not to import Lightning; torch's RuntimeError may be
+        # an out-of-memory error.
         if isinstance(cause, ValueError | TypeError | RuntimeError | MemoryError) or (
             type(cause).__name__ == "MisconfigurationException"
         ):
@@ -83,7 +84,7 @@ def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
 
 
 def resolve_backends(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config whose ``backend: auto`` say what computes here, so that digest, result and checkpoint name it.
+    """Return a config with ``backend: auto`` replaced by the backend in use, so that digest and result record it.
 
     >>> resolve_backends({"features": {"backend": "librosa"}, "seed": 1})
     {'features': {'backend': 'librosa'}, 'seed': 1}
@@ -94,7 +95,7 @@ def resolve_backends(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usable_backends(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a checkpoint with the references in the place of kernels that cannot be used here."""
+    """Return a checkpoint's config with native kernels replaced by their references if they are unavailable here."""
     return _with_backends(
         config,
         lambda _, backend, reference: reference if backend == NATIVE and not native_is_available() else backend,
@@ -102,7 +103,7 @@ def usable_backends(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_backends(config: Mapping[str, Any], choose: Callable[[str, str, str], str]) -> dict[str, Any]:
-    """Replace the backend of each part that has one; ``choose`` takes its key, its value and the reference."""
+    """Replace the backend of each part that has one by ``choose(key, value, reference)``."""
     values = dict(config)
     for part, reference in REFERENCES.items():
         section = values.get(part)
@@ -112,13 +113,13 @@ def _with_backends(config: Mapping[str, Any], choose: Callable[[str, str, str], 
 
 
 def build_corpus(config: Mapping[str, Any]) -> Any:
-    """Construct the corpus that a config describes, and before it its parts if it has some.
+    """Build the corpus that a config describes; the parts of a pooled corpus are built first.
 
     Args:
-        config: its values and ``_target_``; so are those of ``parts``, by name
+        config: its values and ``_target_``, and optionally ``parts``, which maps names to corpus configs
 
     Raises:
-        InputError: what :func:`build` refuses; a part that is no corpus of its own
+        InputError: an error of :func:`build`, or a part that is not a single corpus
 
     """
     if "parts" not in config:
@@ -132,10 +133,10 @@ def build_corpus(config: Mapping[str, Any]) -> Any:
 
 
 def _allowed_class(name: str, target: str) -> type:
-    """Return the class that a config names, if it is one of those a part may be.
+    """Return the class that a config names, if it is allowed for this part.
 
     Raises:
-        InputError: it is not, or there is none of this name
+        InputError: the class is not allowed, or does not exist
 
     """
     part = name.split(".", maxsplit=1)[0]
@@ -155,23 +156,23 @@ def _allowed_class(name: str, target: str) -> type:
         raise InputError(
             f"{name}._target_ is {target!r}, which cannot be imported: {path} has no {last}{nearest(last, dir(module))}"
         ) from error
-    # A module also holds what it imports for itself.
+    # The module's namespace also contains its imports, which are not allowed.
     if not isinstance(found, type) or not f"{found.__module__}.".startswith(homes):
         raise InputError(f"{name}._target_ is {target!r}, which is no class of {homes[0]}*; {only}")
     return found
 
 
 def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[str, object]) -> None:
-    """Hold the values of a config against the signature that takes them.
+    """Check the values of a config against the signature of a class.
 
     Args:
-        name: of the part, for messages
-        cls: the class that takes them
-        config: the values by name; names that start with ``_`` are passed over
-        arguments: what else the class is given
+        name: name of the part, for messages
+        cls: the class to build
+        config: values by name; names that start with ``_`` are ignored
+        arguments: arguments of the class that are not in the config
 
     Raises:
-        InputError: a missing, unknown or ill-typed value
+        InputError: a value is missing, unknown or of the wrong type
 
     """
     parameters = inspect.signature(cls).parameters
@@ -182,7 +183,7 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
             raise InputError(f"{name}.{key} is unknown to {cls.__name__}; {known}")
     for key, parameter in parameters.items():
         if config.get("_partial_"):
-            break  # the rest of the arguments comes later
+            break  # a partial receives its remaining arguments later
         if parameter.default is parameter.empty and key not in given and key not in arguments:
             raise InputError(f"{name}.{key} is missing; {cls.__name__} needs it")
     _check_types(name, cls, config)
@@ -191,7 +192,7 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
 def _check_types(name: str, cls: type, config: Mapping[str, Any]) -> None:
     try:
         hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
-    except NameError:  # a borrowed class whose annotations name what only a type checker imports
+    except NameError:  # a third-party class has annotations that are imported only for type checking
         return
     for key, value in config.items():
         if key in hints and not _fits(value, hints[key]):
@@ -199,8 +200,8 @@ def _check_types(name: str, cls: type, config: Mapping[str, Any]) -> None:
             raise InputError(f"{name}.{key} is {value!r}; expected {expected}".replace("typing.", ""))
 
 
-def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - a case each
-    """Tell whether a plain value fits an annotation of plain types; other annotations take anything."""
+def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - one return per kind of annotation
+    """Return whether a plain value fits a type annotation; annotations of other kinds accept any value."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, option) for option in typing.get_args(hint))

@@ -1,4 +1,4 @@
-"""Checkpoints that carry all it takes to use them, in plain types."""
+"""Self-contained checkpoints: config, class names and weights in plain types."""
 
 import zipfile
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from ser_lightning.baselines.baseline import Recipe
 
 KEY = "ser_lightning"
-RESUME = "resume"  # what it takes to go on with a run
+RESUME = "resume"  # key of the state needed to resume a run
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint file, read.
+    """Content of a checkpoint file.
 
     Args:
         config: the resolved config of the run
-        emotions: the classes in order
-        features: rows of the model's input
-        epoch: epochs trained before it was written, less one
-        state: the task's ``state_dict``
+        emotions: class names in order
+        features: size of the feature axis of the model's input
+        epoch: index of the last trained epoch, counted from 0
+        state: ``state_dict`` of the task
 
     """
 
@@ -41,20 +41,20 @@ class Checkpoint:
 
 
 def previous(path: Path) -> Path:
-    """Return where the checkpoint is kept that a newer one took the place of."""
+    """Return the path under which the predecessor of a checkpoint is kept."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def contents(*, config: Mapping[str, Any], emotions: tuple[str, ...], features: int) -> dict[str, Any]:
-    """Return what a checkpoint holds beside Lightning's own."""
+    """Return the data that a checkpoint holds in addition to Lightning's own keys."""
     return {"format": FORMAT, "config": dict(config), "emotions": list(emotions), "features": features}
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint without executing anything in it.
+    """Read a checkpoint without executing code from the file.
 
     Raises:
-        InputError: no file, no checkpoint, one of another program or version
+        InputError: the file is missing, damaged, not a checkpoint, or of another program or format version
 
     """
     path = Path(path)
@@ -84,22 +84,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def load_plain(path: Path) -> Any:
-    """Load a file of ``torch.save`` that holds tensors and plain types alone; nothing in it is executed.
+    """Load a ``torch.save`` file that contains only tensors and plain types, without executing code from it.
 
-    Every byte is held against the checksums in the file, which torch.load passes over.
+    All data is verified against the checksums in the file, which ``torch.load`` ignores.
 
     Raises:
-        InputError: another kind of file, a damaged one, or one that holds anything else
+        InputError: the file is of another kind, is damaged, or contains other objects
 
     """
     try:
-        if not zipfile.is_zipfile(path):  # as torch.save writes; older and foreign pickles are not even opened
+        if not zipfile.is_zipfile(path):  # torch.save writes zip files; legacy pickles are not even opened
             raise InputError(f"{path} is not a file of torch.save, or it is damaged; write it again")
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-            if (
-                unpacked > path.stat().st_size
-            ):  # torch.save packs nothing; what is packed may be a thousand times as long
+            if unpacked > path.stat().st_size:  # torch.save does not compress, so a compressed file may be a zip bomb
                 raise InputError(
                     f"{path} unpacks to {unpacked} bytes, more than it has; torch.save writes no such file"
                 )
@@ -109,7 +107,7 @@ def load_plain(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
-    except Exception as error:  # the restricted unpickler raises whatever the bytes lead it to
+    except Exception as error:  # on malformed data the restricted unpickler may raise any exception
         reason = (str(error).splitlines() or [repr(error)])[0][:120]
         raise InputError(
             f"{path} cannot be read as tensors and plain types ({reason}); nothing in it was executed"
@@ -117,10 +115,10 @@ def load_plain(path: Path) -> Any:
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path) -> None:
-    """Load a state dict, strictly.
+    """Load a state dict strictly.
 
     Raises:
-        InputError: tensors are missing, unknown or of another shape
+        InputError: tensors are missing, unknown or of the wrong shape
 
     """
     own = module.state_dict()
@@ -140,16 +138,16 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path)
 
 
 def rebuild_model(checkpoint: Checkpoint, *, path: str | Path) -> nn.Module:
-    """Build the model that a checkpoint describes, with its weights, in evaluation mode.
+    """Build the model of a checkpoint with its weights, in evaluation mode.
 
     Raises:
-        InputError: the weights are not those of the model that the config describes
+        InputError: the weights do not fit the model that the config describes
 
     """
     prefix = "model."
     state = {name[len(prefix) :]: value for name, value in checkpoint.state.items() if name.startswith(prefix)}
     if is_baseline(checkpoint.config["model"]):
-        from ser_lightning.baselines import storage  # and with it scikit-learn
+        from ser_lightning.baselines import storage  # imports scikit-learn
 
         return storage.load_baseline(
             state.get(storage.KEY),
@@ -164,10 +162,10 @@ def rebuild_model(checkpoint: Checkpoint, *, path: str | Path) -> nn.Module:
 
 
 def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn.Module:
-    """Build the network of a config, untrained.
+    """Build the untrained network of a config.
 
     Raises:
-        InputError: the model is a baseline and no network
+        InputError: the model is a classical model, not a network
 
     """
     if is_baseline(config["model"]):
@@ -183,6 +181,6 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
 
 
 def build_recipe(config: Mapping[str, Any]) -> "Recipe":
-    """Build what makes the pipeline of a classical model's config."""
+    """Build the recipe of a classical model, which makes its pipeline."""
     recipe: Recipe = build("model", config["model"], standardize=config["features"]["standardize"])
     return recipe

@@ -1,4 +1,4 @@
-"""The YAML files of the configuration, read without Hydra: for help, completion and messages, which must be quick."""
+"""Read the YAML files of the configuration without Hydra, for fast help, completion and error messages."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-HYDRA = "hydra"  # the folder of what configures Hydra itself
+HYDRA = "hydra"  # folder and section that configure Hydra itself
 
 
 def config_folder() -> Path:
@@ -17,19 +17,19 @@ def config_folder() -> Path:
 
 @cache
 def groups() -> tuple[str, ...]:
-    """Return the config groups, sorted; a group is a folder of options."""
+    """Return the sorted config groups; a group is a folder of options."""
     return tuple(sorted(path.name for path in config_folder().iterdir() if path.is_dir() and path.name != HYDRA))
 
 
 @cache
 def options(group: str) -> tuple[str, ...]:
-    """Return the options of a group, sorted; none if there is no such group."""
+    """Return the sorted options of a group; empty if the group does not exist."""
     return tuple(sorted(path.stem for path in (config_folder() / group).glob("*.yaml")))
 
 
 @cache
 def read_file(name: str) -> dict[str, Any]:
-    """Return the content of a config file as it is written, with its defaults list and its interpolations.
+    """Return the raw content of a config file, including its defaults list and unresolved interpolations.
 
     Args:
         name: path below the config folder without the suffix, such as ``train`` or ``optim/adam``
@@ -40,7 +40,7 @@ def read_file(name: str) -> dict[str, Any]:
 
 
 def default_options(name: str = "train") -> dict[str, str | None]:
-    """Return the option of each group that a primary config chooses, in the order of its defaults list.
+    """Return group -> option chosen by a primary config, in the order of its defaults list.
 
     >>> default_options()["optim"], default_options("prepare")["experiment"]
     ('adam', None)
@@ -55,7 +55,7 @@ def default_options(name: str = "train") -> dict[str, str | None]:
 
 
 def values_of(group: str, option: str) -> dict[str, Any]:
-    """Return the values of an option with those of the options of the same group that it starts from."""
+    """Return the values of an option, including those inherited from other options of the same group."""
     content = dict(read_file(f"{group}/{option}"))
     values: dict[str, Any] = {}
     for entry in content.pop("defaults", []):
@@ -65,7 +65,7 @@ def values_of(group: str, option: str) -> dict[str, Any]:
 
 
 def primary_values(name: str) -> dict[str, Any]:
-    """Return the values in a primary config file and in those that it starts from, without groups and Hydra's."""
+    """Return the values of a primary config, including inherited ones, without those of groups and of Hydra."""
     content = dict(read_file(name))
     values: dict[str, Any] = {}
     for entry in content.pop("defaults", []):
@@ -76,7 +76,7 @@ def primary_values(name: str) -> dict[str, Any]:
 
 
 def primary_text(name: str) -> str:
-    """Return the lines of a primary config file, and of those it starts from, that hold values, with their comments."""
+    """Return the lines with values of a primary config and the configs it inherits from, with their comments."""
     texts = [primary_text(e) for e in read_file(name).get("defaults", []) if isinstance(e, str) and e != "_self_"]
     kept, keep = [], False
     for line in (config_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
@@ -90,11 +90,11 @@ def primary_text(name: str) -> str:
 
 
 def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return every dotted key of a primary config with the value it has by default.
+    """Return every dotted key of a primary config with its default value.
 
     Args:
-        name: of the primary config
-        chosen: options of groups in the place of the default ones
+        name: name of the primary config
+        chosen: group -> option that replaces the default option
 
     """
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The label sets, in order: the only definition of a class index."""
+"""Label sets in the order of their class indices; class indices are defined only here."""
 
 from collections.abc import Iterable
 
@@ -25,7 +25,7 @@ TESS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the labels once each, in the order of :data:`EMOTIONS`.
+    """Return the unique labels in the order of :data:`EMOTIONS`.
 
     >>> in_order([*EMODB, *EMOVO]) == ("neutral", *RAVDESS[2:], "bored")
     True

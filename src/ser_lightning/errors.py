@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the user, and what its words are made of."""
+"""The exception for user errors, and helpers that build its messages."""
 
 import difflib
 import errno
@@ -9,18 +9,18 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Raised if the user's input cannot be used.
 
-    The message is one line that says what came, what was expected and what to do, with the path. The commands
-    print it without a traceback and exit with 1.
+    The message is a single line with the offending value and path, what was expected and what to do. The commands print
+    it without a traceback and exit with code 1.
     """
 
 
 def shown(name: str | PurePath) -> str:
-    r"""Give a name in a form that stays on one line and can always be printed.
+    r"""Escape a name so that it is printable and stays on one line.
 
     Args:
-        name: any path, also one with line breaks or with bytes that are no UTF-8
+        name: any path, including one with line breaks or invalid UTF-8
 
     >>> shown("odd\nname.wav")
     'odd\\nname.wav'
@@ -31,14 +31,14 @@ def shown(name: str | PurePath) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the end of a message that tells which valid name is nearest to one that is not valid; empty if none."""
+    """Return the end of a message that suggests the closest valid name; empty if no name is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; the nearest valid name is {close[0]!r}" if close else ""
 
 
 def full_disk(error: BaseException | None) -> OSError | None:
-    """Return the error by which the system refused to write for want of space, if an error is one or comes from one."""
-    seen: list[BaseException] = []  # a chain of errors may be a circle
+    """Return the OSError about a full disk that is in the chain of an exception, or ``None``."""
+    seen: list[BaseException] = []  # the chain of exceptions may contain a cycle
     while error is not None and error not in seen:
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             return error

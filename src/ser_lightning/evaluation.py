@@ -1,4 +1,4 @@
-"""What a model says of every clip of a subset."""
+"""Evaluate a model: predictions on all clips of a subset, and the modes in which they are made."""
 
 import copy
 import csv
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The clips of a subset in the order of its dataset.
+    """Targets and logits of the clips of a subset, in the order of the dataset.
 
     Args:
-        target: (N,), class index
-        logits: (N, classes)
+        target: (N,), class index of each clip
+        logits: (N, classes), output of the model
 
     """
 
@@ -40,36 +40,36 @@ class Predictions:
 
     @property
     def prediction(self) -> npt.NDArray[np.int64]:
-        """Most probable class, (N,)."""
+        """(N,), most probable class."""
         prediction: npt.NDArray[np.int64] = self.logits.argmax(1)
         return prediction
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
-        """Softmax of the logits, (N, classes)."""
+        """(N, classes), softmax of the logits."""
         return torch.from_numpy(self.logits).double().softmax(1).numpy()
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
-        """(classes, classes), rows true, columns predicted."""
+        """(classes, classes) counts, true classes in rows, predicted classes in columns."""
         return metrics.confusion_matrix(self.target, self.prediction, self.logits.shape[1])
 
     def summary(self) -> dict[str, float]:
-        """Return every metric and the mean cross-entropy."""
+        """Compute all metrics and the mean cross-entropy."""
         loss = -torch.from_numpy(self.logits).double().log_softmax(1).numpy()[np.arange(len(self.target)), self.target]
         return {**metrics.compute_metrics(self.confusion), "loss": float(loss.mean())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """How a network is measured; rightly, both are false.
+    """Switches for how a network is evaluated; in a correct evaluation both are off.
 
     Args:
-        training_mode: dropout drops and BatchNorm normalises by the batch, not by its running statistics. These
-            stay as they are
-        update_statistics: the running statistics take in the measured clips first, in one pass in training mode with
-            the momentum that BatchNorm has. The network is then measured in evaluation mode; with ``training_mode``
-            too, the measurement itself is that pass
+        training_mode: keep dropout active and normalize by the statistics of the batch in BatchNorm; the running
+            statistics are left unchanged
+        update_statistics: update the running statistics with the evaluated clips first, in one pass in training mode
+            with BatchNorm's own momentum. The network is then evaluated in evaluation mode; together with
+            ``training_mode``, the evaluation itself is that pass.
 
     """
 
@@ -78,18 +78,18 @@ class Evaluation:
 
 
 EVALUATION_MODE = Evaluation(training_mode=False, update_statistics=False)
-DRAW = 0  # seed of dropout while measuring: the same clips are measured with the same units dropped every time
+DRAW = 0  # dropout seed during evaluation, so that the same clips are always evaluated with the same dropout masks
 
 
 def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
-    """Hold the batches of evaluation against what BatchNorm can normalise by.
+    """Check that BatchNorm can normalize every evaluation batch.
 
     Args:
-        data: its corpus is scanned
-        evaluation: how these batches are measured
+        data: the data module, with its corpus scanned
+        evaluation: how the batches are evaluated
 
     Raises:
-        InputError: one of them holds a single clip and would be run in training mode
+        InputError: a batch has a single clip and would be run in training mode
 
     """
     if evaluation == EVALUATION_MODE:
@@ -107,20 +107,20 @@ def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
 def measuring(
     model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
 ) -> Iterator[Iterator[Batch]]:
-    """Bring a model into the state in which it is measured, and back.
+    """Put a model into the mode in which it is evaluated, and restore it afterwards.
 
-    Afterwards the mode and the random generators are what they were, and so are the running statistics, but with
-    ``update_statistics``: then they have taken in the clips of the loader once, as in the study, whose validation did
-    that every epoch.
+    On exit, the training mode and the random number generators are restored. So are the running statistics, except with
+    ``update_statistics``: they then have been updated once with the clips of the loader, as in the study, where every
+    validation did so.
 
     Args:
-        model: as in :func:`predict`
-        loader: the clips that are measured
-        evaluation: how
-        device: where the model is
+        model: the model, as in :func:`predict`
+        loader: yields the clips to evaluate
+        evaluation: how to evaluate them
+        device: device of the model
 
     Yields:
-        the batches of the loader
+        an iterator over the batches of the loader
 
     """
     modes = {module: module.training for module in model.modules()}
@@ -132,7 +132,7 @@ def measuring(
         model.train(evaluation.training_mode)
         if evaluation.training_mode:
             torch.manual_seed(DRAW)
-        # Begun here, whoever goes through them: a loader that begins draws from the generator.
+        # The iterator is created here, because creating it draws from the random number generator.
         yield iter(loader)
     if evaluation.training_mode and not evaluation.update_statistics:
         for name, buffer in model.named_buffers():
@@ -144,13 +144,13 @@ def measuring(
 def predict(
     model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
 ) -> Predictions:
-    """Run a model over a loader. The model given is left as it is, its running statistics too.
+    """Run a model over a loader without changing the model, including its running statistics.
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes)
-        loader: yields batches whose ``row`` tells each clip's place
-        evaluation: ``EVALUATION_MODE``, or the study's way
-        device: where the model is
+        loader: yields batches whose ``row`` is the position of each clip in the dataset
+        evaluation: ``EVALUATION_MODE``, or the evaluation of the study
+        device: device of the model
 
     """
     if evaluation.update_statistics:
@@ -180,15 +180,16 @@ def write_predictions(
     utterances: tuple[Utterance, ...],
     emotions: tuple[str, ...],
 ) -> None:
-    """Write ``utterance,speaker,gender,intensity,subset,target,prediction`` and a probability to 6 digits an emotion.
+    """Write ``utterance,speaker,gender,intensity,subset,target,prediction`` and the probability of each emotion as CSV.
 
-    Where altered copies were measured, ``copy`` comes after the utterance; of the clip itself it is empty.
+    If augmented copies were evaluated, a column ``copy`` follows the utterance; it is empty for original clips.
+    Probabilities have 6 decimal places.
 
     Args:
         path: the CSV file
-        predictions: of each subset, utterance id and name of the copy of each row, and what was predicted
-        utterances: the corpus
-        emotions: the classes in order
+        predictions: subset -> (utterance id, name of the copy) of each row, and the predictions
+        utterances: all utterances of the corpus
+        emotions: class names in order
 
     """
     by_id = {utterance.id: utterance for utterance in utterances}

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, and processes that must not outlive the one that started them."""
+"""Handle Ctrl-C and SIGTERM, and end child processes together with their parent."""
 
 import ctypes
 import os
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_PR_SET_PDEATHSIG = 1  # of sys/prctl.h
+_PR_SET_PDEATHSIG = 1  # from sys/prctl.h
 
 
 class InterruptedRunError(BaseException):
-    """A signal asked this process to end. Like KeyboardInterrupt no Exception, so that nothing mistakes it for a fault.
+    """Raised when a signal asks this process to end; a BaseException, so that handlers of errors do not catch it.
 
     Args:
-        signum: the signal
-        message: what to tell the user
+        signum: number of the signal
+        message: message for the user
 
     """
 
@@ -28,15 +28,15 @@ class InterruptedRunError(BaseException):
 
     @property
     def code(self) -> int:
-        """Exit code by which shells know what ended a process."""
+        """Exit code that tells shells which signal ended the process."""
         return 128 + self.signum
 
 
 class _Handler:
-    """The first signal becomes an exception; the second ends the process at once, or is passed over.
+    """Signal handler that raises an exception on the first signal; the second exits at once or is ignored.
 
     Args:
-        patient: pass over the second
+        patient: whether to ignore signals after the first
 
     """
 
@@ -54,14 +54,14 @@ class _Handler:
 
 @contextmanager
 def ending_softly() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into an exception; the second ends the process at once.
+    """Turn the first Ctrl-C or SIGTERM into an exception; the second exits the process at once.
 
     Raises:
-        InterruptedRunError: a signal came
+        InterruptedRunError: a signal was received
 
     """
     signals = (signal.SIGINT, signal.SIGTERM)
-    in_main = threading.current_thread() is threading.main_thread()  # signals are the main thread's
+    in_main = threading.current_thread() is threading.main_thread()  # only the main thread can handle signals
     if not in_main or isinstance(signal.getsignal(signal.SIGINT), _Handler):
         yield
         return
@@ -75,9 +75,10 @@ def ending_softly() -> Iterator[None]:
 
 
 def hear_once() -> None:
-    """Turn the first Ctrl-C or SIGTERM into an exception and pass over what comes later.
+    """Turn the first Ctrl-C or SIGTERM into an exception and ignore later ones.
 
-    For a process that is told to end by another, which may be gone, and say so by a second signal, before it has.
+    For a subprocess whose parent forwards a signal: if the parent then dies, the subprocess receives a second signal
+    while it is still shutting down.
     """
     handler = _Handler(patient=True)
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -85,21 +86,21 @@ def hear_once() -> None:
 
 
 def ending_at_once() -> None:
-    """Leave Ctrl-C to the process that started this one, and let SIGTERM end this one without a word."""
+    """Ignore Ctrl-C, which the parent process handles, and let SIGTERM end this process silently."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_with(parent: int, signum: int = signal.SIGKILL) -> None:
-    """Have this process get a signal when the one that started it dies, however it dies. Linux only.
+    """Send a signal to this process when its parent dies, for whatever reason; Linux only.
 
     Args:
-        parent: process id of that one
-        signum: the signal
+        parent: process id of the parent
+        signum: signal to send
 
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
-    if os.getppid() != parent:  # it died before this was asked for
+    if os.getppid() != parent:  # the parent died before the request was registered
         os.kill(os.getpid(), signum)

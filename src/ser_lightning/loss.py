@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The training loss."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from ser_lightning.errors import InputError
 
 
 class EmotionLoss(nn.Module):
-    """Cross-entropy, its classes weighted and its labels smoothed if asked for.
+    """Cross-entropy with optional class weights and label smoothing.
 
     Args:
-        class_weights: weigh a clip inversely to how many training clips its class has; on average over these the weight
-            is 1. The mean goes over the clips of a batch, not over their weights as in ``torch.nn.CrossEntropyLoss``:
-            what a clip contributes does not depend on whom it shares a batch with
-        label_smoothing: share of each label that is spread over all classes alike (Szegedy et al. 2016)
+        class_weights: weight each clip inversely to the number of training clips of its class, with a mean weight of 1
+            over the training clips. The loss is averaged over clips and not over their weights as in
+            ``torch.nn.CrossEntropyLoss``, so that the contribution of a clip does not depend on the rest of its batch.
+        label_smoothing: share of each label that is spread evenly over all classes (Szegedy et al. 2016)
 
     Raises:
-        InputError: a share outside [0, 1)
+        InputError: ``label_smoothing`` is outside [0, 1)
 
     """
 
@@ -30,10 +30,10 @@ class EmotionLoss(nn.Module):
         if not 0 <= label_smoothing < 1:
             raise InputError(f"loss.label_smoothing is {label_smoothing}; expected at least 0 and less than 1")
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
-        self.register_buffer("weights", None, persistent=False)  # of the training clips, and so known to every run
+        self.register_buffer("weights", None, persistent=False)  # recomputed from the training clips in every run
 
     def weigh(self, counts: Sequence[int]) -> None:
-        """Take over how many training clips each class has; one that has none weighs nothing.
+        """Compute the class weights from the number of training clips of each class; an empty class has weight 0.
 
         >>> loss = EmotionLoss(class_weights=True, label_smoothing=0.0)
         >>> loss.weigh([1, 3, 0])
@@ -42,7 +42,7 @@ class EmotionLoss(nn.Module):
         """
         if self.class_weights:
             clips = torch.tensor(counts, dtype=torch.float64)
-            fair = clips.sum() / (clips > 0).sum()  # clips of each class if all had as many
+            fair = clips.sum() / (clips > 0).sum()  # number of clips per class if the classes were balanced
             self.weights = torch.where(clips > 0, fair / clips, 0.0).float()
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class EmotionLoss(nn.Module):
 
         Args:
             logits: (B, classes)
-            target: (B,), class of each clip; or (B, classes), how much of each clip is of each class
+            target: (B,), class of each clip; or (B, classes), share of each class in a mixture
 
         """
         if self.weights is None:

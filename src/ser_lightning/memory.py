@@ -1,20 +1,20 @@
-"""How the C library hands out memory."""
+"""Configure memory allocation of the C library."""
 
 import ctypes
 from contextlib import suppress
 
-# Numbers of malloc.h.
+# Parameter numbers from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> bool:
-    """Let this process reuse the memory of big arrays instead of asking the kernel for new pages each time.
+    """Let this process reuse the memory of large arrays instead of requesting new pages from the kernel each time.
 
-    glibc gives every array of megabytes pages of its own and returns them at once; a training step then spends a third
-    of its time on page faults. Changes no result.
+    By default, glibc maps new pages for every array of several megabytes and unmaps them at once, so that a training
+    step spends a third of its time on page faults. Results are unchanged.
 
     Returns:
-        Whether the C library took it; others than glibc need not.
+        Whether the C library accepted the settings; other libraries than glibc may not have them.
 
     """
     try:
@@ -27,6 +27,6 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Return what was freed to the kernel, once: what comes next needs arrays of other sizes, and would add to it."""
-    with suppress(OSError, AttributeError):  # another C library has its own ways
+    """Return freed memory to the kernel once, because evaluation needs arrays of other sizes than training."""
+    with suppress(OSError, AttributeError):  # not available in other C libraries than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
-"""The metrics, each defined once: training, evaluation, result files and report all read :data:`METRICS`.
+"""Definitions of the metrics; training, evaluation, result files and report all use :data:`METRICS`.
 
-Numbers are fractions from 0 to 1. A confusion matrix has one row per true class and one column per predicted
-class. To add a metric, write its function here and append it to :data:`METRICS`; nothing else changes.
+Metrics are fractions from 0 to 1. A confusion matrix has one row per true class and one column per predicted class. To
+add a metric, write its function here and append it to :data:`METRICS`; nothing else needs to change.
 """
 
 import math
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Confusion = NDArray[np.int64]
 Counts = NDArray[np.float64]
-STUDY_BATCH = 100  # clips a batch of the study's evaluation
+STUDY_BATCH = 100  # batch size of the study's evaluation
 
 
 def confusion_matrix(target: NDArray[np.int64], prediction: NDArray[np.int64], num_classes: int) -> Confusion:
@@ -25,7 +25,7 @@ def confusion_matrix(target: NDArray[np.int64], prediction: NDArray[np.int64], n
         num_classes: number of classes C
 
     Returns:
-        ``(C, C)`` counts, rows true, columns predicted
+        ``(C, C)`` counts, true classes in rows, predicted classes in columns
 
     Raises:
         ValueError: the lengths differ, or a class is not an integer from 0 to C - 1
@@ -48,19 +48,19 @@ def confusion_matrix(target: NDArray[np.int64], prediction: NDArray[np.int64], n
             raise ValueError(
                 f"Expected classes from 0 to {num_classes - 1} in {name} but got {values.min()} to {values.max()}."
             )
-    # Cast before multiplying: in a narrow dtype the pair's number would overflow.
+    # Cast first, because the product would overflow in a narrow dtype.
     pair = target.astype(np.int64) * num_classes + prediction.astype(np.int64)
     return np.bincount(pair, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
 def accuracy(confusion: Confusion) -> float:
-    """Fraction of utterances predicted correctly.
+    """Compute the fraction of utterances that are predicted correctly.
 
     Args:
-        confusion: ``(C, C)`` counts, rows true
+        confusion: ``(C, C)`` counts, true classes in rows
 
     Raises:
-        ValueError: the matrix is not square or counts no utterance
+        ValueError: the matrix is not square or is all zero
 
     >>> accuracy(np.array([[3, 1], [0, 0]]))
     0.75
@@ -71,13 +71,13 @@ def accuracy(confusion: Confusion) -> float:
 
 
 def recall_per_class(confusion: Confusion) -> NDArray[np.float64]:
-    """Fraction of each true class that was predicted correctly; NaN where a class has no utterance.
+    """Compute the recall of each class; NaN for classes without utterances.
 
     Args:
-        confusion: ``(C, C)`` counts, rows true
+        confusion: ``(C, C)`` counts, true classes in rows
 
     Raises:
-        ValueError: the matrix is not square or counts no utterance
+        ValueError: the matrix is not square or is all zero
 
     >>> recall_per_class(np.array([[3, 1], [0, 0]]))
     array([0.75,  nan])
@@ -91,13 +91,13 @@ def recall_per_class(confusion: Confusion) -> NDArray[np.float64]:
 
 
 def uar(confusion: Confusion) -> float:
-    """Unweighted average recall: the mean of the recalls of the classes that have utterances.
+    """Compute the unweighted average recall: the mean recall of the classes that have utterances.
 
     Args:
-        confusion: ``(C, C)`` counts, rows true
+        confusion: ``(C, C)`` counts, true classes in rows
 
     Raises:
-        ValueError: the matrix is not square or counts no utterance
+        ValueError: the matrix is not square or is all zero
 
     >>> uar(np.array([[3, 1, 0], [1, 1, 0], [0, 0, 0]]))
     0.625
@@ -107,13 +107,13 @@ def uar(confusion: Confusion) -> float:
 
 
 def macro_f1(confusion: Confusion) -> float:
-    """Mean F1 score of the classes that occur among the targets or the predictions.
+    """Compute the mean F1 score of the classes that occur among the targets or the predictions.
 
     Args:
-        confusion: ``(C, C)`` counts, rows true
+        confusion: ``(C, C)`` counts, true classes in rows
 
     Raises:
-        ValueError: the matrix is not square or counts no utterance
+        ValueError: the matrix is not square or is all zero
 
     >>> macro_f1(np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0]]))  # (4/5 + 2/3) / 2
     0.7333333333333334
@@ -135,13 +135,13 @@ def _counts(confusion: Confusion) -> Confusion:
 
 
 def accuracy_sums(confusion: Counts) -> Counts:
-    """Return correct utterances and all utterances: (..., C, C) -> (..., 2, 1)."""
+    """Return the number of correct and of all utterances: (..., C, C) -> (..., 2, 1)."""
     correct = np.trace(confusion, axis1=-2, axis2=-1)
     return np.stack([correct, confusion.sum(axis=(-2, -1))], axis=-1)[..., None]
 
 
 def uar_sums(confusion: Counts) -> Counts:
-    """Return correct utterances and all utterances of each true class: (..., C, C) -> (..., 2, C)."""
+    """Return the number of correct and of all utterances of each true class: (..., C, C) -> (..., 2, C)."""
     return np.stack([np.einsum("...ii->...i", confusion), confusion.sum(axis=-1)], axis=-2)
 
 
@@ -152,7 +152,7 @@ def macro_f1_sums(confusion: Counts) -> Counts:
 
 
 def mean_ratio(sums: Counts) -> NDArray[np.float64]:
-    """Return the mean over K of the ratios of (..., 2, K) numerators and denominators; empty classes do not count."""
+    """Return the mean over K of the ratios of (..., 2, K) numerators and denominators, ignoring empty classes."""
     numerator, denominator = sums[..., 0, :], sums[..., 1, :]
     present = denominator > 0
     ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
@@ -162,15 +162,15 @@ def mean_ratio(sums: Counts) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A number that follows from a confusion matrix.
+    """A metric computed from a confusion matrix.
 
     Args:
-        name: its key in result files, and in logs after the subset (``val/uar``)
-        title: its name in tables
-        compute: from a confusion matrix (C, C) to the metric
-        sums: from confusion matrices (..., C, C) to (..., 2, K) numerators and denominators that add up over speakers,
-            where the metric is their :func:`mean_ratio`; the report needs it for intervals over speakers. None if the
-            metric has no such form
+        name: key in result files, and in logs after the subset (``val/uar``)
+        title: name in tables
+        compute: maps a confusion matrix (C, C) to the metric
+        sums: maps confusion matrices (..., C, C) to numerators and denominators (..., 2, K) that add up over speakers
+            and whose :func:`mean_ratio` is the metric. The report needs it for intervals over speakers; ``None`` if the
+            metric has no such form.
 
     """
 
@@ -191,7 +191,7 @@ METRICS: dict[str, Metric] = {
 
 
 def compute_metrics(confusion: Confusion) -> dict[str, float]:
-    """Return every metric of a confusion matrix, by name.
+    """Compute all metrics of a confusion matrix, by name.
 
     >>> compute_metrics(np.array([[3, 1], [0, 0]]))["accuracy"]
     0.75
@@ -201,9 +201,9 @@ def compute_metrics(confusion: Confusion) -> dict[str, float]:
 
 
 def study_metric(confusion: Confusion) -> float:
-    """Return the study's own figure: correct clips divided by the number of batches of 100, the last one smaller.
+    """Compute the study's own metric: correct clips divided by the number of batches of 100, the last one smaller.
 
-    It is no accuracy: with 360 clips in 4 batches the best possible is 90.
+    This is not an accuracy: with 360 clips in 4 batches, the maximum is 90.
 
     >>> study_metric(np.array([[234, 0], [126, 0]]))
     58.5

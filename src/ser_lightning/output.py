@@ -1,4 +1,4 @@
-"""Where a command writes to: checked before any work, never half a file, nothing but plain files replaced."""
+"""Check where a command writes to before any work, and write files atomically without replacing special files."""
 
 import errno
 import fcntl
@@ -17,27 +17,27 @@ from ser_lightning.errors import InputError, shown
 
 STANDARD_OUTPUT = "-"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LINKS = 40  # followed at most, as Linux does
+LINKS = 40  # maximum number of symbolic links followed, as in Linux
 
 
 class ClosedPipeError(Exception):
-    """Whoever reads what is written has gone."""
+    """Raised if the reader of a pipe has closed it."""
 
 
 def expand_user(name: str) -> str:
-    """Return a path with a leading ``~`` expanded, as the shell does it, unless a file has just that name."""
+    """Expand a leading ``~`` like the shell, unless a file of exactly that name exists."""
     return name if os.path.lexists(name) else os.path.expanduser(name)  # noqa: PTH111 - keeps "./" and "//" as given
 
 
 class Output:
-    """A target that was checked; see :func:`check_output`.
+    """An output target that has been checked; see :func:`check_output`.
 
     Args:
-        name: as it was given, printable
-        format: the ending that says how to write, such as ``.csv``
-        path: of the plain file, behind all links, or of the device or pipe; None for an open file descriptor
-        descriptor: of an open file, such as 1 for standard output
-        replaced: whether it is a plain file, which is replaced when it is complete
+        name: the name as given, in printable form
+        format: suffix that determines the file format, such as ``.csv``
+        path: resolved path of a regular file, or path of a device or pipe; ``None`` for an open file descriptor
+        descriptor: number of an open file descriptor, such as 1 for standard output
+        replaced: whether the target is a regular file, which is replaced atomically
 
     """
 
@@ -50,14 +50,14 @@ class Output:
 
     @property
     def is_standard_output(self) -> bool:
-        """Whether messages would come between what is written."""
+        """Whether the target is standard output, where messages would mix with the data."""
         return self.descriptor == 1
 
     def check_differs(self, paths: Sequence[str | Path]) -> None:
-        """Refuse to replace a file that is to be read.
+        """Check that the target is not one of the input files.
 
         Raises:
-            InputError: one of the paths is the target
+            InputError: a path is the same file as the target
 
         """
         for path in paths if self.replaced else ():
@@ -69,12 +69,12 @@ class Output:
     def open(self) -> Iterator["Sink"]:
         """Open the target for writing.
 
-        A plain file is there when the block has ended without an error, and else as it was. Anything else is written
-        as it comes.
+        A regular file is replaced when the block ends without an error and is unchanged otherwise. Other targets are
+        written immediately.
 
         Raises:
-            InputError: the target cannot be written, or there is no space left
-            ClosedPipeError: nobody reads the pipe any more
+            InputError: the target cannot be written, or the disk is full
+            ClosedPipeError: the reader has closed the pipe
 
         """
         manager = self._file()
@@ -89,7 +89,7 @@ class Output:
             manager.__exit__(None, None, None)
 
     def write(self, content: str | bytes) -> None:
-        """Write all of it at once."""
+        """Write the complete content in one call."""
         with self.open() as sink:
             sink.write(content)
 
@@ -103,7 +103,7 @@ class Output:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Name the target in what the system refuses."""
+        """Convert an OSError to an error that names the target."""
         try:
             yield
         except BrokenPipeError as error:
@@ -114,10 +114,10 @@ class Output:
 
 
 class Sink:
-    """Takes what is written to an output; text is UTF-8, and nothing stays in a buffer of its own.
+    """Unbuffered writer of an output; text is encoded as UTF-8.
 
     Args:
-        file: to write to
+        file: binary file to write to
         output: the target, for messages
 
     """
@@ -127,7 +127,7 @@ class Sink:
         self.output = output
 
     def write(self, content: str | bytes) -> None:
-        """Write text or bytes, and have them arrive."""
+        """Write text or bytes and flush them."""
         with self.output._errors():
             self.file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
             self.file.flush()
@@ -141,7 +141,7 @@ def _standard_output() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _stream(target: Path | int) -> Iterator[IO[bytes]]:
-    """Open a device, a pipe or a file descriptor without a buffer."""
+    """Open a device, a pipe or a file descriptor for unbuffered writing."""
     descriptor = os.open(target, os.O_WRONLY) if isinstance(target, Path) else target
     try:
         yield _Unbuffered(descriptor)  # type: ignore[misc]
@@ -150,7 +150,7 @@ def _stream(target: Path | int) -> Iterator[IO[bytes]]:
 
 
 class _Unbuffered:
-    """Writes all it is given to a file descriptor; nothing is left to be written when that is closed."""
+    """Unbuffered binary writer to a file descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -165,18 +165,18 @@ class _Unbuffered:
 
 
 def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
-    """Check that a target can be written, and how, before any work is done.
+    """Check, before any work is done, that a target can be written, and determine how.
 
-    ``-`` is standard output. A device, a named pipe or a symbolic link is written through and stays what it is; a plain
-    file is replaced by a complete one. Missing folders above it are made when it is written.
+    ``-`` is standard output. Devices, named pipes and the targets of symbolic links are written through; a regular file
+    is replaced atomically. Missing parent folders are created on writing.
 
     Args:
-        name: as the user gave it
-        formats: the endings that can be written, such as ``(".csv", ".json")``
-        default: the one for what has no ending: standard output, devices, pipes
+        name: name given by the user
+        formats: supported suffixes, such as ``(".csv", ".json")``
+        default: format of targets without a suffix: standard output, devices and pipes
 
     Raises:
-        InputError: the target is a folder, cannot be made or written, or has another ending
+        InputError: the target is a folder, cannot be created or written, or has an unsupported suffix
 
     """
     printed = shown(name) or "''"
@@ -189,16 +189,16 @@ def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
 
 
 def check_path(name: str | Path, *, formats: Sequence[str], default: str, printed: str | None = None) -> Output:
-    """Check a target like :func:`check_output`, taken as it stands: neither ``-`` nor ``~`` means anything else.
+    """Check a path like :func:`check_output`, but without a special meaning of ``-`` and ``~``.
 
     Args:
         name: the path
-        formats: the endings that can be written
-        default: the one for what has no ending
-        printed: the name for messages; None for the path
+        formats: supported suffixes
+        default: format of targets without a suffix
+        printed: name for messages; ``None`` for the path
 
     Raises:
-        InputError: the target is a folder, cannot be made or written, or has another ending
+        InputError: the target is a folder, cannot be created or written, or has an unsupported suffix
 
     """
     path, name, endings = Path(name), str(name), _listed(formats)
@@ -226,10 +226,10 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
 
 
 def check_folder(name: str) -> Path:
-    """Check that files can be written into a folder, which is made when the first one is written; return it.
+    """Check that files can be written to a folder, which is created with the first file; return its path.
 
     Raises:
-        InputError: it is no folder, or cannot be made or written
+        InputError: the path is not a folder, or cannot be created or written
 
     """
     printed = shown(name) or "''"
@@ -255,17 +255,17 @@ def _format(path: Path, formats: Sequence[str]) -> str | None:
 
 
 def _status(path: Path, printed: str) -> os.stat_result | None:
-    """Return what is at a path, behind links; None if nothing is."""
+    """Return the status of the file at a path, following links; ``None`` if there is none."""
     try:
         return path.stat()
     except FileNotFoundError:
         return None
-    except OSError as error:  # a loop of links, a name that is too long, a file in the place of a folder
+    except OSError as error:  # a cycle of links, a name that is too long, or a file in place of a folder
         raise InputError(f"{printed} cannot be written: {error.strerror}; give another output") from error
 
 
 def _find_descriptor(path: Path) -> int | None:
-    """Return the number of the open file that a path stands for, such as 1 for ``/dev/stdout`` or a link to it."""
+    """Return the file descriptor that a path refers to, such as 1 for ``/dev/stdout`` or a link to it."""
     for _ in range(LINKS):
         name = os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow the link
         standard = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}.get(name)
@@ -279,7 +279,7 @@ def _find_descriptor(path: Path) -> int | None:
 
 
 def _check_descriptor(descriptor: int, printed: str, format: str) -> Output:  # noqa: A002
-    if descriptor == 1 and sys.stdout is None:  # it was closed when Python began, and 1 may be any file by now
+    if descriptor == 1 and sys.stdout is None:  # standard output was closed at startup, and 1 may be any file by now
         raise InputError(f"{printed} is closed; give a file to write to")
     try:
         mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
@@ -291,9 +291,9 @@ def _check_descriptor(descriptor: int, printed: str, format: str) -> Output:  # 
 
 
 def _try(path: Path, printed: str) -> None:
-    """Make a file beside a path, and the folders it needs, and take them back.
+    """Create and remove a file beside a path, and its missing parent folders, to test whether it can be written.
 
-    Rights do not tell: root may write everywhere but on a read-only disk or in ``/proc``.
+    Permissions are not sufficient: root has them everywhere, but cannot write to a read-only disk or ``/proc``.
     """
     made: list[Path] = []
     folder = path.parent
@@ -315,13 +315,13 @@ def _try(path: Path, printed: str) -> None:
 
 
 def flush_standard_output() -> None:
-    """Have what was printed arrive, if there is a standard output."""
+    """Flush standard output, if there is one."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def forget_standard_output() -> None:
-    """Have nothing more written to standard output, so that the interpreter does not fail on it when it ends."""
+    """Redirect standard output to the null device, so that the interpreter does not fail on it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -329,16 +329,16 @@ def forget_standard_output() -> None:
 
 
 def describe(error: OSError) -> str | None:
-    """Return what the system refused, in a line; None if that is not known."""
+    """Return an OSError as one line with a remedy, or ``None`` if neither its path nor its cause is known."""
     if error.filename is not None:
         return f"{shown(str(error.filename))}: {error.strerror}; check the path and its rights"
-    if error.errno in NO_SPACE:  # a write knows the file by its number alone
+    if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"cannot write: {error.strerror}; free some space and start again"
     return None
 
 
 def json_lines(rows: Sequence[dict[str, Any]]) -> str:
-    r"""Return a JSON object a line.
+    r"""Return rows as JSON Lines, one object per line.
 
     >>> json_lines([{"a": 1}, {"a": 2}])
     '{"a": 1}\n{"a": 2}\n'

@@ -1,4 +1,4 @@
-"""A run is a folder; its ``result.json`` says that it is done."""
+"""Identity and state of runs; a run is a folder, and its ``result.json`` marks it as finished."""
 
 import copy
 import hashlib
@@ -23,9 +23,9 @@ LIBRARIES = (
     *("tensorboard",),
 )
 EXTRAS = ("praat-parselmouth", "opensmile")  # optional libraries
-# What of a checkout decides a result: a log or a page beside it makes no run dirty.
+# Paths of a checkout that affect results; changes elsewhere do not mark a run as dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
-# Where things lie and how fast they are made, not what comes out.
+# Config keys of locations, names and speed, which do not affect results.
 UNSCIENTIFIC = (
     *(
         "name",
@@ -40,7 +40,7 @@ UNSCIENTIFIC = (
     *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
-# Values that older runs do not name, by their keys: they had them off. Off, they are no part of the digest.
+# Keys introduced after older runs were made -> their disabled defaults, which are excluded from the digest.
 LATER: dict[str, Any] = {
     "evaluation": {"training_mode": False, "update_statistics": False},
     "corpus.merge": None,
@@ -51,16 +51,16 @@ LATER: dict[str, Any] = {
     "data.balance": "none",
     "data.augment_first": False,
 }
-# Keys of the backends, and the keys beside which they belong. Older runs were native and do not name it, so that native
-# is no part of the digest, and neither is auto, which a run replaces by what computes.
+# Backend keys, and the key next to which each belongs. Older runs used native kernels without naming them, so native is
+# excluded from the digest. So is auto, which a run replaces by the backend in use.
 BACKENDS = {"features.backend": "n_fft", "augment.backend": "pitch_steps"}
 NATIVE = ("native", "auto")
-# Classes of parts that older runs built without naming a class. They are no part of the digest either.
+# Default classes of parts whose class older runs did not name; they are excluded from the digest.
 DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.loss.EmotionLoss"}
 
 
 def is_unscientific(key: str) -> bool:
-    """Tell whether a key, or the section that it is in, is no part of the digest; a part of a pool is as a corpus.
+    """Return whether a key or its section is excluded from the digest; parts of a pool are treated like a corpus.
 
     >>> [is_unscientific(key) for key in ("corpus.root", "corpus.parts.emodb.root", "logger.name", "corpus.downmix")]
     [True, True, True, False]
@@ -70,7 +70,7 @@ def is_unscientific(key: str) -> bool:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with the values that are younger than it, off; in no part that it does not have.
+    """Return a config with later-introduced keys added at their disabled defaults, where their section exists.
 
     >>> complete({"corpus": {"root": "x"}})["corpus"]
     {'root': 'x', 'merge': None}
@@ -95,7 +95,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the part of a config that holds a key, None if there is no such part, and the last word of the key."""
+    """Return the section of a config that contains a key (``None`` if missing), and the last part of the key."""
     *parents, last = key.split(".")
     node: Any = values
     for parent in parents:
@@ -104,7 +104,7 @@ def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]
 
 
 def science_digest(config: Mapping[str, Any]) -> str:
-    """Digest a resolved config without the keys that do not change the science, in hexadecimal.
+    """Compute a hexadecimal digest of a resolved config without the keys that do not affect results.
 
     >>> science_digest({"seed": 1, "name": "a"}) == science_digest({"seed": 1, "name": "b"})
     True
@@ -135,10 +135,10 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_checkpoint(which: object) -> None:
-    """Hold the name of a checkpoint of a run against the two there are.
+    """Check that the name of a checkpoint is ``best`` or ``last``.
 
     Raises:
-        InputError: it is neither
+        InputError: the name is neither
 
     """
     if which not in ("best", "last"):
@@ -146,10 +146,10 @@ def check_checkpoint(which: object) -> None:
 
 
 def finished(folder: Path, digest: str) -> dict[str, Any] | None:
-    """Return the result of a run that is done, None if there is none.
+    """Return the result of a finished run, or ``None`` if the run has not finished.
 
     Raises:
-        InputError: the folder holds the result of another configuration, or one that cannot be read
+        InputError: the folder holds the result of another configuration, or an unreadable result
 
     """
     path = folder / "result.json"
@@ -169,14 +169,14 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, complete or not at all."""
+    """Write a JSON file atomically."""
     with write_atomically(path) as file:
         json.dump(content, file, indent=1, allow_nan=False)
         file.write("\n")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries."""
+    """Return the versions of Python and the libraries in use."""
     found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
     for name in EXTRAS:
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -185,7 +185,7 @@ def versions() -> dict[str, str]:
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions of the libraries, commit of the code and the machine."""
+    """Return library versions, code commit and machine description."""
     return {
         "versions": versions(),
         "git": checkout(Path(__file__).parents[2]),
@@ -198,13 +198,16 @@ def provenance() -> dict[str, Any]:
 
 
 def checkout(source: Path) -> dict[str, Any] | None:
-    """Return the commit of a checkout and whether what makes results was changed since; None if it is no checkout."""
-    if not (source / ".git").exists():  # installed, not a checkout
+    """Return the commit of a git checkout and whether its result-affecting files are modified; ``None`` if no checkout.
+
+    ``None`` is also returned if git fails.
+    """
+    if not (source / ".git").exists():  # an installed package
         return None
     try:
         commit, status = (
-            subprocess.run(  # noqa: S603 - fixed words
-                ["git", "-C", str(source), *words],  # noqa: S607 - the user's git
+            subprocess.run(  # noqa: S603 - fixed arguments
+                ["git", "-C", str(source), *words],  # noqa: S607 - uses the git on the user's PATH
                 capture_output=True,
                 text=True,
                 check=True,

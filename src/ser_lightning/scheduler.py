@@ -1,4 +1,4 @@
-"""Learning rate schedules that torch does not have, and what a schedule needs beside its class."""
+"""Learning rate schedulers that torch lacks, and the scheduler settings for Lightning."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,21 +10,21 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from ser_lightning.errors import InputError
 
-AUTO = "auto"  # stands for the number of steps (or epochs) of the whole training
+AUTO = "auto"  # placeholder for the total number of scheduler steps in training
 INTERVALS = ("epoch", "step")
 
 
 class WarmupCosine(LambdaLR):
-    """Linear warm-up from 0, then half a cosine down to a share of the learning rate.
+    """Linear warm-up followed by cosine decay to a fraction of the learning rate.
 
     Args:
-        optimizer: whose learning rate is scheduled
-        total_steps: scheduler steps of the whole training
-        warmup: share of the steps that the warm-up takes, at least 0 and below 1
-        final: share of the learning rate that is left at the end
+        optimizer: optimizer whose learning rate is scheduled
+        total_steps: number of scheduler steps in the whole training
+        warmup: fraction of the steps used for warm-up, in [0, 1)
+        final: fraction of the learning rate at the end, in [0, 1]
 
     Raises:
-        ValueError: a number is out of its range
+        ValueError: a value is out of range
 
     >>> parameter = torch.nn.Parameter(torch.zeros(1))
     >>> schedule = WarmupCosine(torch.optim.SGD([parameter], lr=1.0), total_steps=10, warmup=0.2, final=0.0)
@@ -51,14 +51,14 @@ class WarmupCosine(LambdaLR):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerConfig:
-    """A learning rate schedule and when Lightning moves it.
+    """A learning rate scheduler and when Lightning steps it.
 
     Args:
-        make: from an optimizer to its schedule
-        totals: arguments that are the number of intervals of the whole training
-        interval: what counts as a step of the schedule
-        frequency: intervals between two steps
-        monitor: the logged value that a ``ReduceLROnPlateau`` follows; None for any other
+        make: builds the scheduler from an optimizer
+        totals: names of arguments that are set to the total number of scheduler steps
+        interval: unit of the scheduler's steps
+        frequency: number of intervals between two steps of the scheduler
+        monitor: logged value that a ``ReduceLROnPlateau`` follows; ``None`` for other schedulers
 
     """
 
@@ -69,11 +69,11 @@ class SchedulerConfig:
     monitor: str | None
 
     def build(self, optimizer: Optimizer, *, intervals: int) -> LRScheduler:
-        """Return the schedule of an optimizer.
+        """Build the scheduler of an optimizer.
 
         Args:
-            optimizer: whose learning rate is scheduled
-            intervals: steps or epochs of the whole training
+            optimizer: optimizer whose learning rate is scheduled
+            intervals: number of steps or epochs in the whole training
 
         """
         total = max(1, intervals // self.frequency)
@@ -81,10 +81,10 @@ class SchedulerConfig:
 
 
 def split_scheduler_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide ``scheduler`` of a config into the arguments of the class and what Lightning needs to know.
+    """Split the section ``scheduler`` of a config into the arguments of the class and the settings for Lightning.
 
     Raises:
-        InputError: an interval or frequency that there is not
+        InputError: ``interval`` or ``frequency`` is invalid
 
     """
     ours = {
@@ -100,10 +100,10 @@ def split_scheduler_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], d
 
 
 def check_scheduler(config: SchedulerConfig, optimizer: Optimizer) -> None:
-    """Build a schedule on a trial optimizer, so that what it refuses is known before any work.
+    """Build a scheduler on a trial optimizer, so that invalid arguments are reported before any work.
 
     Raises:
-        InputError: the class refuses its arguments, or a plateau has no value to follow
+        InputError: the class rejects its arguments, or a plateau scheduler has no monitor or steps per batch
 
     """
     try:

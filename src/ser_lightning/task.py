@@ -1,4 +1,4 @@
-"""Loss, metrics and optimizer of an emotion classifier: the LightningModule."""
+"""LightningModule of an emotion classifier: loss, metrics, optimizer and scheduler."""
 
 import functools
 import random
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-LOGGED = (*METRICS, "loss")  # of every subset, as ``val/uar``
+LOGGED = (*METRICS, "loss")  # logged for every subset, as in ``val/uar``
 
 
 class EmotionTask(pl.LightningModule):
     """Training and evaluation of an emotion classifier.
 
-    Metrics of a subset come from one confusion matrix over all its clips and all processes, so that a short last batch
-    weighs what its clips weigh. Training metrics are gathered while the weights change and dropout is active;
-    ``result.json`` has those of the finished model. The training loss is what is minimized; the validation loss is the
-    plain cross-entropy, as in ``result.json``.
+    The metrics of a subset are computed from one confusion matrix over all clips and processes, so that every clip has
+    the same weight, also in a smaller last batch. Training metrics are accumulated while the weights change and dropout
+    is active; ``result.json`` contains those of the finished model. The training loss is the minimized one; the
+    validation loss is the plain cross-entropy, as in ``result.json``.
 
-    Random numbers of a training step are a function of the seed, the epoch, the process and the step alone: a run that
-    was stopped and resumed draws the same ones.
+    The random numbers of a training step depend only on the seed, the epoch, the process and the step, so that a
+    resumed run draws the same ones.
 
     Args:
         model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
             one, is fitted to the training set before the first step
-        optimizer: makes the optimizer of the parameters
+        optimizer: builds the optimizer from the parameters
         classes: number of classes
-        evaluation: how validation and test are measured
-        loss: what training minimizes
-        scheduler: of the learning rate; None keeps it constant
-        seed: of dropout and everything else that is drawn in a training step
-        payload: what checkpoints carry beside Lightning's own keys (see :func:`ser_lightning.checkpoint.contents`)
+        evaluation: how validation and test are evaluated
+        loss: the training loss
+        scheduler: learning rate scheduler; ``None`` for a constant learning rate
+        seed: seed of dropout and all other random numbers of a training step
+        payload: data stored in checkpoints beside Lightning's own keys (see :func:`ser_lightning.checkpoint.contents`)
 
     """
 
@@ -79,20 +79,20 @@ class EmotionTask(pl.LightningModule):
         self.train_metrics = EpochMetrics(classes=classes)
         self.val_metrics = EpochMetrics(classes=classes)
         self.test_metrics = EpochMetrics(classes=classes)
-        self.epochs: list[dict[str, Any]] = []  # of each: number of its last step, and its logged values
-        self.epoch_values: dict[str, float] = {}  # of the current epoch
+        self.epochs: list[dict[str, Any]] = []  # for each epoch, the number of its last step and its logged values
+        self.epoch_values: dict[str, float] = {}  # logged values of the current epoch
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, emotions: Sequence[str], features: int) -> Self:
-        """Build the task of a resolved config, untrained.
+        """Build the untrained task of a resolved config.
 
         Args:
-            config: of a run
-            emotions: the classes in order
+            config: config of a run
+            emotions: class names in order
             features: F, size of the feature axis
 
         Raises:
-            InputError: a value that a part refuses
+            InputError: a part rejects one of its values
 
         """
         model = build_model(config, features=features, classes=len(emotions))
@@ -117,16 +117,16 @@ class EmotionTask(pl.LightningModule):
         weights_only: bool = True,
         **replaced: Any,
     ) -> Self:
-        """Build the task that a checkpoint of ``ser-train`` describes, with its weights, in evaluation mode.
+        """Build the task of a ``ser-train`` checkpoint with its weights, in evaluation mode.
 
         Args:
-            checkpoint_path: the file; nothing in it is executed
+            checkpoint_path: the checkpoint; no code in it is executed
             map_location: device of the weights
-            weights_only: only True: checkpoints of this project hold tensors and plain types
+            weights_only: must be True; checkpoints of this package contain only tensors and plain types
             replaced: attributes to set on the task, such as ``loss``
 
         Raises:
-            InputError: no checkpoint of this project, a damaged one, or ``weights_only=False``
+            InputError: the file is not a checkpoint of this package, is damaged, or ``weights_only`` is False
 
         """
         if not weights_only:
@@ -160,7 +160,7 @@ class EmotionTask(pl.LightningModule):
         self.loss.weigh(data.training_counts())
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and the schedule of its learning rate."""
+        """Return the optimizer and, if there is one, the learning rate scheduler."""
         optimizer = self.make_optimizer(self.parameters(), **({} if self.lr is None else {"lr": self.lr}))
         if self.scheduler is None:
             return optimizer
@@ -173,7 +173,7 @@ class EmotionTask(pl.LightningModule):
                 "interval": self.scheduler.interval,
                 "frequency": self.scheduler.frequency,
                 "monitor": self.scheduler.monitor,
-                "strict": False,  # an epoch without validation has no value to follow
+                "strict": False,  # in an epoch without validation there is no value to monitor
             },
         }
 
@@ -183,7 +183,7 @@ class EmotionTask(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch; a mixture of two clips counts as the class of its greater share."""
+        """Return the loss of a batch; for accuracy, a mixture of two clips has the class with the larger share."""
         return self._step(batch, self.train_metrics, self.loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -200,8 +200,8 @@ class EmotionTask(pl.LightningModule):
         return probabilities
 
     def on_train_epoch_start(self) -> None:
-        """Begin an epoch: draw from its own random numbers and note its learning rate."""
-        self.train_metrics.reset()  # a learning rate search stops in the middle of an epoch
+        """Reset the metrics, record the learning rate and seed the random numbers of the epoch."""
+        self.train_metrics.reset()  # a learning rate search may have stopped in the middle of an epoch
         self.epoch_values = {"train/learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
         self._seed(step=0)
 
@@ -218,11 +218,11 @@ class EmotionTask(pl.LightningModule):
         self.epochs.append({"step": self.global_step - 1, "values": dict(self.epoch_values)})
 
     def on_validation_epoch_start(self) -> None:
-        """Bring the model into the state in which it is evaluated."""
+        """Put the model into the mode in which it is evaluated."""
         self._begin_evaluation(self.trainer.val_dataloaders)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics, except of Lightning's sanity check before the first epoch."""
+        """Log the validation metrics, except in Lightning's sanity check before the first epoch."""
         self.evaluating.close()
         values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
         self.val_metrics.reset()
@@ -232,7 +232,7 @@ class EmotionTask(pl.LightningModule):
                 self.log(name, value, prog_bar=name == "val/uar", sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
-        """Bring the model into the state in which it is evaluated."""
+        """Put the model into the mode in which it is evaluated."""
         self._begin_evaluation(self.trainer.test_dataloaders)
 
     def on_test_epoch_end(self) -> None:
@@ -242,18 +242,18 @@ class EmotionTask(pl.LightningModule):
         self.test_metrics.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history of the run and what it takes to build the task again."""
+        """Add the training history and the data needed to rebuild the task."""
         checkpoint["epochs"] = list(self.epochs)
         if self.payload is not None:
             checkpoint[KEY] = dict(self.payload)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the history of the run."""
+        """Restore the training history."""
         self.epochs = list(checkpoint.get("epochs", []))
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """Logged values of every epoch that has them, by name."""
+        """Name -> logged values of the epochs that have it."""
         history: dict[str, list[float]] = defaultdict(list)
         for epoch in self.epochs:
             for name, value in epoch["values"].items():
@@ -267,7 +267,7 @@ class EmotionTask(pl.LightningModule):
         torch.manual_seed(int(words[2]))
 
     def _begin_evaluation(self, loaders: object) -> None:
-        if not self.trainer.sanity_checking:  # which must not move running statistics
+        if not self.trainer.sanity_checking:  # the sanity check must not update running statistics
             loader = cast(DataLoader[Batch], loaders)
             self.evaluating.enter_context(measuring(self.model, loader, evaluation=self.evaluation, device=self.device))
 
@@ -281,7 +281,7 @@ class EmotionTask(pl.LightningModule):
 
 
 class EpochMetrics(nn.Module):
-    """Loss and metrics of a subset over an epoch, from all processes.
+    """Loss and metrics of a subset over an epoch, synchronized over all processes.
 
     Args:
         classes: number of classes
@@ -299,23 +299,23 @@ class EpochMetrics(nn.Module):
         self.loss.update(loss.float(), len(target))
 
     def compute(self) -> dict[str, float]:
-        """Return the mean loss and every metric of :data:`ser_lightning.metrics.METRICS`."""
+        """Compute the mean loss and all metrics of :data:`ser_lightning.metrics.METRICS`."""
         return {
             "loss": float(self.loss.compute()),
             **compute_metrics(self.confusion.compute().cpu().numpy()),
         }
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Reset the accumulated batches."""
         self.confusion.reset()
         self.loss.reset()
 
 
 def load_task_state(task: EmotionTask, checkpoint: Checkpoint, *, path: str | Path) -> None:
-    """Load the weights of a checkpoint into a task, strictly.
+    """Load the weights of a checkpoint into a task strictly.
 
     Raises:
-        InputError: the weights are of another model
+        InputError: the weights do not fit the model
 
     """
     load_state(task, checkpoint.state, path=path)
@@ -324,7 +324,7 @@ def load_task_state(task: EmotionTask, checkpoint: Checkpoint, *, path: str | Pa
 def _build_optimizer(config: Mapping[str, Any], model: nn.Module) -> MakeOptimizer:
     make: MakeOptimizer = build("optim", config["optim"])
     try:
-        make(model.parameters())  # Lightning calls it much later: what it refuses must be known now
+        make(model.parameters())  # built once here, so that invalid options are reported before any work
     except (TypeError, ValueError) as error:
         raise InputError(f"optim: {error}") from error
     return make

@@ -1,6 +1,6 @@
-"""Which options of Lightning's Trainer a run takes, checked before any work.
+"""Check the options of Lightning's Trainer before any work starts.
 
-An option that is not named here is passed to the Trainer as it is. ``docs/trainer.md`` says what each does.
+Options that are not listed here are passed on to the Trainer unchanged. ``docs/trainer.md`` describes their effects.
 """
 
 import copy
@@ -16,7 +16,7 @@ from ser_lightning.task import EmotionTask
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 PRECISIONS = (None, 32, "32", "32-true", "16-mixed", "bf16-mixed")
-# Options that a run sets itself, and where to change what they stand for.
+# Options that a run sets itself -> where to configure their purpose instead.
 OURS = {
     "logger": "choose logger=[tensorboard,csv]",
     "callbacks": "add to the group callbacks, as +callbacks.name._target_=...",
@@ -38,13 +38,13 @@ STANDARD = {
 
 
 def check_trainer_options(config: Mapping[str, Any]) -> None:
-    """Check the Trainer's options against what a run can bear.
+    """Check that the Trainer's options are supported by a run.
 
     Args:
-        config: of the run, resolved
+        config: resolved config of the run
 
     Raises:
-        InputError: an option would not do what it says, or not end in a result
+        InputError: an option would have no effect, or would prevent a valid result
 
     """
     options = config["trainer"]
@@ -77,7 +77,7 @@ def check_trainer_options(config: Mapping[str, Any]) -> None:
 
 
 def processes(options: Mapping[str, Any]) -> object:
-    """Return how many devices are asked for; 1 if nothing is said."""
+    """Return the requested number of devices; 1 by default."""
     return options.get("devices", 1)
 
 
@@ -145,10 +145,10 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 
 
 def check_callbacks(config: Mapping[str, Any]) -> None:
-    """Check the combinations of callbacks that would go wrong without a word.
+    """Reject combinations of callbacks that would fail silently.
 
     Raises:
-        InputError: a learning rate search whose finding a schedule would replace, or on several processes
+        InputError: a learning rate search is combined with a scheduler or with several processes
 
     """
     targets = {str(part.get("_target_")).rpartition(".")[2]: name for name, part in config["callbacks"].items()}
@@ -164,15 +164,15 @@ def check_callbacks(config: Mapping[str, Any]) -> None:
 
 
 def check_precision(trainer: pl.Trainer, task: EmotionTask, *, features: int) -> None:
-    """Compute a step of a copy of the network in the precision of the Trainer.
+    """Run a forward and backward pass of a copy of the network in the precision of the Trainer.
 
     Args:
-        trainer: with the precision
-        task: left as it is
+        trainer: the Trainer with the precision
+        task: the task, left unchanged
         features: F, size of the feature axis
 
     Raises:
-        InputError: this machine cannot compute the network in it
+        InputError: this machine cannot compute the network in that precision
 
     """
     if trainer.precision == "32-true":

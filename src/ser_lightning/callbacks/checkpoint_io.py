@@ -1,4 +1,4 @@
-"""How checkpoints reach the disk."""
+"""Write checkpoints safely to disk and read them without executing code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,10 @@ from ser_lightning.checkpoint import load_plain, previous
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Write under a temporary name, sync, rename, and keep what last.ckpt was before; read plain types alone."""
+    """Write checkpoints atomically, keeping the previous ``last.ckpt``; read tensors and plain types only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: object = None) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; a checkpoint named ``last`` keeps its predecessor under another name."""
         path = Path(path)
         with write_atomically(path, "wb", keep=previous(path) if path.stem == "last" else None) as file:
             torch.save(checkpoint, file)
@@ -24,10 +24,10 @@ class SafeCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: _PATH, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint, onto the CPU: Lightning moves it."""
+        """Read a checkpoint onto the CPU; Lightning moves it to the device."""
         checkpoint: dict[str, Any] = load_plain(Path(path))
         return checkpoint
 
     def remove_checkpoint(self, path: _PATH) -> None:
-        """Remove a checkpoint."""
+        """Remove a checkpoint if it exists."""
         Path(path).unlink(missing_ok=True)

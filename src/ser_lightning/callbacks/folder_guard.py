@@ -1,4 +1,4 @@
-"""End a run whose folder is removed, and leave no folder of a run that could not begin."""
+"""Abort a run whose folder is removed, and clean up the folder of a run that could not start."""
 
 import shutil
 import threading
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from ser_lightning.errors import InputError, shown
 
-# What a run writes to its folder before its first checkpoint.
+# Files and folders that a run writes before its first checkpoint.
 BEGINNINGS = (".hydra", "checkpoints", "split.csv", "tensorboard", "train.log")
 
 
@@ -18,7 +18,7 @@ class FolderGuard(pl.Callback):
     """Raise if the folder of a run is removed while the run writes it.
 
     Args:
-        folder: of the run; it exists
+        folder: folder of the run; it must exist
 
     """
 
@@ -35,14 +35,14 @@ class FolderGuard(pl.Callback):
 
     @property
     def kept(self) -> bool:
-        """Whether the folder is the one that the run began in."""
+        """Whether the folder still is the one in which the run started."""
         return self._identify() == self.identity
 
     def check(self) -> None:
-        """Check that the folder is still there.
+        """Check that the folder has not been removed.
 
         Raises:
-            InputError: it was removed
+            InputError: the folder was removed
 
         """
         if not self.kept:
@@ -66,11 +66,11 @@ class FolderGuard(pl.Callback):
             threading.excepthook = before
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check before an epoch."""
+        """Check before each epoch."""
         self.check()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check before the best checkpoint is written: Lightning calls callbacks that write checkpoints last."""
+        """Check before the best checkpoint is written; Lightning calls checkpoint callbacks last."""
         self.check()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -82,7 +82,7 @@ class FolderGuard(pl.Callback):
         self.check()
 
     def discard_beginnings(self) -> None:
-        """Remove what a run that failed wrote, if it has no checkpoint to go on from and no result."""
+        """Remove the files of a failed run that has neither a checkpoint to resume from nor a result."""
         if (self.folder / "result.json").exists() or any(self.folder.glob("checkpoints/*.ckpt")):
             return
         for name in BEGINNINGS:
@@ -93,6 +93,6 @@ class FolderGuard(pl.Callback):
                 path.unlink(missing_ok=True)
 
     def discard_remade(self) -> None:
-        """Remove the folder that was made again by writing to it after it was removed; not one of another run."""
+        """Remove a folder that was recreated by a write after its removal, unless another run uses it."""
         if not self.kept and not (self.folder / ".lock").exists() and not (self.folder / "result.json").exists():
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What was logged before a run was stopped: again in its loggers and its log file, once."""
+"""Restore the logged metrics of a resumed run in its loggers and its log file, without duplicates."""
 
 import logging
 import re
@@ -14,11 +14,11 @@ from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
 _EPOCH = re.compile(r"^\S+ \S+ DEBUG epoch (\d+) ")
-ROWS = "logged"  # key of a checkpoint
+ROWS = "logged"  # key in a checkpoint
 
 
 class LoggedRows(Logger):
-    """A logger that keeps every row, so that a resumed run can write it to the other loggers again."""
+    """A logger that keeps all rows in memory, so that a resumed run can write them to the other loggers again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,22 +35,22 @@ class LoggedRows(Logger):
         return ""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Keep a row."""
+        """Store a row."""
         self.rows.append(({name: v if isinstance(v, int) else float(v) for name, v in metrics.items()}, step))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Keep no hyperparameters: the checkpoint has the whole config."""
+        """Ignore hyperparameters; the checkpoint contains the complete config."""
 
 
-class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the checkpoints of an epoch are written
-    """Write each epoch to the run's log file, and carry the rows of the loggers across a resume.
+class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called after the checkpoints of an epoch
+    """Write each epoch to the run's log file, and preserve logged rows across a resume.
 
-    Files of loggers begin anew when a run is resumed, and the rows that the checkpoint carries are written to them
-    first: nothing is missing and nothing is there twice, wherever the run was stopped.
+    When a run is resumed, the files of the loggers are started again, and the rows stored in the checkpoint are written
+    to them first. No row is missing or duplicated, wherever the run was interrupted.
 
     Args:
-        log_file: the run's log
-        rows: keeps what is logged
+        log_file: log file of the run
+        rows: logger that stores the rows
 
     """
 
@@ -60,13 +60,13 @@ class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the c
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the rows, and those of the epoch's end that Lightning logs after the checkpoint is written."""
+        """Add the logged rows, including those of the epoch's end, which Lightning logs after saving."""
         task = cast(EmotionTask, pl_module)
         rows = list(self.rows.rows)
-        # Lightning has counted the epoch as processed and not yet logged it.
+        # At this point Lightning has counted the epoch as processed but not logged it yet.
         if task.epochs and len(task.epochs) == trainer.current_epoch + 1:
             last = task.epochs[-1]
-            # Lightning keeps what it logs in single precision.
+            # Lightning stores logged values in single precision.
             values = {n: float(np.float32(v)) for n, v in last["values"].items() if n.startswith("train/")}
             rows.append((values | {"epoch": trainer.current_epoch}, last["step"]))
         checkpoint[ROWS] = [[metrics, step] for metrics, step in rows]
@@ -74,11 +74,11 @@ class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the c
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the rows."""
+        """Restore the logged rows."""
         self.rows.rows = [(dict(metrics), step) for metrics, step in checkpoint[ROWS]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write again what was logged before."""
+        """Write the restored rows to the other loggers, and missing epochs to the log file."""
         task = cast(EmotionTask, pl_module)
         for metrics, step in self.rows.rows:
             for logger in trainer.loggers:
@@ -101,7 +101,7 @@ class Record(pl.callbacks.Checkpoint):  # of this kind, to be called after the c
 
 
 def logged_epochs(log_file: Path) -> set[int]:
-    """Return the epochs that have a line in a log."""
+    """Return the epochs that have a line in a log file."""
     if not log_file.exists():
         return set()
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -109,11 +109,11 @@ def logged_epochs(log_file: Path) -> set[int]:
 
 
 def forget_epochs(log_file: Path, *, done: int) -> None:
-    """Take the lines of epochs that will be trained again out of a log, and a line that was never finished.
+    """Remove the lines of epochs that will be trained again, and an incomplete last line, from a log file.
 
     Args:
-        log_file: the run's log
-        done: epochs that stay
+        log_file: log file of the run
+        done: number of epochs to keep
 
     """
     if not log_file.exists():
@@ -123,8 +123,8 @@ def forget_epochs(log_file: Path, *, done: int) -> None:
     kept = [line for line in lines if not ((match := _EPOCH.match(line)) and int(match[1]) >= done)]
     if "".join(kept) == text:
         return
-    for handler in logging.getLogger().handlers:  # one that has the file open would go on in the old one
+    for handler in logging.getLogger().handlers:  # a handler with the file open would keep writing to the old file
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
-            handler.close()  # opens it again for the next line
+            handler.close()  # reopens the file for the next line
     with write_atomically(log_file) as file:
         file.writelines(kept)

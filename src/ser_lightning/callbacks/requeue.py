@@ -1,4 +1,4 @@
-"""SLURM's requeue signal, answered where a run can be left."""
+"""Handle SLURM's requeue signal only at points where a run can safely be interrupted."""
 
 import signal
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 
 class Requeue(pl.Callback):
-    """Have Lightning answer SLURM's requeue signal between two batches.
+    """Defer Lightning's handling of SLURM's requeue signal until after the current batch.
 
-    Its handler closes the loggers and writes a checkpoint wherever the signal finds the process. Inside the writer of
-    TensorBoard, whose lock the process holds already, it would wait for itself for ever; inside a checkpoint it would
-    write that twice at once. So the signal is only noted when it comes.
+    Lightning's handler closes the loggers and writes a checkpoint at whatever point the signal arrives. Inside
+    TensorBoard's writer, whose lock the process already holds, it would deadlock; inside a checkpoint it would write
+    the file twice at the same time. The signal is therefore only recorded when it arrives.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Requeue(pl.Callback):
         self.noted: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the place of Lightning's handler, which it has just set and takes back itself after training."""
+        """Replace the handler that Lightning has just installed; Lightning restores the original after training."""
         if not SLURMEnvironment.detect():
             return
         handler = signal.getsignal(signal.SIGUSR1)
@@ -31,15 +31,15 @@ class Requeue(pl.Callback):
             signal.signal(signal.SIGUSR1, self._note)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Answer."""
+        """Handle a pending signal."""
         self._answer()
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """Answer."""
+        """Handle a pending signal."""
         self._answer()
 
     def on_train_end(self, *_: Any) -> None:
-        """Answer what came after the last batch."""
+        """Handle a signal that arrived after the last batch."""
         self._answer()
 
     def _note(self, signum: int, _: FrameType | None) -> None:

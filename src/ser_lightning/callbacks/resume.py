@@ -1,4 +1,4 @@
-"""Resume a run from Lightning's ``last.ckpt`` so that it ends as if it had never stopped."""
+"""Resume a run from Lightning's ``last.ckpt`` with the same result as an uninterrupted run."""
 
 import time
 from collections.abc import Mapping
@@ -14,14 +14,15 @@ from ser_lightning.task import EmotionTask
 
 
 class Resume(pl.Callback):
-    """Save and restore what Lightning's checkpoint of an epoch lacks.
+    """Save and restore the state that Lightning's end-of-epoch checkpoint lacks.
 
-    That is: whether training had stopped early; the step of a plateau schedule, which Lightning takes after the
-    checkpoint is written; the folder of the checkpoints, where the run was moved; what the run was trained on, and for
-    how long. Random numbers need no state: they are a function of seed, epoch, process and step.
+    This state comprises: whether training had stopped early; the last step of a plateau scheduler, which Lightning
+    takes after the checkpoint is written; the checkpoint folder, in case the run was moved; the digest of the corpus;
+    the library versions; and the training time. Random number generators need no state, because every step is seeded
+    from seed, epoch, process and step.
 
     Args:
-        versions: of the libraries
+        versions: library -> version
 
     """
 
@@ -29,8 +30,8 @@ class Resume(pl.Callback):
         self.versions = dict(versions)
         self.corpus = ""
         self.resumed = False
-        self.stopped = False  # training had ended before its last epoch, as by early stopping
-        self.finished = False  # callbacks have changed the weights after the last epoch, as weight averaging does
+        self.stopped = False  # whether training ended before its last epoch, as with early stopping
+        self.finished = False  # whether callbacks changed the weights after the last epoch, as in weight averaging
         self.seconds_before = 0.0
         self.start = time.perf_counter()
 
@@ -54,7 +55,7 @@ class Resume(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the state of the run, and point the checkpoint callbacks to the folder as it is now."""
+        """Restore the state of the run, and point the checkpoint callbacks to the current folder."""
         state = checkpoint[RESUME]
         self.resumed, self.stopped, self.seconds_before = bool(checkpoint["epochs"]), state["stopped"], state["seconds"]
         for callback in trainer.checkpoint_callbacks:
@@ -62,16 +63,16 @@ class Resume(pl.Callback):
                 state = checkpoint["callbacks"].get(callback.state_key)
                 if state is not None:
                     _move(state, str(callback.dirpath))
-                    callback.current_score = state["current_score"]  # Lightning saves it and does not restore it
+                    callback.current_score = state["current_score"]  # Lightning saves this but does not restore it
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once if training had ended."""
+        """Stop training at once if it had already ended."""
         self.corpus = corpus_digest(trainer.datamodule.preparation.utterances)  # type: ignore[attr-defined]
         self.start = time.perf_counter()
         trainer.should_stop = self.stopped
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the step of a plateau schedule that the checkpoint lacks."""
+        """Repeat the step of a plateau scheduler that the checkpoint lacks."""
         if not self.resumed:
             return
         values = cast(EmotionTask, pl_module).epochs[-1]["values"]
@@ -82,7 +83,7 @@ class Resume(pl.Callback):
 
 
 def _move(state: dict[str, Any], folder: str) -> None:
-    """Point the state of a ModelCheckpoint to a folder that the run was moved to."""
+    """Update the paths in the state of a ModelCheckpoint after the run was moved to another folder."""
     before = str(state["dirpath"])
 
     def moved(path: str) -> str:

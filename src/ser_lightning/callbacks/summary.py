@@ -1,4 +1,4 @@
-"""What a finished run shows in its loggers beside its curves."""
+"""Write the summary of a finished run to its loggers."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +13,9 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.evaluation import Predictions
 from ser_lightning.metrics import METRICS
 
-FINAL = "when_done"  # group of what a finished run adds; TensorBoard sorts it behind the curves of train and val
-EXAMPLES = 4  # test clips to listen to
-# Hyperparameters that every run shows, by their key in the config.
+FINAL = "when_done"  # group of the final values; TensorBoard sorts it after the curves of train and val
+EXAMPLES = 4  # number of test clips logged as audio
+# Config keys that every run logs as hyperparameters.
 MAIN = (
     "seed",
     "dropout.p",
@@ -27,7 +27,7 @@ MAIN = (
     "split.fold",
     "evaluation.training_mode",
 )
-# Those that are named by the option that was chosen for a group.
+# Config groups whose chosen option is logged as a hyperparameter.
 GROUPS = ("corpus", "split", "features", "model", "augment")
 
 
@@ -39,17 +39,17 @@ def write_summary(
     data: SpeechDataModule,
     predictions: Predictions,
 ) -> None:
-    """Write hyperparameters with the final metrics, figures, and test clips to listen to, where a logger can take them.
+    """Write hyperparameters, final metrics, figures and example test clips to each logger that supports them.
 
     Args:
-        loggers: of the run
-        result: as in ``result.json``
-        figures: by name
-        data: the corpus and its audio
-        predictions: of the test clips
+        loggers: loggers of the run
+        result: content of ``result.json``
+        figures: name -> figure
+        data: data module with the corpus and its audio
+        predictions: predictions on the test clips
 
     """
-    step = int(result.get("steps", 1)) - 1  # as Lightning numbers the rows of an epoch
+    step = int(result.get("steps", 1)) - 1  # matches Lightning's step number of the last epoch
     final = {
         f"{FINAL}/{subset}_{name}": result["metrics"][subset][name] for subset in ("val", "test") for name in METRICS
     } | {f"{FINAL}/{subset}_study_metric": value for subset, value in (result.get("study_metric") or {}).items()}
@@ -78,13 +78,13 @@ def write_summary(
 
 
 def hyperparameters(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dozen main values of a run and whatever its command line changed, by key."""
+    """Return the main hyperparameters of a run, and all keys changed on its command line, with their values."""
     config = OmegaConf.create(dict(result["config"]))
     values: dict[str, Any] = {"experiment": result["name"]}
     values |= {group: result["choices"].get(group) for group in GROUPS}
     changed = [word.lstrip("+").partition("=")[0] for word in result["overrides"]]
     for key in (*MAIN, *(key for key in changed if key not in GROUPS and not _is_place(key))):
-        with suppress(Exception):  # a group, or a key with a package, which the config does not hold by this name
+        with suppress(Exception):  # the config does not contain groups, or keys with a package, under this name
             value = OmegaConf.select(config, key)
             if value is not None and not OmegaConf.is_dict(value):
                 values[key] = str(value) if OmegaConf.is_list(value) else value
@@ -92,7 +92,7 @@ def hyperparameters(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_place(key: str) -> bool:
-    """Return whether a key says where things lie."""
+    """Return whether a key only configures locations or workers."""
     return key in {"name", "run_id", "output_root", "folder"} or key.rpartition(".")[2] in {"root", "store", "workers"}
 
 
@@ -101,7 +101,7 @@ def _clips(result: Mapping[str, Any], data: SpeechDataModule, predictions: Predi
     preparation, emotions = data.preparation, result["emotions"]
     by_id = {utterance.id: utterance for utterance in preparation.utterances}
     rows = [(row, id_) for row, (id_, copy) in enumerate(preparation.members["test"]) if not copy]
-    # Spread over the test set, which is in the order of its ids: of RAVDESS, in that of its emotions.
+    # Evenly spaced over the test set, which is sorted by id (for RAVDESS, by emotion).
     for row, id_ in rows[:: -(-len(rows) // EXAMPLES) or 1]:
         target, predicted = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
         wave = preparation.audio.load(by_id[id_].path, corpus=by_id[id_].corpus).wave
@@ -109,7 +109,7 @@ def _clips(result: Mapping[str, Any], data: SpeechDataModule, predictions: Predi
 
 
 def logger_files(folder: Path, loggers: Sequence[Logger]) -> list[Path]:
-    """Return the event files that TensorBoard has written in the folder of a run."""
+    """Return the event files that TensorBoard has written for a run."""
     return [
         path
         for logger in loggers

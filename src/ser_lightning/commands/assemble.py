@@ -1,4 +1,4 @@
-"""The data of a config, from raw files to batches."""
+"""Build the data pipeline of a config, from raw files to batches."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ Strategy = Callable[[Sequence[Utterance]], Split]
 def assemble_preparation(
     config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None
 ) -> Preparation:
-    """Build corpus, split and store and their parts.
+    """Build the corpus, the split, the feature cache and the parts that they need.
 
     Args:
-        config: of a run, resolved
-        progress: shows how far the features are
-        split: in the place of the one in the config
+        config: resolved config of a run
+        progress: wrapper that shows the progress of the feature computation
+        split: replaces the split of the config, if given
 
     Raises:
-        InputError: a value that a part refuses
+        InputError: a part rejects one of its values
 
     """
     corpus = build_corpus(config["corpus"])
     parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
     parts |= {"corpus": corpus, "split": build("split", config["split"]) if split is None else split}
-    if hasattr(corpus, "fetch"):  # it downloads if it is told to
+    if hasattr(corpus, "fetch"):  # downloads the corpus if its config asks for it
         corpus.fetch()
     values, _ = _divide(config["data"])
     check_values("data", Preparation, values, parts | {"progress": progress})
@@ -48,15 +48,15 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strat
     """Build the data module and its parts.
 
     Args:
-        config: of a run, resolved
-        progress: shows how far the features are
-        split: in the place of the one in the config
+        config: resolved config of a run
+        progress: wrapper that shows the progress of the feature computation
+        split: replaces the split of the config, if given
 
     Raises:
-        InputError: a value that a part refuses
+        InputError: a part rejects one of its values
 
     """
-    from ser_lightning.data.datamodule import SpeechDataModule  # and with it Lightning: seconds that others spare
+    from ser_lightning.data.datamodule import SpeechDataModule  # imports Lightning, which takes seconds
 
     preparation = assemble_preparation(config, progress=progress, split=split)
     rest = {"preparation": preparation, "seed": config["seed"]}
@@ -66,10 +66,10 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strat
 
 
 def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
-    """Build what says how a network is evaluated.
+    """Build the evaluation settings of a network.
 
     Raises:
-        InputError: a value that is neither true nor false
+        InputError: a value is not a bool
 
     """
     evaluation: Evaluation = build("evaluation", config["evaluation"])
@@ -77,10 +77,10 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
 
 
 def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
-    """Build what training minimizes.
+    """Build the training loss.
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
     """
     loss: EmotionLoss = build("loss", config["loss"])
@@ -88,6 +88,6 @@ def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part the values of ``data`` into those of the preparation and those of the batches."""
+    """Split the values of ``data`` into those of the preparation and those of the data module."""
     first = {key: value for key, value in values.items() if key in inspect.signature(Preparation).parameters}
     return first, {key: value for key, value in values.items() if key not in first}

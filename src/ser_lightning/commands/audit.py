@@ -1,4 +1,4 @@
-"""``ser-audit``: what training knows of the clips that a result is measured on."""
+"""``ser-audit``: check a split for train/test leakage."""
 
 from __future__ import annotations
 
@@ -41,16 +41,18 @@ if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
 UNREAD, LEAKING = 3, 4  # exit codes
-LISTED = 20  # files left out that are shown
+LISTED = 20  # maximum number of excluded files that are printed
 
 
 def main() -> None:
-    """Console script ``ser-audit``."""
+    """Run the console script ``ser-audit``."""
     cli.run("ser-audit", "audit", audit)
 
 
 def audit(config: DictConfig) -> int:
-    """Audit a split of a corpus folder; return the exit code.
+    """Check a split of a corpus folder for leakage and return the exit code.
+
+    The exit code is 4 if a leak or bug was found, otherwise 3 if a clip could not be read, otherwise 0.
 
     Raises:
         InputError: there is no corpus, the split does not fit it, or no clip can be read
@@ -62,7 +64,7 @@ def audit(config: DictConfig) -> int:
         raise InputError(f"output is {output!r}; expected the path of a JSON file")
     for part in plain["corpus"].get("parts", {"": plain["corpus"]}).values():
         if "on_problem" in part:
-            part["on_problem"] = "skip"  # what is wrong with a folder is to be told, not to end the audit
+            part["on_problem"] = "skip"  # the audit reports unusable files and continues
     data = assemble_preparation(plain, progress=cli.progress("features"))
     scan = data.corpus.scan()
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
@@ -80,7 +82,7 @@ def audit(config: DictConfig) -> int:
     )
     if not any(digest in contents.samples for digest in digests.values()):
         raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {roots[0]} can be read")
-    # A file that cannot be read is still known by its bytes.
+    # Files that cannot be decoded are still compared by the hash of their bytes.
     held, spare = (
         {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
         for files in (digests, left_out)
@@ -113,22 +115,22 @@ def audit(config: DictConfig) -> int:
 
 
 def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Audit a run as it was trained: its split, the rows of its datasets, its normaliser, its choice of a checkpoint.
+    """Check a trained run for leakage: its split, dataset rows, feature normalization and checkpoint selection.
 
     Args:
-        data: set up
+        data: the data module, already set up
         model: the trained network
-        config: of the run, resolved
+        config: resolved config of the run
 
     Returns:
-        The section ``audit`` of the result; the seconds it took are added to those of the preparation.
+        The section ``audit`` of the result. The seconds it took are recorded with those of the preparation.
 
     """
     of, start = data.preparation, time.perf_counter()
     contents = stored_contents(
         of.utterances, folder=of.store_folder, workers=of.workers, progress=cli.progress("audit")
     )
-    # The rows as they were built, told by where their frames lie and not by what the dataset calls them.
+    # Rows are identified by the offset of their frames, independently of the names that the dataset reports.
     key_at = {row.offset: key for key, row in of.rows.items()}
     rows = {
         subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
@@ -151,13 +153,13 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
 
 
 def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return what each callback watches; the best checkpoint is chosen by its own, whatever ``monitor`` says."""
+    """Return callback name -> metric it monitors; callbacks may override the config's ``monitor``."""
     callbacks = {name: part for name, part in (config["callbacks"] or {}).items() if part is not None}
     return {name: part["monitor"] for name, part in callbacks.items() if "monitor" in part}
 
 
 def _roots(corpus: Corpus) -> list[Path]:
-    """Return the folder that holds the corpus and nothing else, or those of its parts."""
+    """Return the root folder of the corpus, or those of its parts."""
     parts = getattr(corpus, "parts", {"": corpus}).values()
     return [Path(getattr(part, "folder", None) or part.root) for part in parts]
 

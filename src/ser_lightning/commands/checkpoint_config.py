@@ -1,4 +1,4 @@
-"""The config that came with a checkpoint, as the base of what a command is to do with it."""
+"""Use the config stored in a checkpoint as the base config of a command."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,22 +24,22 @@ def config_of(
     corpora: Sequence[str] = (),
     refused: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the config of a checkpoint with settings applied, in plain values.
+    """Return the config of a checkpoint with settings applied, as plain values.
 
-    A checkpoint is a stranger's file. Its config is what a run is made of, in plain values, and nothing else: an
-    interpolation in it would read the environment of whoever uses the checkpoint. What classes it names is checked
-    where they are built. Nothing is downloaded because it once was.
+    Checkpoints may come from untrusted sources. The config must therefore consist of the known parts of a run and of
+    plain values; an interpolation could read the user's environment. The classes that it names are checked where they
+    are built. Downloads that were requested in training are disabled.
 
     Args:
-        checkpoint: as it was read
+        checkpoint: the checkpoint as read
         path: its file, for messages
-        settings: ``key=value`` each, the user's own
-        without: parts of the config that mean nothing to the command
-        corpora: other corpora than the one it was trained on, mixed down as they say
-        refused: why a key cannot be changed by this command
+        settings: the user's settings, each ``key=value``
+        without: parts of the config that the command does not use
+        corpora: corpora to use in place of the training corpus, with their own setting for mixing down channels
+        refused: key -> why this command cannot change it
 
     Raises:
-        InputError: the config is not of a run, or a setting does not fit it
+        InputError: the config is not that of a run, or a setting does not fit it
 
     """
     config = usable_backends(complete(checkpoint.config))
@@ -58,10 +58,10 @@ def config_of(
 
 
 def require_parts(config: Mapping[str, Any], parts: Sequence[str], path: str | Path) -> None:
-    """Refuse a config that lacks a part of a run.
+    """Check that a config has the given parts.
 
     Raises:
-        InputError: it does
+        InputError: a part is missing
 
     """
     for part in parts:
@@ -70,7 +70,7 @@ def require_parts(config: Mapping[str, Any], parts: Sequence[str], path: str | P
 
 
 def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a corpus, and of its parts, with nothing to download: that was asked for then, not now."""
+    """Return the config of a corpus, and of its parts, with ``download`` turned off."""
     if isinstance(corpus.get("parts"), dict):
         parts = {name: _without_download(part) for name, part in corpus["parts"].items() if isinstance(part, dict)}
         corpus = corpus | {"parts": corpus["parts"] | parts}
@@ -78,10 +78,10 @@ def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_plain(config: dict[str, Any], path: str | Path) -> None:
-    """Refuse a config of anything but the parts of a run, in plain values.
+    """Check that a config contains only known parts of a run and plain values.
 
     Raises:
-        InputError: an unknown part, an object, a text that is not to be taken literally
+        InputError: there is an unknown part, an object, or a string with an interpolation
 
     """
     known = {*groups(), *primary_values("train")}
@@ -95,7 +95,7 @@ def _check_plain(config: dict[str, Any], path: str | Path) -> None:
         if not isinstance(config[key], dict):
             raise InputError(f"{path}: {key} in its config is {config[key]!r}; expected keys and values")
     todo: list[tuple[str, Any]] = list(config.items())
-    while todo:  # no recursion: how deep it is nested is up to whoever made the file
+    while todo:  # iterative, because an untrusted config may be nested arbitrarily deep
         key, value = todo.pop()
         if isinstance(value, dict):
             todo += [(f"{key}.{name}", inner) for name, inner in value.items()]

@@ -1,4 +1,4 @@
-"""What all commands share: Hydra's command line, with errors in one line."""
+"""Shared code of the Hydra commands: run them, and report errors in one line."""
 
 import os
 import sys
@@ -35,16 +35,16 @@ def run(
     config_name: str,
     function: Callable[[DictConfig], Any],
 ) -> None:
-    """Compose the config from the command line, call ``function`` and end the process.
+    """Compose the config from the command line, call ``function`` and exit.
 
-    Bad input ends it with 1 and one line that names the thing and the remedy; with ``HYDRA_FULL_ERROR=1`` there is a
-    traceback too.
+    On invalid input the process exits with code 1 and prints one line that names the problem and the remedy; with
+    ``HYDRA_FULL_ERROR=1`` it also prints a traceback.
 
     Args:
         command: name of the command, for messages
-        config_name: the primary config in ``conf/``
-        function: takes the config; the whole number that it returns, if it does, is the exit code, and any other
-            number what a sweeper searches by
+        config_name: primary config in ``conf/``
+        function: receives the config; an int that it returns becomes the exit code, and any other number is the
+            objective value for a sweeper
 
     """
     full = os.environ.get(FULL) == "1"
@@ -60,12 +60,12 @@ def run(
             codes.append(value if isinstance(value, int) else 0)
             return value
         except Exception as error:
-            error = full_disk(error) or error  # torch raises another error while it handles this one
+            error = full_disk(error) or error  # torch may raise another error while handling a full disk
             if not isinstance(error, InputError | OmegaConfBaseException | OSError):
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:
-                raise error  # of a sweep, Hydra says which job it was
-            refused.append(error)  # printed below: Hydra would put a line of its own before it
+                raise error  # in a sweep, Hydra adds which job failed
+            refused.append(error)  # raised again below, because Hydra would print a line of its own first
             return None
 
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
@@ -77,7 +77,7 @@ def run(
         main()
         if refused:
             raise refused[0]
-    except MissingConfigException as error:  # an OSError too
+    except MissingConfigException as error:  # also an OSError, so it must come before that
         _end(command, explain(error, config_name))
     except OSError as error:
         _end(command, _reason(error))
@@ -86,7 +86,7 @@ def run(
     except ValueError as error:
         if entered:
             raise
-        _end(command, explain(error, config_name))  # Hydra's, of an override
+        _end(command, explain(error, config_name))  # raised by Hydra for an invalid override
     except InterruptedRunError as error:
         _end(command, error.message, code=error.code)
     except KeyboardInterrupt:
@@ -103,10 +103,10 @@ def _end(command: str, message: str, *, code: int = 1) -> NoReturn:
 
 
 def _check_corpus() -> None:
-    """Refuse a list of corpora, which Hydra merges into one of them.
+    """Check that ``corpus`` has one option; Hydra would silently merge a list of corpora into one.
 
     Raises:
-        InputError: the group ``corpus`` has several options
+        InputError: the group ``corpus`` is given a list of options
 
     """
     for override in parse(words_of(HydraConfig.get().overrides.task)):
@@ -120,9 +120,9 @@ def _check_corpus() -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Return what the system refused, in a line; raise the error again if that is not known."""
+    """Return an OSError as one line with a remedy; raise it again if neither its path nor its cause is known."""
     where = "" if error.filename is None else f"{shown(str(error.filename))}: "
-    if error.errno in NO_SPACE:  # a write knows the file by its number alone
+    if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"{where or 'cannot write: '}{error.strerror}; free some space on that disk, or give another output_root"
     if where:
         return f"{where}{error.strerror}; check the path and its rights"
@@ -130,14 +130,14 @@ def _reason(error: OSError) -> str:
 
 
 def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a config as plain types, with every interpolation resolved.
+    """Return a config as plain Python types, with all interpolations resolved.
 
     Args:
-        config: as Hydra composed it
-        needs: keys without a default, in the order they are asked for
+        config: the config composed by Hydra
+        needs: required keys without a default, in the order in which they are checked
 
     Raises:
-        InputError: one of these was not given
+        InputError: a required key is missing
 
     """
     for key in needs:
@@ -150,7 +150,7 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def explain(error: BaseException, config_name: str) -> str:
-    """Return an error as one line, with the nearest valid name where a name was unknown."""
+    """Return an error as one line, with the closest valid name if a name was unknown."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())
     if isinstance(error, OverrideParseException):
@@ -175,19 +175,19 @@ def explain(error: BaseException, config_name: str) -> str:
 
 
 def known_key(key: str, names: Sequence[str]) -> bool:
-    """Tell whether a key is a config key or group, or one of Hydra's own."""
+    """Return whether a key is a config key, a config group, or one of Hydra's own keys."""
     return key in (*names, "corpus/parts") or key.split(".", maxsplit=1)[0].split("/", maxsplit=1)[0] == "hydra"
 
 
 def _keys(config_name: str) -> list[str]:
-    """All keys and groups that a command takes, with the options that were chosen for its groups."""
+    """Return all keys and groups of a command, given the options chosen on the command line for its groups."""
     groups = [path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra"]
     chosen = [word for word in sys.argv[1:] if word.partition("=")[0] in groups and "," not in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         try:
             config = compose(config_name, overrides=chosen, return_hydra_config=False)
-        except (HydraException, OmegaConfBaseException):  # an option that there is not
+        except (HydraException, OmegaConfBaseException):  # a chosen option does not exist
             config = compose(config_name, return_hydra_config=False)
     names: list[str] = []
 
@@ -208,7 +208,7 @@ def _nearest(name: str, names: list[str]) -> str:
 
 
 def progress(description: str) -> Callable[[Any, int], Any]:
-    """Return a wrapper that shows on stderr how many of the results have come."""
+    """Return a wrapper around an iterable that shows a progress bar on stderr."""
 
     def wrap(results: Any, total: int) -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

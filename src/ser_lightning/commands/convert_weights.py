@@ -1,4 +1,4 @@
-"""The weights that the study released, as a checkpoint of ours."""
+"""Convert the weights released by the study to a checkpoint of this package."""
 
 import io
 import re
@@ -29,16 +29,16 @@ NAMES = (
 
 
 def convert_weights(weights: str, *, output: str | None, settings: Sequence[str], json: bool) -> None:
-    """Write the checkpoint.
+    """Write a checkpoint with the released weights.
 
     Args:
-        weights: the released state dict
-        output: the checkpoint to write
-        settings: ``key=value`` each, changes to the config of ``experiment=released``
-        json: print what was done as JSON
+        weights: path of the released state dict
+        output: path of the checkpoint to write
+        settings: changes to the config of ``experiment=released``, each ``key=value``
+        json: print the summary as JSON
 
     Raises:
-        InputError: other weights, or a config that does not fit them
+        InputError: the weights are not the released ones, or the config does not fit them
 
     """
     if output is None:
@@ -70,7 +70,7 @@ def convert_weights(weights: str, *, output: str | None, settings: Sequence[str]
 
 
 def rename(name: str) -> str:
-    """Return our name of a released tensor; an unknown one stays as it is, to be refused by name.
+    """Return this package's name of a released tensor; unknown names are returned unchanged and rejected on loading.
 
     >>> rename("lstm.weight_ih_l0_reverse")
     'lstm.back.weight_ih_l0'
@@ -82,10 +82,10 @@ def rename(name: str) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict without executing anything in it.
+    """Read a state dict without executing code from the file.
 
     Raises:
-        InputError: no file, one of something else, a dict that does not hold tensors
+        InputError: the file is missing, is not a state dict, or holds values that are not tensors
 
     """
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A trained network on all clips of a corpus that it was not trained on."""
+"""Cross-corpus evaluation: evaluate a trained network on all clips of another corpus."""
 
 import sys
 from collections import Counter
@@ -23,18 +23,19 @@ from ser_lightning.split.everything import EveryKnownClip
 
 
 def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) -> dict[str, Any]:
-    """Evaluate a checkpoint on a corpus that it was not trained on; print the figures and return them.
+    """Evaluate a checkpoint on a corpus that it was not trained on; print the metrics and return them.
 
-    Every clip is measured whose emotion the network knows. Predictions are taken over the emotions that both have: one
-    that the corpus lacks cannot be right, and one that the network does not know cannot be predicted.
+    All clips whose emotion is among the network's classes are evaluated. Predictions are restricted to the emotions
+    that network and corpus share: an emotion absent from the corpus could only be a wrong prediction, and an emotion
+    unknown to the network cannot be predicted.
 
     Args:
-        config: of the run, with the other corpus in it
+        config: config of the run, with the other corpus in it
         path: the checkpoint
         quiet: print nothing
 
     Raises:
-        InputError: the network was trained on the corpus, or they have fewer than two emotions in common
+        InputError: the network was trained on this corpus, or they share fewer than two emotions
 
     """
     checkpoint = read_checkpoint(path)
@@ -81,19 +82,19 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
 
 
 def corpora_of(config: Mapping[str, Any]) -> set[str]:
-    """Return the names of the classes of a corpus, or of its parts."""
+    """Return the names of the Python classes of a corpus, or of its parts."""
     parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
     return {str(part["_target_"]).rpartition(".")[2] for part in parts}
 
 
 def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str], shared: Sequence[str]) -> Predictions:
-    """Return predictions over the emotions that a corpus and a network have in common.
+    """Restrict predictions to the emotions that a corpus and a network share.
 
     Args:
-        found: targets by the corpus's emotions, all of them shared; logits by the network's
-        corpus: the emotions of the corpus in order
-        known: those of the network
-        shared: those in common, in the order in which they are to be
+        found: predictions with targets indexed by the corpus's emotions (all shared) and logits by the network's
+        corpus: emotions of the corpus, in order
+        known: emotions of the network, in order
+        shared: shared emotions, in the order of the returned classes
 
     """
     place = {corpus.index(emotion): number for number, emotion in enumerate(shared)}

@@ -1,4 +1,4 @@
-"""``ser-evaluate``: the command line."""
+"""``ser-evaluate``: command line for evaluating a finished run."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -28,7 +28,7 @@ Ends with 1 if the same configuration gives another result than result.json.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script ``ser-evaluate``."""
+    """Run the console script ``ser-evaluate``."""
     run_app(APP, "ser-evaluate", arguments)
 
 

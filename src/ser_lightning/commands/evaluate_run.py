@@ -1,4 +1,4 @@
-"""A finished run, evaluated again or on another corpus."""
+"""Evaluate a finished run again, on its own test clips or on another corpus."""
 
 import json as json_format
 import sys
@@ -39,17 +39,17 @@ CORPUS = "another corpus is given as --corpus {name}"
 
 
 def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settings: Sequence[str], json: bool) -> int:
-    """Print the metrics of a run; return 1 if the same configuration gives others than in its ``result.json``.
+    """Print the metrics of a run; return 1 if an unchanged configuration gives other metrics than ``result.json``.
 
     Args:
-        run: its folder
-        corpora: other corpora to measure it on; none for its own test clips
-        output: a JSON file to write the figures to
-        settings: ``key=value`` each, changes to the config of its checkpoint
-        json: write the figures to standard output
+        run: the run folder
+        corpora: other corpora to evaluate on; empty for the run's own clips
+        output: JSON file for the metrics
+        settings: changes to the config of the checkpoint, each ``key=value``
+        json: write the metrics to standard output
 
     Raises:
-        InputError: the run cannot be evaluated in this way
+        InputError: the run cannot be evaluated with these arguments
 
     """
     folder = Path(expand_user(run))
@@ -85,17 +85,17 @@ def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settin
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """Return the ``result.json`` of a run.
+    """Read the ``result.json`` of a run.
 
     Raises:
-        InputError: the folder is no finished run
+        InputError: the folder is not a finished run, or the file cannot be read
 
     """
     path = folder / "result.json"
     try:
         result: dict[str, Any] = json_format.loads(path.read_text(encoding="utf-8"))
         result["digest"], result["metrics"]
-        check_checkpoint(result["checkpoint"])  # it becomes part of a path
+        check_checkpoint(result["checkpoint"])  # validated because it becomes part of a path
     except OSError as error:
         hint = "; values of the configuration are given as --set key=value" if "=" in str(folder) else ""
         raise InputError(
@@ -113,7 +113,7 @@ def _checkpoint_path(folder: Path, which: str) -> Path:
 def _evaluate_again(
     config: Mapping[str, Any], *, path: Path, result: Mapping[str, Any], quiet: bool
 ) -> tuple[int, dict[str, Any]]:
-    """Measure a run on its own clips and compare; return the exit code and the figures."""
+    """Evaluate a run on its own clips and compare with its result; return the exit code and the metrics."""
     evaluation = assemble_evaluation(config)
     data = assemble_data(config, progress=cli.progress("features"))
     data.preparation.scan()
@@ -158,7 +158,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """Yield what the settings changed, without ``download``, which is always off here."""
+    """Yield the keys that the settings changed, except ``download``, which is always disabled here."""
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not (key.startswith("corpus.") and key.endswith(".download")):
             yield f"{key}: {json_format.dumps(before.get(key))} -> {json_format.dumps(now.get(key))}"

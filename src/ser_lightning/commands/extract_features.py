@@ -1,4 +1,4 @@
-"""The features of recordings, a ``.npy`` file each."""
+"""Compute the features of recordings and write one ``.npy`` file each."""
 
 import io
 import os
@@ -16,21 +16,21 @@ from ser_lightning.commands.settings import compose_config
 from ser_lightning.errors import InputError, shown
 from ser_lightning.output import STANDARD_OUTPUT, Output, check_folder, check_output, check_path, json_lines
 
-PARTS = ("corpus", "audio", "features")  # of a run's config; the corpus only for how channels are mixed down
+PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for how channels are mixed down
 NUMPY = ".npy"
 
 
 def extract_features(inputs: Sequence[str], *, output: str | None, settings: Sequence[str], json: bool) -> int:
-    """Write a .npy for each recording; return the exit code.
+    """Write one .npy file per recording and return the exit code.
 
     Args:
         inputs: sound files and folders
-        output: the folder to write to
-        settings: ``key=value`` each, changes to the config of the features
-        json: write a JSON object a recording to standard output
+        output: folder to write to
+        settings: changes to the config of the features, each ``key=value``
+        json: write one JSON object per recording to standard output
 
     Raises:
-        InputError: no features can be made of this
+        InputError: the output, a setting or an input is invalid
 
     """
     if output is None:
@@ -46,7 +46,7 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
         try:
             target = check_path(folder / name, formats=(NUMPY,), default=NUMPY)
             targets.append((recording.path, folder / name, target))
-        except InputError as error:  # a name that is too long with its new ending
+        except InputError as error:  # the name may be too long with the added suffix
             failures.append(str(error))
     for source, file, target in cli.progress("features")(targets, len(targets)):
         try:
@@ -66,8 +66,8 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
 
 
 def _named(recordings: Sequence[Recording]) -> list[tuple[Recording, Path]]:
-    """Return each recording with the path of its features below the output folder; no two have the same."""
-    # The suffix stays in the name: a folder may hold a.wav and a.flac.
+    """Return each recording with a unique path for its features below the output folder."""
+    # The original suffix is kept, because a folder may hold both a.wav and a.flac.
     names = [recording.below for recording in recordings]
     if len(Counter(names)) < len(names):
         real = [Path(os.path.realpath(recording.path.parent), recording.path.name) for recording in recordings]

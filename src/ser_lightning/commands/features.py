@@ -1,4 +1,4 @@
-"""``ser-features``: the command line."""
+"""``ser-features``: command line for extracting features."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,7 +22,7 @@ Ends with 3 if some recordings could not be read; they are listed and left out. 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script ``ser-features``."""
+    """Run the console script ``ser-features``."""
     run_app(APP, "ser-features", arguments)
 
 

@@ -1,4 +1,4 @@
-"""A run of a classical model: fitted once to all training clips, without a Trainer."""
+"""Train a classical model: fit it once to all training clips, without a Trainer."""
 
 import json
 import logging
@@ -32,27 +32,27 @@ from ser_lightning.split.split import SUBSETS
 
 log = logging.getLogger(__name__)
 
-# Parts of a config that say how a network is trained and measured.
+# Parts of a config that only apply to the training and evaluation of networks.
 OF_NETWORKS = ("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance")
-BALANCED = ("loss", "data.balance")  # and what replaces these
+BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight
 CPU = torch.device("cpu")
 
 
 def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit and test a classical model and write its run folder.
+    """Fit and evaluate a classical model and write its run folder.
 
-    A run that was interrupted begins anew: nothing of it is worth keeping.
+    An interrupted run is restarted from the beginning, because it has no intermediate state.
 
     Args:
-        config: of the run, resolved
-        folder: of the run
-        identity: digest, choices and overrides, for the result
+        config: resolved config of the run
+        folder: folder of the run
+        identity: digest, choices and overrides to store in the result
 
     Returns:
-        what is in ``result.json``
+        the content of ``result.json``
 
     Raises:
-        InputError: an option that only means something to a network, or whatever the parts refuse
+        InputError: an option that only applies to networks was changed, or a part rejects a value
 
     """
     recipe = build_recipe(config)
@@ -81,7 +81,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     path = save_checkpoints(model, folder, config=config, data=data)
 
     start = time.perf_counter()
-    # Measured as it was saved.
+    # Evaluate the saved checkpoint, so that the result describes the file.
     saved = rebuild_model(read_checkpoint(path), path=path)
     predictions = {
         subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
@@ -111,7 +111,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
 
 
 def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics of the result; the best checkpoint is the last one, there being no other."""
+    """Return the metrics of the result; the best and last checkpoints are the same."""
     metrics = {subset: of.summary() for subset, of in predictions.items()}
     evaluated: dict[str, Any] = {
         "metrics": metrics,
@@ -123,7 +123,7 @@ def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]
 
 
 def save_checkpoints(model: Baseline, folder: Path, *, config: Mapping[str, Any], data: SpeechDataModule) -> Path:
-    """Write ``best.ckpt`` and ``last.ckpt``, which are the same; return the path of the last."""
+    """Write ``best.ckpt`` and ``last.ckpt`` with the same content and return the path of ``last.ckpt``."""
     preparation = data.preparation
     checkpoint = {
         KEY: contents(config=config, emotions=preparation.corpus.emotions, features=preparation.features.size),
@@ -141,7 +141,7 @@ def _check_folder(folder: Path, digest: str) -> None:
     """Check that a folder does not hold an unfinished run of another configuration.
 
     Raises:
-        InputError: it does
+        InputError: the folder holds such a run
 
     """
     path = last_checkpoint(folder)
@@ -149,7 +149,7 @@ def _check_folder(folder: Path, digest: str) -> None:
         return
     try:
         found = science_digest(read_checkpoint(path).config)
-    except InputError:  # damaged, as by a power failure
+    except InputError:  # a damaged checkpoint, for example after a power failure, may be overwritten
         return
     if found != digest:
         raise InputError(
@@ -159,10 +159,10 @@ def _check_folder(folder: Path, digest: str) -> None:
 
 
 def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
-    """Check that no option was changed that only means something to a network.
+    """Check that all options that only apply to networks have their defaults.
 
     Args:
-        config: of the run, resolved
+        config: resolved config of the run
         model: name of the model, for messages
 
     Raises:
@@ -188,8 +188,8 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
     """Return the default of a part of the config.
 
     Args:
-        part: its key
-        config: of the run, resolved: what the default refers to
+        part: key of the part
+        config: resolved config of the run, to which the default may refer
 
     """
     primary: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"))
@@ -214,7 +214,7 @@ def _value_of(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _flatten(key: str, value: Any) -> dict[str, Any]:
-    """Return the values in a part of a config by their whole keys."""
+    """Return the values in a part of a config by their full dotted keys."""
     if not isinstance(value, dict):
         return {key: value}
     return {k: v for name, inner in value.items() for k, v in _flatten(f"{key}.{name}", inner).items()}

@@ -1,4 +1,4 @@
-"""``ser-import``: the command line."""
+"""``ser-import``: command line for importing the released weights."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,7 +16,7 @@ The checkpoint carries the configuration of experiment=released; --set experimen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script ``ser-import``."""
+    """Run the console script ``ser-import``."""
     run_app(APP, "ser-import", arguments)
 
 

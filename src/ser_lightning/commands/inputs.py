@@ -1,4 +1,4 @@
-"""The recordings that a command line names."""
+"""Find the recordings given on a command line."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ from ser_lightning.output import expand_user
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to be read.
+    """A recording to read.
 
     Args:
-        path: of the file, as it was given or found
-        below: the same below the folder that was given; of a file that was given, its name
+        path: path of the file, as given or found
+        below: path relative to the given folder; for a file given directly, its name
 
     """
 
@@ -26,13 +26,13 @@ class Recording:
 
 
 def find_recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
-    """Return the recordings that some inputs name, each once, and what could not be searched, with the reason.
+    """Return the recordings of all inputs without duplicates, and a message for each folder that could not be searched.
 
     Args:
-        inputs: sound files of any name, and folders; a leading ``~`` is the home folder
+        inputs: sound files of any name, and folders; a leading ``~`` is expanded to the home folder
 
     Raises:
-        InputError: there is nothing at one of them, or no sound file in a folder
+        InputError: an input does not exist, or a folder contains no sound file
 
     """
     recordings: dict[Path, Recording] = {}
@@ -49,13 +49,13 @@ def find_recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
         problems |= dict.fromkeys(unread)
         for path in paths:
             below = path.relative_to(source) if source.is_dir() else Path(path.name)
-            # A link beside the file that it leads to is a recording of its own: it has a name of its own.
+            # Only the parent folder is resolved: a link next to its target has its own name and counts separately.
             recordings.setdefault(Path(os.path.realpath(path.parent), path.name), Recording(path, below))
     return list(recordings.values()), list(problems)
 
 
 def report_failures(command: str, failures: Sequence[str], *, total: int) -> int:
-    """List the files that were left out; return the exit code: 0 none, 3 some, 1 all."""
+    """Print the recordings that were left out and return the exit code: 0 for none, 3 for some, 1 for all."""
     for failure in failures:
         print(f"{command}: left out: {failure}", file=sys.stderr)
     if not failures:

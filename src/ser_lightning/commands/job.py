@@ -1,7 +1,7 @@
-"""A job of a sweep: the command of its single run as a subprocess, whose result is the ``result.json`` that it writes.
+"""Run a job of a sweep as a subprocess, whose result is the ``result.json`` that it writes.
 
-Whatever Hydra's launcher is, the process in which it calls a job waits for that subprocess and does nothing else: a job
-leaves nothing to the next one, and one that is killed by the system ends nobody else.
+Whichever Hydra launcher is used, the process in which it calls a job only waits for that subprocess. Jobs therefore
+share no state, and a job killed by the operating system does not affect the others.
 """
 
 import contextlib
@@ -40,21 +40,21 @@ from ser_lightning.runs import finished, science_digest
 log = logging.getLogger(__name__)
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-WAIT = 0.25  # seconds between tries to get processor cores
-TAIL, LONGEST = 50, 2000  # lines of a job's stderr that are kept, and their length
-# What of Hydra's own configuration a job's command is given too; the launcher and the sweeper are the sweep's.
+WAIT = 0.25  # mean seconds between attempts to acquire processor cores
+TAIL, LONGEST = 50, 2000  # number of kept stderr lines of a job, and their maximum length in characters
+# Hydra's own options that are passed on to a job's command; launcher and sweeper belong to the sweep.
 PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
 TRIAL = {"metrics": {"val": {"uar": math.nan}}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """The command that started a sweep; workers of a launcher get a copy.
+    """The command that started a sweep; launcher workers receive a copy.
 
     Args:
-        pid: its process id
-        cwd: its working directory
-        full_error: whether the user asked for tracebacks by ``HYDRA_FULL_ERROR=1``
+        pid: process id
+        cwd: working directory
+        full_error: whether the user requested tracebacks with ``HYDRA_FULL_ERROR=1``
 
     """
 
@@ -64,18 +64,18 @@ class Command:
 
 
 def run_job(config: DictConfig, *, command: Command) -> float:
-    """Run the command of a job of a sweep and wait for it.
+    """Run the command of one job of a sweep and wait for it.
 
     Args:
-        config: of the job
-        command: the command; if it dies, so do this process and the job
+        config: config of the job
+        command: the command that started the sweep; if it dies, this process and the job end too
 
     Returns:
         the validation UAR in the job's ``result.json``
 
     Raises:
-        JobFailedError: the job failed, or its process died
-        InterruptedRunError: a signal came; it was sent on to the job, which has ended
+        JobFailedError: the job failed or its process died
+        InterruptedRunError: a signal was received; it was forwarded to the job, which has ended
 
     """
     job: Any = HydraConfig.get()
@@ -90,7 +90,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
     if os.getpid() != command.pid and os.getppid() == command.pid:
         end_with(command.pid, signal.SIGTERM)
     report(WAITING)
-    threads = config.threads if isinstance(config.threads, int) else 1  # anything else is refused by the job
+    threads = config.threads if isinstance(config.threads, int) else 1  # the job itself reports any other value
     try:
         with ending_softly():
             _check_names(config, job)
@@ -101,7 +101,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
                     reason = run_process(job_words(config, job), command=command)
                     if reason:
                         raise JobFailedError(reason)
-                # A trial writes nothing.
+                # A trial run (trainer.fast_dev_run) writes no result.json.
                 trial = OmegaConf.select(config, "trainer.fast_dev_run")
                 result = TRIAL if trial else read_result(Path(folder))
             uar = float(result["metrics"]["val"]["uar"])
@@ -109,14 +109,14 @@ def run_job(config: DictConfig, *, command: Command) -> float:
         report(FAILED, " ".join(str(error).split()))
         raise JobFailedError(f"{folder}: {error}") from None
     finally:
-        # Hydra makes a folder for every job, before anything is known to be right.
+        # Hydra creates a folder for every job before the config is validated; empty ones are removed.
         remove_empty_folders(Path(job.runtime.output_dir), below=Path(str(config.output_root)).absolute())
     report(DONE)
     return uar
 
 
 def _check_names(config: DictConfig, job: Any) -> None:
-    """Refuse one folder for all jobs.
+    """Check that the jobs of a sweep do not share one folder.
 
     Raises:
         InputError: the user's ``run_id`` is the same in every job
@@ -134,21 +134,21 @@ def _check_names(config: DictConfig, job: Any) -> None:
 
 
 def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
-    """Return the result of a job that was finished before, None if it has to run."""
+    """Return the result of a job that has already finished, or ``None`` if it has to run."""
     try:
         result = finished(folder, science_digest(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
     except InputError:
-        return None  # the job's own command says what is wrong
+        return None  # the job's own command reports the error
     if result is not None:
         log.info("done already: %s", folder)
     return result
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """Return the ``result.json`` that a job wrote.
+    """Read the ``result.json`` that a job wrote.
 
     Raises:
-        JobFailedError: there is none
+        JobFailedError: the file is missing or unreadable
 
     """
     try:
@@ -159,11 +159,11 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def job_words(config: DictConfig, job: Any) -> list[str]:
-    """Return the command line of the single run that a job is.
+    """Return the command line of the single run that corresponds to a job.
 
     Args:
-        config: of the job
-        job: its Hydra configuration
+        config: config of the job
+        job: Hydra configuration of the job
 
     """
     folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
@@ -177,26 +177,26 @@ def job_words(config: DictConfig, job: Any) -> list[str]:
 
 
 def run_process(words: Sequence[str], *, command: Command) -> str:
-    """Run ``ser-train`` for a single run; return why it failed in a line, nothing if it did not.
+    """Run ``ser-train`` for a single run; return why it failed in one line, or an empty string on success.
 
     Args:
-        words: its command line
-        command: that started the sweep
+        words: command line of the run
+        command: the command that started the sweep
 
     Raises:
-        InterruptedRunError: a signal came; it was sent on, and the process has ended
+        InterruptedRunError: a signal was received; it was forwarded, and the process has ended
 
     """
     environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
     environment |= {PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
-    quiet = sys.stdout.isatty()  # the table is there; what a job says is in its log
-    with subprocess.Popen(  # noqa: S603 - our own command
+    quiet = sys.stdout.isatty()  # the terminal shows the table of the sweep; the job's output is in its log
+    with subprocess.Popen(  # noqa: S603 - runs this package's own command
         [sys.executable, "-m", "ser_lightning.commands.job_process", *words],
         stdout=subprocess.DEVNULL if quiet else None,
         stderr=subprocess.PIPE,
         env=environment,
         cwd=command.cwd if Path(command.cwd).is_dir() else None,
-        process_group=0,  # a terminal's Ctrl-C reaches this process alone, which sends it on
+        process_group=0,  # Ctrl-C in the terminal reaches only this process, which forwards it
     ) as process:
         lines: deque[str] = deque(maxlen=TAIL)
         reader = threading.Thread(target=_read, args=(process.stderr, lines), kwargs={"quiet": quiet}, daemon=True)
@@ -207,12 +207,12 @@ def run_process(words: Sequence[str], *, command: Command) -> str:
             process.send_signal(error.signum)
             process.wait()
             raise
-        reader.join(timeout=5)  # what the process has started may keep the pipe open for a moment
+        reader.join(timeout=5)  # processes started by the job may keep the pipe open for a moment
     return _reason(code, lines)
 
 
 def _read(stream: IO[bytes], lines: deque[str], *, quiet: bool) -> None:
-    """Keep the last lines of a stream, and print all of them unless the table is shown."""
+    """Keep the last lines of a stream and, unless ``quiet``, print all of them to stderr."""
     for raw in stream:
         line = raw.decode(errors="replace").rstrip("\n")
         lines.append(line[:LONGEST])
@@ -221,7 +221,7 @@ def _read(stream: IO[bytes], lines: deque[str], *, quiet: bool) -> None:
 
 
 def _reason(code: int, lines: Sequence[str]) -> str:
-    """Return in a line why a process failed, nothing if it did not."""
+    """Return in one line why a process failed, or an empty string on success."""
     if code == 0:
         return ""
     if code < 0:
@@ -233,12 +233,12 @@ def _reason(code: int, lines: Sequence[str]) -> str:
 
 @contextmanager
 def processor_cores(threads: int, *, sweep: str) -> Iterator[None]:
-    """Wait until the jobs of a sweep leave ``threads`` of this machine's processor cores free, and hold them.
+    """Wait until the other jobs of a sweep leave ``threads`` processor cores free on this machine, and reserve them.
 
-    Some launchers start every job at once.
+    This limits launchers that start all jobs at once.
 
     Args:
-        threads: cores that the job uses
+        threads: number of cores that the job uses
         sweep: folder of the sweep
 
     """
@@ -264,15 +264,15 @@ def processor_cores(threads: int, *, sweep: str) -> Iterator[None]:
 
 
 def start(config: DictConfig, *, command: Command) -> float:
-    """Train here, or as a job of a sweep in a process of its own; return the validation UAR.
+    """Train in this process, or as a job of a sweep in a subprocess; return the validation UAR.
 
     Args:
-        config: as Hydra composed it
-        command: this process may be a worker of its sweep
+        config: config composed by Hydra
+        command: the command that started the sweep, of which this process may be a worker
 
     """
     if HydraConfig.get().mode != RunMode.MULTIRUN:
-        from ser_lightning.commands.train import train  # and with it torch, which a sweep itself does not need
+        from ser_lightning.commands.train import train  # imports torch, which a sweep itself does not need
 
         return train(config)
     try:
@@ -280,4 +280,4 @@ def start(config: DictConfig, *, command: Command) -> float:
     except InterruptedRunError as error:
         if os.getpid() == command.pid:
             raise
-        os._exit(error.code)  # else the worker would begin the next job of the sweep
+        os._exit(error.code)  # otherwise the launcher's worker would start the next job

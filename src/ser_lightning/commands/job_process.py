@@ -1,6 +1,6 @@
-"""The process of a job of a sweep: ``ser-train`` for one run, which ends with the process that started it.
+"""Entry point of a job's subprocess: ``ser-train`` for one run, terminated together with its parent process.
 
-It is ``python -m ser_lightning.commands.job_process`` with the command line of that run.
+Started as ``python -m ser_lightning.commands.job_process`` with the command line of that run.
 """
 
 import os
@@ -9,17 +9,17 @@ import sys
 
 from ser_lightning.interrupts import InterruptedRunError, end_with, hear_once
 
-PARENT = "SER_LIGHTNING_JOB_PARENT"  # environment variable: process id of the one that started this one
+PARENT = "SER_LIGHTNING_JOB_PARENT"  # environment variable with the process id of the parent
 
 
 def main() -> None:
-    """Train the run of the command line."""
+    """Train the run given by the command line."""
     hear_once()
     try:
         parent = os.environ.pop(PARENT, None)
         if parent is not None:
             end_with(int(parent), signal.SIGTERM)
-        from ser_lightning.commands.train import main as train  # seconds, in which a signal may come
+        from ser_lightning.commands.train import main as train  # takes seconds, during which signals must be handled
 
         train()
     except InterruptedRunError as error:

@@ -1,4 +1,4 @@
-"""What the command lines have in common: options, errors in one line, closed pipes, completion. Nothing heavy."""
+"""Shared code of the Typer command lines: options, one-line errors, closed pipes and completion; fast to import."""
 
 import functools
 import io
@@ -16,12 +16,12 @@ from ser_lightning import config_files
 from ser_lightning.errors import InputError
 from ser_lightning.output import NO_SPACE, ClosedPipeError, describe, flush_standard_output, forget_standard_output
 
-FULL_ERROR = "HYDRA_FULL_ERROR"  # 1: with a traceback
-INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes: 128 and the number of the signal, as shells have it
+FULL_ERROR = "HYDRA_FULL_ERROR"  # if 1, errors are printed with a traceback
+INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes as in shells: 128 plus the signal number
 
 
 def complete_settings(incomplete: str) -> list[str]:
-    """Return what can follow ``--set``: groups with their options and keys."""
+    """Return completions for the value of ``--set``: config groups with their options, and config keys."""
     return complete_override(incomplete, [], "train")
 
 
@@ -40,12 +40,12 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard outpu
 
 
 def make_app(command: str, function: Callable[..., Any], *, epilog: str) -> typer.Typer:
-    """Return the command line of a function.
+    """Create the Typer app of a command.
 
     Args:
-        command: its name
-        function: takes the options; the whole number that it returns is the exit code
-        epilog: examples and the like, shown below the options as it stands
+        command: name of the command
+        function: receives the options; the int that it returns is the exit code
+        epilog: examples and notes, shown unchanged below the options
 
     """
     app = typer.Typer(add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -60,12 +60,12 @@ def make_app(command: str, function: Callable[..., Any], *, epilog: str) -> type
 
 
 def run_app(app: typer.Typer, command: str, arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and end the process.
+    """Run a command line and exit.
 
     Args:
-        app: of :func:`make_app`
-        command: its name, by which the shell calls it back for completion
-        arguments: without the program; None for those of the process
+        app: the app made by :func:`make_app`
+        command: name of the command, which also names the shell's completion variable
+        arguments: arguments without the program name; ``None`` for those of the process
 
     """
     with quiet_pipe(command):
@@ -76,7 +76,7 @@ def run_app(app: typer.Typer, command: str, arguments: Sequence[str] | None = No
 
 
 def guard(command: str, function: Callable[[], int | None]) -> int:
-    """Call a function and return its exit code; bad input is one line on standard error and 1."""
+    """Call a function and return its exit code; on invalid input, print one line on stderr and return 1."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("ser_lightning").setLevel(logging.INFO)
     try:
@@ -101,19 +101,19 @@ def guard(command: str, function: Callable[[], int | None]) -> int:
 def _tell(command: str, message: str, code: int) -> int:
     try:
         flush_standard_output()
-    except OSError:  # a full disk, which the message is about
+    except OSError:  # the disk is full, which the message itself reports
         forget_standard_output()
     print(f"{command}: {message}", file=sys.stderr)
     return code
 
 
 def _message(error: Exception) -> str | None:
-    """Return what the user is told of an error, in a line; None for an error of ours."""
+    """Return an error's message in one line, or ``None`` for an unexpected error, which keeps its traceback."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())
     if isinstance(error, OSError):
         return describe(error)
-    # Hydra and OmegaConf are not loaded for their exceptions alone.
+    # Compared by module name, so that Hydra and OmegaConf need not be imported.
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
         return " ".join(str(error).split())
     return None
@@ -121,10 +121,10 @@ def _message(error: Exception) -> str | None:
 
 @contextmanager
 def quiet_pipe(command: str) -> Iterator[None]:
-    """End the process without a word where the reader of standard output has gone, as with ``| head -1``.
+    """Exit silently if the reader of standard output has closed the pipe, as with ``| head -1``.
 
     Args:
-        command: its name, which tells in a line of a full disk
+        command: name of the command, for the message about a full disk
 
     """
     try:
@@ -141,7 +141,7 @@ def quiet_pipe(command: str) -> Iterator[None]:
             raise
         forget_standard_output()
         sys.exit(CLOSED_PIPE)
-    except OSError as error:  # of what was printed, the help
+    except OSError as error:  # a full disk while printing the help
         if error.errno not in NO_SPACE or error.filename is not None:
             raise
         forget_standard_output()
@@ -150,10 +150,10 @@ def quiet_pipe(command: str) -> Iterator[None]:
 
 
 def _nobody_reads() -> bool:
-    """Tell whether standard output is a pipe without a reader."""
+    """Return whether standard output is a pipe without a reader."""
     try:
         poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+        poll.register(sys.stdout.fileno(), 0)  # POLLERR is reported even with an empty event mask
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except (OSError, ValueError, AttributeError):
         return False
@@ -163,15 +163,15 @@ def _nobody_reads() -> bool:
 
 
 def complete_override(incomplete: str, given: Sequence[str], config_name: str) -> list[str]:
-    """Return how a word of the form ``key=value`` or ``group=option`` may go on.
+    """Return the completions of a word of the form ``key=value`` or ``group=option``.
 
-    A name that can only go on in one way comes with its options, or its value, so that the shell, which puts a space
-    after the only possibility, does not put one after ``=``.
+    If only one name matches, it is returned together with its options or its value. Otherwise the shell would append a
+    space after the only completion, which ends in ``=``.
 
     Args:
-        incomplete: the word
-        given: the words before it, whose options decide which keys there are
-        config_name: of the primary config
+        incomplete: the word to complete
+        given: the words before it, whose options determine the available keys
+        config_name: name of the primary config
 
     """
     prefix = incomplete[: len(incomplete) - len(incomplete.lstrip("+~"))]
@@ -204,10 +204,10 @@ def _with_value(key: str, keys: Mapping[str, Any]) -> list[str]:
 
 
 def complete_bash(complete: Callable[[], None]) -> None:
-    """Answer bash, which takes ``key=value`` for three words; then end the process.
+    """Complete for bash, which splits ``key=value`` into three words, and exit.
 
     Args:
-        complete: prints the completions of the last word of ``COMP_WORDS``, one a line, and exits
+        complete: prints the completions of the last word of ``COMP_WORDS``, one per line, and exits
 
     """
     words = os.environ.get("COMP_WORDS", "").split("\n")
@@ -221,7 +221,7 @@ def complete_bash(complete: Callable[[], None]) -> None:
             joined.append(word)
     os.environ["COMP_WORDS"] = "\n".join(joined)
     os.environ["COMP_CWORD"] = str(len(joined) - 1)
-    cut = joined[-1].rfind("=") + 1  # what bash replaces is the part after it
+    cut = joined[-1].rfind("=") + 1  # bash replaces only the part after the last "="
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):

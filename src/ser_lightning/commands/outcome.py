@@ -1,4 +1,4 @@
-"""A trained run to its result: measured, written down, told."""
+"""Evaluate a trained run, write its results and log its metrics."""
 
 import json
 import logging
@@ -37,27 +37,27 @@ def conclude(
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Evaluate both checkpoints of a trained network and write all that a run leaves.
+    """Evaluate both checkpoints of a trained network and write all results of the run.
 
     Args:
-        task: trained
-        data: what it was trained on
-        folder: of the run
-        config: resolved
-        loggers: of the run
-        identity: what else the result says of the run
+        task: the trained task
+        data: the data module it was trained with
+        folder: folder of the run
+        config: resolved config
+        loggers: loggers of the run
+        identity: digest, choices and overrides to store in the result
 
     Returns:
-        what is in ``result.json``
+        the content of ``result.json``
 
     """
     start = time.perf_counter()
-    return_freed_memory()  # training's
+    return_freed_memory()  # release memory that training no longer needs
     evaluated, predictions = _evaluate(task, data, folder / "checkpoints", config)
     data.preparation.seconds["test"] = time.perf_counter() - start
     facts = {
         "epochs": len(task.epochs),
-        "steps": task.epochs[-1]["step"] + 1,  # of the optimizer
+        "steps": task.epochs[-1]["step"] + 1,  # optimizer steps
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
         "history": task.history,
         "device": device_name(task.trainer.strategy.root_device),
@@ -87,21 +87,21 @@ def write_results(
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write all that a run leaves, ``result.json`` last.
+    """Write all results of a run, ``result.json`` last.
 
     Args:
-        data: what the model was trained on
-        folder: of the run
-        config: resolved
-        predictions: of each subset, by the checkpoint that heads the result
+        data: the data module that the model was trained with
+        folder: folder of the run
+        config: resolved config
+        predictions: subset -> predictions of the checkpoint that is reported as the result
         evaluated: metrics of the checkpoints
-        facts: of the trained model: its parameters, history, device
+        facts: properties of the trained model: number of parameters, history, device
         audit: findings of the leak checks
-        loggers: of the run
-        identity: what else the result says of the run
+        loggers: loggers of the run
+        identity: digest, choices and overrides to store in the result
 
     Returns:
-        what is in ``result.json``
+        the content of ``result.json``
 
     """
     preparation = data.preparation
@@ -115,7 +115,7 @@ def write_results(
         **evaluated,
         "per_class_recall": {
             subset: {
-                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN: no such clip
+                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
                 for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
             }
             for subset in ("val", "test")
@@ -164,7 +164,7 @@ def write_results(
 def _evaluate(
     task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """Return what the result says of both checkpoints, and the predictions of the one that heads it."""
+    """Return the metrics of both checkpoints and the predictions of the reported one."""
     tested = {which: _test(task, data, folder / f"{which}.ckpt", task.evaluation) for which in ("best", "last")}
     headline, predictions = tested[config["checkpoint"]]
     evaluated = {
@@ -193,7 +193,7 @@ def _test(
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is called.
+    """Return the name of a device: the GPU model for CUDA, otherwise the device type.
 
     >>> device_name(torch.device("cpu"))
     'cpu'
@@ -202,7 +202,7 @@ def device_name(device: torch.device) -> str:
 
 
 def tell(result: Mapping[str, Any]) -> None:
-    """Tell the figures of a result."""
+    """Log the metrics of a result."""
     switches = complete(result["config"])["evaluation"]
     how = ", ".join(
         [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]

@@ -1,4 +1,4 @@
-"""Words of a Hydra command line: reading them, quoting them, and values that are taken as the text that was typed."""
+"""Parse and quote the overrides of a Hydra command line, and keep paths and names as the text that was typed."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-# Keys of paths and names. Hydra would read name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
+# Keys of paths and names. Hydra would parse name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
 TEXT_KEYS = re.compile(r"name|run_id|output_root|output|data\.store|corpus(\.parts\.[^.]+)?\.root")
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Parse overrides; words that are none, such as options of the command, are left out."""
+    """Parse overrides and skip words that are not overrides, such as command options."""
     parser = OverridesParser.create()
     overrides = []
     for word in words:
@@ -25,12 +25,12 @@ def parse(words: Iterable[str]) -> list[Override]:
 
 
 def words_of(overrides: ListConfig | list[str]) -> list[str]:
-    """Return the words of a Hydra configuration's ``overrides.task`` as typed, interpolations unresolved."""
+    """Return the words of Hydra's ``overrides.task`` as typed, with unresolved interpolations."""
     return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
 
 
 def quote(text: str) -> str:
-    r"""Quote a text so that Hydra reads it as this text.
+    r"""Quote a text so that Hydra parses it as exactly this text.
 
     >>> quote("it's")
     "'it\\'s'"
@@ -41,12 +41,12 @@ def quote(text: str) -> str:
 
 
 def typed_text(override: Override) -> str:
-    """Return the value of an override as it was typed."""
+    """Return the value of an override as typed."""
     return (override.input_line or "").partition("=")[2].strip()
 
 
 def quote_texts(words: Sequence[str]) -> list[str]:
-    """Quote the values of paths and names that Hydra would not read as text, those of a simple sweep one by one."""
+    """Quote the values of paths and names that Hydra would not parse as text; in a simple sweep, each value alone."""
     quoted = []
     for word, found in ((word, parse([word])) for word in words):
         if not found or not TEXT_KEYS.fullmatch(found[0].key_or_group):
@@ -68,10 +68,10 @@ def quote_texts(words: Sequence[str]) -> list[str]:
 
 
 def set_texts(config: DictConfig, words: Iterable[str]) -> None:
-    """Set paths and names in a config to the text that was typed.
+    """Set the paths and names in a config to the text that was typed.
 
     Args:
-        config: as Hydra composed it
+        config: the config composed by Hydra
         words: the overrides it was composed with
 
     """

@@ -1,4 +1,4 @@
-"""``ser-predict``: the command line."""
+"""``ser-predict``: command line for predicting emotions."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,7 +21,7 @@ Ends with 3 if some recordings could not be read; they are listed and left out. 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script ``ser-predict``."""
+    """Run the console script ``ser-predict``."""
     run_app(APP, "ser-predict", arguments)
 
 

@@ -1,4 +1,4 @@
-"""The probabilities of the emotions in recordings, as CSV or JSON."""
+"""Predict the emotion probabilities of recordings and write them as CSV or JSON."""
 
 import csv
 import io
@@ -24,18 +24,18 @@ from ser_lightning.errors import InputError
 from ser_lightning.output import Output, Sink, check_output, expand_user, json_lines
 
 CSV, JSON, JSON_LINES = ".csv", ".json", ".jsonl"
-FRAMES = 2**17  # a batch, padding included: beside a recording of minutes, 256 clips would be padded to gigabytes
-DIGITS = 6  # of a probability
+FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
+DIGITS = 6  # decimal places of a probability
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model predicts for a recording.
+    """Prediction for one recording.
 
     Args:
-        path: of the recording
-        emotion: the most probable one
-        probabilities: of each emotion, in order
+        path: path of the recording
+        emotion: the most probable emotion
+        probabilities: emotion -> probability, in class order
 
     """
 
@@ -47,17 +47,17 @@ class Prediction:
 def predict_recordings(
     inputs: Sequence[str], *, model: str | None, output: str, settings: Sequence[str], json: bool
 ) -> int:
-    """Write the probabilities of each recording; return the exit code.
+    """Write the probabilities of each recording and return the exit code.
 
     Args:
         inputs: sound files and folders
-        model: the checkpoint
+        model: path of the checkpoint
         output: where to write
-        settings: ``key=value`` each, changes to the config of the checkpoint
+        settings: changes to the config of the checkpoint, each ``key=value``
         json: write JSON Lines to standard output, a device or a pipe
 
     Raises:
-        InputError: nothing can be predicted from this
+        InputError: the checkpoint, a setting, the output or an input is invalid
 
     """
     if model is None:
@@ -68,7 +68,7 @@ def predict_recordings(
     recordings, failures = find_recordings(inputs)
     target.check_differs([model, *(recording.path for recording in recordings)])
     checkpoint = read_checkpoint(model)
-    # In a run, checkpoint says which one heads the result; and recordings are always predicted in evaluation mode.
+    # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
     config = config_of(checkpoint, model, settings, without=("checkpoint", "evaluation"))
     require_parts(config, ("model", "audio", "features", "data", "threads"), model)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
@@ -98,11 +98,11 @@ def predict_recordings(
 
 
 class Table:
-    """Predictions in the format of an output, which is opened when the first ones come.
+    """Writer of predictions in the format of an output, which is opened at the first write.
 
     Args:
         output: where to write
-        emotions: all of them, in order
+        emotions: all emotions, in class order
 
     """
 
@@ -121,7 +121,7 @@ class Table:
         self.stack.__exit__(*error)  # type: ignore[arg-type]
 
     def write(self, predictions: Sequence[Prediction]) -> None:
-        """Write some predictions."""
+        """Append predictions to the output."""
         first = self.sink is None
         if self.sink is None:
             self.sink = self.stack.enter_context(self.output.open())
@@ -147,7 +147,7 @@ class Table:
 
 
 def _padded(clips: Sequence[tuple[Path, np.ndarray]]) -> int:
-    """Frames of a batch of clips with their padding."""
+    """Return the number of frames of a batch of clips, including padding."""
     longest: int = max(matrix.shape[1] for _, matrix in clips)
     return len(clips) * longest
 
@@ -168,7 +168,7 @@ def _classify(
     probabilities = model(features, frames).double().softmax(1)
     return [
         Prediction(
-            # Not every name is text: bytes that are no UTF-8 are written as their escapes.
+            # File names need not be valid UTF-8: invalid bytes are written as escapes.
             path=str(path).encode("utf-8", "backslashreplace").decode(),
             emotion=emotions[int(values.argmax())],
             probabilities=dict(zip(emotions, (round(value, DIGITS) for value in values.tolist()), strict=True)),

@@ -1,4 +1,4 @@
-"""``ser-prepare``: fetch or verify a corpus and fill the store."""
+"""``ser-prepare``: download or verify a corpus and fill the feature cache."""
 
 import sys
 from collections import Counter
@@ -15,14 +15,14 @@ from ser_lightning.split.split import SUBSETS
 
 
 def main() -> None:
-    """Console script ``ser-prepare``."""
+    """Run the console script ``ser-prepare``."""
     cli.run("ser-prepare", "prepare", prepare)
 
 
 def prepare(config: DictConfig) -> None:
-    """Scan, split, compute the features, and print what was found; last, what was refused."""
+    """Scan and split the corpus, compute its features, and print a summary and the rejected files."""
     plain = cli.plain(config)
-    console = Console(width=None if sys.stdout.isatty() else 1000)  # in a file or a pipe no path is broken
+    console = Console(width=None if sys.stdout.isatty() else 1000)  # does not wrap paths in a file or pipe
     data = assemble_preparation(plain, progress=cli.progress("features"))
     try:
         data.prepare()
@@ -57,5 +57,5 @@ def _list(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
         return
     table = Table("file", "reason", title=f"{title}: {len(rows)}")
     for row in rows:
-        table.add_row(*map(escape, row))  # a name in brackets is no markup
+        table.add_row(*map(escape, row))  # file names may contain brackets, which are not markup
     console.print(table)

@@ -1,4 +1,4 @@
-"""``ser-report``: the command line."""
+"""``ser-report``: command line for comparing the runs of a sweep."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -20,7 +20,7 @@ fold are refused.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Console script ``ser-report``."""
+    """Run the console script ``ser-report``."""
     run_app(APP, "ser-report", arguments)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run before it starts: what is in it already, and how to go on from there."""
+"""Inspect, prepare and clean up the folder of a run, and find a checkpoint to resume from."""
 
 import logging
 import shutil
@@ -24,13 +24,13 @@ RESULTS = ("predictions.csv", "confusion_matrix.png", "curves.png")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
-    """A run that can go on.
+    """An unfinished run that can be resumed.
 
     Args:
-        path: the checkpoint to go on from
-        epochs: how many are done
+        path: the checkpoint to resume from
+        epochs: number of completed epochs
         corpus: digest of the corpus it was trained on
-        versions: of the libraries it was trained with
+        versions: library -> version it was trained with
 
     """
 
@@ -41,18 +41,18 @@ class Unfinished:
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """Return where a run keeps its newest checkpoint."""
+    """Return the path of the newest checkpoint of a run."""
     return folder / "checkpoints" / "last.ckpt"
 
 
 def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unfinished | None:
-    """Return the newest good checkpoint of a folder, None if the run begins at its first epoch; a bad one is named.
+    """Return the newest usable checkpoint of a folder, or ``None`` to start from scratch; log unusable checkpoints.
 
     Args:
-        folder: of the run
-        digest: of the configuration
-        averaged: a callback replaces the weights after the last epoch; a checkpoint of that epoch without them is not
-            resumed, because Lightning would train no further and never replace them
+        folder: folder of the run
+        digest: digest of the configuration
+        averaged: whether a callback replaces the weights after the last epoch. A checkpoint of the last epoch without
+            the replaced weights is then skipped, because Lightning would train no further and never replace them.
 
     Raises:
         InputError: the folder holds an unfinished run of another configuration
@@ -78,7 +78,7 @@ def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unf
             load_plain(last.with_name("best.ckpt"))
         except (InputError, OSError) as error:
             log.warning("%s", _passed_over(error))
-            break  # the best epoch is lost, and only training it again brings it back
+            break  # the best checkpoint is lost and can only be restored by training again
         own = raw[RESUME]
         return Unfinished(path=path, epochs=raw["epoch"] + 1, corpus=own["corpus"], versions=own["versions"])
     if paths:
@@ -101,13 +101,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def check_same_data(run: Unfinished, *, folder: Path, corpus: str, versions: Mapping[str, str]) -> None:
-    """Hold what a run was trained on so far against what it would be trained on now.
+    """Check that an unfinished run continues on the data it was trained on; warn if library versions changed.
 
     Args:
         run: the unfinished run
-        folder: of the run
+        folder: folder of the run
         corpus: digest of the corpus now
-        versions: of the libraries now; others are told
+        versions: library -> version now
 
     Raises:
         InputError: the corpus has changed
@@ -128,9 +128,9 @@ def check_same_data(run: Unfinished, *, folder: Path, corpus: str, versions: Map
 def start_folder(
     folder: Path, config: Mapping[str, Any], overrides: Sequence[str], *, unfinished: Unfinished | None
 ) -> None:
-    """Keep what the run goes on from, clear whatever else it left and write down what it is."""
+    """Remove leftovers that the run does not resume from, and write its config and overrides."""
     remove_leftovers(folder)
-    for name in LOGGER_FOLDERS:  # written again from the rows that the checkpoint carries
+    for name in LOGGER_FOLDERS:  # rewritten from the rows stored in the checkpoint
         shutil.rmtree(folder / name, ignore_errors=True)
     for path in [*(folder / name for name in RESULTS), *folder.glob("hpc_ckpt_*.ckpt")]:
         path.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ def start_folder(
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     else:
         if unfinished.path != last_checkpoint(folder):
-            unfinished.path.replace(last_checkpoint(folder))  # in the place of the bad one
+            unfinished.path.replace(last_checkpoint(folder))  # replaces the unusable newest checkpoint
         log.info("resuming after epoch %d of %d", unfinished.epochs, config["trainer"]["max_epochs"])
     forget_epochs(folder / LOG, done=unfinished.epochs if unfinished else 0)
     for name, content in (("config", dict(config)), ("overrides", list(overrides))):
@@ -147,14 +147,14 @@ def start_folder(
 
 
 def finish_folder(folder: Path) -> None:
-    """Remove what only an unfinished run needs."""
+    """Remove files that only an unfinished run needs."""
     remove_leftovers(folder)
     for path in [previous(last_checkpoint(folder)), *folder.glob("hpc_ckpt_*.ckpt")]:
         path.unlink(missing_ok=True)
 
 
 def how_to_go_on(folder: Path) -> str:
-    """Say in a line what an interrupted run has and how it is continued."""
+    """Return a message that tells what an interrupted run has completed and how to resume it."""
     path = last_checkpoint(folder)
     try:
         epochs = int(_read(path)["epoch"]) + 1

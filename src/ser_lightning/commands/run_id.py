@@ -1,4 +1,4 @@
-"""The identity of a run: the folder that its configuration is given, below ``output_root/name``."""
+"""Compose the run id: the folder of a run below ``output_root/name``, derived from its configuration."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.commands.overrides import parse, words_of
 
-LONGEST = 80  # characters of a value in the name of a folder
+LONGEST = 80  # maximum number of characters of a value in a folder name
 
 
 def compose_run_id(*, _root_: DictConfig) -> str:
-    """Return the folder of a run: the swept corpus, the other swept keys by name, dropout, fold and seed.
+    """Return the run id: the swept corpus, other swept keys by name, dropout, fold and seed, joined by slashes.
 
-    A key is swept if the jobs of the sweep may differ in it, whatever sweeper chooses the values: that is, every key of
-    a job to which the command line gives no single value.
+    A key counts as swept if jobs of the sweep may differ in it, whichever sweeper chooses the values: every key of a
+    job that is not given a single value on the command line.
     """
     job: Any = HydraConfig.get()
     fixed = OmegaConf.select(job, "callbacks.sweep.fixed")
@@ -28,7 +28,7 @@ def compose_run_id(*, _root_: DictConfig) -> str:
         if fixed is None
         else {_name(o): o for o in parse(words_of(job.overrides.task)) if o.get_key_element() not in fixed}
     )
-    for key in ("seed", "split.fold", "dropout", "run_id"):  # named below, or chosen by the user
+    for key in ("seed", "split.fold", "dropout", "run_id"):  # added below, or chosen by the user
         swept.pop(key, None)
     rate = swept.pop("dropout.p", None)
     corpus = [key for key in sorted(swept) if key.split(".")[0] == "corpus"]
@@ -41,7 +41,7 @@ def compose_run_id(*, _root_: DictConfig) -> str:
 
 
 def _name(override: Override) -> str:
-    """Return the key of an override as a part of a folder's name: ``corpus/parts`` is ``corpus.parts``."""
+    """Return the key of an override as part of a folder name; ``corpus/parts`` becomes ``corpus.parts``."""
     return re.sub(r"[^\w.-]", ".", override.get_key_element().lstrip("+~"))
 
 
@@ -50,9 +50,9 @@ def _part(key: str, override: Override) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value in a form that is safe as the name of a folder, and different for different values.
+    """Return a value as text that is safe in a folder name and unique for the value.
 
-    Lists are joined by ``+``. A value that cannot be written in full is followed by a digest of all of it.
+    List items are joined by ``+``. If the text does not fully represent the value, a digest of the value is appended.
 
     >>> [value_text(value) for value in (0.003, "gain", [2, 5], True, None)]
     ['0.003', 'gain', '2+5', 'true', 'null']
@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 
 def _reads_back(item: Any) -> bool:
-    """Tell whether the text of a single value stands for this value alone."""
+    """Return whether the text of a single value parses back to exactly this value."""
     if isinstance(item, list | dict):
         return False
     text = item if isinstance(item, str) else json.dumps(item)
@@ -88,5 +88,5 @@ def _reads_back(item: Any) -> bool:
     return "+" not in text and bool(found) and json.dumps(_plain(found[0].value())) == json.dumps(item)
 
 
-# On import, as in any Hydra application: the worker of a launcher resolves the folder of a job before it calls the job.
+# Registered on import, because a launcher's worker resolves the folder of a job before it calls the job.
 OmegaConf.register_new_resolver("run_id", compose_run_id, replace=True)

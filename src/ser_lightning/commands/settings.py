@@ -1,4 +1,4 @@
-"""``--set key=value``: changes to a config, of a checkpoint or composed from the files of ``conf/``."""
+"""Apply ``--set key=value`` to the config of a checkpoint, or to one composed from the files in ``conf/``."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ser_lightning.config_files import config_folder, groups, options
 from ser_lightning.errors import InputError, nearest, shown
 from ser_lightning.output import expand_user
 
-# The last words of keys that hold paths or names: their values are the text that was typed, also 2023_01_05 or 1e5.
+# Last words of keys that hold paths or names; their values stay the typed text, also 2023_01_05 or 1e5.
 PATHS = ("root", "store", "output_root", "folder", "dirpath", "save_dir")
 NAMES = ("name", "run_id", "manifest")
 
@@ -25,17 +25,16 @@ def change_config(
     choices: Collection[str],
     refused: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return a config with settings applied to it, all interpolations resolved.
+    """Return a config with settings applied and all interpolations resolved.
 
     Args:
-        base: plain values; those of a checkpoint must have been checked, for interpolations in them are resolved
-        settings: ``key=value`` each; the value of a group is the name of an option, and its values take the place of
-            all that the group had
-        choices: the groups that may be chosen
-        refused: why a key, and all below it, cannot be changed here
+        base: config of plain values; that of a checkpoint must be validated first, because interpolations are resolved
+        settings: ``key=value`` each; the value of a group is an option, which replaces all values of the group
+        choices: groups whose option may be chosen
+        refused: key -> why it, and all keys below it, cannot be changed here
 
     Raises:
-        InputError: an unknown key or option, or a value that no key can have
+        InputError: a key or option is unknown, or a value is invalid
 
     """
     config = OmegaConf.create(dict(base))
@@ -50,16 +49,16 @@ def change_config(
 def compose_config(
     fixed: Mapping[str, str], settings: Sequence[str], *, choices: Collection[str], keys: Collection[str] | None = None
 ) -> dict[str, Any]:
-    """Compose the config of a run from ``conf/train.yaml`` and apply settings; all interpolations resolved.
+    """Compose the config of a run from ``conf/train.yaml`` and apply settings, with all interpolations resolved.
 
     Args:
-        fixed: options of groups and values that are not the default ones
+        fixed: group or key -> option or value that overrides the default
         settings: ``key=value`` each
-        choices: the groups that may be chosen
-        keys: the parts of the config that are wanted; None for all of them
+        choices: groups whose option may be chosen
+        keys: parts of the config to return; ``None`` for all of them
 
     Raises:
-        InputError: an unknown key or option, or a value that no key can have
+        InputError: a key or option is unknown, or a value is invalid
 
     """
     pairs = [_split(setting, {}) for setting in settings]
@@ -77,10 +76,10 @@ def compose_config(
 
 
 def compose_option(group: str, option: str) -> DictConfig:
-    """Return the values of an option of a group, interpolations as they are.
+    """Return the values of a group's option, with unresolved interpolations.
 
     Raises:
-        InputError: there is no such option
+        InputError: the option does not exist
 
     """
     _check_option(group, option)
@@ -95,13 +94,13 @@ def _compose_group(group: str, words: Sequence[str]) -> DictConfig:
 
 
 def compose_corpus(names: Sequence[str]) -> DictConfig:
-    """Return the config of a corpus, or of several corpora as one, interpolations as they are.
+    """Return the config of one corpus, or of several pooled corpora, with unresolved interpolations.
 
     Args:
-        names: options of the group ``corpus``; each may be several, joined by commas
+        names: options of the group ``corpus``; each may list several, separated by commas
 
     Raises:
-        InputError: an unknown corpus, or one twice
+        InputError: a corpus is unknown or given twice
 
     """
     split = [name.strip() for word in names for name in word.strip("[]").split(",")]
@@ -115,10 +114,10 @@ def compose_corpus(names: Sequence[str]) -> DictConfig:
 
 
 def parse_value(key: str, text: str) -> Any:
-    """Return the value of a setting, as Hydra reads it; text that Hydra cannot read stays text.
+    """Parse the value of a setting like Hydra; text that Hydra cannot parse stays text.
 
     Raises:
-        InputError: it is several values, which is a sweep
+        InputError: the setting lists several values, as in a sweep
 
     >>> parse_value("optim.lr", "1e-3"), parse_value("corpus.merge", "{calm: neutral}"), parse_value("x", "a (1)")
     (0.001, {'calm': 'neutral'}, 'a (1)')
@@ -182,7 +181,7 @@ def _set_values(
 
 
 def _names(config: DictConfig) -> dict[str, None]:
-    """Return all dotted keys, of sections too, in order."""
+    """Return all dotted keys in order, including those of sections."""
     names: dict[str, None] = {}
 
     def collect(node: DictConfig, prefix: str) -> None:
@@ -205,10 +204,10 @@ def _resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def require_int(name: str, value: object, *, least: int) -> int:
-    """Return a value that must be a whole number.
+    """Return ``value`` if it is an int of at least ``least``.
 
     Raises:
-        InputError: it is anything else, or less than ``least``
+        InputError: the value is not an int or is less than ``least``
 
     """
     if type(value) is not int or value < least:
@@ -217,5 +216,5 @@ def require_int(name: str, value: object, *, least: int) -> int:
 
 
 def stored_groups(*without: str) -> tuple[str, ...]:
-    """Return the groups whose options can take the place of what a checkpoint's config holds."""
+    """Return the groups whose options can replace parts of a checkpoint's config."""
     return tuple(group for group in groups() if group not in ("experiment", *without))

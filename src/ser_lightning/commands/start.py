@@ -1,4 +1,4 @@
-"""The Hydra commands up to Hydra: help and completion from the files of ``conf/``, without loading what trains."""
+"""Console scripts of the Hydra commands, with fast help and completion that do not import the training code."""
 
 import os
 import sys
@@ -18,25 +18,25 @@ MORE = "{command} --cfg job shows every value; {command} --hydra-help tells of H
 
 
 def train() -> None:
-    """Console script ``ser-train``."""
+    """Run the console script ``ser-train``."""
     start("train")
 
 
 def prepare() -> None:
-    """Console script ``ser-prepare``."""
+    """Run the console script ``ser-prepare``."""
     start("prepare")
 
 
 def audit() -> None:
-    """Console script ``ser-audit``."""
+    """Run the console script ``ser-audit``."""
     start("audit")
 
 
 def start(name: str) -> None:
-    """Answer ``--help`` and completion at once, and hand any other command line to Hydra.
+    """Handle ``--help`` and completion directly, and pass any other command line to Hydra.
 
     Args:
-        name: of the command without ``ser-``, of its module and of its primary config
+        name: name of the command without ``ser-``, and of its module and primary config
 
     """
     command = f"ser-{name}"
@@ -54,7 +54,7 @@ def start(name: str) -> None:
 
 
 def help_text(name: str) -> str:
-    """Return the help of a command: its template in ``conf/``, with the groups and the values in their places."""
+    """Return the help of a command: its template in ``conf/`` with config groups and values filled in."""
     template = config_files.read_file(name)[config_files.HYDRA]["help"]["template"]
     values = "\n".join(f"  {line}" for line in config_files.primary_text(name).splitlines())
     text = template.replace("$APP_CONFIG_GROUPS", _groups_text(name)).replace("$CONFIG", values)
@@ -82,7 +82,7 @@ def _wrapped(start: str, words: Sequence[str], *, width: int = 100) -> str:
 
 
 def completion_app(name: str) -> typer.Typer:
-    """Return a command line that knows the options and overrides of a Hydra command, for completion alone."""
+    """Return a Typer app with the options and overrides of a Hydra command, used only for completion."""
     app = typer.Typer(rich_markup_mode=None)
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -99,6 +99,6 @@ def completion_app(name: str) -> typer.Typer:
         hydra_help: Annotated[bool, typer.Option("--hydra-help")] = False,
         config_dir: Annotated[str | None, typer.Option("--config-dir", "-cd")] = None,
     ) -> None:
-        """Give Hydra's options names; it is Hydra that reads them."""
+        """Declare Hydra's options for completion; Hydra itself parses them."""
 
     return app

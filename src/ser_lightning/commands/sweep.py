@@ -1,7 +1,7 @@
-"""A sweep as the user sees it: folders named by what is swept, a table while it runs, all failures at its end.
+"""User interface of a sweep: folders named after the swept keys, a live table, and a list of failures at the end.
 
-The jobs report their states in the journal, a hidden file in the folder of the sweep: a launcher may run them on other
-machines that share nothing but the file system. The epoch of a run is read from its own folder.
+Jobs report their states in the journal, a hidden file in the folder of the sweep, because a launcher may run them on
+other machines that share only the file system. The epoch of a run is read from its log file.
 """
 
 import json
@@ -41,11 +41,11 @@ class JobFailedError(Exception):
 
 
 class SweepCallback(Callback):
-    """Hydra's callback of a command: take paths and names as typed, name the runs of a sweep, show its table.
+    """Hydra callback that keeps paths and names as typed, names the runs of a sweep and shows its table.
 
     Args:
-        fixed: in a job, keys that have the same value in every job
-        journal: in a job, the file to report its states to
+        fixed: in a job, the keys that have the same value in every job
+        journal: in a job, the file that it reports its states to
 
     """
 
@@ -53,16 +53,16 @@ class SweepCallback(Callback):
         self.fixed, self.journal = fixed, journal
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take paths and names as typed, before Hydra makes a folder of them."""
+        """Set paths and names to the typed text before Hydra creates a folder from them."""
         set_texts(config, words_of(config.hydra.overrides.task))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Tell the jobs which keys are not swept and where the journal is, and begin to show the sweep.
+        """Pass the fixed keys and the journal to the jobs, and start to show the sweep.
 
-        The overrides of ``hydra`` in the configuration of the sweep are those that its jobs are composed with.
+        Jobs are composed with the overrides stored in the sweep's ``hydra`` config, so they are passed there.
         """
         if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
-            native_is_available()  # says once, for all jobs, what a missing compiler costs
+            native_is_available()  # warns about a missing compiler once for all jobs
         words = quote_texts(words_of(config.hydra.overrides.task))
         set_texts(config, words_of(config.hydra.overrides.task))
         fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]
@@ -73,7 +73,7 @@ class SweepCallback(Callback):
         ]
         own = words_of(config.hydra.overrides.hydra)
         if not any(word.startswith("hydra/job_logging=") for word in own):
-            added.append("hydra/job_logging=terminal")  # train.log belongs to the process of the job
+            added.append("hydra/job_logging=terminal")  # train.log is written by the subprocess of the job
         with read_write(config):
             config.hydra.overrides.task = words
             config.hydra.overrides.hydra = [*own, *added]
@@ -82,17 +82,17 @@ class SweepCallback(Callback):
 
 
 def _begin_journal(folder: Path) -> Path | None:
-    """Create the journal of a sweep; None where the folder cannot be written, which the jobs report."""
+    """Create the journal of a sweep; return ``None`` if the folder is not writable, which the jobs report."""
     host = socket.gethostname()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f".jobs-{host}-*-*.jsonl*"):  # by sweeps of this machine that were killed
+        for left in folder.glob(f".jobs-{host}-*-*.jsonl*"):  # journals of sweeps on this machine that were killed
             try:
                 os.kill(int(left.name.split("-")[-2]), 0)
             except ProcessLookupError:
                 left.unlink(missing_ok=True)
             except (PermissionError, ValueError):
-                continue  # of another user's, which is running
+                continue  # the process belongs to another user and is running, or the name has no process id
         journal = folder / f".jobs-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         journal.touch()
     except OSError:
@@ -109,18 +109,18 @@ def report_state(journal: str | None, state: Mapping[str, Any]) -> None:
 
 
 def read_journal(journal: Path) -> list[dict[str, Any]]:
-    """Return the last reported state of every job that has begun, in their order."""
+    """Return the last reported state of every started job, in job order."""
     jobs: dict[int, dict[str, Any]] = {}
     with suppress(OSError):
         for line in journal.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # a line that is being written, or was when the disk was full
+            with suppress(ValueError):  # the line is incomplete: still being written, or cut off by a full disk
                 state = json.loads(line)
                 jobs[state["number"]] = state
     return [jobs[number] for number in sorted(jobs)]
 
 
 class Progress:
-    """The table of a sweep while it runs, where there is a terminal.
+    """Live table of a running sweep, shown if standard output is a terminal.
 
     Args:
         journal: file that the jobs report to
@@ -147,7 +147,7 @@ class Progress:
             self.live.update(table, refresh=True)
 
     def close(self) -> list[dict[str, Any]]:
-        """Show the table for the last time, remove the journal and return the states in it."""
+        """Show the final table, remove the journal and return the job states."""
         self.over.set()
         if self.live is not None:
             self.thread.join()
@@ -160,15 +160,15 @@ class Progress:
         return jobs
 
 
-_sweeps: list[Progress] = []  # of this process; Hydra gives no other way from its callback to the command
+_sweeps: list[Progress] = []  # sweeps of this process; Hydra offers no other channel from its callback to the command
 
 
 @contextmanager
 def listing_failures(command: str) -> Iterator[None]:
-    """Once a sweep is over, list the jobs that failed with their folder and reason, and end with 1 if there are any."""
+    """After a sweep, list failed jobs with folder and reason, and exit with code 1 if there are any."""
     try:
         yield
-    except JobFailedError as error:  # Hydra raises the first, when all jobs are over
+    except JobFailedError as error:  # Hydra raises the first error after all jobs have ended
         if not _list_failures(command):  # the journal could not be written
             print(f"{command}: {error}", file=sys.stderr)
         sys.exit(1)
@@ -177,11 +177,11 @@ def listing_failures(command: str) -> Iterator[None]:
         print(f"{command}: a worker of the sweep was killed; rerun the same command to go on", file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
-        if _list_failures(command) and not ended.code:  # a sweeper may go on where jobs fail
+        if _list_failures(command) and not ended.code:  # some sweepers continue after failed jobs
             sys.exit(1)
         raise
     finally:
-        _list_failures(command)  # of a sweep that was interrupted
+        _list_failures(command)  # for a sweep that was interrupted
 
 
 def _list_failures(command: str) -> bool:
@@ -201,12 +201,12 @@ def _list_failures(command: str) -> bool:
 
 
 def jobs_table(jobs: list[dict[str, Any]], *, sweep: Path, unfinished_only: bool) -> Table:
-    """Return a table of the jobs that have begun: which, the state, the epoch and the validation UAR.
+    """Return a table of the started jobs with run, state, epoch and validation UAR.
 
     Args:
-        jobs: their states
-        sweep: the folder that the runs are in
-        unfinished_only: leave out those that are done, which may be more than a screen has lines
+        jobs: states of the jobs
+        sweep: folder that contains the runs
+        unfinished_only: omit finished jobs, which may be more than fit on the screen
 
     """
     done = sum(job["state"] == DONE for job in jobs)
@@ -227,7 +227,7 @@ def jobs_table(jobs: list[dict[str, Any]], *, sweep: Path, unfinished_only: bool
 
 
 def last_epoch(log_file: Path) -> tuple[int, float | None]:
-    """Return how many epochs a run's log tells of and the validation UAR of the last one."""
+    """Return the number of epochs in a run's log and the validation UAR of the last one."""
     try:
         with log_file.open("rb") as file:
             file.seek(max(0, log_file.stat().st_size - _TAIL))

@@ -1,4 +1,4 @@
-"""``ser-train``: one run, or with ``--multirun`` a sweep."""
+"""``ser-train``: train one run or, with ``--multirun``, a sweep."""
 
 import importlib.util
 import logging
@@ -59,17 +59,17 @@ EXTRA_LOGGERS = ("wandb", "mlflow")
 
 
 def main() -> None:
-    """Console script ``ser-train``."""
+    """Run the console script ``ser-train``."""
     command = Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=os.environ.get(FULL_ERROR) == "1")
     with ending_softly(), listing_failures("ser-train"):
         cli.run("ser-train", "train", partial(start, command=command))
 
 
 def train(config: DictConfig) -> float:
-    """Train and test as the config says, unless that is done already; go on where an earlier process was stopped.
+    """Train and evaluate a run, unless it has finished already; resume it if it was interrupted.
 
     Returns:
-        the UAR of validation, by the checkpoint that heads the result: what a sweeper may search by
+        the validation UAR of the reported checkpoint, which a sweeper may optimize
 
     """
     hydra_config = HydraConfig.get()
@@ -82,7 +82,7 @@ def train(config: DictConfig) -> float:
 
 
 def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
-    """Train while no other process writes the folder; helpers of a distributed run write nothing."""
+    """Train while holding the lock of the folder; additional processes of a distributed run write nothing."""
     plain = resolve_backends(cli.plain(config))
     run = partial(
         _train,
@@ -110,7 +110,7 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
     except Exception as error:
         if full_disk(error):
             guard.discard_beginnings()
-        guard.check()  # what failed may be a logger's file in a folder that was removed
+        guard.check()  # the error may be due to a folder that was removed during the run
         raise
     finally:
         if guard.kept:
@@ -122,13 +122,13 @@ def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> floa
 
 
 def _is_first_process() -> bool:
-    """Return whether this is the process that the user started, and not one that Lightning added for a device."""
+    """Return whether this is the process that the user started, not one that Lightning started for another device."""
     rank: int = getattr(rank_zero_only, "rank", 0)
     return rank == 0
 
 
 def _close_log_file() -> None:
-    """Write no more to the log of the run: another process does."""
+    """Close the log file of the run in this process, because another process writes it."""
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
         root.removeHandler(handler)
@@ -147,15 +147,15 @@ def _train(
     """Train and evaluate one run.
 
     Args:
-        config: of the run, resolved
-        folder: of the run
-        guard: of that folder; None in processes that write nothing
-        choices: options of the groups
-        overrides: the command line
+        config: resolved config of the run
+        folder: folder of the run
+        guard: guard of that folder; ``None`` in processes that write nothing
+        choices: chosen options of the config groups
+        overrides: overrides of the command line
         sweeping: whether the run is a job of a sweep
 
     Returns:
-        what is in ``result.json``; None for a trial (``trainer.fast_dev_run``) and for all processes but the first
+        the content of ``result.json``; None for a trial (``trainer.fast_dev_run``) and in all processes but the first
 
     """
     _check(config)
@@ -167,13 +167,13 @@ def _train(
         tell(done)
         return done
     if is_baseline(config["model"]):
-        from ser_lightning.commands.fit import fit  # and with it scikit-learn
+        from ser_lightning.commands.fit import fit  # imports scikit-learn
 
         return fit(config, folder=folder, identity={"choices": choices, "overrides": overrides, "digest": digest})
     unfinished = None if trial else find_unfinished(folder, digest, averaged=_averages_weights(config))
     _prepare_process(config)
 
-    # Everything is built before any work: what it refuses is known at once.
+    # Everything is built before any work starts, so that invalid values are reported at once.
     data = assemble_data(config, progress=cli.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}"))
     pl.seed_everything(config["seed"], verbose=False)
     preparation = data.preparation
@@ -192,7 +192,7 @@ def _train(
     if _is_first_process() and not trial:
         start_folder(folder, config, overrides, unfinished=unfinished)
         write_run_split(folder / "split.csv", preparation)
-        # Some loggers create their files when they are built.
+        # Loggers are built late because some create files on construction.
         trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
     data.prepare_data()
     data.setup()
@@ -226,32 +226,32 @@ def _train(
 
 
 def _is_lightnings_own(error: Exception) -> bool:
-    """Return whether Lightning itself raised an error, to refuse an option or a combination of them."""
+    """Return whether an error was raised by Lightning itself, to reject an option or a combination of options."""
     package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
     return "pytorch_lightning" in package or "lightning_fabric" in package
 
 
 def _prepare_process(config: Mapping[str, Any]) -> None:
-    """Set what this process is to use of the machine, and silence what Lightning says of deliberate choices."""
+    """Configure memory and threads of this process, and silence Lightning's warnings about deliberate choices."""
     keep_freed_memory()
-    # Otherwise, being deterministic, every new array would be written twice.
+    # Deterministic mode would otherwise fill every new tensor before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(config["threads"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
     for message in (
-        ".*does not have many workers.*",  # batches are gathered faster than a process could send them
+        ".*does not have many workers.*",  # gathering batches is faster than sending them between processes
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*GPU available but not used.*",
-        ".*could not find the monitored key.*",  # in epochs before the first validation; its name is checked
-        ".*smaller than the logging interval.*",  # metrics are of epochs, not of steps
-        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own, of torch's
+        ".*could not find the monitored key.*",  # happens before the first validation; the name is checked earlier
+        ".*smaller than the logging interval.*",  # metrics are logged per epoch, not per step
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # raised by Lightning's own use of a deprecated torch function
     ):
         warnings.filterwarnings("ignore", message)
 
 
 def loggers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return names and values of the loggers that a config chooses."""
+    """Return name and config of each chosen logger."""
     return list((config.get("logger") or {}).items())
 
 
@@ -264,12 +264,12 @@ def _build_trainer(
     resumed: bool,
     sweeping: bool,
 ) -> pl.Trainer:
-    """Build the Trainer with the loggers and callbacks of the config and those of every run."""
+    """Build the Trainer with the loggers and callbacks of the config and those that every run has."""
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
     configured = [
         build(f"callbacks.{name}", part)
         for name, part in config["callbacks"].items()
-        # The checkpoint has the learning rate that was found.
+        # On resume the checkpoint already contains the learning rate that was found.
         if not (resumed and str(part.get("_target_")).endswith(".LearningRateFinder"))
     ]
     bar = [pl.callbacks.RichProgressBar(leave=False)] if show_bar else []
@@ -279,7 +279,7 @@ def _build_trainer(
         logger=rows,
         callbacks=[*configured, *callbacks, *bar],
         plugins=[SafeCheckpointIO()],
-        default_root_dir=str(folder),  # of the checkpoint that Lightning writes when SLURM preempts the job
+        default_root_dir=str(folder),  # where Lightning writes its checkpoint when SLURM preempts the job
     )
     return trainer
 
@@ -293,7 +293,7 @@ def _averages_weights(config: Mapping[str, Any]) -> bool:
 
 
 def write_run_split(path: Path, preparation: Preparation) -> None:
-    """Write which clip, or which copy of a clip, belongs to which subset."""
+    """Write the subset of each clip or, with ``data.augment_first``, of each augmented copy."""
     if preparation.augment_first:
         write_rows(path, preparation.members, preparation.utterances)
     else:
@@ -301,7 +301,7 @@ def write_run_split(path: Path, preparation: Preparation) -> None:
 
 
 def log_data(data: SpeechDataModule) -> None:
-    """Log the sizes of the subsets and what of the corpus was left out."""
+    """Log the sizes of the subsets and the number of excluded files."""
     preparation = data.preparation
     if preparation.problems or preparation.nothing_voiced:
         log.info(

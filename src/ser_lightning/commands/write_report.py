@@ -1,4 +1,4 @@
-"""The report of a sweep, written and printed."""
+"""Write and print the report of a sweep."""
 
 import sys
 from pathlib import Path
@@ -19,15 +19,15 @@ def write_report(
     """Write the report of a sweep and print its answer.
 
     Args:
-        sweep: its folder
-        arm: the group or key that names the arms
+        sweep: folder of the sweep
+        arm: the group or key whose values are the arms
         baseline: the arm to compare with
-        output: the folder of the report; None for that of the sweep
-        export: a new folder for the compared runs
-        json: print ``report.json`` instead
+        output: folder of the report; ``None`` for the sweep folder
+        export: new folder for the compared runs
+        json: print ``report.json`` instead of the answer
 
     Raises:
-        InputError: there is nothing to compare, or nowhere to write
+        InputError: there is nothing to compare, or the output is not writable
 
     """
     folder = Path(expand_user(sweep))
@@ -56,10 +56,10 @@ def _print(report: Report, path: Path) -> None:
         console.print(line, soft_wrap=True)
     found = arms_table(report.comparison)
     table = Table(caption="percent; mean ± sd")
-    # Arms become columns: in a terminal there is more room for metrics downwards than sideways.
+    # Arms become columns, because a terminal has more room for metrics in rows.
     for number, title in enumerate([found.header[0], *(row[0] for row in found.rows)]):
         table.add_column(title, justify="right" if number else "left")
     for cells in list(zip(found.header, *found.rows, strict=True))[1:]:
         table.add_row(*cells)
     console.print(table)
-    print(path)  # not through the console, which would break a long path into lines
+    print(path)  # without the console, which would wrap a long path

@@ -1,4 +1,4 @@
-"""The answer of a report in words, and what to bear in mind with it."""
+"""Write the answer of a report in sentences, and the cautions that belong to it."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,26 +11,26 @@ from ser_lightning.report.statistics import Pair, PairedDifference
 from ser_lightning.report.tables import interval_text, summaries
 
 LEVEL = 0.05
-SPEAKERS_HEARD = "same speaker in training"  # the finding of the audit
-FEW = 6  # pairs; with fewer, not even a win at every seed is significant in a sign test (2 / 2**5 > 0.05)
+SPEAKERS_HEARD = "same speaker in training"  # name of the leak check for speakers shared with the training set
+FEW = 6  # pairs; with 5, even a win at every seed is not significant in a sign test (p = 2 / 2**5 > 0.05)
 SYNTHETIC = (
     "These numbers are of synthetic speech: they show that the experiment runs, and say nothing of human emotion."
 )
 
 
 def is_synthetic(comparison: Comparison) -> bool:
-    """Whether any run heard made-up speech."""
+    """Return whether any run was trained on synthetic speech."""
     return any("synthetic" in run.corpus["name"].lower() for run in comparison.runs)
 
 
 def answer(comparison: Comparison, found: Contrasts) -> str:
-    """Say what the test accuracies allow to be said: a sentence for each arm against the baseline.
+    """Write one sentence per arm about its difference in test accuracy from the baseline.
 
-    A difference is claimed only if its 95 % interval over pairs excludes zero and, with several arms, its p is below
-    5 % after Holm. Whether it would hold for other speakers is said with it.
+    A difference is claimed only if its 95 % interval over pairs excludes zero and, with several arms, its p-value is
+    below 5 % after Holm's adjustment. A claimed difference that is not shown over speakers is qualified as such.
 
     Args:
-        comparison: the arms
+        comparison: the arms and their runs
         found: arm -> metric -> contrast with the baseline
 
     """
@@ -90,7 +90,7 @@ def _price(found: Contrast) -> str:
 
 
 def _for_others(found: Contrast, positive: bool) -> str:
-    """Say what a claim over seeds is worth for other speakers."""
+    """Return the qualification of a claim whose interval over speakers is missing or includes zero; may be empty."""
     if found.speakers is None or found.speakers.interval is None:
         return "; whether it holds for other speakers cannot be told"
     low, high = found.speakers.interval
@@ -100,7 +100,7 @@ def _for_others(found: Contrast, positive: bool) -> str:
 
 
 def pairs_text(difference: PairedDifference) -> str:
-    """How many pairs there are, in words: seeds, or seeds of a split with folds."""
+    """Return the number of pairs in words, as paired seeds or, in a split with folds, as pairs of so many seeds."""
     pairs, seeds = len(difference.pairs), len(set(difference.seeds))
     if all(isinstance(pair, int) for pair in difference.pairs):
         return f"{pairs} paired seeds"
@@ -112,12 +112,12 @@ def _count(number: int, what: str) -> str:
 
 
 def cautions(comparison: Comparison, found: Contrasts, left_out: Sequence[LeftOut]) -> list[str]:
-    """What a reader must know before believing the answer.
+    """Return the cautions that a reader needs before relying on the answer.
 
     Args:
-        comparison: the arms
+        comparison: the arms and their runs
         found: arm -> metric -> contrast with the baseline
-        left_out: the runs that are not part of the report
+        left_out: the run folders that were excluded from the report
 
     """
     notes = []

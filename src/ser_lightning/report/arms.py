@@ -1,14 +1,15 @@
-"""The arms of a comparison, and the proof that nothing else differs between their runs.
+"""Group runs into the arms of a comparison and check that nothing else differs between them.
 
-The rule, for every key of the resolved configs:
+The rules, for every key of the resolved configs:
 
-- keys that the digest of a run leaves out, and keys that repeat the seed, the fold or the folder of their own run,
-  change no science;
-- keys of the arm itself (the config section of its group, or its one key) may differ between arms, and so may
-  keys that repeat one of them;
-- a group without a section of its own (``experiment``) is a bundle: whatever it changes, in the same way in
-  every run of an arm, belongs to it and is listed;
-- any other difference is refused. To leave out "the odd one" would be to choose between results.
+- Keys that the digest of a run excludes, and keys that repeat the seed, the fold or the folder of their own run, may
+  differ freely.
+- Keys of the arm itself (the config section of its group, or its single key) may differ between arms, and so may keys
+  that repeat the value of one of them.
+- A group without a config section of its own (``experiment``) is a bundle: any key that differs between arms and is
+  equal in all runs of each arm counts as part of it and is listed.
+- Any other difference raises an error. The odd run is not dropped automatically, because that would mean selecting
+  among results.
 """
 
 import difflib
@@ -29,16 +30,16 @@ FOLD = "split.fold"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Runs by arm, found to differ in nothing else.
+    """Runs grouped by arm, verified to differ in nothing but the arm and nuisance keys.
 
     Args:
-        arm: the group or config key that the arms are values of
+        arm: the Hydra group or config key whose values define the arms
         baseline: the arm that the others are compared with
         arms: runs of each arm by ascending seed and fold, the baseline first
-        varied: config key -> arm -> value, of every key that differs between the arms
-        nuisance: keys that differ between the runs of an arm: what the comparison is averaged over
-        fixed: config key -> value as JSON, of every key that is equal in all runs
-        bundle: whether the arm is a group that changes keys of several sections
+        varied: config key -> arm -> value, for every key that differs between the arms
+        nuisance: keys that differ between the runs of one arm, such as the seed; the comparison averages over them
+        fixed: config key -> value as JSON, for every key that is equal in all runs
+        bundle: whether the arm is a group that changes keys in several sections
 
     """
 
@@ -52,26 +53,26 @@ class Comparison:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Every run, arm by arm."""
+        """All runs, arm by arm."""
         return tuple(run for runs in self.arms.values() for run in runs)
 
     @property
     def folds(self) -> tuple[str, ...]:
-        """Every fold of the split, in order; none if the split has no folds."""
+        """All folds of the split in natural order; empty if the split has no folds."""
         return tuple(sorted({run.fold for run in self.runs if run.fold}, key=natural))
 
 
 def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comparison:
-    """Sort runs into arms and check that they are comparable.
+    """Group runs into arms and check that the arms are comparable.
 
     Args:
         runs: the runs of a sweep, at least one
         arm: a Hydra group, or a dotted config key such as ``model.activation``
-        baseline: an arm; ``None`` for ``"none"`` if there is one, or else the first in order
+        baseline: an arm; ``None`` selects ``"none"`` if that arm exists, otherwise the first arm in natural order
 
     Raises:
-        InputError: the arm or the baseline does not exist, a seed (and fold) occurs twice in an arm, no run of another
-            arm has a partner in the baseline, or runs differ in what should be equal
+        InputError: the arm or the baseline does not exist, a seed (and fold) occurs twice in one arm, no run of another
+            arm shares a seed (and fold) with the baseline, or runs differ in a key that must be equal
 
     """
     flat = {run.path: _flatten(run) for run in runs}
@@ -85,13 +86,13 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
         baseline = "none" if "none" in grouped else order[0]
     if baseline not in grouped:
         raise InputError(f"--baseline {baseline} is not an arm of {arm}; the arms are {', '.join(order)}.")
-    order.sort(key=lambda value: value != baseline)  # stable, so the rest stays in order
+    order.sort(key=lambda value: value != baseline)  # a stable sort keeps the other arms in order
     arms = {value: tuple(sorted(grouped[value], key=_by_pair)) for value in order}
     _check_pairs(arms, arm)
     prefix = arm.replace("/", ".")
     own = sorted({key for keys in flat.values() for key in keys if key == prefix or key.startswith(f"{prefix}.")})
     varied, nuisance = _check_equal(arms, flat, arm=arm, own=own)
-    # Last: whether there are pairs is a question only among runs that may be compared.
+    # Checked last, so that a config difference is reported before missing pairs.
     _check_shared(arms, arm)
     fixed = {
         key: value
@@ -104,7 +105,7 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Say which valid name a mistaken one may have meant.
+    """Return a suggestion for a mistyped name: the closest valid name, or the list of valid names.
 
     >>> nearest("dropuot", ["dropout", "model"])
     "did you mean 'dropout'?"
@@ -126,7 +127,7 @@ def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
         return value if isinstance(value, str) else text
     if any(key.startswith(f"{arm}.") for key in flat):
         raise InputError(f"--arm {arm} is a section of the config. Give a group or one key, such as {arm}.<key>.")
-    # Config keys are too many to list: they are only proposed when one is close.
+    # There are too many config keys to list, so a key is suggested only if it is a close match.
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
     hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
     raise InputError(f"--arm {arm} is neither a group nor a config key of run {run.path}; {hint}")
@@ -167,7 +168,7 @@ def _listed(runs: Sequence[Run]) -> str:
 def _check_equal(
     arms: Mapping[str, Sequence[Run]], flat: Mapping[str, Mapping[str, str]], *, arm: str, own: Sequence[str]
 ) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
-    """Return what differs between arms, and what differs inside them; refuse any difference that is not theirs."""
+    """Return the keys that differ between and within arms; raise InputError for any difference that is not allowed."""
     runs = [run for members in arms.values() for run in members]
     varied, nuisance = {}, []
     for key in sorted({key for run in runs for key in flat[run.path]}):
@@ -205,9 +206,9 @@ def _refuse_difference(runs: Sequence[Run], key: str, values: Mapping[str, str],
 
 
 def _flatten(run: Run) -> dict[str, str]:
-    """Config key -> JSON text, with the run's own folder taken out of the values."""
+    """Flatten the config of a run to key -> JSON text, with the run's own folder replaced by a placeholder."""
     flat: dict[str, str] = {}
-    # A callback or logger is given the run's folder: that is its identity again, not a setting.
+    # Callbacks and loggers receive the run's folder, which identifies the run and is not a setting.
     own_folder = re.compile(rf'(?<=")(?:[^"]*/)?{re.escape(run.run_id)}(?=[/"])')
 
     def visit(key: str, value: Any) -> None:
@@ -222,12 +223,12 @@ def _flatten(run: Run) -> dict[str, str]:
         visit(f"corpus.{name}", run.corpus[name])
     visit("result.checkpoint", run.checkpoint)
     visit("result.emotions", list(run.emotions))
-    if not any("EarlyStopping" in text for text in flat.values()):  # which ends every run at an epoch of its own
+    if not any("EarlyStopping" in text for text in flat.values()):  # with early stopping, epochs differ between runs
         visit("result.epochs", run.epochs)
     return flat
 
 
 def natural(name: str) -> tuple[tuple[bool, float, str], ...]:
-    """Order p5 before p25, and numbers before words."""
+    """Return a sort key for natural order: p5 before p25, and numbers before words."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", name)
     return tuple((not part[0].isdigit(), float(part) if part[0].isdigit() else 0.0, part) for part in parts)

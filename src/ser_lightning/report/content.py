@@ -1,4 +1,4 @@
-"""What a report says, section by section."""
+"""Build the sections of a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from ser_lightning.report.metrics import HEADLINE, IN_EVALUATION_MODE, STUDY, TR
 from ser_lightning.report.runs import LeftOut, Run
 from ser_lightning.report.significance import CochranQ
 
-MOST_DIFFERENCES = 6  # panels; of more arms, the tables tell
+MOST_DIFFERENCES = 6  # panels of confusion differences; further arms appear in the tables only
 ABOUT_INTERVALS = (
     "The interval over pairs, which the answer goes by, is Student's t: in simulated sweeps without a difference it "
     "covers zero 95 times in 100, with few seeds too. Beside it a bootstrap of the pairs, and one of the speakers, all "
@@ -40,16 +40,16 @@ def document(
     left_out: Sequence[LeftOut],
     command: str,
 ) -> Document:
-    """Put a report together.
+    """Assemble the report document.
 
     Args:
         comparison: the arms and their runs
         contrasts: arm -> metric -> contrast with the baseline
-        cochran: of the arms together, if there are several
-        answer: in words
-        cautions: what to bear in mind with it
-        left_out: the runs that are not part of it
-        command: the command line that makes it
+        cochran: Cochran's Q test of all arms, if it could be computed
+        answer: the answer in sentences
+        cautions: what a reader should know before relying on the answer
+        left_out: the run folders that were excluded from the report
+        command: the command line that makes the report
 
     """
     listed = tables.left_out_table(left_out) if left_out else "Nothing."
@@ -125,7 +125,7 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 
 def about_arms(comparison: Comparison) -> list[Block]:
-    """Mean and spread of every metric by arm, and every run as a point."""
+    """Build the section on the arms: mean and spread of every metric by arm, and a figure of every run."""
     over = "seeds; of a seed with folds, the mean over them counts" if comparison.folds else "seeds"
     listeners = groups.LISTENERS if groups.of_ravdess(comparison) else None
     values = {arm: by_pair(runs, HEADLINE) for arm, runs in comparison.arms.items()}
@@ -145,7 +145,7 @@ def about_arms(comparison: Comparison) -> list[Block]:
 
 
 def about_differences(comparison: Comparison, contrasts: Contrasts, cochran: CochranQ | None) -> list[Block]:
-    """Each arm against the baseline: intervals, tests, effect sizes."""
+    """Build the section that compares each arm with the baseline: intervals, tests and effect sizes."""
     if not contrasts:
         return ["One arm only: no difference."]
     what = "seed and fold" if comparison.folds else "seed"
@@ -175,7 +175,7 @@ def about_differences(comparison: Comparison, contrasts: Contrasts, cochran: Coc
 
 
 def about_power(comparison: Comparison, contrasts: Contrasts) -> list[Block]:
-    """How many seeds would settle a difference."""
+    """Build the section on power: the number of seeds needed to detect a difference."""
     if not contrasts:
         return []
     folds = f" Each seed is {len(comparison.folds)} pairs, one a fold." if comparison.folds else ""

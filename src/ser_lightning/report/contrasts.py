@@ -1,4 +1,4 @@
-"""Each arm against the baseline: differences, intervals, tests, effect sizes and power, of every metric."""
+"""Compare each arm with the baseline in every metric: differences, intervals, tests, effect sizes and power."""
 
 import dataclasses
 import math
@@ -14,24 +14,24 @@ from ser_lightning.report.runs import Run
 from ser_lightning.report.significance import CochranQ, McNemar, cochran_q, holm, mcnemar, permutation_p, wilcoxon_p
 from ser_lightning.report.statistics import PairedDifference, cliff_delta, cohen_d, paired_difference, pairs_needed
 
-POINTS = (1, 2, 5)  # differences whose price in seeds is told
+POINTS = (1, 2, 5)  # differences in points for which the required number of seeds is reported
 TESTS = ("t", "wilcoxon", "permutation", "mcnemar")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contrast:
-    """One metric of one arm against the baseline, in points.
+    """Comparison of one arm with the baseline in one metric, in percentage points.
 
     Args:
-        difference: by pair, with the Student-t interval
-        pairs_bootstrap: the bootstrap interval over pairs; none without a pair
-        speakers: the bootstrap interval over speakers, all pairs counted together; none if it cannot be counted
+        difference: paired differences with their Student-t interval
+        pairs_bootstrap: bootstrap interval over pairs; ``None`` without a pair
+        speakers: bootstrap interval over speakers with all pairs pooled; ``None`` if it cannot be computed
         cohen_d: mean difference in standard deviations of the differences
-        cliff_delta: of all runs of both arms
-        seeds_needed: points -> number of seeds that finds such a difference 4 times in 5; empty without a spread
-        mcnemar: on the pooled clips; of the test accuracy alone
+        cliff_delta: effect size over all runs of both arms
+        seeds_needed: points -> number of seeds that detects such a difference with 80 % power; empty without a spread
+        mcnemar: McNemar's test on the pooled test clips; for the test accuracy only
         p: test -> p-value
-        p_holm: test -> p-value adjusted for the number of arms that are compared with the baseline
+        p_holm: test -> p-value with Holm's adjustment for the number of arms compared with the baseline
 
     """
 
@@ -46,7 +46,7 @@ class Contrast:
     p_holm: Mapping[str, float | None] = field(default_factory=dict)
 
     def more_seeds(self, points: int) -> int | None:
-        """How many seeds more would settle a difference; none if that cannot be told."""
+        """Return how many more seeds would detect a difference of so many points; ``None`` if unknown."""
         needed = self.seeds_needed.get(points)
         return None if needed is None else max(0, needed - len(set(self.difference.seeds)))
 
@@ -55,7 +55,7 @@ Contrasts = Mapping[str, Mapping[Metric, Contrast]]
 
 
 def contrasts(comparison: Comparison) -> Contrasts:
-    """Compare every arm with the baseline: arm -> metric -> contrast."""
+    """Compare every arm with the baseline and return arm -> metric -> contrast."""
     baseline = comparison.arms[comparison.baseline]
     others = {arm: runs for arm, runs in comparison.arms.items() if arm != comparison.baseline}
     metrics = metrics_of(comparison)
@@ -73,7 +73,10 @@ def contrasts(comparison: Comparison) -> Contrasts:
 
 
 def cochran(comparison: Comparison) -> CochranQ | None:
-    """Cochran's Q of the test clips of the pairs that all arms share; none below three arms or if clips differ."""
+    """Compute Cochran's Q over the test clips of the pairs that all arms share.
+
+    Return ``None`` with fewer than three arms, without a shared pair, or if the test clips differ between arms.
+    """
     if len(comparison.arms) < 3:
         return None
     arms = [{run.pair: run for run in runs} for runs in comparison.arms.values()]
@@ -85,7 +88,7 @@ def cochran(comparison: Comparison) -> CochranQ | None:
 
 
 def fair_pairs(arm: Sequence[Run], baseline: Sequence[Run], subset: str) -> tuple[list[Run], list[Run]] | None:
-    """The runs of two arms that are partners, in one order; none without a pair or if a pair heard different clips."""
+    """Return the paired runs of two arms in the same order, or ``None`` without a pair or if their clips differ."""
     partners = {run.pair: run for run in baseline}
     own = [run for run in arm if run.pair in partners]
     other = [partners[run.pair] for run in own]

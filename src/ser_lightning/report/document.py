@@ -1,4 +1,4 @@
-"""A report as headed sections, and how it becomes Markdown."""
+"""Data classes for a report made of titled sections, and its rendering as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from ser_lightning.report.tables import Table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A figure of one or several panels.
+    """A figure of one or more panels.
 
     Args:
-        caption: what is drawn
-        panels: name of its file -> heading and panel
+        caption: what the figure shows
+        panels: file name without extension -> heading and figure of a panel
 
     """
 
@@ -24,21 +24,21 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Points:
-    """A list of short lines."""
+    """A bulleted list of short lines."""
 
     lines: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
-    """Words to be typed."""
+    """A shell command, shown as a code block."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """A long table that is of use to few: closed on a page."""
+    """A long table that few readers need, collapsed by default."""
 
     title: str
     table: Table
@@ -49,7 +49,7 @@ Block = str | Table | Picture | Points | Code | Folded
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: Sequence[Block]
@@ -57,15 +57,15 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A whole report.
+    """A complete report.
 
     Args:
-        title: in a few words
-        warning: what must be read before anything; empty if there is nothing
-        question: in one sentence
-        answer: in one sentence for each arm
-        cautions: what to bear in mind with it
-        sections: the rest
+        title: a few words
+        warning: shown before everything else; empty if there is none
+        question: the question in one sentence
+        answer: one sentence per arm
+        cautions: what a reader should know before relying on the answer
+        sections: the sections that follow
 
     """
 
@@ -78,13 +78,13 @@ class Document:
 
     @property
     def panels(self) -> dict[str, Figure]:
-        """Name -> panel, of all pictures."""
+        """Name -> figure of every panel of every picture."""
         pictures = (block for section in self.sections for block in section.blocks if isinstance(block, Picture))
         return {name: figure for picture in pictures for name, (_, figure) in picture.panels.items()}
 
 
 def markdown(document: Document) -> str:
-    """Return a document as Markdown; its panels are at ``figures/<name>.png``."""
+    """Render a document as Markdown that refers to its panels as ``figures/<name>.png``."""
     parts = [
         f"# {document.title}",
         f"**{document.warning}**" if document.warning else "",
@@ -98,7 +98,7 @@ def markdown(document: Document) -> str:
 
 
 def block_markdown(block: Block) -> str:
-    """Return a part of a document as Markdown."""
+    """Render one block of a document as Markdown."""
     match block:
         case Table():
             return block.markdown()

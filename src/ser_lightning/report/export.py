@@ -1,4 +1,4 @@
-"""A sweep small enough to be committed: of each run what a report needs, and nothing of the machine it was made on."""
+"""Export a sweep in a form that is small enough to commit and holds nothing about the machine that ran it."""
 
 import csv
 import gzip
@@ -15,25 +15,25 @@ from ser_lightning.report.predictions import COLUMNS, PACKED, TOLD
 from ser_lightning.report.runs import Run
 from ser_lightning.runs import is_unscientific
 
-DIGITS = 5  # of a curve: more than a figure can show
-# Of the machine or of the command line, not of the result; kept out because they may tell paths and names.
+DIGITS = 5  # significant digits of a curve; more than a figure can show
+# Not part of the result; excluded because these entries may reveal paths and names.
 PRIVATE = ("overrides", "machine")
 
 
 def export_runs(runs: Sequence[Run], source: Path, target: Path) -> Path:
-    """Write ``result.json`` and ``predictions.csv.gz`` of each run into a new folder, in the layout of the sweep.
+    """Write ``result.json`` and ``predictions.csv.gz`` of each run to a new folder, in the layout of the sweep.
 
-    Curves are rounded to 5 significant digits and predictions written without probabilities; from the config go the
-    values that are no part of a run's digest (folders, workers), from the result the command line and the machine. A
-    report of the new folder says the same as one of the old.
+    Curves are rounded to 5 significant digits and predictions are written without probabilities. Config values outside
+    the digest of a run (folders, workers), the command line and the machine are removed. A report of the new folder
+    equals a report of the old one.
 
     Args:
-        runs: as read from ``source``
+        runs: runs read from ``source``
         source: the sweep folder
         target: the new folder
 
     Raises:
-        InputError: the new folder holds something already
+        InputError: the new folder is a file or is not empty
 
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -66,7 +66,7 @@ def _packed(run: Run) -> bytes:
             (*key, speaker, subset, run.emotions[target], run.emotions[prediction], *own)
             for (key, speaker, target, prediction), own in zip(rows, more, strict=False)
         )
-    # Without a time in it, the same predictions are the same bytes.
+    # Without a timestamp, equal predictions give equal bytes.
     return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
@@ -81,7 +81,7 @@ def _public(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The config without what is no part of a run's digest, and without sections of which nothing is left."""
+    """Return the config without the values outside the digest of a run, and without sections that this empties."""
     kept = {}
     for key, value in section.items():
         inner = _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value

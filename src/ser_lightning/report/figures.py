@@ -1,4 +1,4 @@
-"""Figures of one run, differences as a forest, and how a figure becomes a file or a part of a page."""
+"""Figures of a single run, forest plots of differences, and the conversion of figures to PNG and SVG."""
 
 import html
 import io
@@ -33,17 +33,17 @@ from ser_lightning.report.drawing import (
 from ser_lightning.report.statistics import PairedDifference
 
 DPI = 150
-# What is drawn for white paper, as variables of the page that shows it.
+# Colors chosen for white paper -> the CSS variables of the page that replace them.
 INKS = {INK: "--ink", SOFT: "--ink", FAINT: "--faint", GRID: "--line"}
 
 
 def confusion_figure(matrix: Confusion, labels: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix: counts as numbers, the share of each true class as colour.
+    """Draw a confusion matrix with counts as numbers and the share of each true class as color.
 
     Args:
-        matrix: ``(C, C)`` counts, rows true
+        matrix: ``(C, C)`` counts, true classes in rows
         labels: name of each class
-        title: of the figure
+        title: title of the figure
 
     """
     side = 2.2 + 0.55 * len(labels)
@@ -58,11 +58,11 @@ def confusion_figure(matrix: Confusion, labels: Sequence[str], title: str) -> Fi
 
 
 def curves_figure(history: History, title: str) -> Figure:
-    """Draw loss and UAR of one run over its epochs.
+    """Draw the loss and the UAR of one run over its epochs.
 
     Args:
         history: series name (``train/loss``, ``val/uar``, ...) -> value per epoch, UAR as a fraction
-        title: of the figure
+        title: title of the figure
 
     """
     figure = new_figure(9, 3.8)
@@ -81,13 +81,13 @@ def curves_figure(history: History, title: str) -> Figure:
 
 
 def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifference]]], label: str) -> Figure:
-    """Draw differences as dots with their intervals, one row each, a panel beside the other; zero is a line.
+    """Draw a forest plot: one row per difference with its interval, panels side by side, and a line at zero.
 
-    A difference without an interval is a dot alone.
+    A difference without an interval is drawn as a dot only.
 
     Args:
         panels: title -> row -> series -> difference
-        label: of the axis of differences
+        label: label of the axis of differences
 
     """
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
@@ -98,7 +98,7 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
         for row, found in rows.items():
             for number, name in enumerate(series):
                 if name in found:
-                    # The series of a row lie one above the other, about the row's own line.
+                    # The series of one row are stacked symmetrically around the row's line.
                     y = names.index(row) + 0.24 * (number - (len(series) - 1) / 2)
                     _draw_difference(axes, found[name], y, colour=COLOURS[number % len(COLOURS)])
         axes.axvline(0, color="0.5", linewidth=1, zorder=0)
@@ -117,29 +117,29 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, completely or not at all.
+    """Write a figure as PNG, atomically.
 
     Args:
         figure: any figure of this module
-        path: the file; its folder is made
+        path: target file; its parent folders are created
 
     """
     with write_atomically(path, "wb") as file:
-        # Without the version of matplotlib in the file, the same figure is the same bytes.
+        # Without the matplotlib version in the metadata, equal figures give equal bytes.
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def svg(figure: Figure, *, name: str, title: str) -> str:
-    """Return a figure as an SVG element to stand in a page, in the page's own ink and font.
+    """Return a figure as an SVG element for an HTML page, with the text and line colors of the page.
 
     Args:
         figure: any figure without a background of its own
-        name: unique in the page: what is defined inside the figure is called after it
-        title: what the figure shows, for who cannot see it
+        name: a name that is unique in the page; prefixes the ids inside the SVG
+        title: description of the figure for screen readers
 
     """
     file = io.StringIO()
-    # As text the letters stay letters; the salt makes the same figure the same text each time.
+    # Keep text as text; the fixed salt makes equal figures give equal SVG.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()

@@ -1,4 +1,4 @@
-"""Parts of a test set: emotions, the speakers' gender, intensity; and what human listeners recognise of RAVDESS."""
+"""Accuracy on parts of the test set (emotion, gender, intensity), and human listeners' accuracy on RAVDESS."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from ser_lightning.report.arms import Comparison
 from ser_lightning.report.predictions import Clips
 from ser_lightning.report.runs import Run
 
-# modality, vocal channel, emotion, intensity, statement, repetition, actor (even: a woman), two digits each.
+# Two digits each: modality, vocal channel, emotion, intensity, statement, repetition, actor (even numbers are women).
 NAME = re.compile(r"\d\d-\d\d-\d\d-(?P<intensity>01|02)-\d\d-\d\d-(?P<actor>\d\d)")
 GENDERS = ("male", "female")
 INTENSITIES = {"01": "normal", "02": "strong"}
-UNSPECIFIED = "unspecified"  # of clips, or whole corpora, that tell no intensity
+UNSPECIFIED = "unspecified"  # clips or corpora without intensity labels
 LEVELS = ("low", "medium", "high", *INTENSITIES.values(), UNSPECIFIED)
 MERGED = ("neutral", "calm")
 
-# Percent of clips that listeners recognise by ear alone.
+# Percent of clips that listeners recognize from the audio alone.
 LISTENERS = 62.4
 LISTENERS_BY_INTENSITY = {"normal": 58.0, "strong": 67.0}
 LISTENERS_SOURCE = (
@@ -31,16 +31,16 @@ INTENSITY_SOURCE = (
     "e0196391."
 )
 
-Shares = dict[str, list[float | None]]  # part -> percent recognised by each arm; none where there is no such clip
+Shares = dict[str, list[float | None]]  # part -> percent recognized by each arm; None if the part has no clip
 
 
 def of_ravdess(comparison: Comparison) -> bool:
-    """Whether every run heard RAVDESS itself: only then listeners are a yardstick."""
+    """Return whether every run used RAVDESS, the corpus for which human listeners' accuracy is known."""
     return all(run.corpus["name"] == "ravdess" for run in comparison.runs)
 
 
 def by_emotion(comparison: Comparison) -> Shares:
-    """Recall of each emotion on the test set, all runs of an arm counted together."""
+    """Return the recall of each emotion on the test set, with all runs of an arm pooled."""
     columns = [
         recall_per_class(np.sum([run.confusion["test"] for run in runs], axis=0)) for runs in comparison.arms.values()
     ]
@@ -51,18 +51,21 @@ def by_emotion(comparison: Comparison) -> Shares:
 
 
 def by_gender(comparison: Comparison) -> Shares:
-    """Share of the test clips of women and of men that is recognised; empty if the corpus does not tell."""
+    """Return the accuracy on test clips of women and of men; empty if the gender is unknown."""
     return _by(comparison, "gender", GENDERS[::-1])
 
 
 def by_intensity(comparison: Comparison) -> Shares:
-    """Share of the test clips of each intensity that is recognised; empty if the corpus does not tell."""
+    """Return the accuracy on test clips of each intensity; empty if no intensity is known."""
     found = _by(comparison, "intensity", LEVELS)
     return {} if set(found) <= {UNSPECIFIED} else found
 
 
 def on_seven_options(comparison: Comparison) -> dict[str, float]:
-    """Arm -> percent of test clips recognised with neutral and calm counted as one, as the listeners' figure counts."""
+    """Return arm -> test accuracy in percent with neutral and calm merged, as in the listening test.
+
+    Empty if the emotions do not include both.
+    """
     emotions = comparison.runs[0].emotions
     if not set(MERGED) <= set(emotions):
         return {}
@@ -85,7 +88,7 @@ def _by(comparison: Comparison, what: str, parts: Sequence[str]) -> Shares:
 
 
 def _shares(runs: Sequence[Run], what: str) -> Mapping[str, float]:
-    """Part -> percent of its test clips recognised; empty if a clip does not tell its part."""
+    """Return part -> test accuracy in percent; empty if any clip lacks this label."""
     labels: list[NDArray[np.str_]] = []
     for run in runs:
         own = _labels(run, run.clips["test"], what)
@@ -97,7 +100,7 @@ def _shares(runs: Sequence[Run], what: str) -> Mapping[str, float]:
 
 
 def _named_as_ravdess(run: Run) -> bool:
-    """Whether the names of the clips tell what older runs do not write down."""
+    """Return whether clip names encode gender and intensity, for older runs that do not store them."""
     return run.corpus["name"] in ("ravdess", "synthetic")
 
 

@@ -1,4 +1,4 @@
-"""The numbers of every run that a report compares."""
+"""The metrics that a report compares between runs."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,19 @@ from ser_lightning.report.arms import Comparison
 from ser_lightning.report.runs import Run
 from ser_lightning.report.statistics import Pair, Summary, summarize
 
-# Metrics that add up over speakers, and so have intervals over speakers.
+# Metrics computed from counts that add up over speakers, for which intervals over speakers exist.
 COUNTED = {name: metric.sums for name, metric in metrics.METRICS.items() if metric.sums is not None}
 
 
 class Metric(NamedTuple):
-    """A number of every run, in percent.
+    """One number per run, in percent.
 
     Args:
-        title: its name in a table
+        title: column title in a table
         subset: ``"train"``, ``"val"`` or ``"test"``
-        name: key of result.json's metrics; ``"study_metric"``; ``"evaluation_mode"``: the accuracy of the same weights
-            in evaluation mode; or ``"training_mode"``: in older runs, of the predictions that the study's metric counts
+        name: a key of the metrics in result.json; ``"study_metric"``; ``"evaluation_mode"``, the accuracy of the same
+            weights in evaluation mode; or ``"training_mode"``, in older runs the accuracy of the predictions that the
+            study's metric counts
 
     """
 
@@ -33,11 +34,11 @@ class Metric(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its name in report.json."""
+        """Key of the metric in report.json."""
         return f"{self.subset}/{self.name}"
 
     def of(self, run: Run) -> float | None:
-        """The value in percent; none if the run has no such number."""
+        """Return the value in percent, or ``None`` if the run does not have it."""
         if self.name == "study_metric":
             return run.study_metric.get(self.subset)
         if self.name == "training_mode":
@@ -49,7 +50,7 @@ class Metric(NamedTuple):
         return None if value is None or not math.isfinite(value) else 100 * value
 
     def clips_of(self, run: Run) -> bool:
-        """Whether it can be counted from the predictions of a run, and so by speaker."""
+        """Return whether the metric can be computed per speaker from the run's predictions."""
         return self.name in COUNTED and self.subset in run.clips
 
 
@@ -65,7 +66,7 @@ METRICS = (
 
 
 def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
-    """The metrics that some run has."""
+    """Return the metrics that at least one run has."""
     return tuple(
         metric
         for metric in (*METRICS, IN_EVALUATION_MODE, STUDY, TRAINING_MODE)
@@ -74,20 +75,21 @@ def metrics_of(comparison: Comparison) -> tuple[Metric, ...]:
 
 
 def by_pair(runs: Sequence[Run], metric: Metric) -> dict[Pair, float]:
-    """A metric of each run that has it, in percent."""
+    """Return the metric of each run that has it, in percent, by seed (and fold)."""
     values = {run.pair: metric.of(run) for run in runs}
     return {pair: value for pair, value in values.items() if value is not None}
 
 
 def over_seeds(runs: Sequence[Run], metric: Metric, *, folds: Sequence[str]) -> Summary | None:
-    """Mean and spread of a metric over seeds, in percent: of a seed with folds, the mean over them counts.
+    """Return mean and spread of a metric over seeds, in percent; a seed with folds counts with its mean over folds.
 
-    A seed that lacks a fold is left out: what it lacks may be the easy one. None if no seed is whole.
+    Seeds with missing folds are excluded, because the missing folds may be easier or harder than the others. Return
+    ``None`` if no seed is complete.
 
     Args:
-        runs: of one arm
-        metric: which
-        folds: every fold of the split; none if it has no folds
+        runs: runs of one arm
+        metric: the metric to summarize
+        folds: all folds of the split; empty if it has no folds
 
     """
     seeds: dict[int, list[float]] = {}
@@ -100,7 +102,7 @@ def over_seeds(runs: Sequence[Run], metric: Metric, *, folds: Sequence[str]) -> 
 
 
 def by_speaker(runs: Sequence[Run], subset: str) -> dict[str, Confusion]:
-    """Speaker -> (C, C) counts over all runs, of those speakers that a subset has."""
+    """Return speaker -> (C, C) counts pooled over all runs, for the speakers of a subset."""
     counts: dict[str, Confusion] = {}
     for run in runs:
         for speaker, confusion in run.clips[subset].by_speaker.items():
@@ -109,7 +111,10 @@ def by_speaker(runs: Sequence[Run], subset: str) -> dict[str, Confusion]:
 
 
 def over_speakers(runs: Sequence[Run], metric: Metric) -> Summary | None:
-    """Mean and spread of a metric over speakers, in percent, all runs counted together; none without predictions."""
+    """Return mean and spread of a metric over speakers, in percent, with all runs pooled.
+
+    Return ``None`` without a run or if a run lacks predictions of the subset.
+    """
     if not runs or not all(metric.clips_of(run) for run in runs):
         return None
     counts = np.stack(list(by_speaker(runs, metric.subset).values())).astype(float)

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs no other: readable in light and dark, on a wide screen and a telephone."""
+"""Render a report as one self-contained HTML file for light and dark mode and for wide and narrow screens."""
 
 import html
 import re
@@ -46,11 +46,11 @@ summary { cursor: pointer; color: var(--soft); }
   .answer { font-size: 1.1rem; } }
 @media print { .scroll { overflow: visible; } }
 """
-WORDS = 40  # characters from which on a cell is prose, and broken into lines
+WORDS = 40  # a column with a cell longer than this many characters is treated as prose and wrapped
 
 
 def page(document: Document) -> str:
-    """Return a document as HTML that loads nothing and runs no script."""
+    """Render a document as HTML without scripts or external resources."""
     warning = f'<p class="warning">{_text(document.warning)}</p>\n' if document.warning else ""
     sections = "\n".join(
         f"<section>\n<h2>{_text(section.title)}</h2>\n" + "\n".join(map(_block, section.blocks)) + "\n</section>"
@@ -83,7 +83,7 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    # By column, so that the cells below each other are set alike.
+    # The alignment is chosen per column, so that all cells of a column are aligned alike.
     kinds = [
         _kind([row[column] for row in table.rows]) if column else ' class="text"' for column in range(len(table.header))
     ]
@@ -125,5 +125,5 @@ def _list(lines: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    # A number stays beside its percent sign.
+    # A non-breaking space keeps a number and its percent sign on the same line.
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text)).replace(" %", "&nbsp;%")

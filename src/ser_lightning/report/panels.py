@@ -1,4 +1,4 @@
-"""The panels of a report, each a figure that is readable on a narrow screen and as a file."""
+"""Figure panels of a report, sized to be readable on a narrow screen and as separate files."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,19 +28,19 @@ from ser_lightning.report.drawing import (
 )
 from ser_lightning.report.statistics import Pair
 
-WIDTH = 4.7  # inches: about as wide as a telephone
-LABELLED = 10  # with more pairs, their names would be a heap
+WIDTH = 4.7  # inches, about the width of a phone screen
+LABELLED = 10  # with more pairs, their labels would overlap
 SMALL = 9
-SIDE_BY_SIDE = 40  # letters that fit below a panel
+SIDE_BY_SIDE = 40  # characters that fit below a panel without rotation
 
 
 def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, listeners: float | None) -> Figure:
-    """Draw one number per run, with a line joining the arms at each pair and a bar at each arm's mean.
+    """Draw one point per run, a line joining the arms of each pair, and a bar at the mean of each arm.
 
     Args:
         values: arm -> pair -> value
-        label: of the value axis
-        listeners: what human listeners reach, in the same unit, if it is known
+        label: label of the value axis
+        listeners: accuracy of human listeners in the same unit, if known
 
     """
     figure = new_figure(WIDTH, 4.2)
@@ -72,15 +72,15 @@ def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, list
 
 
 def curves_panel(histories: Mapping[str, Sequence[History]], series: str, label: str, *, factor: float) -> Figure:
-    """Draw a series of every arm: the mean over its runs, in a band from the lowest to the highest run.
+    """Draw a training curve per arm: the mean over its runs, with a band from the lowest to the highest run.
 
-    Only the epochs that all runs of an arm reached are drawn, so that each mean is of the same runs.
+    Only epochs reached by all runs of an arm are drawn, so that every mean is over the same runs.
 
     Args:
-        histories: arm -> history of each of its runs: name of a series -> value per epoch
-        series: such as ``"loss"``, of training (``train/loss``) and of validation
-        label: of the value axis
-        factor: by which the values are multiplied
+        histories: arm -> history of each run: series name -> value per epoch
+        series: name without subset, such as ``"loss"``; drawn for training (``train/loss``) and validation
+        label: label of the value axis
+        factor: scale factor applied to the values
 
     """
     figure = new_figure(WIDTH, 4.0)
@@ -107,7 +107,7 @@ def confusion_panel(matrix: Confusion, labels: Sequence[str]) -> Figure:
     """Draw a confusion matrix in percent of each true class.
 
     Args:
-        matrix: ``(C, C)`` counts, rows true
+        matrix: ``(C, C)`` counts, true classes in rows
         labels: name of each class
 
     """
@@ -117,11 +117,11 @@ def confusion_panel(matrix: Confusion, labels: Sequence[str]) -> Figure:
 
 
 def difference_panel(arm: Confusion, baseline: Confusion, labels: Sequence[str]) -> Figure:
-    """Draw the difference of two confusion matrices in points: blue where the arm has more, orange where it has less.
+    """Draw the difference of two confusion matrices in points: blue where the arm is higher, orange where lower.
 
     Args:
-        arm: ``(C, C)`` counts, rows true
-        baseline: the same
+        arm: ``(C, C)`` counts, true classes in rows
+        baseline: ``(C, C)`` counts, true classes in rows
         labels: name of each class
 
     """
@@ -129,19 +129,19 @@ def difference_panel(arm: Confusion, baseline: Confusion, labels: Sequence[str])
     largest = max(1.0, float(np.abs(points).max()))
     texts = np.where(np.abs(points) >= 0.5, np.char.mod("%+.0f", points), "")
     colours = np.where(points > 0, COLOURS[0], COLOURS[1])
-    # The strongest colour is of the largest difference there is, but never of a small one.
+    # Full color marks the largest difference, but at least 20 points, so that small differences stay pale.
     return _matrix_panel(np.abs(points) / max(largest, 20), colours, texts, labels)
 
 
 def shares_panel(
     shares: Mapping[str, Sequence[float | None]], arms: Sequence[str], listeners: Mapping[str, float]
 ) -> Figure:
-    """Draw the percent recognised of each part of the test set, a dot an arm, listeners as a line.
+    """Draw the accuracy on each part of the test set: one dot per arm, a dashed line for human listeners.
 
     Args:
         shares: part -> percent of each arm
-        arms: their names
-        listeners: part -> percent, where it is known
+        arms: names of the arms
+        listeners: part -> percent of human listeners, where known
 
     """
     figure = new_figure(WIDTH, 1.3 + 0.34 * len(shares))
@@ -179,7 +179,7 @@ def _matrix_panel(
 ) -> Figure:
     figure = new_figure(WIDTH, 4.4)
     axes = figure.subplots()
-    # Colour as opacity over whatever the page is: white paper, or a dark screen.
+    # Color intensity is encoded as opacity, which works on white paper and on a dark page.
     pixels = np.empty((*strength.shape, 4))
     for cell, colour in np.ndenumerate(colours):
         pixels[cell] = (*to_rgb(str(colour)), min(1.0, float(strength[cell])))
@@ -203,7 +203,7 @@ def _stack(runs: Sequence[History], series: str) -> NDArray[np.float64]:
 
 
 def _label_pairs(axes: Axes, ends: Mapping[Pair, tuple[float, float]]) -> None:
-    """Name each line at its right end, pushed apart where lines end close together."""
+    """Label each line at its right end, and move labels apart where lines end close together."""
     low, high = axes.get_ylim()
     gap = 0.05 * (high - low)
     for end in sorted({x for x, _ in ends.values()}):

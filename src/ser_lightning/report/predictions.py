@@ -1,4 +1,4 @@
-"""What a run predicted, clip by clip, read from ``predictions.csv`` or ``predictions.csv.gz``."""
+"""Read the predictions of a run from ``predictions.csv`` or ``predictions.csv.gz``."""
 
 import csv
 import gzip
@@ -15,26 +15,26 @@ from ser_lightning.metrics import Confusion, confusion_matrix
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
 COLUMNS = ("utterance", "speaker", "subset", "target", "prediction")
-TOLD = ("gender", "intensity")  # columns that runs older than they do not have
+TOLD = ("gender", "intensity")  # optional columns, absent in older runs
 
 
 class UnusableError(Exception):
-    """Why a run folder cannot be read; becomes the reason why it is left out."""
+    """Raised if a run folder cannot be read; its message becomes the reason why the run is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """The clips of one subset, sorted by utterance and copy.
+    """Labels and predictions of the clips of one subset, sorted by utterance and copy.
 
     Args:
         utterance: id of each clip
-        copy: name of the altered copy that was measured, empty where it was the clip itself
-        speaker: of each clip
+        copy: name of the augmented copy that was evaluated; empty for the original clip
+        speaker: speaker of each clip
         target: (N,), true class
         prediction: (N,), predicted class
         classes: number of classes
-        gender: of the speaker of each clip; empty in runs older than it
-        intensity: of each clip; empty in runs older than it
+        gender: gender of the speaker of each clip; empty if a clip has none, as in older runs
+        intensity: intensity of each clip; empty if a clip has none, as in older runs
 
     """
 
@@ -49,28 +49,28 @@ class Clips:
 
     @property
     def altered(self) -> bool:
-        """Whether there are altered copies among them."""
+        """Whether any clip is an augmented copy."""
         return any(self.copy)
 
     @cached_property
     def names(self) -> list[str]:
-        """The utterance of each clip, with the name of the copy where it is one."""
+        """Utterance id of each clip, followed by the name of the copy if it is one."""
         return [f"{id_} {copy}".rstrip() for id_, copy in zip(self.utterance, self.copy, strict=True)]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(N,), whether each clip was recognised."""
+        """(N,), whether each clip is classified correctly."""
         found: NDArray[np.bool_] = self.target == self.prediction
         return found
 
     @property
     def speakers(self) -> list[str]:
-        """Every speaker once, sorted."""
+        """Unique speakers, sorted."""
         return sorted(set(self.speaker))
 
     @cached_property
     def by_speaker(self) -> dict[str, Confusion]:
-        """Speaker -> (C, C) counts, rows true."""
+        """Speaker -> (C, C) counts, true classes in rows."""
         speakers = self.speakers
         place = {speaker: number for number, speaker in enumerate(speakers)}
         counts = np.zeros((len(speakers), self.classes, self.classes), np.int64)
@@ -79,25 +79,25 @@ class Clips:
         return dict(zip(speakers, counts, strict=True))
 
     def confusion(self, members: NDArray[np.bool_] | None = None) -> Confusion:
-        """(C, C) counts of all clips, or of those that ``members`` (N,) marks."""
+        """Return the (C, C) confusion counts of all clips, or of those where the mask ``members`` (N,) is true."""
         chosen = slice(None) if members is None else members
         return confusion_matrix(self.target[chosen], self.prediction[chosen], self.classes)
 
     def same_clips(self, other: "Clips") -> bool:
-        """Whether two runs were measured on the same clips with the same targets."""
+        """Return whether two runs were evaluated on the same clips with the same targets."""
         return self.names == other.names and np.array_equal(self.target, other.target)
 
 
 def read_predictions(folder: Path, emotions: tuple[str, ...]) -> dict[str, Clips]:
-    """Read the clips of each subset; the probabilities are not looked at and may be absent.
+    """Read the predictions of each subset; probability columns are ignored and may be absent.
 
     Args:
-        folder: of the run
-        emotions: the classes in order
+        folder: folder of the run
+        emotions: class names in order
 
     Raises:
-        UnusableError: there is no such file, it cannot be read to its end, or it holds an utterance (or a copy of one)
-            twice or a class that is not among the emotions
+        UnusableError: the file is missing or cannot be read, a row lacks its utterance or speaker, an utterance (or one
+            of its copies) occurs twice in a subset, or a class is not among the emotions
 
     """
     index = {emotion: number for number, emotion in enumerate(emotions)}

@@ -1,4 +1,4 @@
-"""report.html, report.md, report.json and the figures of a sweep."""
+"""Compare the arms of a sweep and write report.html, report.md, report.json and the figures."""
 
 import json
 import math
@@ -29,17 +29,17 @@ FIGURES = ("paired", "loss", "uar", "recall", "confusion-*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What a sweep found.
+    """Results of a sweep.
 
     Args:
         folder: the sweep folder
         command: the command line that makes this report
         comparison: the arms and their runs
-        left_out: the runs that are not part of it
+        left_out: the run folders that were excluded
         contrasts: arm -> metric -> contrast with the baseline, in points
-        cochran: Cochran's Q of the test clips, where there are three arms or more
-        answer: what the test accuracies allow to be said
-        cautions: what to bear in mind with it
+        cochran: Cochran's Q test of the test clips; ``None`` with fewer than three arms or if their clips differ
+        answer: the conclusion from the test accuracies, in sentences
+        cautions: what a reader should know before relying on the answer
 
     """
 
@@ -53,7 +53,7 @@ class Report:
     cautions: Sequence[str]
 
     def document(self) -> Document:
-        """Return what the report says, for a page or for Markdown."""
+        """Return the content of the report, ready for rendering as HTML or Markdown."""
         return document(
             self.comparison,
             self.contrasts,
@@ -65,15 +65,15 @@ class Report:
         )
 
     def write(self, folder: Path | None = None) -> Path:
-        """Write the figures, report.json, report.md and, last, report.html; return the path of the latter.
+        """Write the figures, report.json, report.md and, last, report.html; return the path of report.html.
 
         Args:
-            folder: where; none for the sweep folder
+            folder: target folder; ``None`` for the sweep folder
 
         """
         folder = folder or self.folder
         made = self.document()
-        # Rendered first: what cannot be drawn shall leave the former report as it is.
+        # Rendered before anything is deleted, so that an error leaves the previous report intact.
         texts = {"report.md": markdown(made), "report.html": page(made)}
         for former in (path for pattern in FIGURES for path in (folder / "figures").glob(f"{pattern}.png")):
             former.unlink()
@@ -89,16 +89,16 @@ class Report:
 
 
 def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | None = None) -> Report:
-    """Read a sweep and compare its arms; nothing is written.
+    """Read a sweep and compare its arms, without writing anything.
 
     Args:
         folder: the sweep folder
         arm: a Hydra group, or a dotted config key such as ``model.activation``
-        baseline: the arm to compare with; ``None`` for ``"none"`` if there is one, or else the first in order
+        baseline: the arm to compare with; ``None`` selects ``"none"`` if it exists, otherwise the first arm in order
 
     Raises:
-        InputError: no finished run, no such arm or baseline, a seed twice in an arm, arms without a common seed, or
-            runs that differ in more than the arm (see :mod:`ser_lightning.report.arms`)
+        InputError: there is no finished run, the arm or baseline does not exist, a seed (and fold) occurs twice in one
+            arm, arms share no seed, or runs differ in more than the arm (see :mod:`ser_lightning.report.arms`)
 
     """
     runs, left_out = read_runs(folder)
@@ -180,7 +180,7 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with null for what JSON cannot say."""
+    """Return the value with NaN and infinity replaced by ``None``, which JSON can represent."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Finished runs, read from their folders and checked against their own predictions."""
+"""Read finished runs from their folders and check their metrics against their predictions."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from ser_lightning.runs import complete
 
 FORMAT = 1
 RECOMPUTED = {"accuracy": accuracy, "uar": uar, "macro_f1": macro_f1}
-TOLERANCE = 1e-5  # single precision on the way to result.json; one utterance of 10,000 weighs more
+TOLERANCE = 1e-5  # result.json holds single-precision values; one utterance of 10,000 makes a larger difference
 
 
 class LeftOut(NamedTuple):
-    """A run folder that is not part of the report, and why."""
+    """A run folder that is excluded from the report, and the reason."""
 
     path: str
     reason: str
@@ -31,34 +31,34 @@ class Run:
     """One finished run.
 
     Args:
-        path: folder of the run, relative to the folder searched
+        path: folder of the run, relative to the searched folder
         name: name of the experiment
-        run_id: identity of the run in the experiment
+        run_id: identifier of the run within the experiment
         seed: the seed of the run
-        fold: the fold of its split; empty if the split has none
+        fold: the fold of the split; empty if the split has no folds
         choices: Hydra group -> option
         config: resolved config, nested
         emotions: label of each class, in order
         corpus: ``name``, ``digest``, ``utterances`` and ``problems`` of the corpus
-        checkpoint: ``"best"`` or ``"last"``, the checkpoint the metrics are of
+        checkpoint: the evaluated checkpoint, ``"best"`` or ``"last"``
         metrics: subset -> metric -> fraction
-        confusion: subset -> counts, rows true
-        clips: subset -> what was predicted, clip by clip
-        audit: the section ``audit``: what training knew of the clips; empty in runs older than the audit
+        confusion: subset -> counts, true classes in rows
+        clips: subset -> labels and predictions of its clips
+        audit: results of the train/test leakage checks; empty in runs older than these checks
         seconds: stage -> seconds
-        study_metric: subset -> the study's own arithmetic, in its percent; empty if it was not computed
-        training_mode: subset -> metric -> fraction, of the predictions that ``study_metric`` counts; of older runs
-            alone, whose ``metrics`` are of other predictions
-        evaluation_mode: subset -> metric -> fraction, of the same weights in evaluation mode; empty if ``metrics`` are
-            that
-        counts: number of utterances by subset
+        study_metric: subset -> metric as computed by the original study, in its percent; empty if not computed
+        training_mode: subset -> metric -> fraction, for the training-mode predictions that ``study_metric`` counts;
+            only in older runs, whose ``metrics`` are of other predictions
+        evaluation_mode: subset -> metric -> fraction, for the same weights in evaluation mode; empty if ``metrics``
+            already are in evaluation mode
+        counts: subset -> number of utterances
         epochs: number of epochs trained
         history: series name -> value per epoch
         versions: package -> version
         git: ``commit`` and ``dirty``
         test_set: digest of the test utterances and their targets
-        parameters: numbers that the model learnt; 0 in runs that do not say
-        device: what it was trained on, such as ``cpu``
+        parameters: number of trainable parameters; 0 in runs that do not record it
+        device: device used for training, such as ``cpu``
 
     """
 
@@ -91,25 +91,25 @@ class Run:
 
     @property
     def pair(self) -> Pair:
-        """What a run of another arm must share to be its partner: the seed, and the fold if there are folds."""
+        """Key that pairs runs of different arms: the seed, or seed and fold if the split has folds."""
         return (self.seed, self.fold) if self.fold else self.seed
 
 
 def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
-    """Read every run under a folder.
+    """Read all runs below a folder.
 
-    A run is a folder that holds ``result.json``, ``.hydra/config.yaml`` or ``checkpoints/``; hidden folders
-    and the inside of a run are not searched. A run that is unfinished, damaged, of another format, or at odds
-    with its own ``predictions.csv`` is left out with the reason.
+    A run is a folder that holds ``result.json``, ``.hydra/config.yaml`` or ``checkpoints/``; hidden folders and folders
+    inside a run are not searched. A run that is unfinished, damaged, of another format, or inconsistent with its own
+    ``predictions.csv`` is left out, and the reason is recorded.
 
     Args:
         folder: a sweep folder, or the folder of one run
 
     Returns:
-        the runs, and what was left out, each in the order of the paths
+        the runs and the run folders left out, each in path order
 
     Raises:
-        InputError: the folder does not exist, or no finished run was found in it
+        InputError: the folder does not exist or holds no finished run
 
     """
     folder = Path(folder)
@@ -138,7 +138,7 @@ def _run_folders(root: Path) -> Iterator[Path]:
         is_run = "result.json" in files or "checkpoints" in folders or (path / ".hydra/config.yaml").is_file()
         if is_run:
             yield path
-        # A stray checkpoint beside the runs of a sweep must not hide them, so the root is always searched.
+        # A stray checkpoints folder in the sweep folder must not hide its runs, so the root is always searched.
         keep = [] if is_run and path != root else [name for name in folders if not name.startswith(".")]
         folders[:] = sorted(set(keep) - ({"checkpoints"} if is_run else set()))
 
@@ -187,7 +187,7 @@ def _read_run(folder: Path, shown: str) -> Run:
         git=take("git", dict) if result.get("git") is not None else {},
         test_set=_test_set(clips["test"], emotions),
         parameters=take("parameters", int) if "parameters" in result else 0,
-        device=take("device", str) if "device" in result else "cpu",  # older runs knew nothing else
+        device=take("device", str) if "device" in result else "cpu",  # older versions trained on the CPU only
     )
 
 
@@ -198,7 +198,7 @@ def _fold(config: dict[str, Any]) -> str:
 
 
 def _audit(result: dict[str, Any]) -> dict[str, Any]:
-    """The section of the audit, held against what the report takes from it; empty in runs older than the audit."""
+    """Return the validated leak check section of a result; empty in runs older than the leak checks."""
     if not result.get("audit"):
         return {}
     audit: dict[str, Any] = _Taker(result)("audit", dict)
@@ -237,7 +237,7 @@ def _read_result(path: Path) -> dict[str, Any]:
 
 
 class _Taker:
-    """Takes the values of a JSON object by key and type."""
+    """Get the values of a JSON object by key, with a type check."""
 
     def __init__(self, values: dict[str, Any], prefix: str = "") -> None:
         self.values, self.prefix = values, prefix
@@ -262,7 +262,7 @@ def _agree(subset: str, metrics: dict[str, float], written: Any, confusion: Conf
         stated, recomputed = metrics.get(name), metric(confusion)
         if not isinstance(stated, float | int):
             raise UnusableError(f"result.json lacks metrics.{subset}.{name}")
-        if not abs(stated - recomputed) <= TOLERANCE:  # written so that NaN disagrees
+        if not abs(stated - recomputed) <= TOLERANCE:  # written this way so that NaN counts as a mismatch
             raise UnusableError(
                 f"result.json says {subset} {name} {stated:.4f}, its predictions.csv gives {recomputed:.4f}"
             )

@@ -1,8 +1,9 @@
-"""Tests of a difference between arms, over pairs of runs and over pooled clips.
+"""Significance tests of a difference between arms, over pairs of runs and over pooled clips.
 
-The tests over clips take every clip of every pair for an observation of its own. That it is not: the clips of one
-speaker are alike, and with several seeds the same clip is counted once a seed. Their p-values are too small for a claim
-about other speakers or clips; the report gives them because papers do, and says so.
+The tests over clips treat every clip of every pair as an independent observation. This assumption is violated: clips of
+one speaker are correlated, and with several seeds the same clip is counted once per seed. The p-values are therefore
+too small to support claims about other speakers or clips. The report includes them because they are common in papers,
+and states this limitation.
 """
 
 from collections.abc import Sequence
@@ -12,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-EXACT_PAIRS = 16  # all 2^16 sign patterns up to here, as many seeded draws of them beyond
-FEW_DISCORDANT = 25  # below, McNemar's test is the exact binomial one
+EXACT_PAIRS = 16  # up to here all 2^16 sign patterns are enumerated; beyond, as many random patterns are drawn
+FEW_DISCORDANT = 25  # below this number of discordant clips, McNemar's test is the exact binomial test
 SEED = 0
 
 
 class McNemar(NamedTuple):
-    """McNemar's test.
+    """Result of McNemar's test.
 
     Args:
-        clips: number of clips, counted once a pair
-        arm_only: clips that only the arm recognised
-        baseline_only: clips that only the baseline recognised
-        p: two-sided; exact below 25 clips that differ, else chi-squared with continuity correction
+        clips: number of clips, counted once per pair
+        arm_only: clips that only the arm classifies correctly
+        baseline_only: clips that only the baseline classifies correctly
+        p: two-sided; exact below 25 discordant clips, otherwise chi-squared with continuity correction
 
     """
 
@@ -35,12 +36,12 @@ class McNemar(NamedTuple):
 
 
 class CochranQ(NamedTuple):
-    """Cochran's Q test.
+    """Result of Cochran's Q test.
 
     Args:
-        clips: number of clips, counted once a seed
+        clips: number of clips, counted once per seed (and fold)
         q: the statistic
-        df: its degrees of freedom, arms - 1
+        df: degrees of freedom, number of arms - 1
         p: from the chi-squared distribution
 
     """
@@ -52,16 +53,17 @@ class CochranQ(NamedTuple):
 
 
 def permutation_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of the permutation test of paired differences: the arms change places within pairs.
+    """Compute the two-sided p-value of the paired permutation test, which swaps the arms within pairs.
 
-    Exact up to 16 pairs; beyond, of 65,536 seeded draws, the arrangement found counted among them. None without a pair.
+    Exact up to 16 pairs; beyond, estimated from 65,536 seeded draws that include the observed arrangement. Return
+    ``None`` without a pair.
 
     >>> permutation_p([1.0, 2.0, 3.0])  # of 8 arrangements, 2 are as far from zero
     0.25
 
     Source: Fisher 1935, The Design of Experiments, section 21.
     """
-    # Rounded: differences of equal counts must not differ in the last digit of a float.
+    # Rounding makes differences of equal counts exactly equal despite floating-point error.
     values = np.round(np.asarray(differences, float), 9)
     if not values.size:
         return None
@@ -76,10 +78,10 @@ def permutation_p(differences: Sequence[float]) -> float | None:
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of Wilcoxon's signed-rank test: pairs without a difference are left out, tied ones share their ranks.
+    """Compute the two-sided p-value of Wilcoxon's signed-rank test; zeros are dropped and ties share their mean rank.
 
-    The distribution is that of :func:`permutation_p` on the signed ranks, so it is exact with ties too. None without a
-    pair; 1 if no pair differs.
+    The distribution is that of :func:`permutation_p` on the signed ranks, so that it is exact with ties too (up to 16
+    pairs). Return ``None`` without a pair, and 1 if no pair differs.
 
     >>> wilcoxon_p([0.0, 2.0, 3.0, 5.0])
     0.25
@@ -94,15 +96,15 @@ def wilcoxon_p(differences: Sequence[float]) -> float | None:
 
 
 def mcnemar(arm: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> McNemar | None:
-    """McNemar's test of two arms on the same clips; None without a clip.
+    """Run McNemar's test of two arms on the same clips; return ``None`` without a clip.
 
     Args:
-        arm: (N,), whether the arm recognised each clip
-        baseline: the same
+        arm: (N,), whether the arm classifies each clip correctly
+        baseline: (N,), the same for the baseline
 
     Source: McNemar 1947, Psychometrika 12, 153-157.
     """
-    # Loads pandas, which takes a second: only a report needs it.
+    # Imported here because it loads pandas, which takes a second and only a report needs.
     from statsmodels.stats.contingency_tables import mcnemar as test
 
     if not arm.size:
@@ -115,10 +117,10 @@ def mcnemar(arm: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> McNemar | No
 
 
 def cochran_q(correct: NDArray[np.bool_]) -> CochranQ | None:
-    """Cochran's Q test of several arms on the same clips; None where no clip tells the arms apart.
+    """Run Cochran's Q test of several arms on the same clips; return ``None`` if all arms agree on every clip.
 
     Args:
-        correct: (N, arms), whether each arm recognised each clip
+        correct: (N, arms), whether each arm classifies each clip correctly
 
     Source: Cochran 1950, Biometrika 37, 256-266.
     """
@@ -132,7 +134,7 @@ def cochran_q(correct: NDArray[np.bool_]) -> CochranQ | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values adjusted by Holm's step-down method for how many there are; a missing one stays missing.
+    """Adjust p-values with Holm's step-down method for the number of values that are not ``None``.
 
     >>> holm([0.01, None, 0.04, 0.03])
     [0.03, None, 0.06, 0.06]
@@ -142,7 +144,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     from statsmodels.stats.multitest import multipletests
 
     known = [number for number, p in enumerate(p_values) if p is not None]
-    if len(known) < 2:  # nothing to adjust, and the library collects garbage at every call
+    if len(known) < 2:  # nothing to adjust, and the library runs the garbage collector at every call
         return list(p_values)
     adjusted = multipletests([p_values[number] for number in known], method="holm")[1]
     found: list[float | None] = [None] * len(p_values)

@@ -1,4 +1,4 @@
-"""Means, paired differences with their interval, effect sizes, and how many runs would settle a difference."""
+"""Means, paired differences with intervals, effect sizes, and the number of runs needed to detect a difference."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class Summary:
     Args:
         n: number of runs
         mean: arithmetic mean
-        sd: sample standard deviation (divisor n - 1); none for a single run
+        sd: sample standard deviation (divisor n - 1); ``None`` for a single run
 
     """
 
@@ -32,16 +32,16 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedDifference:
-    """Differences between two arms, pair by pair, and the interval of their mean.
+    """Paired differences between two arms and the interval of their mean.
 
     Args:
-        pairs: the seeds, or seeds with their folds, that both arms have, ascending
+        pairs: seeds, or seeds with folds, that both arms have, ascending
         differences: arm minus baseline, in the order of ``pairs``
-        mean: mean difference; none without a pair
-        sd: sample standard deviation of the differences; none below two pairs
-        interval: 95 % Student-t interval of the mean; none where it cannot be estimated
-        p: of the paired t-test, two-sided; none where there is no interval
-        why_no_interval: the reason in words, empty if there is an interval
+        mean: mean difference; ``None`` without a pair
+        sd: sample standard deviation of the differences; ``None`` below two pairs
+        interval: 95 % Student-t interval of the mean; ``None`` if it cannot be estimated
+        p: two-sided p-value of the paired t-test; ``None`` without an interval
+        why_no_interval: why there is no interval; empty if there is one
 
     """
 
@@ -60,18 +60,18 @@ class PairedDifference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval and zero is outside it."""
+        """Whether there is an interval that does not contain zero."""
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Mean and sample standard deviation.
+    """Compute mean and sample standard deviation.
 
     Args:
         values: one number per run
 
     Raises:
-        ValueError: there is no value
+        ValueError: there are no values
 
     >>> summarize([1.0, 2.0, 4.5])
     Summary(n=3, mean=2.5, sd=1.8027756377319946)
@@ -84,11 +84,11 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 def paired_difference(arm: Mapping[P, float], baseline: Mapping[P, float]) -> PairedDifference:
-    """Difference of two arms over the pairs they share, with its 95 % Student-t interval.
+    """Compute the difference of two arms over their shared pairs, with its 95 % Student-t interval.
 
     Args:
         arm: value of each seed, or of each seed and fold
-        baseline: the same, in the same unit
+        baseline: values of the baseline, in the same unit
 
     >>> found = paired_difference({0: 62.0, 1: 64.0, 2: 63.0}, {0: 61.0, 1: 61.0, 2: 61.0})
     >>> found.mean, [round(edge, 2) for edge in found.interval], round(found.p, 3)
@@ -112,7 +112,7 @@ def paired_difference(arm: Mapping[P, float], baseline: Mapping[P, float]) -> Pa
     if summary.sd is None:
         why = "one pair gives no interval"
     elif np.allclose(differences, differences[0], rtol=0, atol=1e-9):
-        # A t interval of no width would claim certainty; with scores in steps of 1/N ties are chance.
+        # An interval of zero width would claim certainty, but ties happen by chance: scores come in steps of 1/N.
         why = "all differences are equal, so their spread cannot be estimated"
     else:
         error = summary.sd / math.sqrt(summary.n)
@@ -131,9 +131,9 @@ def paired_difference(arm: Mapping[P, float], baseline: Mapping[P, float]) -> Pa
 
 
 def cohen_d(differences: Sequence[float]) -> float | None:
-    """Paired Cohen's d, d_z: the mean difference in units of the standard deviation of the differences.
+    """Compute the paired Cohen's d (d_z): the mean difference divided by the standard deviation of the differences.
 
-    None below two differences, or where they do not spread.
+    Return ``None`` with fewer than two differences or if all are equal.
 
     >>> cohen_d([1.0, 2.0, 3.0])
     2.0
@@ -146,9 +146,10 @@ def cohen_d(differences: Sequence[float]) -> float | None:
 
 
 def cliff_delta(arm: Sequence[float], baseline: Sequence[float]) -> float | None:
-    """Cliff's delta: how often a run of the arm is above one of the baseline, less how often it is below.
+    """Compute Cliff's delta: how often a run of the arm beats a run of the baseline, minus how often it is below.
 
-    From -1 to 1, over all couples of runs and not only the pairs. None where an arm has no run.
+    The value ranges from -1 to 1 and is taken over all combinations of runs, not only the pairs. Return ``None`` if an
+    arm has no runs.
 
     >>> cliff_delta([3.0, 4.0], [1.0, 3.0])
     0.75
@@ -157,22 +158,22 @@ def cliff_delta(arm: Sequence[float], baseline: Sequence[float]) -> float | None
     """
     if not arm or not baseline:
         return None
-    # Rounded, so that scores of equal counts are equal whatever the way they were computed.
+    # Rounding makes scores of equal counts exactly equal despite floating-point error.
     couples = np.sign(np.subtract.outer(np.round(arm, 9), np.round(baseline, 9)))
     return float(couples.mean())
 
 
 def pairs_needed(sd: float, difference: float) -> int:
-    """Number of pairs with which a true difference is found 4 times in 5.
+    """Compute the number of pairs needed to detect a true difference with 80 % power.
 
-    That is a power of 80 % of the two-sided paired t-test at 5 %, from the noncentral F distribution.
+    The power is that of the two-sided paired t-test at 5 %, from the noncentral F distribution.
 
     Args:
         sd: standard deviation of the differences between the arms, over pairs
         difference: the true mean difference, in the same unit
 
     Raises:
-        ValueError: either is not above zero
+        ValueError: the standard deviation or the difference is not positive
 
     >>> pairs_needed(2.0, 1.0)
     34
@@ -190,29 +191,29 @@ def pairs_needed(sd: float, difference: float) -> int:
 
 
 def paired_power(pairs: int, sd: float, difference: float) -> float:
-    """Probability that the two-sided paired t-test at 5 % finds a true difference.
+    """Compute the probability that the two-sided paired t-test at 5 % detects a true difference.
 
     >>> round(paired_power(34, 2.0, 1.0), 4)
     0.8078
 
     """
     edge = stats.t.ppf((1 + CONFIDENCE) / 2, pairs - 1)
-    # The square of a noncentral t; SciPy's noncentral t itself is not a number for a few pairs and a large effect.
+    # The squared noncentral t is noncentral F; SciPy's own noncentral t gives NaN for few pairs and a large effect.
     return float(stats.ncf.sf(edge**2, 1, pairs - 1, pairs * (difference / sd) ** 2))
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % score interval of a proportion (Wilson 1927).
+    """Compute the 95 % score interval of a proportion (Wilson 1927).
 
     Args:
         successes: number of correct utterances
         trials: number of utterances
 
     Returns:
-        lower and upper edge, as fractions
+        lower and upper bound, as fractions
 
     Raises:
-        ValueError: there is no trial, or the successes are not from 0 to ``trials``
+        ValueError: there are no trials, or the successes are not between 0 and ``trials``
 
     >>> [round(100 * edge, 1) for edge in wilson(234, 360)]
     [59.9, 69.7]

@@ -1,4 +1,4 @@
-"""The tables of a report."""
+"""Build the tables of a report."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -17,13 +17,13 @@ NOTHING = "-"
 
 
 class Table(NamedTuple):
-    """A header and rows of text; the first column is left-aligned, the others right."""
+    """A header and rows of text; the first column is left-aligned and the others are right-aligned."""
 
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
-        r"""The table in Markdown.
+        r"""Render the table as Markdown.
 
         >>> print(Table(("arm", "UAR"), [("a|b", "61.0")]).markdown())
         | arm | UAR |
@@ -38,13 +38,13 @@ class Table(NamedTuple):
 
 
 def summaries(comparison: Comparison, runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[Metric, Summary]:
-    """Mean and spread of each metric over the seeds of some runs, in percent; no entry where no seed is whole."""
+    """Return mean and spread of each metric over seeds, in percent; metrics without a complete seed are omitted."""
     found = {metric: over_seeds(runs, metric, folds=comparison.folds) for metric in metrics}
     return {metric: summary for metric, summary in found.items() if summary is not None}
 
 
 def arms_table(comparison: Comparison) -> Table:
-    """Mean and sample standard deviation over seeds of every metric, by arm."""
+    """Tabulate mean and sample standard deviation over seeds of every metric, by arm."""
     metrics = metrics_of(comparison)
     rows = []
     for arm, runs in comparison.arms.items():
@@ -55,7 +55,7 @@ def arms_table(comparison: Comparison) -> Table:
 
 
 def speakers_table(comparison: Comparison) -> Table:
-    """Mean and sample standard deviation over speakers, all runs of an arm counted together."""
+    """Tabulate mean and sample standard deviation over speakers by arm, with all runs of an arm pooled."""
     metrics = [metric for metric in metrics_of(comparison) if metric.name in COUNTED and metric.subset != "train"]
     rows = []
     for arm, runs in comparison.arms.items():
@@ -66,7 +66,7 @@ def speakers_table(comparison: Comparison) -> Table:
 
 
 def runs_table(comparison: Comparison) -> Table:
-    """Every run, with the Wilson interval of its test accuracy."""
+    """Tabulate every run with its metrics and the Wilson interval of its test accuracy."""
     metrics = metrics_of(comparison)
     folded = bool(comparison.folds)
     rows = []
@@ -84,11 +84,11 @@ def runs_table(comparison: Comparison) -> Table:
 
 
 def differences_table(found: Contrasts, baseline: str) -> Table:
-    """Paired differences with their intervals, in points."""
+    """Tabulate paired differences with their intervals, in points."""
     rows = []
     for arms, metric, contrast in _each(found, baseline):
         difference = contrast.difference
-        why = difference.why_no_interval.partition(", ")[0]  # what follows from it is too long for a cell
+        why = difference.why_no_interval.partition(", ")[0]  # the explanation after the comma is too long for a cell
         interval = interval_text(*difference.interval) if difference.interval else why
         mean = NOTHING if difference.mean is None else f"{difference.mean:+z.1f}"
         bootstrapped = [_cluster_interval(each) for each in (contrast.pairs_bootstrap, contrast.speakers)]
@@ -99,7 +99,7 @@ def differences_table(found: Contrasts, baseline: str) -> Table:
 
 
 def tests_table(found: Contrasts, baseline: str) -> Table:
-    """P-values, with Holm's where several arms are compared, and effect sizes."""
+    """Tabulate p-values (Holm-adjusted in brackets if several arms are compared) and effect sizes."""
     rows = []
     for arms, metric, contrast in _each(found, baseline):
         cells = [p_text(contrast.p[test]) for test in TESTS]
@@ -113,7 +113,7 @@ def tests_table(found: Contrasts, baseline: str) -> Table:
 
 
 def power_table(found: Contrasts, baseline: str) -> Table:
-    """How many seeds would settle a difference, and how many more that is."""
+    """Tabulate the number of seeds needed to detect a difference, and how many more seeds that is."""
     rows = []
     for arms, metric, contrast in _each(found, baseline):
         cells = []
@@ -127,7 +127,7 @@ def power_table(found: Contrasts, baseline: str) -> Table:
 
 
 def _each(found: Contrasts, baseline: str) -> Iterator[tuple[tuple[str, ...], Metric, Contrast]]:
-    """Every contrast, with the names of its arms where there are several comparisons."""
+    """Yield every contrast, preceded by the names of its arms if several arms are compared."""
     for arm, metrics in found.items():
         for metric, contrast in metrics.items():
             yield (f"{arm} - {baseline}",) if len(found) > 1 else (), metric, contrast
@@ -138,7 +138,7 @@ def _arms_title(found: Contrasts) -> tuple[str, ...]:
 
 
 def shares_table(comparison: Comparison, title: str, shares: Shares, listeners: Mapping[str, float]) -> Table:
-    """Percent recognised of each part of the test set, by arm, and by listeners where that is known."""
+    """Tabulate the accuracy on each part of the test set by arm and, where known, by human listeners."""
     rows = []
     for part, values in shares.items():
         heard = (_number(listeners.get(part)),) if listeners else ()
@@ -147,7 +147,7 @@ def shares_table(comparison: Comparison, title: str, shares: Shares, listeners: 
 
 
 def audit_table(comparison: Comparison) -> Table:
-    """What the audits of the runs looked for and found, the worst of all runs, and the split's facts in words."""
+    """Tabulate each leak check with its worst state over all runs and the sentence that describes it."""
     order = {"not found": 0, "shared": 1, "defect": 2, "leak": 3}
     found: dict[str, tuple[str, str, int]] = {}
     for run in comparison.runs:
@@ -165,7 +165,7 @@ def audit_table(comparison: Comparison) -> Table:
 
 
 def cost_table(comparison: Comparison) -> Table:
-    """Seconds by stage: the mean of a run of each arm, and the sum of all runs."""
+    """Tabulate the mean seconds per run by stage and arm, and the total of all runs."""
     stages = list(dict.fromkeys(stage for run in comparison.runs for stage in run.seconds))
     rows = []
     for arm, runs in comparison.arms.items():
@@ -177,12 +177,12 @@ def cost_table(comparison: Comparison) -> Table:
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Table:
-    """What is not part of the report, and why."""
+    """Tabulate the run folders that were excluded, with the reasons."""
     return Table(("folder", "why"), [tuple(item) for item in left_out])
 
 
 def interval_text(low: float, high: float) -> str:
-    """An interval with one decimal, or two where one would round an edge onto zero.
+    """Format an interval with one decimal, or with two if one would round a nonzero bound to zero.
 
     >>> interval_text(-1.94, 1.06), interval_text(0.03, 1.9)
     ('-1.9 to 1.1', '0.03 to 1.90')
@@ -193,7 +193,7 @@ def interval_text(low: float, high: float) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p-value to two digits; nothing of none.
+    """Format a p-value with two significant digits; ``None`` becomes a dash.
 
     >>> p_text(0.0471), p_text(0.0000312), p_text(1.0), p_text(None)
     ('0.047', '< 0.0001', '1', '-')
