@@ -100,7 +100,6 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         task = EmotionTask(
             **{"model": model, "optimizer": build("optim", config["optim"]), "classes": 8},
             **{"evaluation": EVALUATION_MODE, "loss": EmotionLoss(class_weights=False, label_smoothing=0.0)},
-            **{"scheduler": None, "watched": None},
         )
         ended = pl.callbacks.LambdaCallback(on_train_epoch_end=lambda *_: ends.append(time.perf_counter()))
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
