@@ -91,7 +91,7 @@ def batches(clips: FeatureDataset | ResidentDataset, *, seed: int) -> Iterator[B
     """Return the batches of one epoch."""
     lengths = clips.lengths.tolist()
     sampler = BatchSampler(lengths=lengths, batch_size=BATCH, shuffle=True, reshuffle=True, bucket=False, seed=seed)
-    return (clips[rows] for rows in sampler)
+    return (clips.__getitems__(rows) for rows in sampler)
 
 
 def ours(device: torch.device) -> nn.Module:
