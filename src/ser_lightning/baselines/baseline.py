@@ -88,7 +88,7 @@ class Baseline(nn.Module):
 
         Args:
             features: (B, F, K), zero beyond each clip's end
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
