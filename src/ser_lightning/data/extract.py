@@ -150,7 +150,7 @@ def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
     global _shared  # noqa: PLW0603 - the tasks of a pool have no other way to reach it
     _shared = shared
     ending_at_once()
-    end_with(parent)  # an orphaned worker would wait for tasks forever and hold the lock of the feature cache
+    end_with(parent)  # otherwise an orphaned worker would wait for tasks forever and hold the lock of the feature cache
     # A clip is too small to profit from threads, and the number of processes already sets the parallelism.
     threadpool_limits(1)
     keep_freed_memory()

@@ -8,7 +8,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.split.split import SUBSETS, UNUSED, Split
 
 Key = tuple[str, str]  # utterance id and name of the copy; "" is the original clip
-Members = Mapping[str, Sequence[Key]]  # by subset
+Members = Mapping[str, Sequence[Key]]  # rows of each subset
 
 
 def beside_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> Members:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-POOL = 8  # size in batches of the pools of shuffled clips that are sorted by length
+POOL = 8  # pool size in batches; bucketing sorts the shuffled clips by length within each pool
 
 
 class BatchSampler(Sampler[list[int]]):

@@ -79,7 +79,7 @@ class FeatureStore:
         self.utterances = {utterance.id: utterance for utterance in utterances}
         self.spec: dict[str, Any] = {
             "audio": describe(audio),
-            "augment": describe(augment) if copies_of(augment) else None,  # without copies it has no effect here
+            "augment": describe(augment) if copies_of(augment) else None,  # irrelevant if it makes no copies
             "features": describe(features),
             "corpus": corpus_digest(utterances),
             "libraries": {
