@@ -1,4 +1,4 @@
-"""A fitted pipeline with the call of a network."""
+"""Fitted pipeline with the interface of a network."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -16,8 +16,8 @@ from ser_lightning.baselines.clips import split_frames
 from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
 from ser_lightning.baselines.gmm import GaussianMixtureClassifier
 
-ABSENT = -30.0  # log-probability of a class without a training clip: next to nothing, and its cross-entropy is finite
-# The fitted numbers that a prediction uses, the standardization aside.
+ABSENT = -30.0  # log-probability of a class without training clips: negligible, with a finite cross-entropy
+# Fitted arrays that a prediction uses, except those of the standardization.
 FITTED: dict[type, tuple[str, ...]] = {
     SVC: ("support_vectors_", "dual_coef_", "intercept_"),
     LogisticRegression: ("coef_", "intercept_"),
@@ -28,19 +28,19 @@ FITTED: dict[type, tuple[str, ...]] = {
 
 
 class Recipe(Protocol):
-    """What a config in ``conf/model/`` describes: a pipeline before it is fitted."""
+    """Description of an unfitted pipeline, constructed from a config in ``conf/model/``."""
 
     def pipeline(self, *, seed: int) -> Pipeline:
-        """Return the pipeline, not fitted.
+        """Return the unfitted pipeline.
 
         Args:
-            seed: of whatever is random in it
+            seed: seed of all random numbers in the pipeline
 
         """
 
 
 class Statistics(NamedTuple):
-    """Mean and deviation of each feature, (F,)."""
+    """Mean and standard deviation of each feature, (F,) each."""
 
     mean: Tensor
     deviation: Tensor
@@ -50,8 +50,8 @@ class Baseline(nn.Module):
     """Fitted pipeline that maps padded features to log-probabilities, as a network does.
 
     Args:
-        pipeline: fitted; its input is an array of clips, matrices (K, F)
-        classes: logits of the output
+        pipeline: fitted pipeline, whose input is an array of clips, matrices (K, F)
+        classes: number of classes
 
     """
 
@@ -62,7 +62,7 @@ class Baseline(nn.Module):
 
     @property
     def standardize(self) -> Statistics | None:
-        """Mean and deviation that the pipeline standardizes by, None if it does not."""
+        """Mean and standard deviation by which the pipeline standardizes, or None if it does not."""
         step = self.pipeline.named_steps.get("standardize")
         if step is None:
             return None
@@ -70,12 +70,12 @@ class Baseline(nn.Module):
 
     @property
     def chosen(self) -> dict[str, float | None]:
-        """Hyper-parameters chosen by inner validation, and their UAR there, None if there was none."""
+        """Hyper-parameters chosen by inner validation, and their UAR there, which is None without inner validation."""
         chosen: dict[str, float | None] = self.pipeline[-1].chosen_
         return chosen
 
     def count_parameters(self) -> int:
-        """Return the number of fitted numbers, without those of the standardization."""
+        """Return the number of fitted values, without those of the standardization."""
         return sum(
             int(np.size(array))
             for estimator in _estimators(self.pipeline[-1])
@@ -88,7 +88,7 @@ class Baseline(nn.Module):
 
         Args:
             features: (B, F, K), zero beyond each clip's end
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
@@ -110,16 +110,16 @@ def fit_baseline(
     """Fit the pipeline of a recipe to all training clips.
 
     Args:
-        recipe: of the pipeline
-        frames: (R, F), the clips one after another
-        lengths: (N,), frames of each clip
+        recipe: description of the pipeline
+        frames: (R, F), the clips concatenated
+        lengths: (N,), number of frames of each clip
         targets: (N,), class index of each clip
-        groups: (N,), never divided by inner validation: speakers
-        seed: of whatever is random in it
-        classes: logits of the output
+        groups: (N,), group of each clip, such as its speaker; inner validation never divides a group
+        seed: seed of all random numbers in the pipeline
+        classes: number of classes
 
     Raises:
-        InputError: the clips are all of one class
+        InputError: all clips have the same class
 
     """
     pipeline = recipe.pipeline(seed=seed)

@@ -1,4 +1,4 @@
-"""Stacked restricted Boltzmann machines, trained one after another and fine-tuned together."""
+"""Stacked restricted Boltzmann machines: greedy pretraining and joint fine-tuning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ser_lightning.errors import InputError
 
-Layers = list[tuple[Tensor, Tensor]]  # of each: weight (hidden, visible) and bias (hidden,)
-SPREAD = 0.01  # deviation of the initial weights (Hinton 2010, section 8.1)
+Layers = list[tuple[Tensor, Tensor]]  # weight (hidden, visible) and bias (hidden,) of each layer
+SPREAD = 0.01  # standard deviation of the initial weights (Hinton 2010, section 8.1)
 
 
 def top_layer(x: Tensor, layers: Layers) -> Tensor:
@@ -24,17 +24,20 @@ def top_layer(x: Tensor, layers: Layers) -> Tensor:
 def pretrain(
     x: Tensor, *, hidden: Sequence[int], epochs: int, batch: int, rates: Sequence[float], generator: torch.Generator
 ) -> Layers:
-    """Train stacked machines greedily.
+    """Train stacked restricted Boltzmann machines greedily.
 
-    The visible units of the first are Gaussian with variance 1; all others are binary.
+    The visible units of the first machine are Gaussian with variance 1; all others are binary.
 
     Args:
         x: (N, visible), standardized
-        hidden: units of each machine
-        epochs: passes over the clips for each
-        batch: clips a step
+        hidden: number of hidden units of each machine
+        epochs: epochs for each machine
+        batch: clips per batch
         rates: learning rate of the first machine, and of the others
-        generator: of first weights, samples and the order of the clips
+        generator: random number generator of the initial weights, the sampling and the order of the clips
+
+    Returns:
+        The weight and bias of each layer.
 
     Raises:
         InputError: a machine diverged
@@ -57,7 +60,7 @@ def pretrain(
 def _contrast(
     x: Tensor, *, units: int, epochs: int, batch: int, rate: float, gaussian: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Train a machine by one step of contrastive divergence (Hinton 2002).
+    """Train one machine by one-step contrastive divergence (Hinton 2002); return its weight and hidden bias.
 
     The hidden units are sampled, their reconstruction is not (Hinton 2010, section 3).
     """
@@ -79,14 +82,17 @@ def _contrast(
 
 
 def fine_tune(x: Tensor, targets: Tensor, layers: Layers, *, classes: int, steps: int) -> Layers:
-    """Fine-tune the layers under a softmax by conjugate gradients of its cross-entropy.
+    """Fine-tune the layers under a softmax layer, minimizing the cross-entropy by conjugate gradients.
 
     Args:
         x: (N, visible)
         targets: (N,), class index of each row
         layers: the pretrained layers
-        classes: of the softmax, which starts at zero and is discarded
-        steps: at most; 0 returns the layers as they are
+        classes: number of classes of the softmax layer, which is initialized with zeros and discarded afterwards
+        steps: maximum number of steps; 0 returns the layers unchanged
+
+    Returns:
+        The weight and bias of each layer, without the softmax layer.
 
     """
     from scipy.optimize import minimize

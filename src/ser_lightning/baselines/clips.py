@@ -1,6 +1,6 @@
-"""From the frames of clips to one vector a clip.
+"""Conversion of clips to one vector per clip, as steps of a scikit-learn pipeline.
 
-A pipeline's input is an array of clips: N matrices (K, F), K frames of F features each.
+The input of a pipeline is an array of clips: N matrices (K, F), with K frames of F features each.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
 
-Clips = npt.NDArray[np.object_]  # (N,), matrices (K, F)
+Clips = npt.NDArray[np.object_]  # (N,), each a matrix (K, F)
 Vectors = npt.NDArray[np.floating[Any]]  # (N, F)
 
 
 def split_frames(frames: Vectors, lengths: npt.NDArray[np.int64]) -> Clips:
-    """Divide consecutive frames (R, F) into clips of the given lengths (N,)."""
+    """Divide concatenated frames (R, F) into clips of the given lengths (N,)."""
     clips = np.empty(len(lengths), dtype=object)
     for index, clip in enumerate(np.split(frames, np.cumsum(lengths)[:-1])):
         clips[index] = clip
@@ -23,15 +23,15 @@ def split_frames(frames: Vectors, lengths: npt.NDArray[np.int64]) -> Clips:
 
 
 class FrameScaler(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Standardize each feature by its mean and deviation over all frames of the training clips."""
+    """Standardize each feature by its mean and standard deviation over all frames of the training clips."""
 
     def fit(self, clips: Clips, y: object = None) -> "FrameScaler":
-        """Compute mean and deviation of the frames."""
+        """Compute the mean and standard deviation of the frames."""
         self.scaler_ = StandardScaler().fit(np.concatenate(clips))
         return self
 
     def transform(self, clips: Clips) -> Clips:
-        """Return the standardized clips; those given are left unchanged."""
+        """Return the standardized clips; the input is not modified."""
         frames = self.scaler_.transform(np.concatenate(clips))
         return split_frames(frames, np.array([len(clip) for clip in clips]))
 
@@ -40,7 +40,7 @@ class FrameMean(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Represent each clip by the mean over its frames."""
 
     def fit(self, clips: Clips, y: object = None) -> "FrameMean":
-        """Do nothing: a mean has nothing to fit."""
+        """Return self, since there is nothing to fit."""
         return self
 
     def transform(self, clips: Clips) -> Vectors:
@@ -49,7 +49,7 @@ class FrameMean(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def vector_steps(*, standardize: bool) -> list[tuple[str, Any]]:
-    """Return the steps of a pipeline that turn clips into vectors.
+    """Return the pipeline steps that convert clips to vectors.
 
     Args:
         standardize: standardize the frames first

@@ -1,4 +1,4 @@
-"""Deep belief network and support vector machine."""
+"""Deep belief network with a support vector machine on its topmost layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,28 +20,29 @@ from ser_lightning.baselines.svm import KernelScale, SVCSearch, unfitted_machine
 class DBNSVM:
     """Stacked restricted Boltzmann machines with a support vector machine on top.
 
-    Published are the features (``features=prosody``), a deep belief network that is fine-tuned by conjugate gradients,
-    and the support vector machine on its topmost layer, for men and women separately, on CASIA. All numbers and these
-    choices are reconstructed: the first machine has Gaussian visible units of variance 1 for the standardized features
-    and the others have binary ones; each is trained greedily by one step of contrastive divergence; fine-tuning adds a
-    softmax, minimizes its cross-entropy and keeps the layers below. Men and women share one model.
+    The paper describes the features (``features=prosody``), a deep belief network that is fine-tuned by conjugate
+    gradients, and the support vector machine on its topmost layer, with separate models for men and women, on CASIA.
+    All values and the following choices are reconstructed: the first Boltzmann machine has Gaussian visible units of
+    variance 1 for the standardized features, the others have binary ones; each is trained greedily by one step of
+    contrastive divergence; fine-tuning adds a softmax layer, minimizes its cross-entropy and keeps the layers below.
+    Men and women share one model.
 
-    In inner validation the network is trained again on the clips that are not held out.
+    In inner validation, the network is trained again for each fold, without the held-out clips.
 
     Args:
         standardize: standardize the frames first; must be true
-        hidden: units of each machine
-        pretrain_epochs: passes over the clips for each machine
-        pretrain_batch: clips a step
+        hidden: number of hidden units of each Boltzmann machine
+        pretrain_epochs: epochs of pretraining for each machine
+        pretrain_batch: clips per batch in pretraining
         pretrain_lr: learning rate of the first machine, and of the others
-        fine_tune_steps: most steps of conjugate gradients; 0 for none
-        c: costs of an error (scikit-learn's ``C``) to choose from
-        gamma: of the kernel, in multiples of scikit-learn's ``scale``, to choose from
-        class_weight: ``balanced`` weights every class alike in the support vector machine
-        folds: of inner validation, over speakers
+        fine_tune_steps: maximum number of conjugate gradient steps; 0 for no fine-tuning
+        c: error costs (scikit-learn's ``C``) to choose from
+        gamma: kernel coefficients to choose from, in multiples of scikit-learn's ``scale``
+        class_weight: ``balanced`` gives every class the same weight in the support vector machine
+        folds: number of folds of the inner validation, over speakers
 
     Raises:
-        ValueError: a number out of its range, features that are not standardized
+        ValueError: a value is out of range, or ``standardize`` is false
 
     Source: Zhu et al. 2017, Sensors 17(7), 1694; Hinton, Osindero & Teh 2006; Hinton 2010, "A practical guide to
     training restricted Boltzmann machines".
@@ -74,7 +75,7 @@ class DBNSVM:
                 raise ValueError(f"model.{name} is {value}; expected at least 0")
 
     def pipeline(self, *, seed: int) -> Pipeline:
-        """Return the pipeline, not fitted."""
+        """Return the unfitted pipeline."""
         network = DeepBeliefNetwork(
             hidden=list(self.hidden),
             epochs=self.pretrain_epochs,
@@ -94,18 +95,18 @@ class DBNSVM:
 
 
 class DeepBeliefNetwork(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Activations of the topmost of several stacked restricted Boltzmann machines.
+    """Transformer that returns the activations of the topmost of several stacked restricted Boltzmann machines.
 
-    scikit-learn's ``BernoulliRBM`` has binary visible units alone, trains by persistent contrastive divergence and is
-    not fine-tuned.
+    scikit-learn's ``BernoulliRBM`` supports only binary visible units and persistent contrastive divergence, and has no
+    fine-tuning.
 
     Args:
-        hidden: units of each machine
-        epochs: passes over the clips for each machine
-        batch_size: clips a step
-        learning_rates: of the first machine, and of the others
-        fine_tune_steps: most steps of conjugate gradients
-        random_state: seed of initial weights, samples and the order of the clips
+        hidden: number of hidden units of each machine
+        epochs: epochs of pretraining for each machine
+        batch_size: clips per batch in pretraining
+        learning_rates: learning rate of the first machine, and of the others
+        fine_tune_steps: maximum number of conjugate gradient steps
+        random_state: seed of the initial weights, the sampling and the order of the clips
 
     """
 
@@ -127,7 +128,7 @@ class DeepBeliefNetwork(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, x: Vectors, y: Labels) -> "DeepBeliefNetwork":
-        """Train the machines one after another, then fine-tune them together.
+        """Pretrain the machines one after another, then fine-tune them together.
 
         Raises:
             InputError: a machine diverged

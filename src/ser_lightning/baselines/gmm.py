@@ -1,4 +1,4 @@
-"""A Gaussian mixture for each emotion."""
+"""Gaussian mixture classifier with one mixture per emotion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,21 +17,25 @@ from ser_lightning.baselines.search import GroupSearch, Labels, Scores, check_gr
 
 @dataclass(frozen=True, kw_only=True)
 class GMM:
-    """A Gaussian mixture with diagonal covariance for each class, and Bayes' rule.
+    """One Gaussian mixture with diagonal covariance per class, and Bayes' rule.
 
-    The probabilities are as overconfident as the assumption is wrong that the features are independent.
+    The mixtures assume that features are independent within a component, so that the probabilities are overconfident
+    where they are not.
 
     Args:
         standardize: standardize the frames first
-        of_frames: model the frames and sum their log-likelihoods over a clip; else model the mean over a clip's frames
-        components: numbers of Gaussians a class to choose from; a class has no more than it has clips, or frames
-        floor: added to each variance, to choose from
-        class_weight: ``balanced`` gives every class the same prior; else its share of the training clips
-        folds: of inner validation, over speakers
-        max_iter: most steps of expectation maximization
+        of_frames: model the frames and sum their log-likelihoods over a clip; otherwise model the mean of the frames of
+            each clip
+        components: numbers of Gaussians per class to choose from; limited by the number of clips, or frames, of the
+            class
+        floor: values to choose from that are added to each variance
+        class_weight: ``balanced`` gives every class the same prior; with None, the prior is its share of the training
+            clips
+        folds: number of folds of the inner validation, over speakers
+        max_iter: maximum number of expectation-maximization steps
 
     Raises:
-        ValueError: a number out of its range
+        ValueError: a value is out of range
 
     """
 
@@ -48,7 +52,7 @@ class GMM:
         check_grid(self.folds, components=self.components, floor=self.floor, max_iter=[self.max_iter])
 
     def pipeline(self, *, seed: int) -> Pipeline:
-        """Return the pipeline, not fitted."""
+        """Return the unfitted pipeline."""
         classifier = GaussianMixtureClassifier(
             components=1, floor=1.0, class_weight=self.class_weight, max_iter=self.max_iter, random_state=seed
         )
@@ -65,15 +69,15 @@ class GMM:
 
 
 class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Bayes' rule over scikit-learn's ``GaussianMixture`` of each class.
+    """Bayes' rule over one ``GaussianMixture`` of scikit-learn per class.
 
-    Its input is one vector a clip, or the clips themselves, whose frames it then models.
+    The input is either one vector per clip, or the clips themselves, whose frames are then modeled.
 
     Args:
-        components: number of Gaussians a class
-        floor: added to each variance
+        components: number of Gaussians per class
+        floor: value added to each variance
         class_weight: ``balanced`` gives every class the same prior
-        max_iter: most steps of expectation maximization
+        max_iter: maximum number of expectation-maximization steps
         random_state: seed of the initialization
 
     """
@@ -88,7 +92,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.random_state = random_state
 
     def fit(self, x: npt.NDArray[Any], y: Labels) -> "GaussianMixtureClassifier":
-        """Fit a mixture to the vectors, or the frames, of each class."""
+        """Fit one mixture to the vectors, or the frames, of each class."""
         self.classes_, counts = np.unique(y, return_counts=True)
         priors = np.full(len(counts), 1 / len(counts)) if self.class_weight == "balanced" else counts / counts.sum()
         self.log_prior_ = np.log(priors)
@@ -98,7 +102,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
     def _fit_mixture(self, rows: npt.NDArray[np.float64]) -> Any:
         number = min(self.components, len(rows))
         if len(rows) == 1:
-            rows = rows.repeat(2, axis=0)  # GaussianMixture takes no fewer than two; the variance is then the floor
+            rows = rows.repeat(2, axis=0)  # GaussianMixture needs at least two rows; the variance is then the floor
         mixture = GaussianMixture(
             number,
             covariance_type="diag",
@@ -109,7 +113,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return mixture.fit(rows)
 
     def decision_function(self, x: npt.NDArray[Any]) -> Scores:
-        """Return log-likelihood plus log-prior of each class, (N, classes)."""
+        """Return the log-likelihood plus the log-prior of each class, (N, classes)."""
         rows, starts = _rows(x)
         likelihoods = np.stack([mixture.score_samples(rows) for mixture in self.mixtures_], axis=1)  # (rows, classes)
         scores: Scores = np.add.reduceat(likelihoods, starts, axis=0) + self.log_prior_
@@ -122,7 +126,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
 
 def _rows(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return vectors, or the frames of clips, in double precision, and the first row of each clip."""
+    """Return the vectors, or the concatenated frames of clips, in double precision, and the first row of each clip."""
     if x.dtype != object:
         return x.astype(np.float64), np.arange(len(x))
     lengths = np.array([len(clip) for clip in x])

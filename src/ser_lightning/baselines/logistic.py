@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on one vector a clip."""
+"""Multinomial logistic regression on one vector per clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ from ser_lightning.baselines.search import GroupSearch, check_grid
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic:
-    """Multinomial logistic regression with an L2 penalty on the mean over a clip's frames; not random.
+    """Multinomial logistic regression with an L2 penalty, on the mean of the frames of each clip; deterministic.
 
     Args:
         standardize: standardize the frames first
-        c: inverses of the penalty's weight (scikit-learn's ``C``) to choose from
-        class_weight: ``balanced`` weights every class alike, whatever its number of clips
-        folds: of inner validation, over speakers
-        max_iter: most steps of L-BFGS
-        tol: largest gradient at which it stops
+        c: inverse regularization strengths (scikit-learn's ``C``) to choose from
+        class_weight: ``balanced`` gives every class the same weight, whatever its number of clips; None weights clips
+            equally
+        folds: number of folds of the inner validation, over speakers
+        max_iter: maximum number of L-BFGS iterations
+        tol: tolerance on the gradient that stops L-BFGS
 
     Raises:
-        ValueError: a number out of its range
+        ValueError: a value is out of range
 
     """
 
@@ -41,7 +42,7 @@ class Logistic:
         check_grid(self.folds, c=self.c, max_iter=[self.max_iter], tol=[self.tol])
 
     def pipeline(self, *, seed: int) -> Pipeline:
-        """Return the pipeline, not fitted."""
+        """Return the unfitted pipeline."""
         search = GroupSearch(
             representation=FunctionTransformer(),
             classifier=LogisticRegression(class_weight=self.class_weight, max_iter=self.max_iter, tol=self.tol),

@@ -1,4 +1,4 @@
-"""Hyper-parameters chosen on speakers held out of the training set."""
+"""Hyper-parameter search with inner validation on held-out speakers of the training set."""
 
 import logging
 import math
@@ -22,7 +22,7 @@ from ser_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
-TEMPERATURES = (0.01, 100.0)  # bounds of the search
+TEMPERATURES = (0.01, 100.0)  # bounds of the temperature search
 Scores = npt.NDArray[np.float64]  # (N, classes)
 Labels = npt.NDArray[np.int64]  # (N,)
 
@@ -30,21 +30,21 @@ Labels = npt.NDArray[np.int64]  # (N,)
 class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classifier whose hyper-parameters are chosen by cross-validation over groups of the training set.
 
-    scikit-learn's ``GridSearchCV`` over ``GroupKFold``, with three differences. The score is the UAR of the held-out
-    clips of all folds together, because a fold may lack an emotion. The representation is fitted once a fold and not
-    once a candidate. The held-out scores of the best candidate are kept, to fit a temperature by which the scores are
-    divided to be logits (Guo et al. 2017); it changes no prediction. Afterwards the best candidate is fitted to all
-    clips.
+    It works like scikit-learn's ``GridSearchCV`` with ``GroupKFold``, with three differences. The score is the UAR over
+    the held-out clips of all folds together, because a fold may lack an emotion. The representation is fitted once per
+    fold and not once per candidate. The held-out scores of the best candidate are used to fit a temperature, by which
+    the scores are divided to give logits (Guo et al. 2017); this does not change the predictions. Finally, the best
+    candidate is fitted to all clips.
 
-    A fold that leaves a single class to learn from is skipped. Without any fold, the first candidate is taken and a
+    A fold whose training part has a single class is skipped. If no fold remains, the first candidate is used and a
     warning is logged.
 
     Args:
-        representation: transformer fitted before the classifier, without hyper-parameters of its own
-        classifier: has a ``decision_function``
-        grid: values of each parameter of the classifier to choose from
-        folds: number of folds; fewer where there are fewer groups
-        calibrate: fit the temperature; else it is 1
+        representation: transformer fitted before the classifier, without hyper-parameters to search
+        classifier: classifier with a ``decision_function``
+        grid: candidate values of each parameter of the classifier
+        folds: number of folds; reduced to the number of groups if there are fewer groups
+        calibrate: fit the temperature; otherwise it is 1
 
     """
 
@@ -58,15 +58,16 @@ class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.calibrate = calibrate
 
     def fit(self, x: Any, y: Labels, *, groups: Sequence[str]) -> "GroupSearch":
-        """Choose the hyper-parameters and fit to all clips.
+        """Choose the hyper-parameters and fit the classifier to all clips.
 
         Args:
             x: (N, ...), the clips
             y: (N,), class index of each clip
-            groups: (N,), never divided between training and held-out clips: speakers
+            groups: (N,), group of each clip, such as its speaker; a group is never divided between training and
+                held-out clips
 
         Raises:
-            InputError: all clips are of one class
+            InputError: all clips have the same class
 
         """
         self.classes_ = np.unique(y)
@@ -96,7 +97,11 @@ class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _cross_validate(
         self, x: Any, y: Labels, groups: Sequence[str], candidates: list[dict[str, Any]]
     ) -> tuple[npt.NDArray[np.float64], Labels]:
-        """Return the scores of the held-out clips by each candidate, and their classes as indices of ``classes_``."""
+        """Return the scores of the held-out clips for each candidate, and their classes as indices of ``classes_``.
+
+        The scores have shape (candidates, M, classes), the classes (M,). A class that is missing from the training part
+        of a fold has the score -inf.
+        """
         parts, targets = [np.empty((len(candidates), 0, len(self.classes_)))], [np.empty(0, dtype=np.int64)]
         number = min(self.folds, len(set(groups)))
         for train, held in GroupKFold(number).split(y, groups=groups) if number > 1 else ():
@@ -142,21 +147,23 @@ class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def class_scores(classifier: Any, x: Any) -> Scores:
-    """Return one score a class, (N, classes), also of two classes."""
+    """Return one score per class, (N, classes), also for two classes."""
     scores: Scores = classifier.decision_function(x)
     return scores if scores.ndim == 2 else np.stack([np.zeros_like(scores), scores], axis=1)
 
 
 def pooled_uar(target: Labels, scores: Scores) -> float:
-    """Return the UAR of scores (M, classes)."""
+    """Return the UAR of the classes with the highest scores (M, classes)."""
     return metrics.uar(metrics.confusion_matrix(target, scores.argmax(axis=1), scores.shape[1]))
 
 
 def fit_temperature(scores: Scores, target: Labels) -> float:
-    """Return the temperature at which held-out clips are most likely; 1 if no clip's class was learnable.
+    """Return the temperature that maximizes the likelihood of the held-out clips.
+
+    Clips whose class was missing from training are ignored; if no clip remains, the temperature is 1.
 
     Args:
-        scores: (M, classes), -inf of a class that the fold could not learn
+        scores: (M, classes), -inf for a class that is missing from the training part of the fold
         target: (M,), index of the true class
 
     """
@@ -173,10 +180,10 @@ def fit_temperature(scores: Scores, target: Labels) -> float:
 
 @contextmanager
 def fitting(*, log_convergence: bool) -> Iterator[None]:
-    """Run scikit-learn with as many threads as torch has.
+    """Run scikit-learn with as many threads as torch uses, and handle warnings about convergence.
 
     Args:
-        log_convergence: log a solver that did not converge; else it is ignored
+        log_convergence: log a warning if a solver did not converge; otherwise such warnings are ignored
 
     """
     with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings(record=True) as caught:
@@ -190,10 +197,10 @@ def fitting(*, log_convergence: bool) -> Iterator[None]:
 
 
 def check_grid(folds: int, **values: Sequence[float]) -> None:
-    """Check the number of folds and the values to choose from.
+    """Check the number of folds and the candidate values.
 
     Raises:
-        ValueError: fewer than two folds, an empty list, a value that is not above 0
+        ValueError: fewer than two folds, an empty list, or a value that is not finite and above 0
 
     """
     if folds < 2:

@@ -1,4 +1,4 @@
-"""Fitted pipelines as bytes in a checkpoint, without pickle."""
+"""Storage of fitted pipelines in a checkpoint, without pickle."""
 
 import io
 import json
@@ -33,10 +33,10 @@ from ser_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
-KEY = "estimator"  # of the bytes in a checkpoint's state_dict
+KEY = "estimator"  # key of the pipeline's bytes in the state_dict of a checkpoint
 OURS = (FrameScaler, FrameMean, GroupSearch, SVCSearch, KernelScale, GaussianMixtureClassifier, DeepBeliefNetwork)
 THEIRS = (Pipeline, StandardScaler, FunctionTransformer, SVC, LogisticRegression, GaussianMixture)
-# All that may occur in an archive: skops' loader and the type it constructs.
+# Allowed contents of an archive: pairs of skops loader and the type that it constructs.
 ALLOWED = {
     *(("ObjectNode", f"{cls.__module__}.{cls.__name__}") for cls in (*OURS, *THEIRS)),
     *(("NdArrayNode", f"numpy.{name}") for name in ("ndarray", "float64", "float32", "int64", "int32")),
@@ -53,11 +53,14 @@ def dump_pipeline(pipeline: Pipeline) -> Tensor:
 
 
 def _without_addresses(data: bytes) -> bytes:
-    """Number the objects of an archive, which skops names by their memory addresses, and drop the time."""
+    """Make an archive reproducible.
+
+    skops names objects by their memory addresses: replace these by consecutive numbers, and drop the time stamps.
+    """
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
         schema = old.read("schema.json").decode()
-        # Inside a JSON string the quotes would be escaped.
+        # This matches JSON keys only: inside a JSON string the quotes would be escaped.
         pattern = re.compile(r'(?<="__id__": )\d+')
         numbers = {address: str(n) for n, address in enumerate(dict.fromkeys(pattern.findall(schema)))}
         schema = pattern.sub(lambda match: numbers[match[0]], schema)
@@ -70,21 +73,21 @@ def _without_addresses(data: bytes) -> bytes:
 
 
 def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int, path: str | Path) -> Baseline:
-    """Return the baseline that a checkpoint holds; nothing in it is executed.
+    """Return the baseline stored in a checkpoint, without executing any code from the checkpoint.
 
     Args:
         stored: bytes of :func:`dump_pipeline`, from the checkpoint
-        recipe: what the config of the checkpoint describes
-        features: features of its input
-        classes: logits of its output
-        path: of the checkpoint, for messages
+        recipe: the pipeline described by the config of the checkpoint
+        features: number of input features
+        classes: number of classes
+        path: path of the checkpoint, for error messages
 
     Raises:
-        InputError: no archive, a damaged one, one that holds anything but the estimators of a baseline, or a pipeline
-            other than the config describes
+        InputError: the archive is missing or damaged, contains a type that is not part of a baseline, or differs from
+            the pipeline described by the config
 
     """
-    # A tensor that is not contiguous may claim a terabyte of one and the same byte.
+    # A non-contiguous tensor can expand a single stored byte to a terabyte.
     if not isinstance(stored, Tensor) or stored.dtype != torch.uint8 or not stored.is_contiguous():
         raise InputError(
             f"{path} holds no fitted pipeline, and its config describes one ({type(recipe).__name__}). Use the model it"
@@ -113,7 +116,7 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
             raise ValueError("its probabilities are not finite")
     except InputError:
         raise
-    except Exception as error:  # skops and numpy raise whatever the bytes lead them to
+    except Exception as error:  # damaged bytes can make skops and numpy raise any exception
         reason = (str(error).splitlines() or [repr(error)])[0][:120]
         raise InputError(
             f"{path} is damaged: the fitted pipeline in it cannot be used ({reason}). Train it again."
@@ -123,7 +126,10 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
 
 @contextmanager
 def _logged_version_warning(path: str | Path) -> Iterator[None]:
-    """Log in one line that an estimator was written with another version of scikit-learn, which warns once each."""
+    """Log one warning if a pipeline was written with another version of scikit-learn.
+
+    scikit-learn itself warns once for each estimator of the pipeline.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InconsistentVersionWarning)
         yield
@@ -135,10 +141,10 @@ def _logged_version_warning(path: str | Path) -> Iterator[None]:
 
 
 def _types(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield loader and type of each object in an archive, without loading any.
+    """Yield the loader and type of each object in an archive, without loading any.
 
     Raises:
-        ValueError: the archive unpacks to more than it has bytes
+        ValueError: the archive unpacks to more bytes than it has
 
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -156,7 +162,7 @@ def _types(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _description(value: Any) -> Any:
-    """Return the types and parameters of an estimator and of those in it, without its seed."""
+    """Return the types and parameters of an estimator and its nested estimators, without the random state."""
     if isinstance(value, BaseEstimator):
         parameters = {k: v for k, v in value.get_params(deep=False).items() if k != "random_state"}
         return type(value).__name__, _description(parameters)
@@ -168,10 +174,10 @@ def _description(value: Any) -> Any:
 
 
 def _check_machine(classifier: Any) -> None:
-    """Check the arrays of an SVC, which libsvm reads without checking their sizes.
+    """Check the shapes and types of the arrays of an SVC, which libsvm reads without checking.
 
     Raises:
-        ValueError: they do not fit each other
+        ValueError: an array has an unexpected shape or type, or the numbers of support vectors are inconsistent
 
     """
     if not isinstance(classifier, SVC):

@@ -1,4 +1,4 @@
-"""Support vector machine on one vector a clip."""
+"""Support vector machine on one vector per clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,21 @@ from ser_lightning.baselines.search import GroupSearch, Labels, check_grid, clas
 
 @dataclass(frozen=True, kw_only=True)
 class SVM:
-    """Support vector machine with a Gaussian kernel on the mean over a clip's frames; not random.
+    """Support vector machine with a Gaussian kernel on the mean of the frames of each clip; deterministic.
 
-    The logits are the one-vs-rest scores of scikit-learn's ``SVC`` divided by a temperature; for two classes, the
-    margin.
+    The logits are the one-vs-rest scores of scikit-learn's ``SVC`` divided by a temperature. For two classes, they are
+    zero and the margin, divided by the temperature.
 
     Args:
         standardize: standardize the frames first
-        c: costs of an error (scikit-learn's ``C``) to choose from
-        gamma: of the kernel, in multiples of scikit-learn's ``scale``, to choose from
-        class_weight: ``balanced`` weights every class alike, whatever its number of clips
-        folds: of inner validation, over speakers
+        c: error costs (scikit-learn's ``C``) to choose from
+        gamma: kernel coefficients to choose from, in multiples of scikit-learn's ``scale``
+        class_weight: ``balanced`` gives every class the same weight, whatever its number of clips; None weights clips
+            equally
+        folds: number of folds of the inner validation, over speakers
 
     Raises:
-        ValueError: a number out of its range
+        ValueError: a value is out of range
 
     """
 
@@ -45,7 +46,7 @@ class SVM:
         check_grid(self.folds, c=self.c, gamma=self.gamma)
 
     def pipeline(self, *, seed: int) -> Pipeline:
-        """Return the pipeline, not fitted."""
+        """Return the unfitted pipeline."""
         search = SVCSearch(
             representation=KernelScale(),
             classifier=unfitted_machine(class_weight=self.class_weight),
@@ -57,15 +58,18 @@ class SVM:
 
 
 def unfitted_machine(*, class_weight: str | None) -> SVC:
-    """Return an SVC that draws nothing from the global generator: it would, though its solution is not random."""
+    """Return an unfitted SVC with a fixed seed, so that it draws no numbers from the global random generator.
+
+    Its solution does not depend on the seed.
+    """
     return SVC(class_weight=class_weight, random_state=0)
 
 
 class KernelScale(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Scale all features by one factor, so that SVC's ``gamma`` counts in multiples of its ``scale``."""
+    """Scale all features by one factor, so that ``gamma`` of an SVC is in multiples of scikit-learn's ``scale``."""
 
     def fit(self, x: Vectors, y: object = None) -> "KernelScale":
-        """Compute the factor from the variance of all numbers of the training vectors."""
+        """Compute the factor from the variance of all values of the training vectors."""
         variance = float(np.var(x))
         self.factor_ = (x.shape[1] * variance) ** -0.5 if variance > 0 else 1.0
         return self
@@ -76,7 +80,7 @@ class KernelScale(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class SVCSearch(GroupSearch):
-    """Search over ``C`` and ``gamma`` that computes the distances between clips once a fold."""
+    """Search over ``C`` and ``gamma`` that computes the distances between clips once per fold."""
 
     def _score_candidates(
         self, x: Any, y: Labels, held: Any, candidates: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Training batches that are altered anew every epoch."""
+"""Batch augmentation, which changes the training batches in every epoch."""
 
 from typing import Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ from ser_lightning.data.sampler import BatchSampler
 
 @runtime_checkable
 class BatchAugment(Protocol):
-    """Alters batches of training clips; an augmentation that makes copies may be one too."""
+    """Augmentation of training batches; an augmentation that makes copies may also implement it."""
 
     def alter(
         self,
@@ -25,19 +25,20 @@ class BatchAugment(Protocol):
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
     ) -> Altered:
-        """Alter a batch (B, K, F); ``mean`` (F,) is that of each row over the training set."""
+        """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
 
 
 class AlteredBatches(Dataset[Batch]):
-    """A dataset whose batches are altered as they are gathered.
+    """Dataset that augments each batch as it is assembled.
 
-    What a batch gets is a function of the seed, the epoch and the clips in it: a run that was killed gets it again.
+    The augmentation of a batch depends only on the seed, the epoch and the rows of the batch, so that a resumed run
+    gets the same batches.
 
     Args:
-        dataset: of the training clips
-        sampler: of its batches; knows the epoch
-        augment: what alters them
-        seed: of the run
+        dataset: the training clips
+        sampler: sampler of the batches, which knows the epoch
+        augment: the batch augmentation
+        seed: seed of the run
         classes: number of classes
 
     """
@@ -53,7 +54,10 @@ class AlteredBatches(Dataset[Batch]):
         return len(self.dataset)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """Return the rows as a batch, in the order given; of mixed clips the target is that of the greater share."""
+        """Return the rows as an augmented batch, in the given order.
+
+        The target of a mixed clip is the class of the clip with the larger share.
+        """
         batch = self.dataset.__getitems__(rows)
         frames, lengths, partner, share = self.augment.alter(
             batch.features.transpose(1, 2).numpy(),

@@ -1,4 +1,4 @@
-"""Clips of many lengths as one tensor."""
+"""Padded batches of clips and the dataset that assembles them."""
 
 from typing import Any, NamedTuple, cast
 
@@ -10,14 +10,14 @@ from torch.utils.data import Dataset
 
 
 class Batch(NamedTuple):
-    """Clips, padded with zeros at the end to the longest.
+    """Batch of clips, zero-padded at the end to the longest clip.
 
     Args:
         features: (B, F, K_max)
-        lengths: (B,), frames of each clip that are real
+        lengths: (B,), number of real frames of each clip
         target: (B,), class index of each clip
         row: (B,), row of each clip in its dataset
-        shares: (B, classes), how much of each clip is of each class; None if each is of its own alone
+        shares: (B, classes), share of each class in each clip of a batch of mixtures; None if no clips are mixed
 
     """
 
@@ -29,13 +29,13 @@ class Batch(NamedTuple):
 
 
 class Clips(NamedTuple):
-    """Clips, one after another.
+    """Clips concatenated along time.
 
     Args:
         frames: (R, F)
-        lengths: (N,), frames of each clip
+        lengths: (N,), number of frames of each clip
         targets: (N,), class index of each clip
-        groups: (N,), what a validation among them must not divide
+        groups: (N,), group of each clip, such as its speaker; inner validation never divides a group
 
     """
 
@@ -46,22 +46,22 @@ class Clips(NamedTuple):
 
 
 def as_batch(batch: Any) -> Batch:
-    """Return a batch as it is: the collate function of datasets whose ``__getitems__`` pads already."""
+    """Return the batch unchanged: the collate function of datasets whose ``__getitems__`` already pads."""
     return cast(Batch, batch)
 
 
 class FeatureDataset(Dataset[Batch]):
-    """The rows of one subset.
+    """Features of the rows of one subset.
 
-    A data loader asks for the rows of a batch at once (``__getitems__``) and gets them padded: copying clips into
-    their places takes less time than stacking single clips, or than sending them from another process.
+    A data loader requests all rows of a batch at once (``__getitems__``): copying clips into one padded array takes
+    less time than stacking separate clips or receiving them from another process.
 
     Args:
-        frames: (all frames, F), the clips one after another; may be memory-mapped
-        offsets: (N,), first frame of each row
-        lengths: (N,), frames of each row
+        frames: (all frames, F), the clips concatenated; may be memory-mapped
+        offsets: (N,), index of the first frame of each row
+        lengths: (N,), number of frames of each row
         targets: (N,), class index of each row
-        utterances: (N,), id of each row
+        utterances: (N,), utterance id of each row
 
     """
 
@@ -84,26 +84,26 @@ class FeatureDataset(Dataset[Batch]):
         return len(self.utterances)
 
     def __getitem__(self, rows: int | list[int]) -> Batch:
-        """Return a row, or several in the order given, as a batch."""
+        """Return one row, or several rows in the given order, as a batch."""
         return self.__getitems__([rows] if isinstance(rows, int) else rows)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """Return rows as a batch, in the order given."""
+        """Return rows as a batch, in the given order."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
-        # Frame by frame, as they are stored, so that a clip is copied in one piece; the batch is a view of it.
+        # Same memory order as the cache, frame by frame, so that each clip is one copy; the batch is a transposed view.
         frames = np.zeros((len(rows), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)  # (B, K, F)
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
         return Batch(torch.from_numpy(frames).transpose(1, 2), lengths, self.targets[index], index)
 
     def all_frames(self) -> Tensor:
-        """Return the frames of all rows, one row after another, (R, F)."""
+        """Return the frames of all rows, concatenated, (R, F)."""
         rows = zip(self.offsets.tolist(), self.lengths.tolist(), strict=True)
         return torch.from_numpy(np.concatenate([self.frames[offset : offset + length] for offset, length in rows]))
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of every feature over the frames of this dataset, each (F,)."""
+        """Return the mean and standard deviation of each feature over the frames of this dataset, (F,) each."""
         count, total, square = 0, np.zeros(self.frames.shape[1]), np.zeros(self.frames.shape[1])
         for offset, length in zip(self.offsets.tolist(), self.lengths.tolist(), strict=True):
             clip = self.frames[offset : offset + length].astype(np.float64)

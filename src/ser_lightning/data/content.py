@@ -1,4 +1,4 @@
-"""What the audio files of a corpus contain, whatever their names and formats."""
+"""Content of the audio files of a corpus, compared regardless of file names and formats."""
 
 import hashlib
 import json
@@ -19,18 +19,18 @@ from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.split.twins import RATE, SAME, Contents, near_duplicates
 
-FORMAT = 1  # raise it when the same files give other contents
+FORMAT = 1  # increase it when the same files give different contents
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def read_contents(paths: Mapping[str, Path], *, workers: int, progress: Progress) -> Contents:
-    """Decode files and compare what is in them.
+    """Decode audio files and find identical and near-duplicate recordings.
 
     Args:
-        paths: a file by the digest of its bytes
-        workers: threads; not processes, because a training may be at work in this one
-        progress: wraps the results, given how many will come, to show how far it is
+        paths: path of each file, by the digest of its bytes
+        workers: number of threads; processes are avoided because a training run may be active in this process
+        progress: wraps the iterable of results, given their number, to display the progress
 
     """
     samples: dict[str, str] = {}
@@ -48,7 +48,7 @@ def read_contents(paths: Mapping[str, Path], *, workers: int, progress: Progress
 
 
 def _read(path: Path) -> tuple[str, npt.NDArray[np.float32] | None]:
-    """Return the digest of the decoded samples and the wave to compare, or why there is none, and None."""
+    """Return the digest of a file's decoded samples and its waveform for comparison, or an error message and None."""
     try:
         wave, rate = read_audio(path)
     except InputError as error:
@@ -60,13 +60,13 @@ def _read(path: Path) -> tuple[str, npt.NDArray[np.float32] | None]:
 def stored_contents(
     utterances: Sequence[Utterance], *, folder: str | Path, workers: int, progress: Progress
 ) -> Contents:
-    """Return the contents of a corpus from a file in ``folder``, which is made if there is none.
+    """Return the contents of a corpus, read from a cache file in ``folder`` or computed and saved there.
 
     Args:
         utterances: the corpus
-        folder: where features are stored too
-        workers: threads to read with
-        progress: see :func:`read_contents`; not called if nothing is read
+        folder: the folder of the feature cache
+        workers: number of threads that read files
+        progress: see :func:`read_contents`; not called if the cache file is used
 
     """
     paths = {utterance.digest: utterance.path for utterance in utterances}
@@ -79,10 +79,10 @@ def stored_contents(
             near=tuple((one, other, correlation) for one, other, correlation in read["near"]),
             unread={},
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # absent or damaged: it is made again
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # missing or damaged: computed again
         contents = read_contents(paths, workers=workers, progress=progress)
-    if not contents.unread:  # what could not be read may be read tomorrow
-        # It spares time and nothing else: a disk that is full, or read-only, is no reason to lose a run.
+    if not contents.unread:  # not cached with unreadable files, which may be readable later
+        # The cache file only saves time: a full or read-only disk must not fail the run.
         with suppress(OSError), write_atomically(path) as file:
             json.dump(asdict(contents), file)
     return contents

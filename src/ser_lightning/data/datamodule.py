@@ -1,4 +1,4 @@
-"""The store's features as Lightning's data loaders."""
+"""Lightning data module over the feature cache."""
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,24 +18,25 @@ BALANCES = ("none", "classes")
 
 
 class SpeechDataModule(pl.LightningDataModule):
-    """Raw recordings in, padded batches of features out.
+    """Data module that turns raw recordings into padded batches of features.
 
-    Training sees the altered copies of its own clips and no others; validation and test see no copies, unless the
-    preparation draws copies as clips.
+    The training set contains augmented copies of its own clips only. Validation and test sets contain no copies, unless
+    the preparation splits copies as if they were clips (``augment_first``).
 
     Args:
-        preparation: corpus, split and store
-        batch_size: clips a batch
-        eval_batch_size: clips a batch in validation and test
-        bucket: make batches of clips of like length
-        balance: ``classes`` draws training clips so that every epoch has as many of each class, see
-            :class:`~ser_lightning.data.sampler.BatchSampler`; ``none`` takes each once
-        eval_shuffle: shuffle validation and test once, by the seed; else they come in the order of their ids (by
-            length with ``bucket``). Matters only to a model that sees its padding.
-        seed: of the order of the training clips
+        preparation: corpus, split and feature cache
+        batch_size: clips per training batch, at least 2
+        eval_batch_size: clips per batch in validation and test
+        bucket: put clips of similar length into the same batch
+        balance: ``classes`` draws training clips so that every epoch has the same number of each class, see
+            :class:`~ser_lightning.data.sampler.BatchSampler`; ``none`` uses each clip once
+        eval_shuffle: shuffle the validation and test clips once, by the seed; otherwise they are sorted by id (by
+            length with ``bucket``). The order matters only if the logits of a clip depend on the other clips in its
+            batch
+        seed: seed of the order of the clips and of batch augmentation
 
     Raises:
-        InputError: a number out of its range
+        InputError: a batch size is too small, or ``balance`` is unknown
 
     """
 
@@ -65,17 +66,15 @@ class SpeechDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.bucket, self.eval_shuffle, self.seed = bucket, eval_shuffle, seed
         self.datasets: dict[str, FeatureDataset] = {}
-        self.allow_zero_length_dataloader_with_multiple_devices = (
-            True  # a small subset may leave a process without clips
-        )
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # a process may get no clips of a small subset
 
     def prepare_data(self) -> None:
-        """Compute what the store lacks."""
-        if not self.datasets:  # Lightning calls again what the run has called
+        """Extract the features that the cache lacks."""
+        if not self.datasets:  # the run prepares the data first, then Lightning calls this again
             self.preparation.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the store and make a dataset of each subset."""
+        """Create the dataset of each subset."""
         if self.datasets:
             return
         of = self.preparation
@@ -91,16 +90,19 @@ class SpeechDataModule(pl.LightningDataModule):
             )
 
     def training_statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of every feature over the training frames, each (F,)."""
+        """Return the mean and standard deviation of each feature over the training frames, (F,) each."""
         return self.datasets["train"].statistics()
 
     def training_counts(self) -> list[int]:
-        """Return how many training clips, copies and all, each class has."""
+        """Return the number of training clips of each class, including augmented copies."""
         counts = self.datasets["train"].targets.bincount(minlength=len(self.preparation.corpus.emotions))
         return [int(count) for count in counts]
 
     def training_clips(self) -> Clips:
-        """Return all training clips and their copies, grouped by speaker; a single speaker's by utterance."""
+        """Return all training clips and their copies, grouped by speaker.
+
+        If there is only one speaker, each utterance with its copies is a group.
+        """
         dataset = self.datasets["train"]
         speaker_of = {utterance.id: utterance.speaker for utterance in self.preparation.utterances}
         groups = [speaker_of[id_] for id_ in dataset.utterances]
@@ -109,13 +111,13 @@ class SpeechDataModule(pl.LightningDataModule):
         return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return batches of training clips and their copies, in a new order every epoch."""
+        """Return batches of training clips and their augmented copies, in a new order every epoch."""
         dataset, (rank, world_size) = self.datasets["train"], self._processes()
         sampler = BatchSampler(
             lengths=dataset.lengths.tolist(),
             batch_size=self.batch_size,
             shuffle=True,
-            reshuffle=not getattr(self.trainer, "overfit_batches", 0),  # to overfit, the same batches again
+            reshuffle=not getattr(self.trainer, "overfit_batches", 0),  # overfitting repeats the same batches
             bucket=self.bucket,
             seed=self.seed,
             balance=dataset.targets.tolist() if self.balance == "classes" else None,
@@ -138,11 +140,11 @@ class SpeechDataModule(pl.LightningDataModule):
         return self._eval_dataloader("test", self._near(self.datasets["test"]))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return batches of test clips in the order of their ids, with a batch sampler that Lightning can replace."""
+        """Return batches of test clips sorted by id, with a batch sampler that Lightning can replace."""
         return DataLoader(self.datasets["test"], batch_size=self.eval_batch_size, collate_fn=as_batch)
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
-        """Return batches of all clips of a subset, in one process, from where the cache is."""
+        """Return batches of all clips of a subset for this process alone, read directly from the feature cache."""
         return self._eval_dataloader(subset, self.datasets[subset], processes=(0, 1))
 
     def _eval_dataloader(
@@ -163,16 +165,16 @@ class SpeechDataModule(pl.LightningDataModule):
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch)
 
     def _processes(self) -> tuple[int, int]:
-        """Return the number of this process and how many train together."""
+        """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _near(self, dataset: FeatureDataset) -> Dataset[Batch]:
-        """Return the clips where the trainer computes, if they fit there."""
+        """Return a copy of the dataset on the device of the trainer if it fits there, otherwise the dataset itself."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         return ResidentDataset(dataset, device=device) if fits(dataset, device) else dataset
 
     def smallest_eval_batch(self, subset: str) -> int:
-        """Return the clips of the smallest batch of evaluation; known once the corpus is scanned."""
+        """Return the number of clips in the smallest evaluation batch of a subset; requires a scanned corpus."""
         sampler = BatchSampler(
             lengths=[1] * len(self.preparation.members[subset]),
             batch_size=self.eval_batch_size,

@@ -1,4 +1,4 @@
-"""Files to feature matrices, over several processes."""
+"""Extraction of features from audio files, in several processes."""
 
 import mmap
 import multiprocessing
@@ -24,53 +24,56 @@ from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.kernels.backend import NATIVE
 from ser_lightning.memory import keep_freed_memory
 
-CHUNK = 4  # files that a process takes at once
-AHEAD = 16  # chunks for each process that are under way: they last while the one that writes waits for the disk
-SLOT = 2**23  # bytes of shared memory for the features of a chunk; untouched, it is none
+CHUNK = 4  # files per task of a worker process
+AHEAD = 16  # tasks queued per worker, enough to keep it busy while the main process waits for the disk
+SLOT = 2**23  # bytes of shared memory per task for its features; pages that are never written take no memory
 
 
 class Augment(Protocol):
-    """Makes altered copies of a waveform."""
+    """Waveform augmentation that returns augmented copies of a clip."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each copy."""
+        """Name of each augmented copy."""
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies."""
+        """Return the augmented copies of a waveform (samples,), by name."""
 
 
 @runtime_checkable
 class FeatureAugment(Protocol):
-    """Makes altered copies of a clip's features; an :class:`Augment` may be one too."""
+    """Augmentation that returns augmented copies of a clip's features; an :class:`Augment` may also implement it."""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Name of each copy."""
+        """Name of each augmented copy."""
 
     def of_features(self, features: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of features (F, K), each (F, K')."""
+        """Return the augmented copies of features (F, K), each (F, K'), by name."""
 
 
 def copies_of(augment: Augment) -> tuple[str, ...]:
-    """Return the names of all altered copies of a clip, those of its waveform first."""
+    """Return the names of all augmented copies of a clip, copies of the waveform before copies of the features."""
     of_features = augment.feature_names if isinstance(augment, FeatureAugment) else ()
     return (*augment.names, *of_features)
 
 
 class Features(Protocol):
-    """Makes the features of a waveform."""
+    """Feature extractor: computes a feature matrix from a waveform."""
 
     size: int
     standardize: bool
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return (F, K), K at least 1; a clip that is one vector has 1."""
+        """Return the features (F, K) of a waveform.
+
+        K is the number of frames, at least 1; extractors that represent a clip by one vector return K = 1.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One file of a corpus, the SHA-256 it is to have, and the copies wanted of it (``""`` is the clip itself)."""
+    """One file of a corpus, its expected SHA-256 digest and the copies to extract (``""`` is the original clip)."""
 
     id: str
     corpus: str
@@ -81,13 +84,13 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extracted:
-    """What came of one file.
+    """Result of extracting the features of one file.
 
     Args:
-        id: of the utterance
-        nothing_voiced: no speech was found in it, so nothing was cut
-        features: (F, K) of each copy
-        failure: why the file cannot be used, else None
+        id: utterance id
+        nothing_voiced: no speech was detected in the clip, so it was not trimmed
+        features: features (F, K) of each copy, by the name of the copy
+        failure: the reason why the file cannot be used, or None
 
     """
 
@@ -98,10 +101,14 @@ class Extracted:
 
 
 def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
-    """Compute the features of one file."""
+    """Extract the features of one file.
+
+    If the file cannot be read, or its digest differs from that of the job, the result has a ``failure`` and no
+    features.
+    """
     try:
         clip = audio.load(job.path, corpus=job.corpus)
-        # Afterwards: what is stored under a digest must be made of the bytes with that digest.
+        # Checked after loading: features cached under a digest must come from bytes with that digest.
         if sha256(job.path) != job.digest:
             return Extracted(id=job.id, failure=f"{shown(job.path)} has changed since the corpus was listed")
     except InputError as error:
@@ -123,28 +130,28 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
 
 
 class _Place(NamedTuple):
-    """Where in the shared memory the features of a clip lie, frame by frame, and their shape, (F, K)."""
+    """Byte offset in shared memory and shape (F, K) of a clip's features, which are stored frame by frame."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class _Sent(NamedTuple):
-    """A result on its way from one process to another, with what was put into the shared memory."""
+    """Result sent by a worker to the main process, and the places of the features that it put into shared memory."""
 
     result: Extracted
     places: dict[str, _Place]
 
 
-_shared: mmap.mmap | None = None  # of a worker, with the process that started it
+_shared: mmap.mmap | None = None  # in a worker: memory shared with the process that started it
 
 
 def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
-    global _shared  # noqa: PLW0603 - a pool gives its tasks nothing else to find it by
+    global _shared  # noqa: PLW0603 - the tasks of a pool have no other way to reach it
     _shared = shared
     ending_at_once()
-    end_with(parent)  # else it would wait for work for ever, and hold the lock of the store with it
-    # A clip is too small to share among threads, and the processes are as many as they shall be.
+    end_with(parent)  # otherwise an orphaned worker would wait for tasks forever and hold the lock of the feature cache
+    # A clip is too small to profit from threads, and the number of processes already sets the parallelism.
     threadpool_limits(1)
     keep_freed_memory()
 
@@ -155,7 +162,7 @@ def _extract_chunk(chunk: Sequence[Job], slot: int, work: Callable[[Job], Extrac
     for result in map(work, chunk):
         places: dict[str, _Place] = {}
         for name, matrix in result.features.items():
-            # What finds no room goes through a pipe, which costs both processes half as much as computing it.
+            # Features that do not fit go through a pipe, which costs both processes half as much as computing them.
             if _shared is not None and matrix.dtype == np.float32 and end + matrix.nbytes <= (slot + 1) * SLOT:
                 np.frombuffer(_shared, np.float32, matrix.size, end).reshape(matrix.T.shape)[:] = matrix.T
                 places[name] = _Place(end, matrix.shape)
@@ -166,10 +173,10 @@ def _extract_chunk(chunk: Sequence[Job], slot: int, work: Callable[[Job], Extrac
 
 
 def _received(sent: _Sent, shared: mmap.mmap | None, names: Sequence[str]) -> Extracted:
-    """Return the result with all its features in their order, none of them in the shared memory any more."""
+    """Return the result with all its features in the order of ``names``, copied out of the shared memory."""
     features = dict(sent.result.features)
     for name, (offset, (size, frames)) in sent.places.items():
-        assert shared is not None  # noqa: S101 - it was there when the worker put them there
+        assert shared is not None  # noqa: S101 - a worker fills places only if shared memory exists
         features[name] = np.frombuffer(shared, np.float32, size * frames, offset).reshape(frames, size).copy().T
     return replace(sent.result, features={name: features[name] for name in names if name in features})
 
@@ -177,22 +184,22 @@ def _received(sent: _Sent, shared: mmap.mmap | None, names: Sequence[str]) -> Ex
 def extract_all(
     jobs: Sequence[Job], audio: Audio, augment: Augment, features: Features, workers: int
 ) -> Generator[Extracted]:
-    """Yield the result of each job, in order, whatever the number of processes.
+    """Yield the result of each job, in order; the results do not depend on the number of processes.
 
     Args:
-        jobs: the files
-        audio: file to waveform
-        augment: waveform to altered copies
-        features: waveform to features
-        workers: processes; 1 computes in this one
+        jobs: the files to process
+        audio: loads a file as a waveform
+        augment: makes augmented copies of a waveform
+        features: computes features from a waveform
+        workers: number of processes; 1 extracts in the calling process
 
     Raises:
-        InputError: one of the processes was killed
+        InputError: a worker process was killed
 
     """
     work = partial(extract, audio=audio, augment=augment, features=features)
     if workers <= 1 or len(jobs) == 1:
-        with threadpool_limits(1):  # one thread gives the same bits everywhere
+        with threadpool_limits(1):  # as in a worker, so that the results are bit-identical
             yield from map(work, jobs)
         return
     _warm_up(jobs, augment, features)
@@ -205,10 +212,10 @@ def extract_all(
 
 
 def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
-    """Let librosa and torchaudio compile and build what they need before the processes are forked, which then share it.
+    """Compile librosa's functions and build torchaudio's kernels before forking, so that the workers share them.
 
-    Several processes that compile at once spoil numba's cache (numba issue 10128); torchaudio's resampling kernels take
-    gigabytes.
+    Workers that compile at the same time corrupt numba's cache (numba issue 10128), and torchaudio's resampling kernels
+    take gigabytes.
     """
     sample = np.zeros(1, np.float32)
     with threadpool_limits(1):
@@ -219,7 +226,7 @@ def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
 
 
 def _by_workers(jobs: Sequence[Job], work: Callable[[Job], Extracted], workers: int) -> Iterator[Extracted]:
-    # A fork starts in milliseconds what a fresh interpreter imports in seconds, and shares its memory.
+    # A fork starts in milliseconds and shares memory; a new interpreter spends seconds on imports.
     forked = sys.platform == "linux"
     chunks = iter([jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)])
     slots = AHEAD * workers

@@ -1,4 +1,4 @@
-"""Which rows, clips and their altered copies, each subset has."""
+"""Rows of each subset: clips and their augmented copies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,27 +7,27 @@ from ser_lightning.corpus.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.split.split import SUBSETS, UNUSED, Split
 
-Key = tuple[str, str]  # utterance id, and name of the copy: "" is the clip itself
-Members = Mapping[str, Sequence[Key]]  # by subset
+Key = tuple[str, str]  # utterance id and name of the copy; "" is the original clip
+Members = Mapping[str, Sequence[Key]]  # rows of each subset
 
 
 def beside_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> Members:
-    """Return the rows of a split of clips: what copies a subset has lie beside the clips they are made of.
+    """Return the rows of each subset, with all copies of a clip in the subset of that clip.
 
     Args:
-        split: of the clips
-        copies: names of the copies of a clip of a subset
+        split: split of the clips
+        copies: returns the names of the copies of each clip, given the subset
 
     """
     return {subset: [(id_, copy) for id_ in getattr(split, subset) for copy in copies(subset)] for subset in SUBSETS}
 
 
 def check_draws_clips(strategy: object, copies: Sequence[str]) -> None:
-    """Hold a split and an augmentation against what it takes to draw altered copies as clips.
+    """Check that ``augment_first`` is possible with a split and an augmentation.
 
     Args:
-        strategy: of the split
-        copies: names of the altered copies
+        strategy: the split
+        copies: names of the augmented copies
 
     Raises:
         InputError: the split does not draw clips one by one, or there are no copies
@@ -48,18 +48,20 @@ def check_draws_clips(strategy: object, copies: Sequence[str]) -> None:
 def drawn_as_clips(
     utterances: Sequence[Utterance], strategy: Callable[[Sequence[Utterance]], Split], copies: Sequence[str]
 ) -> tuple[Split, Members]:
-    """Split a corpus after augmentation, as some studies do: every altered copy is drawn as if it were a clip.
+    """Split a corpus after augmentation, treating every augmented copy as a clip, as some studies do.
+
+    This leaks: copies of one clip are assigned to different subsets.
 
     Args:
         utterances: the corpus
-        strategy: of the split, which draws clips one by one
-        copies: names of the copies of a clip, the clip itself first
+        strategy: the split, which must draw clips one by one
+        copies: names of the copies of each clip, the original clip first
 
     Returns:
-        Where each clip itself fell, and the rows of each subset in the order of their ids.
+        The split of the original clips, and the rows of each subset, sorted by utterance id.
 
     Raises:
-        InputError: what the strategy refuses
+        InputError: raised by the strategy, for example if the corpus is too small
 
     """
     key_of = {f"{u.id}\t{copy}": (u.id, copy) for u in utterances for copy in copies}

@@ -1,4 +1,4 @@
-"""Corpus, split and store: everything before the first batch."""
+"""Preparation of the data before training: corpus, split and feature cache."""
 
 import time
 from collections import defaultdict
@@ -21,7 +21,7 @@ Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
 
 
 class Corpus(Protocol):
-    """A folder of recordings and the label set of its annotation."""
+    """Folder of recordings with the label set of its annotation."""
 
     name: str
     emotions: tuple[str, ...]
@@ -31,24 +31,24 @@ class Corpus(Protocol):
 
 
 class Preparation:
-    """A corpus, split, with the features of every clip in the store.
+    """Corpus, its split and the feature cache of its clips.
 
-    Knows neither torch nor Lightning, which take longer to load than a store takes to open.
+    This module imports neither torch nor Lightning, which take longer to load than a feature cache takes to open.
 
     Args:
-        corpus: where the recordings are
-        split: utterances to subsets
-        audio: file to waveform
-        augment: waveform to altered copies
-        features: waveform to features
-        augment_first: a defect: altered copies are drawn by the split as if they were clips, so that copies of one clip
-            lie in several subsets; else only training has copies, of its own clips
-        store: folder of the stored features
-        workers: processes that compute features; nothing depends on it but time
-        progress: wraps the results of feature extraction to show how far it is
+        corpus: lists the recordings and their labels
+        split: assigns utterances to subsets
+        audio: loads a file as a waveform
+        augment: makes augmented copies of a waveform
+        features: computes features from a waveform
+        augment_first: reproduce a leakage bug: the split treats augmented copies as clips, so that copies of one clip
+            are in several subsets; with False, only the training set has copies, made from its own clips
+        store: folder of the feature cache
+        workers: number of processes that extract features; it affects only the run time
+        progress: wraps the iterable of extraction results, given their number, to display the progress
 
     Raises:
-        InputError: no worker; copies that cannot be drawn as clips
+        InputError: ``workers`` is below 1; ``augment_first`` with a split or an augmentation that does not support it
 
     """
 
@@ -83,18 +83,24 @@ class Preparation:
         self.nothing_voiced: list[str] = []
 
     def copies(self, subset: str) -> tuple[str, ...]:
-        """Return the names of the copies of a clip of a subset; rightly, only training has altered ones."""
+        """Return the names of the copies of each clip in a subset, the original clip first.
+
+        Without ``augment_first``, only the training set has augmented copies.
+        """
         return (ORIGINAL, *copies_of(self.augment)) if subset == "train" or self.augment_first else (ORIGINAL,)
 
     def draw(self, utterances: Sequence[Utterance]) -> tuple[Split, Members]:
-        """Split a corpus; return where each clip belongs, and the rows of each subset."""
+        """Split a corpus; return the subset of each clip, and the rows of each subset."""
         if self.augment_first:
             return drawn_as_clips(utterances, self.split_strategy, self.copies("train"))
         split = self.split_strategy(utterances)
         return split, beside_their_clips(split, self.copies)
 
     def scan(self) -> None:
-        """List the corpus and split it; cheap, and says early what is wrong with them."""
+        """List the corpus and split it.
+
+        This is cheap, and reports errors of the corpus and the split before any features are extracted.
+        """
         if not self.utterances:
             start = time.perf_counter()
             scan = self.corpus.scan()
@@ -103,10 +109,10 @@ class Preparation:
             self.seconds["scan"] = time.perf_counter() - start
 
     def prepare(self) -> None:
-        """Scan, compute what the store lacks, and open it.
+        """Scan the corpus, extract the features that the cache lacks and open the cache.
 
         Raises:
-            ProblemsError: a clip cannot be read and the corpus is not told to skip such clips
+            ProblemsError: a clip cannot be read and the corpus is not configured to skip such clips
 
         """
         self.scan()

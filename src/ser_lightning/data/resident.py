@@ -1,4 +1,4 @@
-"""Clips that live on an accelerator."""
+"""Dataset kept in the memory of an accelerator."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from ser_lightning.data.batch import Batch, FeatureDataset
 
 
 class ResidentDataset(Dataset[Batch]):
-    """A dataset whose frames lie on a device, where its batches are gathered too.
+    """Dataset whose frames are in the memory of a device, where its batches are also assembled.
 
-    Of a batch only its rows cross over: handing over the batch itself would take longer than the network takes.
+    Only the row indices of a batch are transferred: transferring the batch itself would take longer than the network.
 
     Args:
-        dataset: what is copied to the device
-        device: such as ``cuda:0``
+        dataset: the dataset to copy to the device
+        device: the device, such as ``cuda:0``
 
     """
 
@@ -31,7 +31,7 @@ class ResidentDataset(Dataset[Batch]):
         return len(self.longest)
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """Return the rows as a batch, in the order given."""
+        """Return the rows as a batch, in the given order."""
         index = _sent(torch.as_tensor(rows, dtype=torch.int64), self.device)
         lengths = self.lengths[index]  # (B,)
         time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
@@ -41,7 +41,10 @@ class ResidentDataset(Dataset[Batch]):
 
 
 def fits(dataset: FeatureDataset, device: torch.device) -> bool:
-    """Return whether the frames of a dataset leave at least half of a CUDA device's free memory to the network."""
+    """Return whether the frames of a dataset fit into less than half of the free memory of a CUDA device.
+
+    The other half is left to the network. The answer is False for any other type of device.
+    """
     if device.type != "cuda":
         return False
     size = int(dataset.lengths.sum()) * dataset.frames.shape[1] * dataset.frames.itemsize
@@ -50,5 +53,5 @@ def fits(dataset: FeatureDataset, device: torch.device) -> bool:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Send values without waiting for their arrival."""
+    """Copy values to a device; to a CUDA device without waiting for the transfer to finish."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -1,4 +1,4 @@
-"""Which clips make up which batch."""
+"""Batch sampler with length bucketing, class balancing and distributed evaluation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,34 +8,35 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-POOL = 8  # batches of like length are cut from so many batches of shuffled clips
+POOL = 8  # pool size in batches; bucketing sorts the shuffled clips by length within each pool
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Divide a dataset into batches; the order of an epoch is a function of the seed and the epoch alone.
+    """Divide a dataset into batches, in an order that depends only on the seed and the epoch.
 
     A distributed run divides the dataset among its processes. For training (``divide="batches"``) each process takes
-    every ``world_size``-th batch, and the first batches are repeated where some process would get one fewer, because
-    all must take equally many steps. For evaluation (``divide="clips"``) each takes every ``world_size``-th clip and
-    none is repeated, so that metrics count every clip once.
+    every ``world_size``-th batch; because all processes must take the same number of steps, the first batches are
+    repeated if some process would get one fewer. For evaluation (``divide="clips"``) each process takes every
+    ``world_size``-th clip and none is repeated, so that metrics count every clip once.
 
-    Every clip appears once an epoch. With ``bucket``, clips of like length share a batch, so that little of it is
-    padding: what changes is which clips meet in a batch, not how often one is seen.
+    In one process and without ``balance``, every clip appears once per epoch. With ``bucket``, clips of similar length
+    share a batch, which reduces padding: this changes which clips share a batch, not how often a clip appears.
 
-    With ``balance`` an epoch has as many draws as there are clips, and every class the same share of them. Of a class
-    with more clips than that a part is left out, anew in every epoch; those of a class with fewer come several times,
-    each as often as the others or once more. A network then learns as if all classes were equally frequent.
+    With ``balance``, an epoch draws as many clips as the dataset has, the same number (up to one) of each class. A
+    class with more clips than this is subsampled, anew in every epoch; the clips of a class with fewer are repeated,
+    each as often as the others or once more. The network is then trained as if all classes were equally frequent.
 
     Args:
-        lengths: frames of each clip
-        batch_size: clips a batch; the last may be smaller, or larger by one when shuffled
+        lengths: number of frames of each clip
+        batch_size: clips per batch; one batch may be smaller, or larger by one with ``shuffle``, which avoids a batch
+            of one clip
         shuffle: shuffle the clips
-        reshuffle: draw the order anew every epoch; else the first is kept
-        bucket: make batches of clips of like length
-        seed: of the shuffle and of what is drawn
-        balance: (N,), class of each clip, if every class is to be drawn equally often
-        divide: among the processes: ``batches`` or ``clips``
-        rank: number of this process
+        reshuffle: draw a new order every epoch; otherwise the order of epoch 0 is kept
+        bucket: put clips of similar length into the same batch
+        seed: seed of the order and of the draws of ``balance``
+        balance: (N,), class of each clip, to draw every class equally often; None to draw each clip once
+        divide: what is divided among the processes: ``batches`` or ``clips``
+        rank: index of this process
         world_size: number of processes
 
     """
@@ -65,7 +66,10 @@ class BatchSampler(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch; Lightning calls it before the first batch, also of a resumed run."""
+        """Set the epoch, which determines the order of the clips.
+
+        Lightning calls this before the first batch of every epoch, also in a resumed run.
+        """
         self.epoch = epoch if self.reshuffle else 0
 
     def __len__(self) -> int:
@@ -79,8 +83,8 @@ class BatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches of this process.
 
-        A generator: the order is drawn when the first batch is asked for. Lightning creates the iterator of a resumed
-        run before it sets the epoch, so that an order drawn at creation would be that of epoch 0.
+        This is a generator, so that the order is drawn when the first batch is requested. Lightning creates the
+        iterator of a resumed run before it sets the epoch, and an order drawn then would be that of epoch 0.
         """
         yield from self._batches()
 
@@ -92,7 +96,7 @@ class BatchSampler(Sampler[list[int]]):
         if self.divide == "clips":
             order = order[self.rank :: self.world_size]
         if self.bucket:
-            # Sorted within pools when shuffled: over the whole epoch the same neighbors would meet every time.
+            # With shuffle, sort within pools only: sorting all clips would group the same neighbors in every epoch.
             pool = POOL * self.batch_size if self.shuffle else max(1, len(order))
             order = np.concatenate(
                 [
@@ -102,7 +106,7 @@ class BatchSampler(Sampler[list[int]]):
             )
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1:
-            batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot learn from a single clip
+            batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot train on a single clip
         if self.bucket and self.shuffle:
             batches = [batches[i] for i in generator.permutation(len(batches))]
         if self.divide == "clips":
@@ -112,14 +116,14 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def draw_equally(classes: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw as many rows as there are, of each class that occurs as many as of any other, but for one.
+    """Draw as many rows as there are, the same number of each class up to a difference of one.
 
     Args:
         classes: (N,), class of each row
-        generator: of random numbers
+        generator: random number generator
 
     Returns:
-        (N,), class by class
+        (N,), row indices, grouped by class
 
     """
     present = np.unique(classes)

@@ -1,4 +1,4 @@
-"""Features of one configuration in one memory-mapped file, made once."""
+"""Feature cache: the features of one configuration in one memory-mapped file, computed once."""
 
 import hashlib
 import importlib.metadata
@@ -23,44 +23,46 @@ from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import NATIVE
 
-FORMAT = 3  # raise it when the same configuration gives other numbers
+FORMAT = 3  # increase it when the same configuration gives different numbers
 LIBRARIES = (
     *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
 )
-ORIGINAL = ""  # name of the copy that is the clip itself
-# Values that the stores before them do not name: they had them off. Off, they are no part of the digest.
+ORIGINAL = ""  # name of the copy that is the original clip
+# Options added after the first caches were written, at their disabled defaults. At these values they are left out of
+# the digest, so that earlier caches stay valid.
 LATER = {"offset_s": None, "duration_s": None, "backend": NATIVE}
 
-SAVED = 256  # clips after which what is done is written down: so many are lost to a kill
+SAVED = 256  # clips between two writes of the index: a killed process loses at most this many
 
 log = logging.getLogger(__name__)
 
 
 class _UnsoundError(Exception):
-    """Why a store cannot be used as it is."""
+    """Raised when a feature cache is damaged or has another format version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where the frames of one copy of one utterance lie."""
+    """Position of one copy of one utterance in the data file, in frames."""
 
     offset: int
     frames: int
 
 
 class FeatureStore:
-    """Features of a corpus under one configuration, shared by every split, seed and fold.
+    """Feature cache of a corpus for one configuration, shared by all splits, seeds and folds.
 
-    A folder ``<digest>/`` holds ``frames.f32`` (float32, (frames, F), clips one after another) and ``index.json``. The
-    digest covers the content of every clip, audio, augmentation, features and the versions of the libraries. The data
-    file only ever grows and the index is replaced atomically after it, under a lock: a reader never sees half a store.
+    A folder ``<digest>/`` holds ``frames.f32`` (float32, (frames, F), clips concatenated) and ``index.json``. The
+    digest covers the content of every clip, the audio, augmentation and feature settings, and the versions of the
+    libraries. A process that writes holds a lock, appends to the data file and then replaces the index atomically, so
+    that a reader never sees incomplete features.
 
     Args:
-        folder: where stores live; this one gets a subfolder of its own
+        folder: parent folder of all feature caches; this cache uses the subfolder ``<digest>``
         utterances: the corpus
-        audio: file to waveform
-        augment: waveform to altered copies
-        features: waveform to features
+        audio: loads a file as a waveform
+        augment: makes augmented copies of a waveform
+        features: computes features from a waveform
 
     """
 
@@ -77,7 +79,7 @@ class FeatureStore:
         self.utterances = {utterance.id: utterance for utterance in utterances}
         self.spec: dict[str, Any] = {
             "audio": describe(audio),
-            "augment": describe(augment) if copies_of(augment) else None,  # what makes no copies is nothing to a store
+            "augment": describe(augment) if copies_of(augment) else None,  # irrelevant if it makes no copies
             "features": describe(features),
             "corpus": corpus_digest(utterances),
             "libraries": {
@@ -96,25 +98,25 @@ class FeatureStore:
         workers: int,
         progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
     ) -> dict[str, str]:
-        """Compute what is missing and append it.
+        """Extract the missing features and append them to the cache.
 
-        Of several processes that want the same, one computes; the others wait and say so, and one of them takes over
-        if the first is killed. A store that is damaged or of another version is made again.
+        If several processes need the same features, one extracts them while the others log that they wait; if it is
+        killed, one of them takes over. A cache that is damaged or has another format version is rebuilt.
 
         Args:
-            copies: the copies wanted of each utterance id; ``ORIGINAL`` is the clip itself
-            workers: processes to compute with; the result does not depend on it
-            progress: wraps the results, given how many will come, to show how far it is
+            copies: names of the copies needed, by utterance id; ``ORIGINAL`` is the original clip
+            workers: number of processes; the result does not depend on it
+            progress: wraps the iterable of results, given their number, to display the progress
 
         Returns:
-            The reason for each utterance that could not be used.
+            The reason of each failure, by the id of the utterance that cannot be used.
 
         Raises:
-            InputError: the store cannot be written: no space, no right
+            InputError: the cache cannot be written: the disk is full or permissions are missing
 
         """
         try:
-            if not self._jobs(copies, self._read_index()[0]):  # asked before the lock too: it may be read-only
+            if not self._jobs(copies, self._read_index()[0]):  # no lock: a complete cache may be read-only
                 return {}
         except _UnsoundError:
             pass
@@ -131,7 +133,7 @@ class FeatureStore:
             ) from error
 
     def _jobs(self, copies: Mapping[str, Sequence[str]], rows: Mapping[tuple[str, str], Row]) -> list[Job]:
-        """List the files of which copies are missing, and which."""
+        """List the files with missing copies, and the copies that each lacks."""
         jobs = []
         for id_ in sorted(copies):
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
@@ -158,7 +160,7 @@ class FeatureStore:
             rows, unvoiced = self._read_index()
         except _UnsoundError as unsound:
             log.warning("%s; it is made again", unsound)
-            # Unlinked and not emptied: who has the old file mapped keeps it.
+            # Unlinked rather than truncated: a process that has mapped the old file can still read it.
             self.index.unlink(missing_ok=True)
             self.data.unlink(missing_ok=True)
             return {}, set()
@@ -167,7 +169,7 @@ class FeatureStore:
         return rows, unvoiced
 
     def _tell_of_other_versions(self) -> None:
-        """Say why everything is computed again where it was computed before with other versions of the libraries."""
+        """Warn about caches of the same configuration that were made with other versions of the libraries."""
         for path in self.folder.parent.glob("*/index.json"):
             try:
                 spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
@@ -197,12 +199,12 @@ class FeatureStore:
     ) -> dict[str, str]:
         failures: dict[str, str] = {}
         end = max((row.offset + row.frames for row in rows.values()), default=0)
-        # Closed, whatever happens: its processes would outlive a full disk.
+        # Close the generator on any error, such as a full disk: its worker processes would keep running.
         with (
             closing(extract_all(jobs, self.audio, self.augment, self.features, workers)) as results,
             self.data.open("ab") as file,
         ):
-            file.truncate(end * self.features.size * 4)  # what a killed build left behind the index
+            file.truncate(end * self.features.size * 4)  # remove data that a killed process wrote but did not index
             for count, result in enumerate(progress(results, len(jobs)), start=1):
                 if result.failure is not None:
                     failures[result.id] = result.failure
@@ -219,7 +221,7 @@ class FeatureStore:
         return failures
 
     def _write_index(self, file: IO[bytes], rows: Mapping[tuple[str, str], Row], unvoiced: set[str]) -> None:
-        """Make what is in the data file part of the store."""
+        """Flush the data file and write an index that covers it."""
         file.flush()
         os.fsync(file.fileno())
         with write_atomically(self.index) as index:
@@ -235,13 +237,13 @@ class FeatureStore:
             )
 
     def open(self) -> tuple[npt.NDArray[np.float32], dict[tuple[str, str], Row], list[str]]:
-        """Map the store into memory.
+        """Map the feature cache into memory.
 
         Returns:
-            The frames (N, F); the row of each (utterance id, copy); the ids in which no speech was found.
+            The frames (R, F), the row of each (utterance id, copy), and the ids of the clips without detected speech.
 
         Raises:
-            InputError: it is damaged, or of another version
+            InputError: the cache is damaged or has another format version
 
         """
         while True:
@@ -254,12 +256,12 @@ class FeatureStore:
                 if self._state() == before:
                     raise InputError(f"{error}; delete {self.folder}, it is made again") from error
                 continue
-            # Index and data are two files: between them another process may have begun the store anew.
+            # Another process may have rebuilt the cache between the reads of the index and of the data.
             if self._state() == before:
                 return frames, rows, sorted(unvoiced)
 
     def _state(self) -> tuple[int, int] | None:
-        """Tell one index file from another."""
+        """Return the inode and modification time (ns) of the index file, or None if there is no such file."""
         try:
             status = self.index.stat()
         except FileNotFoundError:
@@ -288,7 +290,7 @@ class FeatureStore:
 
 
 def describe(part: object) -> dict[str, Any]:
-    """Return the class of an object and the values it was constructed with, for a digest."""
+    """Return the class of an object and its constructor arguments, for a digest."""
     names = list(signature(type(part)).parameters)
     cls = f"{type(part).__module__}.{type(part).__qualname__}"
     values = {name: _plain(getattr(part, name)) for name in names}
@@ -300,6 +302,6 @@ def _plain(value: object) -> object:
 
 
 def corpus_digest(utterances: Iterable[Utterance]) -> str:
-    """Digest names and contents of all clips, in hexadecimal."""
+    """Return a SHA-256 digest of the ids and contents of all clips, in hexadecimal."""
     lines = sorted(f"{utterance.id} {utterance.digest}\n" for utterance in utterances)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

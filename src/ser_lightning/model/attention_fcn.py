@@ -1,4 +1,4 @@
-"""A fully convolutional network that attends to regions of a spectrogram of any length."""
+"""Fully convolutional network with attention over the regions of a spectrogram of any length."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -19,32 +19,32 @@ from ser_lightning.model.layers import (
 
 
 class AttentionFCN(nn.Module):
-    """AlexNet's convolutions, then one vector a clip: the mean over all regions, weighted by attention.
+    """AlexNet's convolutions, then the mean over all regions of the feature map, weighted by attention.
 
-    A region is a place of the last map, a patch of time and frequency; its score is ``u^T tanh(W a + b)``, and the
-    weights are the softmax of the scores times lambda.
+    A region is a position in the last feature map, a patch of time and frequency. Its score is ``u^T tanh(W a + b)``,
+    and the weights are the softmax of the scores times lambda.
 
-    Published: convolutions, attention, lambda of 0.3. Added by the public PyTorch port, and here by default: BatchNorm
-    before the first and after each convolution, a dense layer before the last; ``batch_norm`` and ``hidden`` take them
-    away. Left out: the paper's best network starts from ImageNet's weights; this one is trained from scratch. Chosen
-    here: a clip that is too short for the layers is followed by zeros until it is not; the convolutions start as He et
-    al. draw them.
+    The paper published the convolutions, the attention and a lambda of 0.3. The public PyTorch port adds BatchNorm
+    before the first and after each convolution, and a dense layer before the last; ``conf/model/attention_fcn.yaml``
+    keeps both, and ``batch_norm`` and ``hidden`` remove them. Not reproduced: the paper's best network starts from
+    ImageNet weights; this one is trained from scratch. Choices of this implementation: a clip too short for the layers
+    is zero-padded; the convolutions are initialized as in He et al.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
         channels: output channels of each convolution
-        kernel_sizes: frames and rows each convolution sees
-        strides: step of each convolution
-        paddings: zeros around the input of each convolution
-        pools: whether a max-pooling follows each convolution
-        pool_size: frames and rows a max-pooling sees
-        pool_stride: step of a max-pooling
-        batch_norm: normalise the input and the output of each convolution
-        attention_scale: lambda; the smaller, the more alike the weights of the regions
-        hidden: units of the dense layer before the last; null: none
-        dropout: probability that one of these is dropped in training
+        kernel_sizes: kernel of each convolution, in frames and features
+        strides: stride of each convolution
+        paddings: zeros added on each side of the input of each convolution
+        pools: whether max-pooling follows each convolution
+        pool_size: window of the max-pooling, in frames and features
+        pool_stride: stride of the max-pooling
+        batch_norm: normalize the input and the output of each convolution
+        attention_scale: lambda; the smaller it is, the more uniform are the weights of the regions
+        hidden: units of the dense layer before the last; None for no such layer
+        dropout: dropout probability of the units of this layer
 
     Raises:
         ValueError: a size below 1, fewer features than the layers need, a probability outside [0, 1), lists of unequal
@@ -81,7 +81,7 @@ class AttentionFCN(nn.Module):
         self.convolutions = nn.ModuleList(stage.convolution() for stage in layers)
         norms = [MaskedBatchNorm(channels=c) for c in (1, *channels)] if batch_norm else []
         self.norms = nn.ModuleList(norms)
-        self.at_least = 1  # rows of an image, of which the layers leave one
+        self.at_least = 1  # rows of the smallest image for which the layers return one row
         for stage in reversed(layers):
             self.at_least = stage.needed_length(self.at_least, pool_size=pool_size, pool_stride=pool_stride)
         if features < self.at_least:
@@ -99,7 +99,7 @@ class AttentionFCN(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)

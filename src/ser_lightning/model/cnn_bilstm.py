@@ -1,4 +1,4 @@
-"""The study's network: convolutions, a bidirectional LSTM, a classifier with dropout."""
+"""The study's network: convolutions, a bidirectional LSTM and a classifier with dropout."""
 
 import math
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ from ser_lightning.model.rows import Rows, convolve, lay, max_pool
 
 
 class CNNBiLSTM(nn.Module):
-    """CNN, BiLSTM, max and mean over time, BatchNorm, MLP with dropout.
+    """CNN, BiLSTM, max and mean pooling over time, BatchNorm and an MLP with dropout.
 
-    With ``masked`` the logits of a clip depend on that clip alone: padding and the clips it shares a batch with change
-    nothing. Without, padding is heard as silence would be and the network is the one that was released.
+    With ``masked=True``, the logits of a clip in evaluation mode depend on that clip alone, not on padding or on other
+    clips in its batch. With ``masked=False``, padding is processed like silence, as in the released model.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
         channels: output channels of each convolution
-        kernel_sizes: frames each convolution sees
-        strides: step of each convolution
-        pool_sizes: frames each max-pooling sees
-        pool_strides: step of each max-pooling
-        conv_activation: after each convolution: ``none``, ``relu`` or ``leaky_relu``
+        kernel_sizes: kernel size of each convolution, in frames
+        strides: stride of each convolution
+        pool_sizes: window of each max-pooling, in frames
+        pool_strides: stride of each max-pooling
+        conv_activation: activation after each convolution: ``none``, ``relu`` or ``leaky_relu``
         hidden: LSTM units per direction
         mlp: sizes of the fully connected layers before the last
-        activation: after each of these: ``relu`` or ``leaky_relu``
-        dropout: probability that a unit of these layers is dropped in training
-        dropout_after_activation: drop after the activation; else before it, as the released code does
-        masked: let the network know where each clip ends
+        activation: activation after each of these layers: ``none``, ``relu`` or ``leaky_relu``
+        dropout: dropout probability of the units of these layers
+        dropout_after_activation: apply dropout after the activation; otherwise before it, as the released code does
+        masked: exclude padding from the LSTM and the pooling over time
 
     Raises:
-        ValueError: an unknown activation, a probability outside [0, 1), lists of unequal length
+        ValueError: an unknown activation, a probability outside [0, 1), lists of unequal length, a size below 1
 
     Source: "Fully-connected and dropout layers in Speech Emotion Recognition"; released code, SER_Dropout_Model.
 
@@ -86,7 +86,7 @@ class CNNBiLSTM(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(i, o, k, s) for i, o, (k, s) in zip(inputs, channels, self.steps[0], strict=False)
         )
-        self.stride = math.prod([*strides, *pool_strides])  # frames from one step of the LSTM to the next
+        self.stride = math.prod([*strides, *pool_strides])  # frames between consecutive LSTM steps
         self.conv_activation = ACTIVATIONS[conv_activation]()
         self.lstm = BiLSTM(channels=channels[-1], hidden=hidden)
         widths = [4 * hidden, *mlp]
@@ -102,37 +102,40 @@ class CNNBiLSTM(nn.Module):
 
         Args:
             features: (B, F, K), zero beyond each clip's end
-            lengths: (B,), frames of each clip; one shorter than the receptive field is padded to it
+            lengths: (B,), number of frames of each clip; a clip shorter than the receptive field is padded to it
 
         Returns:
             (B, classes)
 
         """
-        # Clips do not see each other before BatchNorm: what comes before may take them in any layout.
+        # Before BatchNorm each clip is processed separately, so the clips can be in any memory layout.
         summary = self._summarize(features, lengths) if self.masked else self._summarize_padded(features, lengths)
         logits: Tensor = self.classifier(summary)  # (B, 4H) -> (B, classes)
         return logits
 
     def _summarize(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return maximum and mean over the real steps of what the LSTM makes of each clip: (B, F, K) -> (B, 4H)."""
+        """Return the maximum and mean of the LSTM's outputs over the real steps of each clip: (B, F, K) -> (B, 4H)."""
         summary: Tensor = self.lstm(self._convolve(features, lengths, rows=lengths.clamp(min=self.receptive_field)))
         return summary
 
     def _summarize_padded(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return maximum and mean over all steps, those of the padding too: (B, F, K) -> (B, 4H).
+        """Return the maximum and mean of the LSTM's outputs over all steps, including padding: (B, F, K) -> (B, 4H).
 
-        Behind its end a clip is as long as it takes for the padding to fill the receptive field; from there on, every
-        step is that of a clip of nothing but padding.
+        Convolutions run over each clip and enough padding to fill the receptive field. All later steps equal those of
+        pure padding, which are computed once.
         """
         total = self._steps(max(features.size(2), self.receptive_field))
-        differ = (-(-lengths // self.stride)).clamp(max=total)  # steps that hear a real frame
+        differ = (-(-lengths // self.stride)).clamp(max=total)  # steps whose window contains a real frame
         clips = self._convolve(features, lengths, rows=(differ - 1) * self.stride + self.receptive_field)
         nothing = lengths.new_zeros(1)
         padding = self._convolve(features[:1], nothing, rows=nothing + self.receptive_field).values[:1]
         return self.lstm.over_padding(clips, padding=padding, total=total)
 
     def _convolve(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> Rows:
-        """Convolutions and poolings; the outputs that fit into the rows of a clip see nothing beyond them."""
+        """Apply convolutions and poolings to concatenated clips.
+
+        The outputs that fit into the rows of a clip depend on no rows beyond them.
+        """
         prepare = nn.Identity() if self.standardize is None else self.standardize
         values, starts, lengths = lay(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
         for layer, of_convolution, of_pool in zip(self.convolutions, *self.steps, strict=True):
@@ -144,13 +147,13 @@ class CNNBiLSTM(nn.Module):
         return Rows(values, starts, lengths)
 
     def _steps(self, frames: int) -> int:
-        """Steps of the LSTM that frames make."""
+        """Return the number of LSTM steps for a number of frames."""
         for of_convolution, of_pool in zip(*self.steps, strict=True):
             frames = valid_length(valid_length(frames, *of_convolution), *of_pool)
         return frames
 
     def _receptive_field(self) -> int:
-        """Frames that make one step of the LSTM."""
+        """Return the number of frames that one LSTM step depends on."""
         frames = 1
         for (kernel, stride), (pool, pool_stride) in zip(*map(reversed, self.steps), strict=True):
             frames = ((frames - 1) * pool_stride + pool - 1) * stride + kernel

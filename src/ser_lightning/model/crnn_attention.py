@@ -1,4 +1,4 @@
-"""Convolutions on log-mel spectrograms and their derivatives, a bidirectional LSTM, attention over time."""
+"""Convolutions on log-mel spectrograms and their deltas, a bidirectional LSTM and attention over time."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -18,35 +18,36 @@ from ser_lightning.model.layers import (
     reverse,
 )
 
-SLOPE = 0.01  # of LeakyReLU below zero
+SLOPE = 0.01  # negative slope of LeakyReLU
 
 
 class CRNNAttention(nn.Module):
     """Convolutional recurrent network with attention over time.
 
-    Published of Mu et al.: a CNN over the spectrum, a bidirectional RNN, attention pooling; no sizes, no code.
-    [reconstruction]: their nearest public relative with a full table, the 3-D ACRNN of Chen et al. 2018, in the form of
-    its PyTorch port (BatchNorm after each convolution, which the TensorFlow code lacks). Chosen here: clips of any
-    length, where the original cuts segments of 300 frames; the LSTM, BatchNorm and attention hear real frames alone.
+    Mu et al. published the architecture (a CNN over the spectrum, a bidirectional RNN, attention pooling) but neither
+    sizes nor code. This is a [reconstruction]: the closest public model with complete sizes, the 3-D ACRNN of Chen et
+    al. 2018, in the form of its PyTorch port, which has BatchNorm after each convolution, unlike the TensorFlow code.
+    Choices of this implementation: clips of any length, where the original cuts segments of 300 frames; the LSTM,
+    BatchNorm and attention use real frames only.
 
     Args:
-        features: rows of the input: ``planes`` images of equal height one above the other, log-mel, its first and its
+        features: number of input features: ``planes`` images of equal height, stacked: log-mel, its first and its
             second derivative
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
-        planes: images in the input
-        channels: output channels of each convolution; a max-pooling follows the first
-        kernel_size: frames and rows each convolution sees, both odd; padded to keep the size
-        pool_size: frames and rows the max-pooling sees, and its step
-        linear: values of a step of the LSTM
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
+        planes: number of images in the input
+        channels: output channels of each convolution; max-pooling follows the first
+        kernel_size: kernel of each convolution in frames and features, both odd; the input is padded to keep its size
+        pool_size: window and stride of the max-pooling, in frames and features
+        linear: size of each step of the LSTM's input
         hidden: LSTM units per direction
-        attention: units of the layer that scores the steps
+        attention: hidden units of the layer that scores the steps
         mlp: units of the dense layer before the last
-        dropout: probability that a value of a step, or of this layer, is dropped in training
+        dropout: dropout probability of the LSTM's input and of the dense layer
 
     Raises:
-        ValueError: a size below 1, an even kernel, features that do not divide by ``planes`` or are fewer than the
-            pooling needs, a probability outside [0, 1)
+        ValueError: a size below 1, an even kernel size, a number of features that is not divisible by ``planes`` or too
+            small for the pooling, a probability outside [0, 1)
 
     Source: Mu et al. 2017, dpi-journals.com dtcse 17273, the study's reference [10]; Chen et al. 2018, IEEE Signal
     Processing Letters 25(10), xuanjihe/speech-emotion-recognition, acrnn1.py; speech_utils.ACRNN.torch.
@@ -107,7 +108,7 @@ class CRNNAttention(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
@@ -125,7 +126,7 @@ class CRNNAttention(nn.Module):
         lengths, real = images.lengths, images.real
         steps = self.step(images.values.permute(0, 2, 3, 1).flatten(2))  # (B, T', rows' * C) -> (B, T', linear)
         steps = self.dropout(self.activation(self.step_norm(steps, real)))
-        # The backward direction starts at the last real step; forward, padding comes after all that is real.
+        # Each clip is reversed within its own length, so that padding follows the real steps in both directions.
         back = reverse(self.back(reverse(steps, lengths))[0], lengths)
         y = torch.cat([self.ahead(steps)[0], back], dim=2)  # (B, T', 2H)
         scores = self.score(torch.sigmoid(self.hear(y)))[:, :, 0]  # (B, T')

@@ -1,4 +1,4 @@
-"""The deep retinal CNN: an AlexNet on the spectrogram of a clip, resized to a square."""
+"""Deep retinal CNN: an AlexNet on the spectrogram of a clip, resized to a square."""
 
 from collections.abc import Sequence
 
@@ -17,26 +17,27 @@ from ser_lightning.model.layers import (
 class DRCNN(nn.Module):
     """Convolutions and poolings on a square image of the whole clip, then dense layers with dropout.
 
-    Published: a deep convolutional network on images of one size that DAARIP multiplies. [unverified]: its layers. They
-    were not obtainable, and an AlexNet (Krizhevsky 2014, "One weird trick", as in torchvision) with one input channel
-    and nothing pre-trained stands in. Chosen here: images of 64 x 64 (AlexNet's are 224 x 224), for two cores; the last
-    map goes to the dense layers as it is, where torchvision stretches it to 6 x 6, so that with ``size=224`` the
-    network is AlexNet's; initial weights as He et al. draw them.
+    The paper describes a deep convolutional network on images of one size, which its augmentation DAARIP multiplies.
+    The layers are [unverified]: they could not be obtained, and an AlexNet (Krizhevsky 2014, "One weird trick", as in
+    torchvision) with one input channel and without pre-training takes their place. Choices of this implementation:
+    images of 64 x 64 instead of AlexNet's 224 x 224, so that two CPU cores suffice; the last feature map goes to the
+    dense layers unchanged, where torchvision pools it to 6 x 6 (with ``size=224`` it is 6 x 6, and the network equals
+    AlexNet); weights are initialized as in He et al.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
         size: rows and columns of the image
         channels: output channels of each convolution
-        kernel_sizes: rows and columns each convolution sees
-        strides: step of each convolution
-        paddings: zeros around the input of each convolution
-        pools: whether a max-pooling follows each convolution
-        pool_size: rows and columns a max-pooling sees
-        pool_stride: step of a max-pooling
+        kernel_sizes: rows and columns of the kernel of each convolution
+        strides: stride of each convolution
+        paddings: zeros added on each side of the input of each convolution
+        pools: whether max-pooling follows each convolution
+        pool_size: rows and columns of the max-pooling window
+        pool_stride: stride of the max-pooling
         hidden: sizes of the dense layers before the last
-        dropout: probability that a value is dropped in training before each of these
+        dropout: dropout probability of the input of each of these layers
 
     Raises:
         ValueError: a size below 1, an image too small for the layers, a probability outside [0, 1), lists of unequal
@@ -92,7 +93,7 @@ class DRCNN(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)

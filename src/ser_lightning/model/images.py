@@ -1,6 +1,6 @@
-"""Spectrograms as images, each by its own length: windows, resizing, convolutions that end where a clip ends.
+"""Spectrograms as images of different lengths: windows, resizing, and layers that respect the end of each clip.
 
-The height of an image is time, so that a frame is a row.
+The height of an image is time: each frame is one row.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from ser_lightning.model.layers import MaskedBatchNorm, check_sizes, real_frames
 
 
 def cut_windows(frames: Tensor, lengths: Tensor, *, size: int, count: int, stagger: int | None) -> Tensor:
-    """Cut windows of one size out of each clip, by its own length.
+    """Cut windows of equal size out of each clip.
 
     Args:
         frames: (B, T, F)
-        lengths: (B,)
-        size: frames of a window; a clip that has fewer is repeated until they are as many
-        count: windows a clip
-        stagger: frames from the start of a window to the next, all of them in the middle of the clip; None: as many
-            as it takes for the first to start with the clip and the last to end with it
+        lengths: (B,), number of frames of each clip
+        size: frames per window; a clip with fewer frames is repeated to fill a window
+        count: windows per clip
+        stagger: frames between the starts of consecutive windows, which are placed in the middle of the clip; None
+            spreads the windows evenly, the first at the start and the last at the end of the clip
 
     Returns:
         (B, count, size, F)
 
     """
-    room = (lengths - size).clamp(min=0)[:, None]  # (B, 1), frames by which a window can be moved within the clip
+    room = (lengths - size).clamp(min=0)[:, None]  # (B, 1), largest start of a window within the clip
     number = torch.arange(count, device=frames.device)
     if stagger is None:
         starts = torch.div(room * number, max(1, count - 1), rounding_mode="floor")  # (B, count)
@@ -43,16 +43,17 @@ def cut_windows(frames: Tensor, lengths: Tensor, *, size: int, count: int, stagg
 def resize(frames: Tensor, lengths: Tensor, *, size: int) -> Tensor:
     """Resize each clip, by its own length, to a square image.
 
-    Linear interpolation; an axis that shrinks is smoothed first, so that no frame and no row goes unseen. The same as
-    ``torch.nn.functional.interpolate`` with ``mode="bilinear"`` and ``antialias=True``, clip by clip.
+    This is linear interpolation with antialiasing: an axis that shrinks is smoothed first, so that every frame and
+    every feature contributes. It equals ``torch.nn.functional.interpolate`` with ``mode="bilinear"`` and
+    ``antialias=True``, applied to each clip.
 
     Args:
         frames: (B, T, F)
-        lengths: (B,)
+        lengths: (B,), number of frames of each clip
         size: rows and columns of the image
 
     Returns:
-        (B, size, size), time downwards
+        (B, size, size), the first of the two image axes is time
 
     """
     in_time = _weights(lengths, frames.size(1), size)  # (B, size, T)
@@ -61,7 +62,10 @@ def resize(frames: Tensor, lengths: Tensor, *, size: int) -> Tensor:
 
 
 def _weights(lengths: Tensor, total: int, size: int) -> Tensor:
-    """Return what each of ``total`` places, ``lengths`` of them real, weighs in each of ``size``: (B, size, total)."""
+    """Return the weights of linear interpolation from ``total`` inputs to ``size`` outputs, (B, size, total).
+
+    Only the first ``lengths`` (B,) inputs are real; the others get zero weight.
+    """
     scale = (lengths / size)[:, None, None]  # (B, 1, 1)
     centres = (torch.arange(size, device=lengths.device)[:, None] + 0.5) * scale  # (B, size, 1)
     places = torch.arange(total, device=lengths.device) + 0.5  # (total,)
@@ -71,15 +75,15 @@ def _weights(lengths: Tensor, total: int, size: int) -> Tensor:
 
 
 class Stage(NamedTuple):
-    """A convolution, and whether a max-pooling follows it.
+    """Convolution, optionally followed by max-pooling.
 
     Args:
-        inputs: channels
-        outputs: channels
-        kernel_size: rows and columns it sees
-        stride: its step
-        padding: zeros around its input
-        pool: whether a max-pooling follows
+        inputs: input channels
+        outputs: output channels
+        kernel_size: rows and columns of the kernel
+        stride: stride of the convolution
+        padding: zeros added on each side of the input
+        pool: whether max-pooling follows
 
     """
 
@@ -91,16 +95,16 @@ class Stage(NamedTuple):
     pool: bool
 
     def convolution(self) -> nn.Conv2d:
-        """Make the layer."""
+        """Return the convolutional layer."""
         return nn.Conv2d(self.inputs, self.outputs, self.kernel_size, self.stride, self.padding)
 
     def valid_length(self, length: int, *, pool_size: int, pool_stride: int) -> int:
-        """Return the rows that are left of so many."""
+        """Return the number of output rows for ``length`` input rows."""
         length = valid_length(length + 2 * self.padding, self.kernel_size, self.stride)
         return valid_length(length, pool_size, pool_stride) if self.pool else length
 
     def needed_length(self, length: int, *, pool_size: int, pool_stride: int) -> int:
-        """Return the rows of which so many are left."""
+        """Return the number of input rows needed for ``length`` output rows."""
         length = (length - 1) * pool_stride + pool_size if self.pool else length
         return max(1, (length - 1) * self.stride + self.kernel_size - 2 * self.padding)
 
@@ -113,7 +117,9 @@ def stages(
     paddings: Sequence[int],
     pools: Sequence[bool],
 ) -> list[Stage]:
-    """Return the stages that lists of a config describe, one value a stage in each; the first has one input channel.
+    """Return the stages described by the lists of a config, each with one value per stage.
+
+    The first stage has one input channel.
 
     Raises:
         ValueError: lists of unequal length, a size below 1, a padding below 0
@@ -132,16 +138,16 @@ def stages(
 
 
 def channels_last(layers: nn.Module) -> nn.Module:
-    """Let convolutions lay all channels of a place side by side: on a processor that takes half the time."""
+    """Store the channels of each pixel contiguously, which halves the run time of convolutions on a CPU."""
     return layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 class Images(NamedTuple):
-    """Images of many heights as one tensor.
+    """Images of different heights, padded to one tensor.
 
     Args:
         values: (B, C, T, F), zero beyond the end of each clip
-        lengths: (B,), rows of each clip that are real; the others change nothing
+        lengths: (B,), number of real rows of each clip; padding affects no result
 
     """
 
@@ -150,25 +156,25 @@ class Images(NamedTuple):
 
     @property
     def real(self) -> Tensor:
-        """Which rows are real, (B, T)."""
+        """Mask of the real rows, (B, T)."""
         return real_frames(self.lengths, self.values.size(2))
 
 
 def convolve(images: Images, layer: nn.Conv2d) -> Images:
-    """Convolve; the padding of the layer lies around each clip, not around the batch."""
+    """Apply a convolution; its zero padding surrounds each clip, not the batch."""
     values = layer(images.values)
     padded = images.lengths + 2 * int(layer.padding[0])
     return _ended(values, valid_lengths(padded, layer.kernel_size[0], layer.stride[0]))
 
 
 def max_pool(images: Images, *, size: tuple[int, int], stride: tuple[int, int]) -> Images:
-    """Take maxima of windows of (frames, rows of the spectrogram) that lie within the clip."""
+    """Max-pool over windows, in frames and features, that lie within the clip."""
     values = F.max_pool2d(images.values, size, stride)
     return _ended(values, valid_lengths(images.lengths, size[0], stride[0]))
 
 
 def normalize(images: Images, layer: MaskedBatchNorm) -> Images:
-    """Normalise each channel by the real rows."""
+    """Normalize each channel over the real rows."""
     values = layer(images.values.permute(0, 2, 3, 1), images.real).permute(0, 3, 1, 2)  # (B, T, F, C) and back
     return Images(values, images.lengths)
 

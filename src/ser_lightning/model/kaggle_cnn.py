@@ -1,4 +1,4 @@
-"""The Kaggle notebooks' network: convolutions along the averaged features of a clip."""
+"""CNN of the Kaggle notebooks: convolutions along the feature axis, on the mean over time of a clip."""
 
 from collections.abc import Sequence
 
@@ -15,23 +15,25 @@ from ser_lightning.model.layers import (
 
 
 class KaggleCNN(nn.Module):
-    """Mean over time, then convolutions and max-poolings from one feature to the next, then two dense layers.
+    """Mean over time, then convolutions and max-poolings along the feature axis, then two dense layers.
 
-    Published: every layer and size, from public copies of the notebooks; with 162 features and 8 classes it has 557,288
-    parameters. Chosen here: the mean over time is taken in the network, so that it takes features of any length (of one
-    frame, as ``features=kaggle`` gives them, the mean is the frame); initial weights as Keras draws them.
+    All layers and sizes are those of public copies of the notebooks; with 162 features and 8 classes the network has
+    557,288 parameters. Choices of this implementation: the network computes the mean over time itself, so that it
+    accepts features of any length (``features=kaggle`` gives one frame, which equals its mean); weights are initialized
+    as in Keras.
 
     Args:
-        features: rows of the input, at least 1
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first (the notebooks' StandardScaler)
+        features: number of input features, at least 1
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set (the
+            StandardScaler of the notebooks)
         channels: output channels of each convolution
-        kernel_size: features each convolution sees; padded to keep the length
-        pool_size: features each max-pooling sees
-        pool_stride: step of each max-pooling; padded so that it divides the length, rounded up
-        conv_dropout: probability that a value is dropped in training before the last convolution
+        kernel_size: kernel of each convolution, in features; the input is padded to keep its length
+        pool_size: window of each max-pooling, in features
+        pool_stride: stride of each max-pooling; the output length is the input length divided by it, rounded up
+        conv_dropout: dropout probability before the last convolution
         hidden: units of the dense layer before the last
-        dropout: probability that one of these is dropped in training
+        dropout: dropout probability of the units of this layer
 
     Raises:
         ValueError: a size below 1, a probability outside [0, 1)
@@ -82,7 +84,7 @@ class KaggleCNN(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)

@@ -1,4 +1,4 @@
-"""Layers that know how long each clip is; each hides one nuisance."""
+"""Layers and functions that take the length of each clip into account."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from ser_lightning.model.rows import Rows
 
-GROUPS = 4  # of like length in a batch: with more, the LSTM's steps are too small to be fast
+GROUPS = 4  # groups of similar length per batch; with more, the steps of the LSTM are too small to be fast
 
 
 def valid_length(length: int, kernel_size: int, stride: int) -> int:
-    """Return how many outputs an unpadded convolution or pooling makes of ``length`` inputs.
+    """Return the output length of an unpadded convolution or pooling with ``length`` inputs.
 
     >>> valid_length(87, 5, 2)
     42
@@ -20,14 +20,14 @@ def valid_length(length: int, kernel_size: int, stride: int) -> int:
 
 
 def valid_lengths(lengths: Tensor, kernel_size: int, stride: int) -> Tensor:
-    """Return :func:`valid_length` of every length, (B,)."""
+    """Return :func:`valid_length` of each length, (B,)."""
     return torch.div(lengths - kernel_size, stride, rounding_mode="floor") + 1
 
 
 class Standardize(nn.Module):
-    """Remove the mean of each feature and divide by its deviation, both of the training set.
+    """Subtract the mean of each feature and divide by its standard deviation, both computed on the training set.
 
-    The statistics are buffers, so that a checkpoint carries them; until :meth:`fit` they change nothing.
+    The statistics are buffers, so that a checkpoint contains them. Before :meth:`fit`, the layer is the identity.
 
     Args:
         features: size of the feature axis
@@ -43,21 +43,21 @@ class Standardize(nn.Module):
         self.register_buffer("deviation", torch.ones(features))
 
     def fit(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take over the statistics, (F,) each; a feature that never varies is only centred."""
+        """Set the statistics, (F,) each; a constant feature is only centered."""
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-8, deviation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardise frames (N, F) in place."""
+        """Standardize frames (..., F) in place."""
         return x.sub_(self.mean).div_(self.deviation)
 
 
 class BiLSTM(nn.Module):
-    """Bidirectional LSTM, and the maximum and the mean over time of what it says.
+    """Bidirectional LSTM with max and mean pooling over time.
 
-    Two one-way networks: the backward one reads each clip reversed within its own length, so that it starts at the last
-    real frame and not in the padding. That equals a packed sequence and costs a gather, where packing leaves the fast
-    kernels of the CPU. Clips of like length go through together.
+    The two directions are separate LSTMs. The backward one reads each clip reversed within its own length, so that it
+    starts at the last real frame and not in the padding. The result equals that of a packed sequence at the cost of a
+    gather, whereas packing is not supported by the fast CPU kernels. Clips of similar length are processed together.
 
     Args:
         channels: size of the feature axis of the input
@@ -71,7 +71,10 @@ class BiLSTM(nn.Module):
         self.back = nn.LSTM(channels, hidden)
 
     def forward(self, rows: Rows) -> Tensor:
-        """Return maxima, then means, forward, then backward, of each clip: (B, 4H)."""
+        """Return the pooled outputs of each clip, (B, 4H).
+
+        Along the last axis: maximum forward, maximum backward, mean forward, mean backward.
+        """
         groups, summaries = of_like_length(rows.lengths), []
         for group in groups:
             starts, lengths = rows.starts[group], rows.lengths[group]
@@ -86,14 +89,15 @@ class BiLSTM(nn.Module):
         return torch.cat(summaries)[torch.cat(groups).argsort()]
 
     def over_padding(self, rows: Rows, *, padding: Tensor, total: int) -> Tensor:
-        """Do as :meth:`forward` does for clips that padding continues to the same length, and hear the padding.
+        """Return the pooled outputs, (B, 4H), of clips padded to the same length, including the padding.
 
-        Padding is the same in every clip, so that the first steps backward are taken once for all.
+        The padding is the same in every clip, so the backward steps over the longest common padding of a group are
+        computed once.
 
         Args:
             rows: the clips
-            padding: (1, C), the row that padding makes
-            total: steps of every clip
+            padding: (1, C), input of every padding step
+            total: number of steps of every clip, including padding
 
         """
         time = torch.arange(total, device=padding.device)[:, None]  # (T, 1)
@@ -119,9 +123,10 @@ class BiLSTM(nn.Module):
 
 
 def of_like_length(lengths: Tensor) -> list[Tensor]:
-    """Return the clips of a batch in groups of like length, (B of the group,) each; of a small batch in one.
+    """Group the clips of a batch by similar length.
 
-    On an accelerator there is one group: to it a step of many clips costs what a step of few does.
+    Return the indices of the clips in each group. A small batch is one group, and so is any batch on an accelerator,
+    where a step of many clips takes as long as a step of few.
 
     >>> [group.tolist() for group in of_like_length(torch.tensor([3, 9, 2, 8, 1, 7, 4, 6]))]
     [[4, 2], [0, 6], [7, 5], [3, 1]]
@@ -132,15 +137,15 @@ def of_like_length(lengths: Tensor) -> list[Tensor]:
 
 
 def _gather(rows: Tensor, index: Tensor) -> Tensor:
-    """Return the rows (R, C) of an index (T, B): (T, B, C)."""
+    """Return the rows (R, C) at an index (T, B): (T, B, C)."""
     return rows.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def check_sizes(sizes: Mapping[str, int | Sequence[int]]) -> None:
-    """Hold sizes of a network, by their names in its config, against what a size can be.
+    """Check the sizes of a network, given by their names in its config.
 
     Raises:
-        ValueError: one is below 1, or there is none
+        ValueError: a size is below 1, or a list of sizes is empty
 
     """
     for name, value in sizes.items():
@@ -150,10 +155,10 @@ def check_sizes(sizes: Mapping[str, int | Sequence[int]]) -> None:
 
 
 def check_probabilities(probabilities: Mapping[str, float]) -> None:
-    """Hold probabilities of dropout, by their names in the config of a network, against their range.
+    """Check the dropout probabilities of a network, given by their names in its config.
 
     Raises:
-        ValueError: one is outside [0, 1)
+        ValueError: a probability is outside [0, 1)
 
     """
     for name, p in probabilities.items():
@@ -162,10 +167,10 @@ def check_probabilities(probabilities: Mapping[str, float]) -> None:
 
 
 def initialize_as_keras(network: nn.Module) -> None:
-    """Give convolutions, fully connected layers and LSTMs the initial weights that Keras gives them.
+    """Initialize convolutions, fully connected layers and LSTMs as Keras does.
 
-    Uniform within Glorot's limits, and no bias at first (Glorot & Bengio 2010, eq. 16). What a cell takes from the step
-    before is orthogonal, and its forget gate begins with a bias of one.
+    Weights are uniform within Glorot's limits and biases are zero (Glorot & Bengio 2010, eq. 16). The recurrent weights
+    of an LSTM are orthogonal, and the bias of its forget gate is one.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
@@ -180,15 +185,16 @@ def initialize_as_keras(network: nn.Module) -> None:
                     nn.init.orthogonal_(parameter)
                 else:
                     nn.init.zeros_(parameter)
-                if name.startswith("bias_ih"):  # torch adds another to it
+                if name.startswith("bias_ih"):  # bias_hh, which torch adds to it, stays zero
                     nn.init.ones_(parameter.data[layer.hidden_size : 2 * layer.hidden_size])
 
 
 def initialize_as_he(network: nn.Module) -> None:
-    """Give convolutions and fully connected layers initial weights that keep the signal's size through ReLU.
+    """Initialize convolutions and fully connected layers so that ReLU preserves the scale of the signal.
 
-    Normal, with a variance of two over the inputs, and no bias at first (He et al. 2015, eq. 10). With torch's own,
-    made for no activation in particular, the signal fades from layer to layer where there is no BatchNorm.
+    Weights are normal with a variance of 2 / inputs and biases are zero (He et al. 2015, eq. 10). With torch's default
+    initialization, which is made for no particular activation, the signal fades from layer to layer where there is no
+    BatchNorm.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
@@ -200,16 +206,16 @@ def initialize_as_he(network: nn.Module) -> None:
 def frames_of(
     features: Tensor, lengths: Tensor, *, standardize: Standardize | None, at_least: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Return the frames of a padded batch, standardised, and zero beyond each clip's end.
+    """Return the frames of a padded batch, standardized, and zero beyond the end of each clip.
 
     Args:
-        features: (B, F, K), left as it is
-        lengths: (B,), frames of each clip that are real
-        standardize: what is done to them first, if anything is
-        at_least: frames of a clip; a shorter one goes on with zeros and counts as so long
+        features: (B, F, K), not modified
+        lengths: (B,), number of real frames of each clip
+        standardize: layer applied to the frames first, or None
+        at_least: minimum number of frames; shorter clips are zero-padded and count as this long
 
     Returns:
-        frames (B, T, F), T no more than the longest clip needs, and the lengths that count, (B,)
+        The frames (B, T, F), with T the length of the longest clip, and the lengths (B,), both at least ``at_least``.
 
     """
     longest = int(lengths.max())
@@ -217,13 +223,13 @@ def frames_of(
     x = features.new_empty(features.size(0), total, features.size(1))  # (B, T, F)
     x[:, :longest] = features[:, :, :longest].transpose(1, 2)
     if standardize is not None:
-        standardize(x[:, :longest])  # in place, of this copy
+        standardize(x[:, :longest])  # in place, on this copy
     x.masked_fill_(~real_frames(lengths, total)[:, :, None], 0.0)
     return x, lengths.clamp(min=at_least)
 
 
 def real_frames(lengths: Tensor, total: int) -> Tensor:
-    """Return which of ``total`` frames are a clip's own, (B, total).
+    """Return the mask of the real frames among ``total`` frames, (B, total).
 
     >>> real_frames(torch.tensor([2, 3]), 3).tolist()
     [[True, True, False], [True, True, True]]
@@ -232,7 +238,7 @@ def real_frames(lengths: Tensor, total: int) -> Tensor:
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each clip of (B, T, C) within its own length; what lies behind stays where it is.
+    """Reverse each clip of (B, T, C) within its own length; the padding stays in place.
 
     >>> reverse(torch.tensor([[[1], [2], [0]]]), torch.tensor([2])).flatten().tolist()
     [2, 1, 0]
@@ -248,7 +254,7 @@ def attend(values: Tensor, scores: Tensor, real: Tensor) -> Tensor:
     Args:
         values: (B, N, C), finite everywhere
         scores: (B, N)
-        real: (B, N)
+        real: (B, N), mask of the real values
 
     Returns:
         (B, C)
@@ -259,10 +265,10 @@ def attend(values: Tensor, scores: Tensor, real: Tensor) -> Tensor:
 
 
 class MaskedBatchNorm(nn.Module):
-    """BatchNorm that sees the real frames alone, and leaves zeros in the place of the others.
+    """BatchNorm over the real frames only; the output is zero at all other frames.
 
-    In training, mean and deviation are those of all real frames of the batch: what ``torch.nn.BatchNorm1d`` makes of
-    them laid one after another.
+    In training, the mean and standard deviation are those of all real frames of the batch, as if
+    ``torch.nn.BatchNorm1d`` were applied to these frames concatenated.
 
     Args:
         channels: size of the last axis
@@ -274,7 +280,7 @@ class MaskedBatchNorm(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """Normalise (B, T, C) or (B, T, F, C), given which frames are real, (B, T)."""
+        """Normalize (B, T, C) or (B, T, F, C), given the mask of the real frames, (B, T)."""
         rows = x.flatten(0, 1)  # (B * T, ..., C)
         index = real.flatten().nonzero()[:, 0]
         frames = rows.index_select(0, index)

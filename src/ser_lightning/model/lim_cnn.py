@@ -1,4 +1,4 @@
-"""Convolutions on windows of a spectrogram: the first of three networks that Lim, Jang & Lee compare."""
+"""Convolutions on windows of a spectrogram: the first of three networks compared by Lim, Jang & Lee."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,25 +17,26 @@ from ser_lightning.model.layers import (
 
 
 class LimCNN(nn.Module):
-    """Convolutions and poolings on each of a few windows of the clip, each window with weights of its own.
+    """Convolutions and poolings on a few windows of the clip, with separate weights for each window.
 
-    Published: that three networks (this, :class:`LimLSTM`, :class:`LimTDCNN`) were compared on images of the short-time
-    Fourier transform. [reconstruction]: the convolutions are those of the public implementation of the third, without
-    its LSTM; the paper's own sizes are not known to us. Chosen here: one answer a clip, where the public implementation
-    counts groups of windows, each labelled as its clip; where the windows lie (``stagger``).
+    The paper compares three networks (this one, :class:`LimLSTM` and :class:`LimTDCNN`) on images of the short-time
+    Fourier transform; its sizes are not known. This is a [reconstruction]: the convolutions are those of the public
+    implementation of the third network, without its LSTM. Choices of this implementation: one prediction per clip,
+    where the public implementation scores groups of windows, each with the label of its clip; the positions of the
+    windows (``stagger``).
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
-        windows: windows a clip
-        window: frames of a window
-        stagger: frames from one window to the next, in the middle of the clip, as published: 8; null: the windows are
-            spread over the whole clip
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
+        windows: windows per clip
+        window: frames per window
+        stagger: frames between consecutive windows, in the middle of the clip (8 in the public implementation); None
+            spreads the windows over the whole clip
         channels: output channels of each convolution
-        kernel_size: frames and rows each convolution sees; padded to keep the size
-        pool_size: frames and rows each max-pooling sees, and its step
-        dropout: probability that a value is dropped in training after each pooling
+        kernel_size: kernel of each convolution in frames and features; the input is padded to keep its size
+        pool_size: window and stride of each max-pooling, in frames and features
+        dropout: dropout probability after each pooling
 
     Raises:
         ValueError: a size below 1, windows too small for the poolings, a probability outside [0, 1)
@@ -77,7 +78,7 @@ class LimCNN(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
@@ -91,13 +92,13 @@ class LimCNN(nn.Module):
 
 
 class WindowConvolutions(nn.Module):
-    """Convolutions, ReLU, max-pooling and dropout, on images of one size.
+    """Convolutions with max-pooling, ReLU and dropout, on images of one size.
 
     Args:
         channels: output channels of each convolution
-        kernel_size: rows and columns each convolution sees; padded to keep the size
-        pool_size: rows and columns each max-pooling sees, and its step
-        dropout: probability that a value is dropped in training after each pooling
+        kernel_size: rows and columns of each kernel; the input is padded to keep its size
+        pool_size: window and stride of each max-pooling, in rows and columns
+        dropout: dropout probability after each pooling
 
     Raises:
         ValueError: a size below 1, a probability outside [0, 1)
@@ -112,15 +113,15 @@ class WindowConvolutions(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([1, *channels], channels, strict=False):
             layers.append(nn.Conv2d(inputs, outputs, kernel_size, padding="same"))
-            # The maximum first: the same numbers as after the ReLU, which then has a fourth of them to look at.
+            # ReLU and max-pooling commute; pooling first leaves fewer values for ReLU (a fourth with pool_size=2).
             layers += [nn.MaxPool2d(pool_size), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = channels_last(nn.Sequential(*layers))
 
     def output_size(self, window: int, features: int) -> tuple[int, int]:
-        """Return rows and columns of what is made of a window of so many frames and features.
+        """Return the rows and columns of the output for a window of ``window`` frames and ``features`` features.
 
         Raises:
-            ValueError: nothing
+            ValueError: the window is too small for the poolings
 
         """
         if min(window, features) < self.reduction:
@@ -131,6 +132,6 @@ class WindowConvolutions(nn.Module):
         return window // self.reduction, features // self.reduction
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the maps (B, C, H, W) of images (B, rows, columns)."""
+        """Return the feature maps (B, C, H, W) of images (B, rows, columns)."""
         maps: Tensor = self.layers(images[:, None])
         return maps

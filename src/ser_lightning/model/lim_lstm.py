@@ -1,4 +1,4 @@
-"""LSTMs on windows of a spectrogram: the second of three networks that Lim, Jang & Lee compare."""
+"""LSTMs on windows of a spectrogram: the second of three networks compared by Lim, Jang & Lee."""
 
 from functools import partial
 
@@ -10,23 +10,24 @@ from ser_lightning.model.layers import Standardize, check_sizes, frames_of, init
 
 
 class LimLSTM(nn.Module):
-    """LSTM layers over the frames of each of a few windows of the clip, each window with weights of its own.
+    """LSTM layers over the frames of a few windows of the clip, with separate weights for each window.
 
-    Published: that it was compared with :class:`LimCNN` and :class:`LimTDCNN`. [reconstruction]: the whole of it; it is
-    the LSTM of the public implementation of the third on the frames themselves. That one has two layers of 1024, over
-    32 steps; here they are over four times as many, and the default is 128 units. Chosen here: one answer a clip; where
-    the windows lie. Initial weights as Keras draws them.
+    The paper only states that it was compared with :class:`LimCNN` and :class:`LimTDCNN`. All of it is a
+    [reconstruction]: the LSTM of the public implementation of the third network, applied to the frames themselves. That
+    LSTM has two layers of 1024 units over 32 steps; this one has four times as many steps, and
+    ``conf/model/lim_lstm.yaml`` sets 128 units. Choices of this implementation: one prediction per clip; the positions
+    of the windows; weights are initialized as in Keras.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
-        windows: windows a clip
-        window: frames of a window
-        stagger: frames from one window to the next, in the middle of the clip, as published: 8; null: the windows are
-            spread over the whole clip
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
+        windows: windows per clip
+        window: frames per window
+        stagger: frames between consecutive windows, in the middle of the clip (8 in the public implementation); None
+            spreads the windows over the whole clip
         hidden: units of each LSTM layer
-        layers: LSTM layers
+        layers: number of LSTM layers
 
     Raises:
         ValueError: a size below 1
@@ -61,7 +62,7 @@ class LimLSTM(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)

@@ -1,4 +1,4 @@
-"""Convolutions, then LSTMs, on windows of a spectrogram: the third network of Lim, Jang & Lee, and their best."""
+"""Convolutions, then LSTMs, on windows of a spectrogram: the third and best network of Lim, Jang & Lee."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,29 +13,30 @@ from ser_lightning.model.lim_cnn import WindowConvolutions
 
 
 class LimTDCNN(nn.Module):
-    """The convolutions of :class:`LimCNN`, and LSTM layers over what they make of each window.
+    """Convolutions of :class:`LimCNN`, then LSTM layers over the output for each window.
 
-    Published: every layer and size, from the public implementation; the paper's own sizes are not known to us. In that
-    implementation the LSTM reads the 32 channels one after another and not time; for windows of 128 frames and 128
-    features either sequence has 32 steps of 1024 values. Chosen here: one answer a clip, where that implementation
-    counts groups of windows; where the windows lie; time as the sequence, unless ``sequence`` says otherwise.
-    Initial weights as Keras draws them.
+    All layers and sizes are those of the public implementation; the paper's own sizes are not known. In that
+    implementation the LSTM reads the 32 channels as a sequence instead of time; for windows of 128 frames and 128
+    features, both sequences have 32 steps of 1024 values. Choices of this implementation: one prediction per clip,
+    where the public implementation scores groups of windows; the positions of the windows; the option of reading time
+    (``sequence``); weights are initialized as in Keras.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first
-        windows: windows a clip
-        window: frames of a window
-        stagger: frames from one window to the next, in the middle of the clip, as published: 8; null: the windows are
-            spread over the whole clip
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
+        windows: windows per clip
+        window: frames per window
+        stagger: frames between consecutive windows, in the middle of the clip (8 in the public implementation); None
+            spreads the windows over the whole clip
         channels: output channels of each convolution
-        kernel_size: frames and rows each convolution sees; padded to keep the size
-        pool_size: frames and rows each max-pooling sees, and its step
-        dropout: probability that a value is dropped in training after each pooling
-        sequence: what the LSTM reads one after another: ``time``, or ``channels`` as the public implementation does
+        kernel_size: kernel of each convolution in frames and features; the input is padded to keep its size
+        pool_size: window and stride of each max-pooling, in frames and features
+        dropout: dropout probability after each pooling
+        sequence: the axis that the LSTM reads as its sequence: ``time``, or ``channels`` as in the public
+            implementation
         hidden: units of each LSTM layer
-        layers: LSTM layers
+        layers: number of LSTM layers
 
     Raises:
         ValueError: a size below 1, windows too small for the poolings, a probability outside [0, 1)
@@ -73,7 +74,7 @@ class LimTDCNN(nn.Module):
         ]
         self.stacks = nn.ModuleList(stacks)
         height, width = stacks[0].output_size(window, features)
-        values = channels[-1] * width if sequence == "time" else height * width  # of a step
+        values = channels[-1] * width if sequence == "time" else height * width  # size of a step
         self.lstms = nn.ModuleList(nn.LSTM(values, hidden, layers, batch_first=True) for _ in range(windows))
         self.classifier = nn.Linear(windows * hidden, classes)
         initialize_as_keras(self)
@@ -83,7 +84,7 @@ class LimTDCNN(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)

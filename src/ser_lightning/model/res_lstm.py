@@ -1,4 +1,4 @@
-"""Two LSTMs with a residual connection and soft attention over time: small, and made for new speakers."""
+"""Two LSTMs with a residual connection and soft attention over time: a small network for unseen speakers."""
 
 from torch import Tensor, nn
 
@@ -15,21 +15,21 @@ from ser_lightning.model.layers import (
 
 
 class ResLSTM(nn.Module):
-    """LSTM added to its input, BatchNorm, LSTM, attention over time, BatchNorm, dropout, a linear layer.
+    """Residual LSTM, BatchNorm, LSTM, attention over time, BatchNorm, dropout and a linear layer.
 
-    Published: all of it, weights' initial values too. With 46 features and 8 classes it has 27,988, 46,772 or 108,916
-    parameters for ``hidden`` of 32, 64 or 128; without the first LSTM (``residual: false``), their LSTM-SA, 29,384 for
-    64. Otherwise here: BatchNorm after the residual sees real frames alone, where the original, while it trains, takes
-    in the zeros behind the shorter clips of a batch.
+    All of it is published, including the initialization of the weights. With 46 features and 8 classes it has 27,988,
+    46,772 or 108,916 parameters for ``hidden`` of 32, 64 or 128; without the first LSTM (``residual=False``), the
+    paper's LSTM-SA, it has 29,384 for 64. One difference: BatchNorm after the residual uses real frames only, whereas
+    the original includes the padding of shorter clips in training.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first; the original takes those of all
-            clips, of the test too
-        residual: an LSTM as wide as the input, added to it and normalised, comes first
-        hidden: units of the LSTM that is attended to
-        dropout: probability that a value of the clip's vector is dropped in training
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set; the original
+            uses those of all clips, including the test set
+        residual: start with an LSTM as wide as the input, whose output is added to the input and normalized
+        hidden: units of the LSTM whose outputs are pooled by attention
+        dropout: dropout probability of the pooled vector
 
     Raises:
         ValueError: a size below 1, a probability outside [0, 1)
@@ -60,7 +60,7 @@ class ResLSTM(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
@@ -68,7 +68,7 @@ class ResLSTM(nn.Module):
         """
         x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
         real = real_frames(lengths, x.size(1))
-        # Padding comes after all that is real, and the LSTMs read forward: it changes nothing before.
+        # The LSTMs read forward and padding follows the real frames, so it does not affect their outputs.
         if self.first is not None and self.first_norm is not None:
             x = self.first_norm(self.first(x)[0] + x, real)  # (B, T, F)
         y = self.second(x)[0]  # (B, T, H)
@@ -78,7 +78,7 @@ class ResLSTM(nn.Module):
 
 
 def _initialize(lstm: nn.LSTM) -> None:
-    """Draw the weights as the original does, and let every cell remember at first."""
+    """Initialize the weights as the original does, with forget gates that start open."""
     for name, parameter in lstm.named_parameters():
         if name.startswith("weight_ih"):
             nn.init.xavier_normal_(parameter)
@@ -86,4 +86,4 @@ def _initialize(lstm: nn.LSTM) -> None:
             nn.init.orthogonal_(parameter)
         else:
             nn.init.zeros_(parameter)
-            nn.init.ones_(parameter.data[lstm.hidden_size : 2 * lstm.hidden_size])  # of the forget gate
+            nn.init.ones_(parameter.data[lstm.hidden_size : 2 * lstm.hidden_size])  # forget gate

@@ -1,8 +1,8 @@
-"""Convolution and pooling over clips laid one after another, a frame a row.
+"""Convolution and pooling over concatenated clips, one frame per row.
 
-Between clips lie no frames of padding, or few: a batch of clips of many lengths costs what its real frames cost. A
-window that reaches from one clip into the next gives a row that means nothing and that nobody reads. What there is to
-know of the layout is in :class:`Rows`.
+There is little or no padding between clips, so that a batch of clips of different lengths costs only what its real
+frames cost. A window that spans two clips gives a meaningless output row, which is never read. :class:`Rows` describes
+the layout.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from torch.autograd.function import once_differentiable
 
 
 class Rows(NamedTuple):
-    """Clips one after another.
+    """Clips concatenated along time.
 
     Args:
         values: (R, C), finite everywhere
         starts: (B,), first row of each clip
-        lengths: (B,), rows of each clip that mean something
+        lengths: (B,), number of valid rows of each clip
 
     """
 
@@ -30,14 +30,14 @@ class Rows(NamedTuple):
 
 
 def lay(x: Tensor, lengths: Tensor, *, rows: Tensor, multiple: int, prepare: Callable[[Tensor], Tensor]) -> Rows:
-    """Lay the clips of a padded batch one after another.
+    """Concatenate the clips of a padded batch along time.
 
     Args:
         x: (B, C, T)
-        lengths: (B,), frames of each clip that are real
-        rows: (B,), rows that each clip is to have; beyond ``lengths`` they are zero
-        multiple: every clip starts at a multiple of it, so that strides which divide it keep the clips apart
-        prepare: of (R, C), in place; done to every frame before the others are made zero
+        lengths: (B,), number of real frames of each clip
+        rows: (B,), number of rows for each clip; rows beyond ``lengths`` are zero
+        multiple: every clip starts at a multiple of this number, so that strides which divide it keep clips apart
+        prepare: function of (R, C), in place, applied to the frames before the padding is set to zero
 
     """
     taken = torch.div(rows + multiple - 1, multiple, rounding_mode="floor") * multiple
@@ -45,16 +45,16 @@ def lay(x: Tensor, lengths: Tensor, *, rows: Tensor, multiple: int, prepare: Cal
     clip = torch.repeat_interleave(taken)  # (R,)
     time = torch.arange(len(clip), device=x.device) - starts[clip]  # (R,)
     real = time < lengths[clip]
-    frames = x.transpose(1, 2).reshape(-1, x.size(1))  # (B * T, C), a view where the batch was gathered frame by frame
+    frames = x.transpose(1, 2).reshape(-1, x.size(1))  # (B * T, C), a view if the batch is stored frame by frame
     values = prepare(frames.index_select(0, (clip * x.size(2) + time).where(real, 0)))
     return Rows(values.index_fill_(0, (~real).nonzero()[:, 0], 0.0), starts, rows)
 
 
 class _Convolution(Function):
-    """The windows that start at the multiples of the stride, as matrix products without copies.
+    """Convolution with windows at the multiples of the stride, as matrix products without copies.
 
-    ``stride`` rows side by side are one row of a matrix; a kernel spans a few of these, and its product with each is
-    summed.
+    ``stride`` consecutive rows are treated as one row of a matrix. A kernel spans a few of these rows, and its products
+    with them are summed.
     """
 
     @staticmethod
@@ -97,12 +97,12 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
 
     Args:
         x: (R, C), R a multiple of ``stride``
-        weight: (O, C, kernel size), as of ``torch.nn.Conv1d``
+        weight: (O, C, kernel size), as in ``torch.nn.Conv1d``
         bias: (O,)
-        stride: rows from window to window
+        stride: rows between the starts of consecutive windows
 
     Returns:
-        (R / stride, O); zero where the window would reach beyond the last row
+        (R / stride, O); zero where the window would extend beyond the last row
 
     """
     out: Tensor = _Convolution.apply(x, weight, bias, stride)  # type: ignore[no-untyped-call]
@@ -110,9 +110,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
 
 
 class _MaxPool(Function):
-    """The maximum of windows at every row, from maxima of windows half as wide.
+    """Maximum of the window at every row, computed from maxima of smaller windows, doubling their size.
 
-    Of equal values the first one gets the gradient, as in ``torch.nn.MaxPool1d``.
+    Among equal values the first one gets the gradient, as in ``torch.nn.MaxPool1d``.
     """
 
     @staticmethod
@@ -142,15 +142,15 @@ class _MaxPool(Function):
 
 
 def max_pool(x: Tensor, size: int, stride: int) -> Tensor:
-    """Take the maximum of windows along the rows.
+    """Max-pool along the rows.
 
     Args:
         x: (R, C), R a multiple of ``stride``
-        size: rows of a window
-        stride: rows from window to window
+        size: rows per window
+        stride: rows between the starts of consecutive windows
 
     Returns:
-        (R / stride, C); zero where the window would reach beyond the last row
+        (R / stride, C); zero where the window would extend beyond the last row
 
     """
     out: Tensor = _MaxPool.apply(x, size)  # type: ignore[no-untyped-call]

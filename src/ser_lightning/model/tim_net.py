@@ -1,4 +1,4 @@
-"""TIM-Net: dilated convolutions over a clip forwards and backwards, at every scale of time."""
+"""TIM-Net: dilated convolutions over a clip in both directions, at several time scales."""
 
 from typing import cast
 
@@ -9,27 +9,30 @@ from torch.nn import functional as F
 from ser_lightning.model.layers import Standardize, check_probabilities, check_sizes, initialize_as_keras
 from ser_lightning.model.rows import lay
 
-WIDTH = 8  # a row lies in memory as wide as a multiple of it, zeros at its end: without, an epoch takes a third longer
+WIDTH = 8  # rows are zero-padded to a multiple of this width; without padding, an epoch takes a third longer
 
 
 class TIMNet(nn.Module):
     """Temporal-aware bi-direction multi-scale network.
 
-    A chain of blocks with dilations 1, 2, 4 ... reads the clip, and another one the reversed clip. What both say after
-    a block, averaged over time, is the clip at that scale; the clip is the weighted sum of its scales.
+    A chain of blocks with dilations 1, 2, 4 ... reads the clip, and a second chain reads the reversed clip. After each
+    block, the outputs of both chains are added and averaged over time, which represents the clip at one scale. The
+    clip's representation is the weighted sum of its scales.
 
-    Published: all of it. With 39 features, 39 filters, 8 dilations and 8 classes it has 104,536 parameters, the 0.40 MB
-    of the paper. Otherwise here: a clip has its own length, where the original is cut or filled with silence to one;
-    mean over time and BatchNorm take real frames alone; BatchNorm's momentum and epsilon are torch's.
+    All of it is published. With 39 features, 39 filters, 8 dilations and 8 classes it has 104,536 parameters, the 0.40
+    MB of the paper. Differences: a clip keeps its own length, where the original is cut or padded with silence to a
+    fixed length; the mean over time and BatchNorm use real frames only; momentum and epsilon of BatchNorm are the
+    defaults of torch.
 
     Args:
-        features: rows of the input
-        classes: logits of the output
-        standardize: remove mean and deviation of the training set from each row first; the original does not
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set; the original
+            does not
         filters: channels of every convolution
-        kernel_size: frames a convolution sees, ``dilation`` apart
-        dilations: blocks of each direction
-        dropout: probability that a channel of a clip is dropped in training after each convolution
+        kernel_size: frames per kernel, which are ``dilation`` apart
+        dilations: number of blocks per direction
+        dropout: probability that a whole channel of a clip is dropped after each convolution
 
     Raises:
         ValueError: a size below 1, a probability outside [0, 1)
@@ -68,7 +71,7 @@ class TIMNet(nn.Module):
 
         Args:
             features: (B, F, K)
-            lengths: (B,), frames of each clip
+            lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
@@ -76,7 +79,7 @@ class TIMNet(nn.Module):
         """
         prepare = nn.Identity() if self.standardize is None else self.standardize
         values, starts, lengths = lay(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
-        clip = torch.repeat_interleave(lengths)  # (R,), of each row
+        clip = torch.repeat_interleave(lengths)  # (R,), clip of each row
         time = torch.arange(len(clip), device=clip.device) - starts[clip]  # (R,)
         reversed_ = values[(starts + lengths - 1)[clip] - time]  # each clip within its own length
         ahead, back = self.directions
@@ -89,9 +92,9 @@ class TIMNet(nn.Module):
 
 
 class _Direction(nn.Module):
-    """The blocks of one direction, and the sum over time of what each says.
+    """Blocks of one direction, and the sum over time of the output of each.
 
-    Its rows are the frames of all clips, one clip after another, so that BatchNorm sees real frames alone.
+    Its rows are the frames of all clips, concatenated, so that BatchNorm uses real frames only.
     """
 
     def __init__(self, *, features: int, filters: int, kernel_size: int, dilations: int, dropout: float) -> None:
@@ -102,7 +105,15 @@ class _Direction(nn.Module):
         )
 
     def forward(self, rows: Tensor, clip: Tensor, time: Tensor, clips: int) -> Tensor:
-        """Return the scales of each of B clips, (B, dilations, C), of rows (R, F), their clip and frame, (R,) each."""
+        """Return the outputs of each block summed over time, (B, dilations, C).
+
+        Args:
+            rows: (R, F), frames of all clips
+            clip: (R,), clip of each row
+            time: (R,), frame of each row in its clip
+            clips: number of clips B
+
+        """
         channels = self.first.out_features
         y = F.pad(self.first(rows), (0, -channels % WIDTH))  # (R, W)
         sums = []
@@ -113,7 +124,7 @@ class _Direction(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two causal convolutions, whose sigmoid says how much of its input goes on."""
+    """Two causal convolutions whose sigmoid gates the input of the block."""
 
     def __init__(self, *, channels: int, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -124,22 +135,22 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, clip: Tensor, time: Tensor, clips: int) -> Tensor:
-        """Return (R, W) of (R, W)."""
+        """Return the gated input: (R, W) -> (R, W)."""
         y = x
         for layer, norm in zip(self.convolutions, self.norms, strict=True):
             convolution = cast(nn.Conv1d, layer)
             y = norm(_causal(y, convolution.weight, cast(Tensor, convolution.bias), time, self.dilation)).relu()
-            if self.training:  # whole channels of a clip
+            if self.training:  # dropout of whole channels of a clip
                 kept = self.dropout(y.new_ones(clips, self.channels))
                 y = y * F.pad(kept, (0, y.size(1) - self.channels))[clip]
         return x * torch.sigmoid(y)
 
 
 class _WideBatchNorm(nn.BatchNorm1d):
-    """BatchNorm of the first channels of rows; those past them are zeros and stay zeros."""
+    """BatchNorm of the first ``num_features`` channels of rows; the padding channels after them stay zero."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (R, W) of (R, W)."""
+        """Normalize rows: (R, W) -> (R, W)."""
         mean, variance, weight, bias = (
             F.pad(cast(Tensor, values), (0, x.size(1) - self.num_features))
             for values in (self.running_mean, self.running_var, self.weight, self.bias)
@@ -153,19 +164,19 @@ class _WideBatchNorm(nn.BatchNorm1d):
 
 
 def _causal(x: Tensor, weight: Tensor, bias: Tensor, time: Tensor, dilation: int) -> Tensor:
-    """Convolve frames ``dilation`` apart with the last of them in place; before a clip lie zeros.
+    """Apply a causal dilated convolution to concatenated clips, with zeros before the start of each clip.
 
-    As a matrix product: with so few channels that is faster than torch's convolution.
+    It is computed as a matrix product, which is faster than torch's convolution with so few channels.
 
     Args:
-        x: (R, W), channels and zeros
+        x: (R, W), channels, zero-padded
         weight: (C, C, kernel size)
         bias: (C,)
         time: (R,), frame of each row in its clip
-        dilation: frames from one of the kernel to the next
+        dilation: frames between neighboring taps of the kernel
 
     Returns:
-        (R, W), channels and zeros
+        (R, W), channels, zero-padded
 
     """
     spare = x.size(1) - len(bias)

@@ -1,8 +1,9 @@
-"""What training knows of the clips that a result is measured on.
+"""Train/test leakage checks of a split and of a trained model.
 
-A ``leak`` must not be: what a network has heard, or was chosen by, is measured again as if it were new. ``shared`` is
-what subsets have in common by the protocol: no fault, but it decides what a figure may claim. A ``defect`` is a fault
-of the corpus folder that this project mends by itself and others may not.
+A finding has one of three severities. ``leak``: information about evaluated clips reached training or the choice of the
+checkpoint, which invalidates the result. ``shared``: something that subsets share by design of the protocol, such as
+speakers; it limits what a result can claim. ``defect``: a fault of the corpus folder, such as duplicate files, that
+this project corrects and other programs may not.
 """
 
 from collections import defaultdict
@@ -25,14 +26,14 @@ NO_LEAK = "no leak found"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """The answer to one question of the audit.
+    """Result of one check.
 
     Args:
-        name: what was looked for
-        severity: ``"leak"``, ``"defect"`` or ``"shared"``: what it is if it is found
-        found: whether it is there
-        counts: how many, and of how many, by subset
-        sentence: the answer in words
+        name: name of the check
+        severity: ``"leak"``, ``"defect"`` or ``"shared"``: how serious the finding is if ``found``
+        found: whether the check found anything
+        counts: number of items found and number of items checked, by subset
+        sentence: the result as text
         examples: pairs of names, such as a test clip and its other take
 
     """
@@ -45,7 +46,7 @@ class Finding:
     examples: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain types."""
+        """Return the finding as plain types."""
         return {
             "name": self.name,
             "severity": self.severity,
@@ -57,7 +58,7 @@ class Finding:
 
 
 def summarise(findings: Iterable[Finding]) -> dict[str, Any]:
-    """Return the section of a result: whether there is a leak, a summary in words, and all findings in plain types."""
+    """Return the leak section of a result: whether there is a leak, a summary as text and all findings."""
     findings = list(findings)
     leaks = [finding.sentence for finding in findings if finding.found and finding.severity == LEAK]
     return {
@@ -68,16 +69,16 @@ def summarise(findings: Iterable[Finding]) -> dict[str, Any]:
 
 
 def audit_split(utterances: Sequence[Utterance], split: Split, contents: Contents) -> list[Finding]:
-    """Ask of every clip what its subset shares with the others.
+    """Check which properties the clips of each subset share with other subsets.
 
-    Another take of an utterance in training counts as a leak: with speaker, emotion, intensity and sentence the same,
-    what is left to recognise is the take. That a speaker or a sentence is in training is what a speaker-dependent or
-    a sentence-dependent protocol says.
+    Another take of the same utterance in training counts as a leak: speaker, emotion, intensity and sentence are the
+    same, so the clips differ only in the take. A speaker or a sentence that is also in training is reported as shared,
+    because a speaker-dependent or sentence-dependent protocol allows it.
 
     Args:
         utterances: the corpus
-        split: of all of it
-        contents: of the files of the utterances; what could not be read is not compared
+        split: split of the whole corpus
+        contents: content of the audio files; files that could not be read are not compared
 
     """
     by_id = {utterance.id: utterance for utterance in utterances}
@@ -138,7 +139,7 @@ def _in_training(
     severity: str,
     what: str,
 ) -> Finding:
-    """Count the clips of validation and test with whom a training clip has the key in common."""
+    """Count the validation and test clips that have the same key as a training clip."""
     taught: dict[Hashable, str] = {}
     for utterance in members["train"]:
         taught.setdefault(key(utterance), utterance.id)
@@ -150,7 +151,7 @@ def _in_training(
 
 
 def _twins(split: Split, others: Mapping[str, Sequence[str]], name: str, what: str) -> tuple[Finding, Finding]:
-    """Count the clips that have a twin in another subset, and those that have one in their own."""
+    """Count the clips with a duplicate in another subset, and those with a duplicate in their own subset."""
     subset_of = split.subset_of()
     across: dict[str, list[tuple[str, str]]] = {subset: [] for subset in EVALUATED}
     within: dict[str, list[tuple[str, str]]] = {subset: [] for subset in (*EVALUATED, "train")}
@@ -160,7 +161,7 @@ def _twins(split: Split, others: Mapping[str, Sequence[str]], name: str, what: s
             outside = [other for other in others.get(id_, ()) if subset_of[other] not in (subset, UNUSED)]
             if inside:
                 own.append((id_, inside[0]))
-            if outside and subset in across:  # a training clip is told of by its twin
+            if outside and subset in across:  # a training clip is reported by its duplicate
                 across[subset].append((id_, outside[0]))
     of = {subset: len(getattr(split, subset)) for subset in within}
     return (
@@ -190,13 +191,13 @@ def _count(
 
 
 def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Finding:
-    """Count the files that are left out of a corpus and hold what another file of the folder holds.
+    """Count the unused files of a corpus folder that duplicate another file of the folder.
 
-    A program that takes every file of such a folder has its clips on both sides of any split.
+    A program that uses every file of such a folder can have the same clip on both sides of any split.
 
     Args:
-        kept: digest of the content of the files that are used, by path
-        left_out: that of the others
+        kept: digest of the content of each used file, by path
+        left_out: digest of the content of each unused file, by path
 
     """
     holders = defaultdict(list)
@@ -219,11 +220,11 @@ def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Findin
 
 
 def audit_rows(rows: Mapping[str, Sequence[tuple[str, str]]], split: Split) -> Finding:
-    """Count the rows of each subset, clips and altered copies, whose clip belongs to another subset.
+    """Count the rows of each subset, clips and augmented copies, whose clip belongs to another subset.
 
     Args:
-        rows: utterance id and name of the copy of every row, by the subset that has it
-        split: where each clip belongs
+        rows: utterance id and name of the copy of every row, by subset
+        split: split of the clips
 
     """
     subset_of = split.subset_of()
@@ -236,10 +237,10 @@ def audit_rows(rows: Mapping[str, Sequence[tuple[str, str]]], split: Split) -> F
 
 
 def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
-    """Count the rows of validation and test of whose clip training has another row, itself or altered.
+    """Count the validation and test rows for which training has another copy of the same clip, original or augmented.
 
     Args:
-        rows: utterance id and name of the copy of every row, by the subset that has it
+        rows: utterance id and name of the copy of every row, by subset
 
     """
     taught: dict[str, str] = {}
@@ -256,11 +257,11 @@ def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
 def audit_normaliser(
     held: tuple[npt.ArrayLike, npt.ArrayLike] | None, frames: Iterable[npt.NDArray[np.float32]]
 ) -> Finding:
-    """Compare the statistics that a network standardises by with those of the training clips, computed anew.
+    """Compare the normalization statistics of a network with those of the training clips, computed anew.
 
     Args:
-        held: mean and deviation of each feature, (F,) each, as the network has them; None if it does not standardise
-        frames: (K, F) of each row that belongs to training
+        held: mean and standard deviation of each feature in the network, (F,) each; None if it does not standardize
+        frames: (K, F), frames of each training row
 
     """
     name = "normaliser fitted outside training"
@@ -268,8 +269,8 @@ def audit_normaliser(
         sentence = "the network standardises nothing"
         return Finding(name=name, severity=LEAK, found=False, counts={}, sentence=sentence)
     mean, deviation = _statistics(frames)
-    scale = np.where(deviation > 1e-8, deviation, 1.0)  # a feature that never varies is only centred
-    # A thousandth of a deviation: rounding is far below it, a few clips more or less are above.
+    scale = np.where(deviation > 1e-8, deviation, 1.0)  # a constant feature is only centered
+    # The tolerance, a thousandth of a deviation, is far above rounding and below the effect of a few clips.
     same = np.allclose((np.asarray(held[0]) - mean) / scale, 0, atol=1e-3) and np.allclose(
         np.asarray(held[1]) / scale, 1, atol=1e-3
     )
@@ -278,10 +279,10 @@ def audit_normaliser(
 
 
 def audit_statistics(*, updated: bool) -> Finding:
-    """Tell whether the network's running statistics take in the clips that are measured.
+    """Report whether BatchNorm's running statistics are updated with the evaluated clips.
 
     Args:
-        updated: they do, by the configuration
+        updated: whether the configuration updates them
 
     """
     sentence = (
@@ -295,7 +296,7 @@ def audit_statistics(*, updated: bool) -> Finding:
 def _statistics(
     frames: Iterable[npt.NDArray[np.float32]],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return mean and deviation over all frames, merged clip by clip (Chan et al. 1979)."""
+    """Return the mean and standard deviation over all frames, merged clip by clip (Chan et al. 1979)."""
     count, mean, square = 0, np.zeros(1), np.zeros(1)
     for matrix in frames:
         clip = matrix.astype(np.float64)  # (K, F)
@@ -308,11 +309,12 @@ def _statistics(
 
 
 def audit_choice(monitors: Mapping[str, str | None], *, checkpoint: str) -> Finding:
-    """Tell whether the test clips chose the weights that they are measured with.
+    """Check whether the test set was used to choose the evaluated checkpoint.
 
     Args:
-        monitors: what each callback watches, by its name; ``best`` is the one that keeps the best checkpoint
-        checkpoint: whose metrics head the result, ``"best"`` or ``"last"``; the last is chosen by no figure
+        monitors: metric that each callback monitors, by the name of the callback; ``best`` keeps the best checkpoint
+        checkpoint: the checkpoint whose metrics are the main result, ``"best"`` or ``"last"``; no metric chooses the
+            last
 
     """
     by_test = [

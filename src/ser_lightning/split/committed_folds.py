@@ -1,4 +1,4 @@
-"""Folds that are committed as data."""
+"""Speaker folds stored in the package."""
 
 import csv
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ FOLDS = Path(__file__).parent / "folds"
 
 
 class CommittedFolds:
-    """Test on one committed fold of speakers, validate on the next, learn from the others.
+    """Test on one stored fold of speakers, validate on the next and train on the others.
 
     Args:
-        manifest: name of a file in ``split/folds/`` without ``.csv``, whose columns are ``speaker`` and ``fold``,
-            counted from 0; the head of the file tells its provenance
-        fold: which one is the test, counted from 0
+        manifest: name of a file in ``split/folds/`` without ``.csv``, with the columns ``speaker`` and ``fold``
+            (counted from 0); the header comment of the file states its source
+        fold: index of the test fold, counted from 0
 
     Raises:
-        InputError: there is no such manifest, or no fold of that number
+        InputError: there is no such manifest, or ``fold`` is out of range
 
     """
 
@@ -42,7 +42,7 @@ class CommittedFolds:
         """Split a corpus.
 
         Raises:
-            InputError: the speakers of the corpus are not those of the manifest
+            InputError: the speakers of the corpus differ from those of the manifest
 
         """
         subset_of = subsets_of_speakers(self.dealt, fold=self.fold, val_folds=1)

@@ -1,4 +1,4 @@
-"""All clips as a test of what was learnt elsewhere."""
+"""Split for cross-corpus evaluation: all clips form the test set."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from ser_lightning.split.split import Split, check_split
 
 
 class EveryKnownClip:
-    """Test on every clip whose emotion is known, leave the others unused, learn from none.
+    """Test on every clip with a known emotion and leave the others unused; nothing is used for training.
 
     Args:
-        emotions: those that are known
+        emotions: the emotions that the model knows
 
     """
 
@@ -22,7 +22,7 @@ class EveryKnownClip:
         """Split a corpus.
 
         Raises:
-            InputError: no clip has an emotion that is known
+            InputError: no clip has a known emotion
 
         """
         test = tuple(sorted(u.id for u in utterances if u.emotion in self.emotions))

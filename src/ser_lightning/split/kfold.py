@@ -1,4 +1,4 @@
-"""Folds of clips drawn at random."""
+"""Cross-validation over random folds of clips."""
 
 import random
 from collections.abc import Sequence
@@ -10,22 +10,23 @@ from ser_lightning.split.takes import check_fold
 
 
 class KFoldSplit:
-    """Test on one of several folds of clips drawn at random, and draw validation from the others.
+    """Test on one of several random folds of clips, and draw the validation set from the others.
 
-    Speakers, sentences and takes are shared among the subsets: what such a split measures is not how well a new
-    speaker is recognised. A sweep over ``fold`` is a cross-validation: every clip is tested once.
+    The split is speaker-dependent: subsets share speakers, sentences and takes, so that results do not show how well
+    emotions of unseen speakers are recognized. A sweep over ``fold`` is a cross-validation: every clip is tested once.
 
     Args:
-        folds: how many; their sizes differ by one clip at most
-        fold: which one is the test, counted from 0
-        val: fraction of the clips of the other folds to choose a checkpoint by; at least one clip
-        seed: of both draws; the folds do not depend on ``fold`` or ``val``
+        folds: number of folds, whose sizes differ by at most one clip
+        fold: index of the test fold, counted from 0
+        val: fraction of the clips of the other folds in the validation set, at least one clip
+        seed: seed of both draws; the folds do not depend on ``fold`` or ``val``
 
     Raises:
-        InputError: fewer than two folds, a fold of no such number, a fraction outside (0, 1)
+        InputError: fewer than two folds, ``fold`` out of range, a fraction outside (0, 1)
 
     Source: the protocol of TIM-Net (Ye et al. 2023, ICASSP), ``KFold(n_splits=10, shuffle=True, random_state=46)`` over
-    the clips, which keeps no validation apart. The clips of its folds are not ours: another generator shuffles.
+    the clips, without a validation set. The folds here contain other clips, because another random generator shuffles
+    them.
 
     """
 
@@ -41,7 +42,7 @@ class KFoldSplit:
         """Draw the split of a corpus.
 
         Raises:
-            InputError: the corpus is too small to give every fold and every subset an utterance
+            InputError: the corpus is too small for every fold and every subset to have an utterance
 
         """
         ids = sorted(utterance.id for utterance in utterances)
@@ -54,6 +55,6 @@ class KFoldSplit:
         test = ids[cuts[self.fold] : cuts[self.fold + 1]]
         rest = sorted(set(ids) - set(test))
         random.Random(f"{self.seed} {self.fold}").shuffle(rest)
-        count = max(1, int(self.val * len(rest) + 1e-6))  # as in RandomSplit: binary fractions cut no clip short
+        count = max(1, int(self.val * len(rest) + 1e-6))  # as in RandomSplit, against rounding
         split = Split(train=tuple(sorted(rest[count:])), val=tuple(sorted(rest[:count])), test=tuple(sorted(test)))
         return check_split(split, utterances, source=f"split=kfold over {len(ids)} utterances, fold {self.fold}")

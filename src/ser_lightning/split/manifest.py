@@ -1,4 +1,4 @@
-"""A split that is committed as data."""
+"""Split stored in the package."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,11 @@ MANIFESTS = Path(__file__).parent / "manifests"
 
 
 class ManifestSplit:
-    """Read the membership from a manifest.
+    """Read the subset of each utterance from a manifest.
 
     Args:
-        manifest: name of a file in ``split/manifests/`` without ``.csv``; the head of the file tells its provenance
+        manifest: name of a file in ``split/manifests/`` without ``.csv``; the header comment of the file states its
+            source
 
     Raises:
         InputError: there is no such manifest

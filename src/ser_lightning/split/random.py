@@ -1,4 +1,4 @@
-"""A seeded draw over utterances, as the study splits."""
+"""Seeded random split of utterances, as in the study."""
 
 import math
 import random
@@ -10,10 +10,10 @@ from ser_lightning.split.split import Split, check_split
 
 
 def check_fractions(*, train: float, val: float, test: float) -> None:
-    """Hold the fractions of a split against what they must be.
+    """Check the fractions of a split.
 
     Raises:
-        InputError: fractions outside (0, 1) or not summing to 1
+        InputError: a fraction is outside (0, 1), or the fractions do not sum to 1
 
     """
     fractions = (train, val, test)
@@ -27,23 +27,23 @@ def check_fractions(*, train: float, val: float, test: float) -> None:
 class RandomSplit:
     """Shuffle the utterances with a seed and cut them at the fractions.
 
-    Speakers, sentences and takes are shared among the subsets: what such a split measures is not how well a new
-    speaker is recognised.
+    The split is speaker-dependent: subsets share speakers, sentences and takes, so that results do not show how well
+    emotions of unseen speakers are recognized.
 
     Args:
-        seed: of the shuffle; one seed and one corpus, one split
-        train: fraction of the utterances to learn from
-        val: fraction to choose a checkpoint by
-        test: fraction to report on
+        seed: seed of the shuffle; the same seed and corpus give the same split
+        train: fraction of the utterances in the training set
+        val: fraction of the utterances in the validation set
+        test: fraction of the utterances in the test set
 
     Raises:
-        InputError: fractions outside (0, 1) or not summing to 1
+        InputError: a fraction is outside (0, 1), or the fractions do not sum to 1
 
     Source: the study's data-split notebook, which cuts at ``int(0.6 n)`` and ``int(0.75 n)``: 864 / 216 / 360 of 1440.
 
     """
 
-    draws_clips = True  # one by one: altered copies can be drawn as clips of their own, see data.augment_first
+    draws_clips = True  # clips are drawn one by one, as data.augment_first requires
 
     def __init__(self, *, seed: int, train: float, val: float, test: float) -> None:
         check_fractions(train=train, val=val, test=test)
@@ -55,12 +55,12 @@ class RandomSplit:
         """Draw the split of a corpus.
 
         Raises:
-            InputError: the corpus is too small to give every subset an utterance
+            InputError: the corpus is too small for every subset to have an utterance
 
         """
         ids = sorted(utterance.id for utterance in utterances)
         random.Random(self.seed).shuffle(ids)
-        # 0.7 + 0.1 is 0.7999... in floating point: without the nudge 10 clips would be cut at 7 and 7.
+        # 0.7 + 0.1 is 0.7999... in floating point: without adding 1e-6, 10 clips would be cut at 7 and 7.
         first = int(self.train * len(ids) + 1e-6)
         second = int((self.train + self.val) * len(ids) + 1e-6)
         split = Split(

@@ -1,4 +1,4 @@
-"""Splits over speakers: who is measured was not heard in training."""
+"""Speaker-independent splits: test speakers are not in the training set."""
 
 import random
 from collections import defaultdict
@@ -11,15 +11,15 @@ from ser_lightning.split.takes import check_fold, statements_of
 
 
 def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: int) -> list[tuple[str, ...]]:
-    """Deal the speakers to folds, women and men by turns, so that no fold has over one more of either than another.
+    """Deal the speakers to folds, balanced by gender: for each gender, the counts of two folds differ by at most one.
 
     Args:
         utterances: the corpus
-        folds: how many; None for one a speaker
-        seed: of the order within each gender
+        folds: number of folds; None for one fold per speaker
+        seed: seed of the order of the speakers within each gender
 
     Raises:
-        InputError: there are fewer speakers than folds, or too few to be told apart in three subsets
+        InputError: there are fewer speakers than folds, or fewer than the three that three subsets need
 
     """
     genders: dict[str, set[str]] = defaultdict(set)
@@ -35,7 +35,7 @@ def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: i
             f"the corpus has {count} speaker{'s' * (count != 1)}; expected at least 3 for a split by speakers, to test"
             " on, to validate on and to learn from; use split=take, statement, kfold or random"
         )
-    if folds is None:  # by turns, so that neighbours, who validate, are of both genders
+    if folds is None:  # alternating, so that the validation speakers are of both genders
         longest = max(map(len, groups), default=0)
         return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
     if count < folds:
@@ -47,18 +47,18 @@ def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: i
 
 
 class SpeakerSplit:
-    """Test on the speakers of one fold, validate on those of the next ones, learn from all others.
+    """Test on the speakers of one fold, validate on those of the following folds and train on all others.
 
     A sweep over ``fold`` is a cross-validation: every speaker is tested once.
 
     Args:
-        folds: how many, gender-balanced; None for one a speaker (leave one speaker out)
-        fold: which one is the test, counted from 0
-        val_folds: how many of the folds that follow it choose a checkpoint
-        seed: of the draw of speakers to folds
+        folds: number of gender-balanced folds; None for one fold per speaker (leave one speaker out)
+        fold: index of the test fold, counted from 0
+        val_folds: number of following folds used for validation
+        seed: seed of the assignment of speakers to folds
 
     Raises:
-        InputError: numbers that leave no fold to learn from; a fold below 0
+        InputError: no validation fold or too few folds for training; ``fold`` out of range
 
     """
 
@@ -71,7 +71,7 @@ class SpeakerSplit:
         """Split a corpus.
 
         Raises:
-            InputError: there are too few speakers, or no fold of that number
+            InputError: there are too few speakers, or ``fold`` is out of range
 
         """
         dealt = deal_speakers(utterances, folds=self.folds, seed=self.seed)
@@ -80,20 +80,20 @@ class SpeakerSplit:
 
 
 class SpeakerStatementSplit:
-    """Test on new speakers who say a new statement.
+    """Test on unseen speakers who say an unseen statement.
 
-    Training has neither the speakers nor the statement of the test, validation has other speakers with the statements
-    of training: the statement of the test is heard nowhere before. What is left, the speakers of the test with the
-    statements of training and the reverse, is unused.
+    The training set contains neither the test speakers nor the test statement. The validation set contains other
+    speakers with the training statements, so that the test statement occurs only in the test set. The remaining clips,
+    test speakers with training statements and other speakers with the test statement, are unused.
 
     Args:
-        folds: of the speakers, gender-balanced
-        fold: which pair of speakers and statement is the test, counted from 0; the speakers turn first
-        val_folds: how many folds of speakers choose a checkpoint
-        seed: of the draw of speakers to folds
+        folds: number of gender-balanced folds of speakers
+        fold: index of the test pair of speaker fold and statement, counted from 0; the speaker fold varies fastest
+        val_folds: number of speaker folds used for validation
+        seed: seed of the assignment of speakers to folds
 
     Raises:
-        InputError: numbers that leave no fold to learn from; a fold below 0
+        InputError: no validation fold or too few folds for training; ``fold`` below 0
 
     """
 
@@ -106,7 +106,7 @@ class SpeakerStatementSplit:
         """Split a corpus.
 
         Raises:
-            InputError: there are too few speakers or statements, or no pair of that number
+            InputError: there are too few speakers or statements, or ``fold`` is out of range
 
         """
         statements = statements_of(utterances)
@@ -120,10 +120,10 @@ class SpeakerStatementSplit:
 
 
 def check_folds(folds: int | None, val_folds: int) -> None:
-    """Hold the number of folds against what is needed to learn, validate and test.
+    """Check that there are enough folds to train, validate and test.
 
     Raises:
-        InputError: no fold is left to learn from, or none validates
+        InputError: no fold is left for training, or there is no validation fold
 
     """
     if val_folds < 1 or (folds is not None and folds < val_folds + 2):
@@ -134,10 +134,12 @@ def check_folds(folds: int | None, val_folds: int) -> None:
 
 
 def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds: int) -> dict[str, str]:
-    """Return the subset of every speaker: the fold is the test, those that follow it, around the end, validate.
+    """Return the subset of every speaker.
+
+    Fold ``fold`` is the test set and the ``val_folds`` folds after it, wrapping around, are the validation set.
 
     Raises:
-        InputError: there is no fold of that number, or none is left to learn from
+        InputError: ``fold`` is out of range, or no fold is left for training
 
     """
     check_fold(fold, len(dealt))
@@ -153,7 +155,7 @@ def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds:
 
 
 def split_by(utterances: Sequence[Utterance], subset_of: dict[str, str], *, fold: int) -> Split:
-    """Return the split that gives every utterance id its subset, checked against the corpus."""
+    """Return the split with the given subset of every utterance id, checked against the corpus."""
     members: dict[str, list[str]] = {"train": [], "val": [], "test": [], "unused": []}
     for id_ in sorted(subset_of):
         members[subset_of[id_]].append(id_)

@@ -1,4 +1,4 @@
-"""Which utterance belongs to training, validation and test."""
+"""Assignment of utterances to the training, validation and test subsets."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ UNUSED = "unused"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """The utterance ids of each subset, each sorted.
+    """Utterance ids of each subset, each sorted.
 
     Args:
-        train: ids to learn from
-        val: ids to choose a checkpoint by
-        test: ids to report on
+        train: ids of the training set
+        val: ids of the validation set, by which a checkpoint is chosen
+        test: ids of the test set
         unused: ids that a protocol leaves out on purpose
 
     """
@@ -31,23 +31,23 @@ class Split:
     unused: tuple[str, ...] = ()
 
     def subset_of(self) -> dict[str, str]:
-        """Return the subset of every utterance id, ``unused`` for those left out."""
+        """Return the subset of every utterance id; left-out utterances map to ``unused``."""
         return {id_: subset for subset in (*SUBSETS, UNUSED) for id_ in getattr(self, subset)}
 
 
 def check_split(
     split: Split, utterances: Sequence[Utterance], *, source: str, needed: Sequence[str] = SUBSETS
 ) -> Split:
-    """Return ``split`` if it is disjoint, covers the corpus exactly and has no empty subset but ``unused``.
+    """Return ``split`` if it is disjoint, covers the corpus exactly and has all needed subsets.
 
     Args:
-        split: the split to be checked
+        split: the split to check
         utterances: the corpus
-        source: what to call the split in a message
-        needed: subsets that may not be empty; an evaluation of what was learnt elsewhere needs a test alone
+        source: name of the split in error messages
+        needed: subsets that must not be empty; cross-corpus evaluation needs only a test set
 
     Raises:
-        InputError: an utterance in two subsets, unknown to the corpus or in no subset; an empty subset
+        InputError: an utterance is in two subsets, in no subset or not in the corpus; a needed subset is empty
 
     """
     seen: dict[str, str] = {}
@@ -80,7 +80,7 @@ def check_split(
 
 
 def write_split(path: str | Path, split: Split, utterances: Sequence[Utterance]) -> None:
-    """Write ``utterance,speaker,emotion,subset``, a row an utterance, sorted by id."""
+    """Write the CSV columns ``utterance,speaker,emotion,subset``, one row per utterance, in the order given."""
     subset_of = split.subset_of()
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -92,11 +92,11 @@ def write_split(path: str | Path, split: Split, utterances: Sequence[Utterance])
 def write_rows(
     path: str | Path, members: Mapping[str, Sequence[tuple[str, str]]], utterances: Sequence[Utterance]
 ) -> None:
-    """Write ``utterance,copy,speaker,emotion,subset``, where copies of one clip may be in several subsets.
+    """Write the CSV columns ``utterance,copy,speaker,emotion,subset``; copies of a clip may be in several subsets.
 
     Args:
         path: the CSV file
-        members: utterance id and name of the copy of every row, by subset; the name of the clip itself is empty
+        members: utterance id and name of the copy of every row, by subset; the name of the original clip is empty
         utterances: the corpus
 
     """
@@ -112,7 +112,8 @@ def read_split(path: str | Path) -> Split:
     """Read the columns ``utterance`` and ``subset`` of a CSV file; lines that start with ``#`` are comments.
 
     Raises:
-        InputError: the file is absent, has other columns, a repeated utterance or an unknown subset
+        InputError: the file is missing, unreadable or no valid CSV; it lacks a column, repeats an utterance or has an
+            unknown subset
 
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Splits over clips that keep the takes of an utterance together."""
+"""Splits of clips that keep all takes of an utterance in one subset."""
 
 import random
 from collections import defaultdict
@@ -17,15 +17,15 @@ def take_of(utterance: Utterance) -> Hashable:
 
 
 def draw_takes(utterances: Iterable[Utterance], *, fractions: Sequence[float], seed: int) -> list[tuple[str, ...]]:
-    """Shuffle the utterances with a seed and cut them at the fractions, all takes of one on the same side.
+    """Shuffle the utterances with a seed and cut them at the fractions, keeping all takes of an utterance together.
 
     Args:
-        utterances: to be drawn from
-        fractions: of the distinct utterances in each part; they sum to 1
-        seed: of the shuffle
+        utterances: the utterances to draw from
+        fractions: fraction of the distinct utterances in each part; they sum to 1
+        seed: seed of the shuffle
 
     Returns:
-        the ids of each part, sorted
+        The ids of each part, sorted.
 
     """
     takes: dict[Hashable, list[str]] = defaultdict(list)
@@ -33,25 +33,25 @@ def draw_takes(utterances: Iterable[Utterance], *, fractions: Sequence[float], s
         takes[take_of(utterance)].append(utterance.id)
     keys = list(takes)
     random.Random(seed).shuffle(keys)
-    # As in RandomSplit, the nudge keeps binary fractions from cutting one short.
+    # Adding 1e-6 guards against rounding, as in RandomSplit.
     cuts = [int(sum(fractions[:n]) * len(keys) + 1e-6) for n in range(len(fractions))] + [len(keys)]
     return [tuple(sorted(id_ for key in keys[start:stop] for id_ in takes[key])) for start, stop in pairwise(cuts)]
 
 
 class TakeSplit:
-    """Shuffle and cut as :class:`~ser_lightning.split.random.RandomSplit` does, but never between two takes.
+    """Random split like :class:`~ser_lightning.split.random.RandomSplit` that keeps all takes of an utterance together.
 
-    No clip that is measured has another take of the same speaker, emotion, intensity and statement in training.
-    Speakers and statements are shared.
+    No validation or test clip has another take of the same speaker, emotion, intensity and statement in training.
+    Speakers and statements are shared among the subsets.
 
     Args:
-        seed: of the shuffle; one seed and one corpus, one split
-        train: fraction of the distinct utterances to learn from
-        val: fraction to choose a checkpoint by
-        test: fraction to report on
+        seed: seed of the shuffle; the same seed and corpus give the same split
+        train: fraction of the distinct utterances in the training set
+        val: fraction of the distinct utterances in the validation set
+        test: fraction of the distinct utterances in the test set
 
     Raises:
-        InputError: fractions outside (0, 1) or not summing to 1
+        InputError: a fraction is outside (0, 1), or the fractions do not sum to 1
 
     """
 
@@ -63,7 +63,7 @@ class TakeSplit:
         """Draw the split of a corpus.
 
         Raises:
-            InputError: the corpus is too small to give every subset an utterance
+            InputError: the corpus is too small for every subset to have an utterance
 
         """
         train, val, test = draw_takes(utterances, fractions=self.fractions, seed=self.seed)
@@ -72,17 +72,18 @@ class TakeSplit:
 
 
 class StatementSplit:
-    """Test on one statement, learn from the others: no sentence that is measured was heard in training.
+    """Test on one statement and train on the others, so that the test statement does not occur in training.
 
-    Validation is drawn from the statements of training, takes together. Speakers are shared.
+    The validation set is drawn from the training statements, keeping takes together. Speakers are shared among the
+    subsets.
 
     Args:
-        fold: which statement, counted from 0 in their order, is the test
-        val: fraction of the distinct utterances of the other statements to choose a checkpoint by
-        seed: of that draw
+        fold: index of the test statement in sorted order, counted from 0
+        val: fraction of the distinct utterances of the other statements in the validation set
+        seed: seed of the draw of the validation set
 
     Raises:
-        InputError: a fraction outside (0, 1); a fold below 0
+        InputError: ``val`` is outside (0, 1), or ``fold`` is below 0
 
     """
 
@@ -96,7 +97,7 @@ class StatementSplit:
         """Split a corpus.
 
         Raises:
-            InputError: the corpus has fewer than two statements, or none of that number
+            InputError: the corpus has fewer than two statements, or ``fold`` is out of range
 
         """
         statements = statements_of(utterances)
@@ -109,10 +110,11 @@ class StatementSplit:
 
 
 def statements_of(utterances: Iterable[Utterance]) -> list[str]:
-    """Return the statements of a corpus in their order.
+    """Return the statements of a corpus, sorted.
 
     Raises:
-        InputError: there are fewer than two, or each is said with one emotion alone, so that a test of it says nothing
+        InputError: there are fewer than two statements, or each has only one emotion, so that testing on one is
+            meaningless
 
     """
     emotions: dict[str, set[str]] = defaultdict(set)
@@ -131,15 +133,15 @@ def statements_of(utterances: Iterable[Utterance]) -> list[str]:
 
 
 def check_fold(fold: int, folds: int | None = None, *, what: str = "fold") -> None:
-    """Hold a fold against how many there are.
+    """Check that a fold index is in range.
 
     Args:
-        fold: counted from 0
-        folds: how many there are, if that is known
-        what: each of them is, for the message
+        fold: index, counted from 0
+        folds: number of folds, or None if it is not known
+        what: what one fold is, for the error message
 
     Raises:
-        InputError: there is none of that number
+        InputError: the index is out of range
 
     """
     if fold < 0 or (folds is not None and fold >= folds):

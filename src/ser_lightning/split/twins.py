@@ -1,7 +1,8 @@
-"""Recordings that are the same, and recordings that are the same but for a gain, an offset, a codec or a little noise.
+"""Detection of identical recordings and of near duplicates, which differ by a gain, an offset, a codec or slight noise.
 
-Two takes of one sentence by one actor are not the same: no two clips of an actor of RAVDESS correlate by more than 0.63
-(but for the recording that was published twice), where a copy with noise at 10 dB still has 0.95.
+Two takes of one sentence by one actor are not near duplicates: no two clips of an actor of RAVDESS correlate by more
+than 0.63 (except for a recording that was published twice), whereas a copy with noise at 10 dB still correlates by
+0.95.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,19 +18,19 @@ RATE = 4000
 SAME = 0.9
 """Least correlation of two near duplicates: far from what is measured of copies and of takes alike."""
 
-_SHORTEST = RATE // 10  # samples: what is shorter would fit to almost anything
-_LONGEST = 30 * RATE  # samples: what is longer is compared by its beginning
-_BLOCK = 1 << 25  # numbers held at a time: 128 MiB
+_SHORTEST = RATE // 10  # samples; shorter waves would correlate with almost anything
+_LONGEST = 30 * RATE  # samples; only this much of a longer wave is compared
+_BLOCK = 1 << 25  # float32 values in memory at a time: 128 MiB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contents:
-    """What the audio files of a corpus contain.
+    """Content of the audio files of a corpus.
 
     Args:
-        samples: digest of the decoded samples by digest of the file's bytes
+        samples: digest of the decoded samples, by the digest of the file's bytes
         near: pairs of sample digests that are near duplicates, and their correlation
-        unread: why a file could not be read, by digest of its bytes
+        unread: the reason why a file could not be read, by the digest of its bytes
 
     """
 
@@ -39,18 +40,19 @@ class Contents:
 
 
 def near_duplicates(waves: Mapping[str, npt.NDArray[np.float32]]) -> tuple[tuple[str, str, float], ...]:
-    """Find the waves that are copies of each other but for a gain, an offset, a codec or a little noise.
+    """Find waves that are copies of each other up to a gain, an offset, a codec or slight noise.
 
-    Two waves are near duplicates if their first differences, laid upon each other where they fit best, correlate by
-    :data:`SAME` or more, whatever the sign. The difference gives hum and a constant little weight.
+    Two waves are near duplicates if the absolute correlation of their first differences, at the best alignment, is at
+    least :data:`SAME`. Differencing reduces the weight of hum and of a constant offset.
 
-    What is cut short, sped up or pitched is another wave; so is, to be safe, all that is shorter than 0.1 s.
+    Waves that were shortened, sped up or pitch-shifted do not count as near duplicates. Waves shorter than 0.1 s are
+    never reported, to avoid false matches.
 
     Args:
-        waves: (samples,) at :data:`RATE` by name
+        waves: waves (samples,) at :data:`RATE`, by name
 
     Returns:
-        The pairs, each and all in the order of the names, and their correlation.
+        The pairs of names and their correlation, sorted; the names of each pair are sorted too.
 
     """
     units = {name: unit for name in sorted(waves) if (unit := _unit(waves[name])) is not None}
@@ -64,7 +66,7 @@ def near_duplicates(waves: Mapping[str, npt.NDArray[np.float32]]) -> tuple[tuple
 
 
 def _unit(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
-    """Return the first difference at norm 1; None of what cannot be compared."""
+    """Return the first difference of a wave, scaled to norm 1, or None if the wave is too short or constant."""
     if len(wave) < _SHORTEST:
         return None
     difference = np.diff(wave[:_LONGEST].astype(np.float64))
@@ -73,10 +75,10 @@ def _unit(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
 
 
 def _likely_pairs(units: list[npt.NDArray[np.float32]]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs that may be near duplicates, by position, and few others.
+    """Yield the index pairs of candidates: all near duplicates, and few others.
 
-    At any offset t the correlation is the sum of X(f) Y*(f) exp(2 pi i f t) over the frequencies, and so at most the
-    sum of abs(X(f)) abs(Y(f)). That bound knows of no offset, and one product of matrices gives it for all pairs.
+    At an offset t, the correlation is the sum over frequencies of X(f) Y*(f) exp(2 pi i f t), and is at most the sum of
+    abs(X(f)) abs(Y(f)). This bound does not depend on the offset, and one matrix product computes it for all pairs.
     """
     size = _padded(2 * max(map(len, units), default=1))
     step = max(1, _BLOCK // size)
@@ -85,13 +87,13 @@ def _likely_pairs(units: list[npt.NDArray[np.float32]]) -> Iterator[tuple[int, i
         for left in range(top, len(units), step):
             columns = rows if left == top else _spectra(units[left : left + step], size)
             bound = rows @ columns.T
-            for i, j in np.argwhere(bound >= SAME - 1e-3).tolist():  # less what rounding may take
+            for i, j in np.argwhere(bound >= SAME - 1e-3).tolist():  # with a margin for rounding
                 if top + i < left + j:
                     yield top + i, left + j
 
 
 def _spectra(units: list[npt.NDArray[np.float32]], size: int) -> npt.NDArray[np.float32]:
-    """Return the magnitude of the spectrum of each wave, (waves, 1 + size // 2), scaled to norm 1."""
+    """Return the magnitude spectrum of each wave, scaled to norm 1, (waves, 1 + size // 2)."""
     spectra = np.empty((len(units), 1 + size // 2), np.float32)
     for row, unit in zip(spectra, units, strict=True):
         magnitude = np.abs(scipy.fft.rfft(unit, size))
@@ -100,7 +102,7 @@ def _spectra(units: list[npt.NDArray[np.float32]], size: int) -> npt.NDArray[np.
 
 
 def correlate(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Return the greatest correlation, without its sign, of two waves of norm 1 over all offsets."""
+    """Return the maximum absolute correlation of two waves of norm 1 over all offsets."""
     size = _padded(len(one) + len(other))
     both = scipy.fft.irfft(scipy.fft.rfft(one, size) * np.conj(scipy.fft.rfft(other, size)), size)
     return float(np.abs(both).max())
