@@ -28,7 +28,7 @@ def dataset(clips) -> FeatureDataset:
 
 
 def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
-    batch = dataset[[3, 0, 2]]
+    batch = dataset.__getitems__([3, 0, 2])
     assert batch.features.shape == (3, 2, 5)
     assert batch.lengths.tolist() == [5, 3, 1]
     assert batch.target.tolist() == [1, 0, 2]
@@ -41,7 +41,7 @@ def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
 
 def test_a_batch_does_not_write_to_the_store(dataset):
     before = dataset.frames.copy()
-    dataset[[0, 1]].features.fill_(9.0)
+    dataset.__getitems__([0, 1]).features.fill_(9.0)
     np.testing.assert_array_equal(dataset.frames, before)
 
 

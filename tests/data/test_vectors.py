@@ -40,7 +40,7 @@ def test_store_batch_and_statistics(tmp_path, utterances, option, workers):
     assert frames.shape == (8, store.features.size)
     assert {row.frames for row in rows.values()} == {1}
     dataset = dataset_of(frames, rows)
-    batch = dataset[list(range(8))]
+    batch = dataset.__getitems__(list(range(8)))
     assert batch.features.shape == (8, store.features.size, 1)
     assert batch.lengths.tolist() == [1] * 8
     wave = store.audio.load(utterances[0].path).wave

@@ -164,7 +164,7 @@ def _classify(
         targets=np.zeros(len(clips), dtype=np.int64),
         utterances=[str(path) for path, _ in clips],
     )
-    features, frames, *_ = dataset[list(range(len(clips)))]
+    features, frames, *_ = dataset.__getitems__(list(range(len(clips))))
     probabilities = model(features, frames).double().softmax(1)
     return [
         Prediction(

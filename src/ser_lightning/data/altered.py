@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from ser_lightning.augment.altered import Altered
-from ser_lightning.data.batch import Batch, FeatureDataset
+from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
 from ser_lightning.data.sampler import BatchSampler
 
 
@@ -28,7 +27,7 @@ class BatchAugment(Protocol):
         """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
 
 
-class AlteredBatches(Dataset[Batch]):
+class AlteredBatches(BatchDataset):
     """Dataset that augments each batch as it is assembled.
 
     The augmentation of a batch depends only on the seed, the epoch and the rows of the batch, so that a resumed run

@@ -1,5 +1,6 @@
 """Padded batches of clips and the dataset that assembles them."""
 
+from abc import abstractmethod
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -50,7 +51,23 @@ def as_batch(batch: Any) -> Batch:
     return cast(Batch, batch)
 
 
-class FeatureDataset(Dataset[Batch]):
+class BatchDataset(Dataset[Batch]):
+    """A dataset that returns the rows of a batch at once, padded."""
+
+    def __getitem__(self, row: int) -> Batch:
+        """Return a row as a batch of one."""
+        return self.__getitems__([row])
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Return rows as a batch, in the order given."""
+
+
+class FeatureDataset(BatchDataset):
     """Features of the rows of one subset.
 
     A data loader requests all rows of a batch at once (``__getitems__``): copying clips into one padded array takes
@@ -82,10 +99,6 @@ class FeatureDataset(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.utterances)
-
-    def __getitem__(self, rows: int | list[int]) -> Batch:
-        """Return one row, or several rows in the given order, as a batch."""
-        return self.__getitems__([rows] if isinstance(rows, int) else rows)
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return rows as a batch, in the given order."""

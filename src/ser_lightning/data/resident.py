@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from ser_lightning.data.batch import Batch, FeatureDataset
+from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
 
 
-class ResidentDataset(Dataset[Batch]):
+class ResidentDataset(BatchDataset):
     """Dataset whose frames are in the memory of a device, where its batches are also assembled.
 
     Only the row indices of a batch are transferred: transferring the batch itself would take longer than the network.
