@@ -268,7 +268,7 @@ def test_the_label_of_a_mixture_is_mixed_as_its_features_are(make):
         torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.row)))
         own = dataset.targets[batch.row]
         altered = data.preparation.augment.alter(
-            dataset[batch.row.tolist()].features.transpose(1, 2).numpy(),
+            dataset.__getitems__(batch.row.tolist()).features.transpose(1, 2).numpy(),
             dataset.lengths[batch.row].numpy(),
             mean=data.training_statistics()[0].numpy(),
             generator=np.random.default_rng([0, 0, *batch.row.tolist()]),
