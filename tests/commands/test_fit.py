@@ -61,7 +61,7 @@ def test_a_run_leaves_what_that_of_a_network_leaves(runs, trained, experiment):
     )
     assert files == networks - {"curves.png"}  # there are no epochs to draw
     result, of_network = result_of(folder), result_of(trained)
-    assert result.keys() - {"chosen"} == of_network.keys() - {"steps"}
+    assert result.keys() - {"chosen"} == of_network.keys()
     assert (result["epochs"], result["history"]) == (0, {})
     assert result["checkpoints"]["best"] == result["checkpoints"]["last"]
     assert result["counts"] == {"train": 36, "val": 9, "test": 15, "train_with_copies": 36}
