@@ -19,7 +19,7 @@ class WaveformCopies:
 
     Args:
         seed: seed of the noise, which depends only on the seed and the utterance id
-        sampling_rate: of the waveforms, Hz
+        sampling_rate: rate of the waveforms, Hz
         noise_sigma: standard deviation of the Gaussian noise relative to full scale 1; None makes no noisy copy
         pitch_steps: pitch shift of each further copy, semitones
         pcm16: whether to round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV

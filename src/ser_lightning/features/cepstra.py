@@ -20,7 +20,7 @@ class Cepstra:
     magnitude spectrum.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
         hop_length: step between frames, samples at the analysis rate

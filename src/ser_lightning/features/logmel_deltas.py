@@ -16,7 +16,7 @@ class LogMelDeltas:
     The rows are ``mel_001`` ..., ``delta_001`` ..., ``delta2_001`` ..., from the top: 120 rows for 40 bands.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
         win_length: length of the window, centered in the frame, samples at the analysis rate; at most ``n_fft``

@@ -21,7 +21,7 @@ class OpenSmile:
     openSMILE is free for research and teaching only, see its license; the extra ``opensmile`` installs it.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         feature_set: ``ComParE_2016`` (6373 functionals) or ``eGeMAPSv02`` (88 functionals)
         standardize: whether the model should standardize these features; not applied here

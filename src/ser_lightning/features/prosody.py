@@ -22,7 +22,7 @@ class Prosody:
     use only the voiced frames; their statistics are 0 if there are none.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
         hop_length: step between frames, samples at the analysis rate

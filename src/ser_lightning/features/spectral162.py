@@ -19,7 +19,7 @@ class Spectral162:
     12 pitch classes, 20 coefficients and 128 mel bands there are 162.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         filterbank_rate: rate from which the frequencies of the bins are computed, Hz; it differs from ``analysis_rate``
             only to reproduce a bug of the study

@@ -18,7 +18,7 @@ class Spectrogram:
     The rows are ``bin_0000`` (0 Hz), ``bin_0001`` ...; the frequency of bin ``i`` is ``i * analysis_rate / n_fft`` Hz.
 
     Args:
-        sampling_rate: of the input waves, Hz
+        sampling_rate: rate of the input waves, Hz
         analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
         win_length: length of the window, centered in the frame, samples at the analysis rate; at most ``n_fft``
