@@ -14,7 +14,7 @@ from ser_lightning.errors import InputError, nearest, shown
 
 
 class Clip(NamedTuple):
-    """A mono waveform and whether it is the result of a failed cut.
+    """A mono waveform, flagged if no part or no speech could be cut out of it.
 
     Args:
         wave: (samples,), full scale 1

@@ -22,7 +22,7 @@ class KaggleCopies:
             a clip is uniform between 0 and this
         stretch_rate: speed of the ``stretch_pitch`` copy at constant pitch; below 1 is slower
         pitch_steps: semitones by which the stretched copy is raised
-        roll_samples: maximum roll in either direction, samples; the random roll is truncated toward 0 as in the
+        roll_samples: maximum roll in either direction, samples; the drawn roll is truncated toward 0 as in the
             notebooks
 
     Raises:

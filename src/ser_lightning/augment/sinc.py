@@ -46,8 +46,7 @@ def resample(wave: Floats, *, old: int, new: int) -> Floats:
     """Resample a signal with filters interpolated from a table.
 
     The result is that of ``torchaudio.functional.resample``, which builds a filter for each position that a new sample
-    can
-    have: for 3 semitones 16,000 filters of 1.2 s each, in which only 15 values are nonzero.
+    can have. For 3 semitones these are 16,000 filters of 1.2 s each, in which only 15 values are nonzero.
 
     Args:
         wave: (samples,)

@@ -35,7 +35,7 @@ CUT = 2  # seconds; in a copy in circulation, every recording is cut or padded t
 
 
 def _design() -> set[str]:
-    """Return the ids of the 535 recordings, listed because takes that listeners did not recognize are missing."""
+    """Return the ids of the 535 recordings, which follow no rule: takes that listeners did not recognize are absent."""
     return set(listed("emodb"))
 
 

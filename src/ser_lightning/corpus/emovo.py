@@ -85,8 +85,8 @@ def read_name(path: PurePath) -> Name:
 class Emovo(PublishedCorpus):
     """The 588 clips of EMOVO: 6 speakers, 14 sentences, seven emotions; free for research.
 
-    Codes and labels: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab
-    (rabbia) angry, pau (paura) fearful, dis disgust, sor (sorpresa) surprised.
+    Codes and labels: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab (rabbia) angry, pau (paura) fearful,
+    dis disgust, sor (sorpresa) surprised.
 
     The stereo files hold two microphones whose signals are hardly correlated, so their mean would cancel speech. The
     right channel has the better range for m2 and m3. Mono copies of the files are accepted as they are.

@@ -29,7 +29,7 @@ CODES = {
 # Folder names spell it out: OAF_Pleasant_surprise, YAF_pleasant_surprised.
 FOLDERS = {code: code for code in CODES} | {"pleasant_surprise": "ps", "pleasant_surprised": "ps"}
 WORDS = frozenset(listed("tess_words"))  # each spoken after "Say the word"
-MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}  # the published name
+MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}  # a typo in the published name
 
 
 def _design() -> set[str]:

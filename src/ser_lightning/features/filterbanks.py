@@ -1,4 +1,4 @@
-"""Windows and filterbanks that equal those of scipy and librosa bit by bit.
+"""Windows and filterbanks that equal those of scipy and librosa bit for bit.
 
 They are reimplemented here because importing the two libraries takes longer than everything else that ``ser-predict``
 does. The tests compare each value with theirs.

@@ -200,7 +200,7 @@ def cosines(n_mfcc: int, n_mels: int) -> Floats:
 def mfcc(mel_db: Floats, *, n_mfcc: int) -> Floats:
     """Compute the mel-frequency cepstral coefficients, (n_mels, K) -> (n_mfcc, K).
 
-    Levels are limited to at least 80 dB below the maximum of the clip.
+    Levels more than 80 dB below the maximum of the clip are raised to that floor.
 
     Source: librosa.feature.mfcc
     """

@@ -27,8 +27,7 @@ def _interquartile_range(rows: Doubles) -> Doubles:
     return np.asarray(upper - lower, np.float64)
 
 
-# Each maps rows (R, K) -> (R,). Deviation, skewness and kurtosis are not corrected for bias; kurtosis is that in excess
-# of a normal distribution's.
+# Each maps rows (R, K) -> (R,). Deviation, skewness and excess kurtosis are not corrected for bias.
 FUNCTIONALS: dict[str, Callable[[Doubles], Doubles]] = {
     "mean": lambda rows: np.mean(rows, axis=1),
     "std": lambda rows: np.std(rows, axis=1),

@@ -11,7 +11,7 @@ AUTO, NATIVE = "auto", "native"
 # Slowdown of the references for features=logmel and for two pitch copies (docs/performance.md).
 FEATURES_COST, PITCH_COST = 10, 500
 
-SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable, set after the warning below was logged
+SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable, set once the warning below is logged
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def native_is_available() -> bool:
 
 @cache
 def _missing() -> str | None:
-    """Return why the kernels cannot be used, or None; warn of it once per command, whatever its subprocesses."""
+    """Return why the kernels cannot be used, or None; warn once per command, including its subprocesses."""
     try:
         library()
     except InputError as error:
