@@ -1,4 +1,4 @@
-"""A file to the waveform that everything else starts from."""
+"""Load an audio file as the mono waveform from which features are computed."""
 
 import math
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from ser_lightning.errors import InputError, nearest, shown
 
 
 class Clip(NamedTuple):
-    """A waveform and what happened to it.
+    """A mono waveform, flagged if no part or no speech could be cut out of it.
 
     Args:
         wave: (samples,), full scale 1
-        nothing_voiced: nothing would be left of the clip, so it is kept whole: it is over before ``offset_s``, or voice
-            activity detection found no speech in it
+        nothing_voiced: True if the clip ends before ``offset_s``, so that no part was cut out, or if voice activity
+            detection found no speech, so that no frame was removed
 
     """
 
@@ -28,22 +28,22 @@ class Clip(NamedTuple):
 
 
 class Audio:
-    """Read, cut out a part, mix down, resample, cut to speech.
+    """Load audio files: cut out a part, mix down to mono, resample and keep the frames that hold speech.
 
     Args:
-        sampling_rate: rate of the waveforms made, Hz
-        downmix: how channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; a property of the corpus, and
-            where there are several corpora, that of each by its name
-        resampler: how the rate is changed, ``soxr`` or ``linear``, see the same
-        vad_mode: aggressiveness of the voice activity detection, 0 to 3; None switches it off
-        frame_ms: frame of the detection, ms
-        offset_s: left out at the beginning, s; None leaves out nothing. A clip that is not longer is kept whole
-        duration_s: kept from there, s, or less where the clip ends; None keeps everything
+        sampling_rate: rate of the returned waveforms, Hz
+        downmix: how several channels become one, see :func:`~ser_lightning.audio.reader.to_mono`; it depends on the
+            corpus, so with several corpora this is a mapping from the name of each to its downmix
+        resampler: resampling method, ``soxr`` or ``linear``, see :func:`~ser_lightning.audio.reader.to_mono`
+        vad_mode: aggressiveness of the voice activity detection, from 0 (least) to 3 (most); None switches it off
+        frame_ms: frame length of the voice activity detection, ms
+        offset_s: length to skip at the beginning, s; None skips nothing. A clip that is not longer is not cut at all
+        duration_s: length to keep after the offset, s, or less where the clip ends first; None keeps the rest
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
-    Source of the last two: librosa.load, which cuts at the rate of the file, before anything else is done.
+    Source of ``offset_s`` and ``duration_s``: librosa.load, which cuts at the rate of the file, before resampling.
 
     """
 
@@ -83,15 +83,15 @@ class Audio:
         self.duration_s = duration_s
 
     def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
-        """Return the clip of a file.
+        """Load a file as a mono clip.
 
         Args:
-            path: the file
-            corpus: that it belongs to, which matters where there are several; None if it belongs to none
+            path: the audio file
+            corpus: name of its corpus, needed if ``downmix`` is a mapping; None if it belongs to no corpus
 
         Raises:
             InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
-                channels and it is not known how they become one
+                channels and ``downmix`` does not name its corpus
 
         """
         wave, rate = read_audio(path)
@@ -109,7 +109,16 @@ class Audio:
         return Clip(voiced if len(voiced) else mono, nothing_voiced=not (len(voiced) and len(part)))
 
     def _part(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
-        """Cut from ``offset_s``, ``duration_s`` long: (samples, channels) -> (samples', channels), empty if over."""
+        """Return the part that starts at ``offset_s`` and lasts ``duration_s``.
+
+        Args:
+            wave: (samples, channels)
+            rate: sampling rate of ``wave``, Hz
+
+        Returns:
+            (samples', channels), empty if the clip ends before ``offset_s``
+
+        """
         start = int((self.offset_s or 0) * rate)
         end = None if self.duration_s is None else start + max(1, int(self.duration_s * rate))
         return wave[start:end]
@@ -118,7 +127,7 @@ class Audio:
         if isinstance(self.downmix, str):
             return self.downmix
         if channels == 1:
-            return DOWNMIXES[0]  # all ways leave it as it is
+            return DOWNMIXES[0]  # every downmix leaves a single channel unchanged
         if corpus is None or corpus not in self.downmix:
             raise InputError(
                 f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"

@@ -1,4 +1,4 @@
-"""Which sound files an input names."""
+"""Find the audio files that an input path names."""
 
 import os
 from pathlib import Path
@@ -9,17 +9,18 @@ SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".au")
 
 
 def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
-    """Return the file given, or the sound files below the folder given, sorted.
+    """Return the given file, or the audio files below the given folder, sorted.
 
     Args:
-        path: a file of any name, or a folder, searched for the usual suffixes in upper or lower case; hidden files
-            and folders are passed over
+        path: a file with any suffix, or a folder, which is searched for the suffixes in :data:`SUFFIXES` in upper or
+            lower case; hidden files and folders are ignored
 
     Returns:
-        The files, whatever they hold; and what could not be searched, with the reason.
+        The paths, without a check of their content; and one message for each folder or link that was not searched,
+        with the reason.
 
     Raises:
-        InputError: there is nothing at the path, or no sound file in the folder
+        InputError: the path does not exist, or the folder contains no audio file
 
     """
     path = Path(path)

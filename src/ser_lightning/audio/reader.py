@@ -1,4 +1,4 @@
-"""Any sound file to one channel at one rate."""
+"""Read audio files and convert them to one channel at one sampling rate."""
 
 import os
 import re
@@ -14,41 +14,41 @@ from ser_lightning.errors import InputError, shown
 
 DOWNMIXES = ("mean", "interleave", "right")
 RESAMPLERS = ("soxr", "linear")
-RATES = (4000, 768_000)  # Hz; a header that claims less would make gigabytes of a short file
-SECONDS, SAMPLES = 3600, 2**28  # the latter over all channels, 1 GiB; minutes of silence compress to nothing
-LOUDEST = 2.0**31  # floats may be scaled as integers are; their squares, summed, must stay finite
+RATES = (4000, 768_000)  # Hz; resampling a short file from a lower claimed rate would need gigabytes
+SECONDS, SAMPLES = 3600, 2**28  # samples of all channels, 1 GiB; a tiny compressed file can hold hours
+LOUDEST = 2.0**31  # float files may use the integer scale; sums of squares must stay finite
 CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-STREAMED = 2**31 - 2**17  # sizes from here on are written by programs that cannot know them yet
+STREAMED = 2**31 - 2**17  # streaming writers use sizes from here on as a placeholder for an unknown length
 
 
 def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Read a sound file as it is.
+    """Read an audio file without changing its channels or its sampling rate.
 
     Args:
-        path: a file of any format libsndfile knows (WAV, FLAC, AIFF, OGG, MP3, ...)
+        path: a file in any format that libsndfile supports (WAV, FLAC, AIFF, OGG, MP3, ...)
 
     Returns:
         The samples, (samples, channels), full scale 1; and the sampling rate in Hz.
 
     Raises:
-        InputError: no regular file, no sound file, no samples, more of them than can be believed, fewer than the
-            header says, or samples that are not finite
+        InputError: the path is not a regular audio file, or the file has no samples, implausibly many, fewer than its
+            header claims, an implausible sampling rate, or samples that are NaN, infinite or absurdly large
 
     """
     path = Path(path)
     try:
-        # Looked at before it is opened: opening a FIFO would wait for ever.
+        # Check the file type before opening: opening a FIFO would block forever.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{shown(path)} is not a regular file; give a sound file")
         if status.st_size == 0:
             raise InputError(f"{shown(path)} is an empty file; replace the file or leave it out")
-        path.open("rb").close()  # says why it cannot, which libsndfile does not
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # a name need not be text
+        path.open("rb").close()  # gives the reason for a failure, which libsndfile does not
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # a file name need not be valid text
             _check_header(file, path)
             wave = _samples(file)
             rate, claimed = int(file.samplerate), file.frames
-    # RuntimeError and TypeError are soundfile's, of a file that it takes for headerless
+    # soundfile raises RuntimeError or TypeError for a file that it assumes to be headerless.
     except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise InputError(
             f"cannot read {shown(path)} as audio: {_reason(error)}; replace the file or leave it out"
@@ -61,7 +61,7 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
             " replace the file or leave it out"
         )
     loudest = max(wave.max(), -wave.min())
-    if not loudest <= LOUDEST:  # written so that NaN is refused
+    if not loudest <= LOUDEST:  # this form is also true for NaN
         raise InputError(
             f"{shown(path)} holds samples that are NaN, infinite or beyond 32-bit integers ({loudest}), where full"
             " scale is 1; replace the file or leave it out"
@@ -70,7 +70,10 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def _samples(file: soundfile.SoundFile) -> npt.NDArray[np.float32]:
-    """Read all samples, (samples, channels), full scale 1: libsndfile's numbers by ways that take less time."""
+    """Read all samples as float32, (samples, channels), full scale 1.
+
+    16-bit files are read as integers and scaled here: faster than libsndfile's own conversion, with the same result.
+    """
     if file.subtype == "PCM_16":
         levels: npt.NDArray[np.int16] = file.read(dtype="int16", always_2d=True)
         return np.multiply(levels, np.float32(1 / 32768), dtype=np.float32)
@@ -79,10 +82,10 @@ def _samples(file: soundfile.SoundFile) -> npt.NDArray[np.float32]:
 
 
 def _check_header(file: soundfile.SoundFile, path: Path) -> None:
-    """Refuse what a header says before anything is made of it.
+    """Check the rate, length and completeness that a header claims before samples are read.
 
     Raises:
-        InputError: a rate or a length beyond belief, or fewer bytes of samples than the header names
+        InputError: the rate or length is implausible, or the file has fewer bytes of samples than the header claims
 
     """
     rate, samples, channels = file.samplerate, file.frames, file.channels
@@ -95,7 +98,7 @@ def _check_header(file: soundfile.SoundFile, path: Path) -> None:
             f"{shown(path)} claims {samples} samples of {channels} channels at {rate} Hz; expected at most"
             f" {SECONDS} s and {SAMPLES} samples in all: cut it, or mend its header"
         )
-    # libsndfile takes a file that was cut off for a shorter one, and only logs it.
+    # libsndfile reads a truncated file as a shorter one and only logs the mismatch.
     for found in CUT.finditer(file.extra_info):
         claimed, there = map(int, found.groups())
         if there < claimed < STREAMED:
@@ -106,7 +109,7 @@ def _check_header(file: soundfile.SoundFile, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong without the path, which the message names already."""
+    """Return the reason of an error without the path, which the caller's message already contains."""
     if isinstance(error, soundfile.LibsndfileError):
         return str(error.error_string).rstrip(".")
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -115,18 +118,19 @@ def _reason(error: Exception) -> str:
 def to_mono(
     wave: npt.NDArray[np.float32], rate: int, *, sampling_rate: int, downmix: str, resampler: str
 ) -> npt.NDArray[np.float32]:
-    """Make one channel at ``sampling_rate``.
+    """Mix down to one channel and resample to ``sampling_rate``.
 
     Args:
         wave: (samples, channels)
         rate: sampling rate of ``wave``, Hz
-        sampling_rate: the rate wanted, Hz
-        downmix: ``"mean"`` of the channels; ``"interleave"`` takes left and right samples by turns as if they were one
-            channel, at half the speed and an octave down: what the study's code does to its five stereo clips;
-            ``"right"`` takes the second channel, and of one channel that one: for microphones that are no stereo
-        resampler: ``"soxr"``; ``"linear"`` joins the samples by straight lines and filters nothing, so that what is
-            above half the new rate folds down into the speech: what pydub does, on which the study relies. From
-            48 to 16 kHz it takes every third sample
+        sampling_rate: rate of the result, Hz
+        downmix: ``"mean"`` averages the channels; ``"interleave"`` strings the samples of all channels together in
+            turn, which makes stereo half as fast and an octave lower: a bug of the study's code that affects its five
+            stereo clips; ``"right"`` keeps the second channel, for recordings whose channels are separate microphones.
+            A single channel is kept as it is
+        resampler: ``"soxr"``, or ``"linear"``, which interpolates linearly without an anti-aliasing filter, so that
+            frequencies above half the new rate alias into the speech, as in pydub, which the study uses. From 48 to
+            16 kHz it keeps every third sample
 
     Returns:
         (samples,)
@@ -150,13 +154,13 @@ def _unchanged(wave: npt.NDArray[np.float32], rate: int, sampling_rate: int) -> 
 
 def _soxr(wave: npt.NDArray[np.float32], rate: int, sampling_rate: int) -> npt.NDArray[np.float32]:
     resampled: npt.NDArray[np.float32] = soxr.resample(wave, rate, sampling_rate, quality="HQ")
-    # A clip of a sample or two can come out empty; nothing later takes an empty clip.
+    # A clip of one or two samples can become empty, and no later step accepts an empty clip.
     return resampled if len(resampled) else wave[:1]
 
 
 def _linear(wave: npt.NDArray[np.float32], rate: int, sampling_rate: int) -> npt.NDArray[np.float32]:
     samples = -(-len(wave) * sampling_rate // rate)
-    position = np.arange(samples) * rate  # in parts of an input sample, sampling_rate to one: exact
+    position = np.arange(samples) * rate  # in units of 1 / sampling_rate input samples, so integer and exact
     before, part = np.divmod(position, sampling_rate)
     after = np.minimum(before + 1, len(wave) - 1)
     weight = (part / sampling_rate).astype(np.float32).reshape(-1, *[1] * (wave.ndim - 1))

@@ -1,4 +1,4 @@
-"""Voice activity detection: keep the frames that hold speech."""
+"""Voice activity detection by WebRTC, to keep only the frames that contain speech."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from ser_lightning.errors import InputError
 def voiced_frames(
     wave: npt.NDArray[np.float32], *, sampling_rate: int, mode: int, frame_ms: int
 ) -> npt.NDArray[np.float32]:
-    """Return the frames of a clip that WebRTC's detector calls speech, joined.
+    """Return the frames of a clip that WebRTC's detector classifies as speech, concatenated.
 
     Args:
         wave: as in :func:`detect`
@@ -19,7 +19,7 @@ def voiced_frames(
         frame_ms: as in :func:`detect`
 
     Returns:
-        (samples,), a multiple of the frame length; empty if nothing is speech
+        (samples,), a multiple of the frame length; empty if no frame is speech
 
     """
     frames, voiced = detect(wave, sampling_rate=sampling_rate, mode=mode, frame_ms=frame_ms)
@@ -30,18 +30,18 @@ def voiced_frames(
 def detect(
     wave: npt.NDArray[np.float32], *, sampling_rate: int, mode: int, frame_ms: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Cut a clip into frames and tell which of them hold speech.
+    """Cut a clip into frames and classify each as speech or not.
 
-    The last frame is filled up with zeros, as in the study.
+    The last frame is zero-padded, as in the study.
 
     Args:
         wave: (samples,), full scale 1
         sampling_rate: Hz; 8000, 16000, 32000 or 48000
-        mode: how readily a frame is refused, from 0 (hardly) to 3 (aggressively)
+        mode: VAD aggressiveness, from 0 (least) to 3 (most)
         frame_ms: length of a frame in ms; 10, 20 or 30
 
     Returns:
-        The frames, (frames, samples); and for each whether it is speech, (frames,).
+        The frames, (frames, samples per frame); and a speech mask, (frames,).
 
     Source: the study's ``noise_removal``, mode 2 on 20 ms; webrtcvad.
 
@@ -50,17 +50,17 @@ def detect(
     padded = np.pad(wave, (0, -len(wave) % frame)).reshape(-1, frame)  # (frames, frame)
     levels = padded * np.float32(32768)
     np.clip(np.rint(levels, out=levels), -32768, 32767, out=levels)
-    pcm = levels.astype("<i2").tobytes()  # two bytes a sample
-    is_speech = webrtcvad.Vad(mode).is_speech  # it adapts to what it heard: a new one for every clip
+    pcm = levels.astype("<i2").tobytes()  # two bytes per sample
+    is_speech = webrtcvad.Vad(mode).is_speech  # it adapts to its input, so every clip gets a new one
     voiced = [is_speech(pcm[at : at + 2 * frame], sampling_rate) for at in range(0, len(pcm), 2 * frame)]
     return padded, np.array(voiced, dtype=bool)
 
 
 def check_vad(*, sampling_rate: int, mode: int, frame_ms: int) -> None:
-    """Refuse what WebRTC's detector cannot do.
+    """Check that WebRTC's detector supports these settings.
 
     Raises:
-        InputError: a rate, mode or frame length it does not know
+        InputError: the detector does not support the rate, mode or frame length
 
     """
     for name, value, allowed in (

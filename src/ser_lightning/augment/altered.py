@@ -1,4 +1,4 @@
-"""A batch of training clips, altered."""
+"""The result of augmenting a batch of training clips."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 
 class Altered(NamedTuple):
-    """What comes of a batch.
+    """A batch of training clips after masking or mixing.
 
     Args:
-        frames: (B, K', F), zero beyond each clip's end
-        lengths: (B,), frames of each clip that are real
-        partner: (B,), place in the batch of the clip that each is mixed with; None if none is mixed
-        share: how much of each is its own, the rest is its partner's; 1 if none is mixed
+        frames: (B, K', F), zero-padded beyond the end of each clip
+        lengths: (B,), number of valid frames of each clip
+        partner: (B,), index in the batch of the clip with which each clip is mixed; None without mixing
+        share: weight of each clip in its mixture, the rest being the weight of its partner; 1 without mixing
 
     """
 

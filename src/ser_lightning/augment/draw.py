@@ -1,4 +1,4 @@
-"""Random numbers of a clip."""
+"""Reproducible random numbers per clip."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def generator_of(utterance: str, *, seed: int) -> np.random.Generator:
-    """Return a generator of random numbers that depends on an utterance and a seed, on no other clip and no order.
+    """Return a random generator that depends only on the utterance and the seed, not on other clips or their order.
 
     Args:
         utterance: id of the utterance
-        seed: of all clips
+        seed: seed shared by all clips
 
     """
     digest = hashlib.sha256(f"{seed}/{utterance}".encode()).digest()

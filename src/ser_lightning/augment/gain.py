@@ -1,4 +1,4 @@
-"""Copies of a training clip, louder and softer."""
+"""Copies of a training clip at other levels."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from ser_lightning.errors import InputError
 
 
 class GainCopies:
-    """Copies of a clip at other levels; nothing is clipped.
+    """Copies of a clip at other levels, without clipping at full scale.
 
     Args:
-        decibels: a copy each, so much louder, or softer if negative
+        decibels: change of the level of each copy, dB; negative is softer
 
     Raises:
-        InputError: levels that are not distinct finite numbers without 0
+        InputError: the levels are not distinct finite numbers other than 0
 
     """
 
@@ -28,18 +28,18 @@ class GainCopies:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each copy, in order."""
+        """Names of the copies, in order."""
         return tuple(f"gain{level:+g}" for level in self.decibels)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of a clip; ``wave`` itself is left alone.
+        """Return the augmented copies of a clip; ``wave`` is not modified.
 
         Args:
             wave: (samples,), full scale 1
-            utterance: id of the utterance; nothing here is random
+            utterance: id of the utterance; unused, as nothing here is random
 
         Returns:
-            The copy of each name, (samples,).
+            The copies by name, (samples,).
 
         """
         copies = (wave * np.float32(10 ** (level / 20)) for level in self.decibels)

@@ -1,4 +1,4 @@
-"""The copies of the Kaggle notebooks: in noise, slower and higher, rolled round."""
+"""The augmentation of the Kaggle notebooks: noise, time stretch with pitch shift, and roll."""
 
 import warnings
 
@@ -10,25 +10,26 @@ from ser_lightning.errors import InputError
 
 
 class KaggleCopies:
-    """Three altered copies of a clip, by librosa as in the notebooks.
+    """Three augmented copies of a clip, made with librosa as in the notebooks.
 
-    ``noise`` adds Gaussian noise whose deviation is a random share of the clip's greatest sample; ``stretch_pitch`` is
-    slowed down and then raised; ``roll`` moves the clip round by a random number of samples: its end comes first, or
-    its beginning last.
+    ``noise`` adds Gaussian noise whose standard deviation is a random share of the maximum sample of the clip;
+    ``stretch_pitch`` is stretched in time and then shifted in pitch; ``roll`` rotates the clip by a random number of
+    samples, so that samples shifted out at one end reappear at the other.
 
     Args:
-        seed: of the noise and of the roll; they depend on the seed and the utterance id, on no other clip
-        noise_share: greatest deviation of the noise, as a share of the greatest sample; what a clip gets is uniform
-            between none and that
-        stretch_rate: speed of the slower copy, its pitch kept
-        pitch_steps: semitones by which that copy is raised then
-        roll_samples: greatest roll to either side, rounded towards none as the notebooks do
+        seed: seed of the noise and the roll, which depend only on the seed and the utterance id
+        noise_share: upper limit of the standard deviation of the noise, as a share of the maximum sample; the share of
+            a clip is uniform between 0 and this
+        stretch_rate: speed of the ``stretch_pitch`` copy at constant pitch; below 1 is slower
+        pitch_steps: semitones by which the stretched copy is raised
+        roll_samples: maximum roll in either direction, samples; the drawn roll is truncated toward 0 as in the
+            notebooks
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
-    Source: kaggle.com/code/shivamburnwal/speech-emotion-recognition, the first two; aditya1220/speech-emotion-
-    recognition, all three. There, at 22.05 kHz: 0.035, 0.8, 0.7 and 5000.
+    Source: kaggle.com/code/shivamburnwal/speech-emotion-recognition for the first two copies;
+    aditya1220/speech-emotion-recognition for all three. Their values at 22.05 kHz: 0.035, 0.8, 0.7 and 5000.
 
     """
 
@@ -58,14 +59,14 @@ class KaggleCopies:
         self.roll_samples = roll_samples
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of a clip; ``wave`` itself is left alone.
+        """Return the augmented copies of a clip; ``wave`` is not modified.
 
         Args:
             wave: (samples,), full scale 1
-            utterance: id of the utterance, the seed of its own noise and roll
+            utterance: id of the utterance, from which its noise and roll are seeded
 
         Returns:
-            The copy of each name: (samples,) of the first and last, (samples / stretch_rate,) of the other.
+            The copies by name: (samples,) for ``noise`` and ``roll``, (samples / stretch_rate,) for ``stretch_pitch``.
 
         """
         generator = generator_of(utterance, seed=self.seed)
@@ -75,12 +76,12 @@ class KaggleCopies:
         return dict(zip(self.names, (wave + noise, self._slower_and_higher(wave), np.roll(wave, roll)), strict=True))
 
     def _slower_and_higher(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        import librosa  # a second that only this option costs
+        import librosa  # slow to import (about a second), and only this option needs it
 
         with warnings.catch_warnings():
-            # Of a clip shorter than a window; it is padded with silence.
+            # librosa warns of a clip shorter than a window, which it pads with silence.
             warnings.filterwarnings("ignore", "n_fft=.* is too large for input signal", UserWarning)
             slower = librosa.effects.time_stretch(wave, rate=self.stretch_rate)
-            # Whatever the rate, an interval is a ratio.
+            # The value of sr has no effect, because a pitch interval is a frequency ratio.
             higher = librosa.effects.pitch_shift(slower, sr=22050, n_steps=self.pitch_steps)
         return np.asarray(higher, dtype=np.float32)

@@ -10,20 +10,20 @@ from ser_lightning.errors import InputError
 
 
 class Mixup:
-    """Every clip of a batch mixed with another of it, drawn anew in every batch: features, label and length.
+    """Mix each clip of a batch with another clip of the batch: features, label and length.
 
-    A share lambda ~ Beta(alpha, alpha) is drawn for the batch and a partner for every clip; the mixture has lambda of
-    the one and the rest of the other, and so has its label. Clips differ in length, which the paper's images do not:
-    the mixture is as long as lambda of the one length and the rest of the other, and where a clip is over before, it
-    contributes the mean of the training set, which a network that standardises makes 0.
+    For each batch, a share lambda ~ Beta(alpha, alpha) and a random partner for each clip are drawn. The mixture is
+    lambda times the clip plus (1 - lambda) times its partner, and so is its label. Unlike the images of the paper,
+    clips differ in length: the length of the mixture is mixed in the same way, and a clip that is shorter is continued
+    by the mean of the training set, which is 0 in a network that standardizes its input.
 
     Args:
-        alpha: of the distribution; small, most mixtures are nearly one of the two clips
+        alpha: parameter of the distribution; if it is small, most mixtures are close to one of the two clips
 
     Raises:
-        InputError: alpha is no positive number
+        InputError: alpha is not a positive number
 
-    Source: Zhang et al. 2018, "mixup: beyond empirical risk minimization", equation 2; one share a batch as in their
+    Source: Zhang et al. 2018, "mixup: beyond empirical risk minimization", equation 2; one share per batch, as in their
     code.
 
     """
@@ -36,7 +36,7 @@ class Mixup:
         self.alpha = alpha
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make no copy of a waveform."""
+        """Return no copies: this augmentation does not change waveforms."""
         return {}
 
     def alter(
@@ -47,13 +47,13 @@ class Mixup:
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
     ) -> Altered:
-        """Mix a batch, which is left alone.
+        """Return the mixed batch; ``frames`` is not modified.
 
         Args:
-            frames: (B, K, F), zero beyond each clip's end
-            lengths: (B,), frames of each clip that are real
-            mean: (F,), of each row over the training set
-            generator: of random numbers
+            frames: (B, K, F), zero-padded beyond the end of each clip
+            lengths: (B,), number of valid frames of each clip
+            mean: (F,), mean of each feature over the training set
+            generator: source of the random numbers
 
         """
         share = float(generator.beta(self.alpha, self.alpha))
@@ -63,7 +63,7 @@ class Mixup:
         heard = frames[:, : len(time)]
         whole: npt.NDArray[np.float32] = np.where(
             time < lengths[:, None, None], heard, mean
-        )  # (B, K', F), continued by the mean
+        )  # (B, K', F), padded with the mean
         mixed = share * whole + (1 - share) * whole[partner]
         mixed *= time < mixed_lengths[:, None, None]
         return Altered(mixed, mixed_lengths, partner, share)

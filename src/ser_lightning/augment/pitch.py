@@ -1,4 +1,4 @@
-"""Pitch shift at equal tempo, by a phase vocoder: the C one, and torchaudio's, to which it is held."""
+"""Pitch shift at constant tempo by a phase vocoder: the C implementation and its reference, torchaudio."""
 
 import math
 from functools import cache, lru_cache
@@ -17,11 +17,11 @@ HOP_LENGTH = 128
 
 
 class Analysis(NamedTuple):
-    """What every shift of a clip starts from.
+    """The analysis of a clip, from which all its pitch shifts are computed.
 
     Args:
-        advances: magnitudes and phase advances of its K frames
-        samples: length of the clip
+        advances: magnitudes and phase advances of the K frames of the clip
+        samples: length of the clip, samples
 
     """
 
@@ -31,13 +31,13 @@ class Analysis(NamedTuple):
 
 @cache
 def _window() -> Floats:
-    # The periodic Hann window.
+    # periodic Hann window
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
 
 
 def analyse(wave: Floats) -> Analysis:
     """Return the magnitudes and the phase advances of a clip, (samples,)."""
-    # The ends are reflected by half a window and so need that much signal.
+    # The ends are padded by reflecting half a window, which needs that much signal.
     half = N_FFT // 2
     x = _fitted(wave, max(len(wave), half + 1))
     padded = np.concatenate((x[half:0:-1], x, x[-2 : -half - 2 : -1]))
@@ -49,13 +49,14 @@ def analyse(wave: Floats) -> Analysis:
 def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floats:
     """Shift the pitch by ``steps`` semitones and keep the length.
 
-    What ``torchaudio.functional.pitch_shift`` computes, which the study used, by another way: where torchaudio adds up
-    angles, this multiplies numbers on the unit circle, in which whole turns cancel by themselves, and of its resampling
-    kernel of about a gigabyte for 3 semitones only what is not zero is kept. Both spare work, and in single precision
-    both are nearer to torchaudio's result in double precision than its own in single precision (``tests/augment``).
+    The result is that of ``torchaudio.functional.pitch_shift``, which the study used, computed in another way. Where
+    torchaudio adds up angles, this function multiplies numbers on the unit circle, in which full turns cancel. Of
+    torchaudio's resampling kernel, about a gigabyte for 3 semitones, it keeps only the nonzero part. Both are faster,
+    and in single precision the result is closer to torchaudio's in double precision than torchaudio's own in single
+    precision (``tests/augment``).
 
     Args:
-        analysis: of the clip
+        analysis: result of :func:`analyse` for the clip
         sampling_rate: Hz
         steps: semitones, up if positive
 
@@ -68,7 +69,7 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
     rate = 2.0 ** (-steps / 12)
     signal, envelope = stretched(analysis.advances, _window(), rate=rate, hop_length=HOP_LENGTH)
     signal, envelope = signal[N_FFT // 2 :], envelope[N_FFT // 2 :]
-    # The least-squares inverse of the windowed transform.
+    # least-squares inverse of the windowed transform
     signal /= np.where(envelope > 1e-11, envelope, np.float32(1))
     slower = _fitted(signal, round(max(analysis.samples, N_FFT // 2 + 1) / rate))
     return _fitted(resample(slower, old=int(sampling_rate / rate), new=sampling_rate), analysis.samples)
@@ -76,19 +77,19 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
 
 @lru_cache(maxsize=4)
 def _torchaudio_transform(sampling_rate: int, steps: float) -> Any:
-    from torchaudio.transforms import PitchShift  # which takes seconds to load
+    from torchaudio.transforms import PitchShift  # slow to import (seconds)
 
     return PitchShift(sampling_rate, steps)
 
 
 def torchaudio_shift(wave: Floats, *, sampling_rate: int, steps: float) -> Floats:
-    """Shift the pitch by torchaudio, as the study did.
+    """Shift the pitch with torchaudio, as the study did.
 
-    The transform computes what ``torchaudio.functional.pitch_shift`` does and keeps its resampling kernel for the next
-    clip.
+    The transform computes the same as ``torchaudio.functional.pitch_shift`` and caches its resampling kernel for the
+    next clip.
 
     Args:
-        wave: (samples,); zeros are appended to what is shorter than half a window
+        wave: (samples,); zero-padded at the end if it is not longer than half a window
         sampling_rate: Hz
         steps: semitones, up if positive
 
@@ -105,7 +106,9 @@ def torchaudio_shift(wave: Floats, *, sampling_rate: int, steps: float) -> Float
 
 
 def torchaudio_kernel_bytes(*, sampling_rate: int, steps: float) -> int:
-    """Return the size of torchaudio's resampling kernel, one filter for each place that a new sample can have.
+    """Return the size of torchaudio's resampling kernel in bytes.
+
+    The kernel has one filter for each position that a new sample can have between two old ones.
 
     >>> torchaudio_kernel_bytes(sampling_rate=16000, steps=3) / 1e9
     1.217728
@@ -116,7 +119,7 @@ def torchaudio_kernel_bytes(*, sampling_rate: int, steps: float) -> int:
 
 
 def _fitted(wave: Floats, samples: int) -> Floats:
-    """Cut a signal to so many samples, or fill it up with silence."""
+    """Cut or zero-pad a signal at its end to a number of samples."""
     if len(wave) >= samples:
         return wave[:samples]
     return np.concatenate((wave, np.zeros(samples - len(wave), np.float32)))

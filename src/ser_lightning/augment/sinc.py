@@ -1,4 +1,4 @@
-"""Resampling by a windowed sinc."""
+"""Resampling with a windowed sinc filter."""
 
 import math
 from functools import lru_cache
@@ -11,18 +11,18 @@ from ser_lightning.kernels.pitch import LANES, filtered
 
 Floats = npt.NDArray[np.float32]
 
-# torchaudio.functional.resample: zero crossings on either side, and the cut-off as a part of the lower half rate.
+# Values of torchaudio.functional.resample: zero crossings per side, and the cutoff relative to the lower Nyquist rate.
 CROSSINGS = 6
 ROLLOFF = 0.99
-PLACES = 512  # between two samples for which there is a filter; between these a straight line is right to -115 dB
+PLACES = 512  # filters per sample interval; linear interpolation between them is exact to -115 dB
 
 
 class Filters(NamedTuple):
-    """One filter for each place between two samples.
+    """The filters for equally spaced positions between two samples.
 
     Args:
-        values: (PLACES + 1, taps), from one sample to the next
-        before: samples before the place that a filter takes
+        values: (PLACES + 1, taps), for the positions from one sample to the next
+        before: number of samples before the position that a filter covers
 
     """
 
@@ -32,8 +32,8 @@ class Filters(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _filters(step: int, every: int) -> Filters:
-    """Return the filters for ``every`` new samples to ``step`` old ones."""
-    cutoff = ROLLOFF * min(step, every) / step  # of half the old rate
+    """Return the filters that make ``every`` new samples out of ``step`` old ones."""
+    cutoff = ROLLOFF * min(step, every) / step  # relative to the old Nyquist rate
     reach = math.ceil(CROSSINGS / cutoff)
     taps = -(-2 * reach // LANES) * LANES
     between = np.arange(PLACES + 1)[:, None] / PLACES  # (PLACES + 1, 1), samples
@@ -43,15 +43,15 @@ def _filters(step: int, every: int) -> Filters:
 
 
 def resample(wave: Floats, *, old: int, new: int) -> Floats:
-    """Change the rate of a signal.
+    """Resample a signal with filters interpolated from a table.
 
-    What ``torchaudio.functional.resample`` computes with a filter for each place that a new sample can have, which for
-    3 semitones are 16,000 of 1.2 s each, zeros but for 15 values.
+    The result is that of ``torchaudio.functional.resample``, which builds a filter for each position that a new sample
+    can have. For 3 semitones these are 16,000 filters of 1.2 s each, in which only 15 values are nonzero.
 
     Args:
         wave: (samples,)
-        old: its rate, Hz
-        new: the rate wanted, Hz
+        old: rate of ``wave``, Hz
+        new: rate of the result, Hz
 
     Returns:
         (ceil(samples * new / old),)

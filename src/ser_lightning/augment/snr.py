@@ -1,4 +1,4 @@
-"""Copies of a training clip in noise of a known level."""
+"""Copies of a training clip with noise at given signal-to-noise ratios."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from ser_lightning.errors import InputError
 
 
 class NoiseCopies:
-    """Copies of a clip in white Gaussian noise at given ratios of signal to noise.
+    """Copies of a clip with white Gaussian noise at given signal-to-noise ratios.
 
-    The ratio is that of the powers of the whole clip and of the noise it gets, exactly; digital silence gets none.
+    The ratio is exact: it is that of the power of the whole clip to the power of the drawn noise. Digital silence gets
+    no noise.
 
     Args:
-        seed: of the noise; the noise of a clip depends on the seed and the utterance id, on no other clip
-        decibels: a copy each, with the signal so much above the noise
+        seed: seed of the noise, which depends only on the seed and the utterance id
+        decibels: signal-to-noise ratio of each copy, dB
 
     Raises:
-        InputError: ratios that are not distinct finite numbers
+        InputError: the ratios are not distinct finite numbers
 
     """
 
@@ -33,18 +34,18 @@ class NoiseCopies:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each copy, in order."""
+        """Names of the copies, in order."""
         return tuple(f"snr{ratio:g}" for ratio in self.decibels)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of a clip; ``wave`` itself is left alone.
+        """Return the augmented copies of a clip; ``wave`` is not modified.
 
         Args:
             wave: (samples,), full scale 1
-            utterance: id of the utterance, the seed of its own noise
+            utterance: id of the utterance, from which its noise is seeded
 
         Returns:
-            The copy of each name, (samples,).
+            The copies by name, (samples,).
 
         """
         generator = generator_of(utterance, seed=self.seed)

@@ -1,4 +1,4 @@
-"""Masks over the features of training clips."""
+"""SpecAugment: masks over the features of training clips."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,24 +8,25 @@ from ser_lightning.errors import InputError
 
 
 class SpecAugment:
-    """Masks over rows and over frames of each clip, drawn anew in every batch by torchaudio.
+    """Mask random feature rows and frames of each clip, newly drawn for each batch by torchaudio.
 
-    The width of a frequency mask is below ``frequency_width`` rows; that of a time mask is below ``time_width`` frames
-    and below ``time_share`` of the clip's real frames, within which it lies. Widths are uniform, and so are places,
-    from 0 up to where a mask would end at the last row or frame, exclusive. Masks may overlap. What is masked becomes
-    the mean of its row over the training set, 0 after standardization: the clip's own mean would reveal how loud the
-    masked row is. Rows are those of the feature matrix: of stacked features (static, delta) a mask covers neighbours
-    in that order. There is no time warping, which the paper found to matter least.
+    A frequency mask is narrower than ``frequency_width`` rows. A time mask is shorter than ``time_width`` frames and
+    than ``time_share`` of the valid frames of the clip, and lies within them. Widths are uniform. Positions are uniform
+    from 0 up to, but not including, the position at which the mask would end at the last row or frame. Masks may
+    overlap. Masked values become the mean of their row over the training set, which is 0 after standardization; the
+    mean of the clip would reveal how loud the masked row is. Rows are those of the feature matrix, so with stacked
+    features (static, delta) a mask covers neighboring rows in that order. There is no time warping, which mattered
+    least in the paper.
 
     Args:
-        frequency_masks: how many over rows
-        frequency_width: limit of their width, rows
-        time_masks: how many over frames
-        time_width: limit of their width, frames
-        time_share: limit of their width as a share of the clip's frames
+        frequency_masks: number of masks over rows
+        frequency_width: exclusive upper limit of their width, rows
+        time_masks: number of masks over frames
+        time_width: exclusive upper limit of their width, frames
+        time_share: upper limit of their width as a share of the valid frames of the clip
 
     Raises:
-        InputError: a negative number, a share outside [0, 1]
+        InputError: a number is negative, or the share is outside [0, 1]
 
     Source: ``torchaudio.functional.mask_along_axis_iid``; Park et al. 2019, "SpecAugment", whose policies for 80 rows
     and clips of about 1200 frames have two masks of each kind, with limits of 27 rows and 100 frames.
@@ -51,7 +52,7 @@ class SpecAugment:
         self.time_masks, self.time_width, self.time_share = time_masks, time_width, time_share
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make no copy of a waveform."""
+        """Return no copies: this augmentation does not change waveforms."""
         return {}
 
     def alter(
@@ -62,17 +63,17 @@ class SpecAugment:
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
     ) -> Altered:
-        """Mask a batch, which is left alone.
+        """Return the masked batch; ``frames`` is not modified.
 
         Args:
-            frames: (B, K, F), zero beyond each clip's end
-            lengths: (B,), frames of each clip that are real
-            mean: (F,), of each row over the training set
-            generator: seeds torchaudio's random numbers; those of torch are left as they are
+            frames: (B, K, F), zero-padded beyond the end of each clip
+            lengths: (B,), number of valid frames of each clip
+            mean: (F,), mean of each feature over the training set
+            generator: seeds torchaudio's random numbers; the global random state of torch is restored afterward
 
         """
-        # The masks are drawn over ones instead of the features: torchaudio fills a mask with one number, not with the
-        # mean of each row, and knows no clip's length.
+        # The masks are drawn over ones instead of the features, because torchaudio fills all masks with one number, not
+        # with the mean of each row, and does not know the length of each clip.
         import torch
         from torchaudio.functional import mask_along_axis_iid
 

@@ -1,4 +1,4 @@
-"""Copies of a training clip, played faster and slower."""
+"""Copies of a training clip at other speeds."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from ser_lightning.errors import InputError
 
 
 class SpeedCopies:
-    """Copies of a clip at other speeds, as a tape has them: length and pitch change together.
+    """Copies of a clip played at other speeds by resampling: length and pitch change together.
 
     Args:
-        factors: a copy each; above 1 it is shorter by that factor and as much higher
+        factors: speed of each copy; above 1 it is shorter by that factor and its pitch higher by that factor
 
     Raises:
-        InputError: factors that are not distinct numbers from 0.25 to 4 without 1
+        InputError: the factors are not distinct numbers from 0.25 to 4 other than 1
 
     Source: Ko et al. 2015, "Audio augmentation for speech recognition", with factors of 0.9 and 1.1.
 
@@ -30,18 +30,18 @@ class SpeedCopies:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each copy, in order."""
+        """Names of the copies, in order."""
         return tuple(f"speed{factor:g}" for factor in self.factors)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of a clip; ``wave`` itself is left alone.
+        """Return the augmented copies of a clip; ``wave`` is not modified.
 
         Args:
             wave: (samples,), full scale 1
-            utterance: id of the utterance; nothing here is random
+            utterance: id of the utterance; unused, as nothing here is random
 
         Returns:
-            The copy of each name, (samples / factor,), of one sample at least.
+            The copies by name, (samples / factor,), each of at least one sample.
 
         """
         copies = (self._played(wave, factor) for factor in self.factors)
@@ -49,5 +49,5 @@ class SpeedCopies:
 
     @staticmethod
     def _played(wave: npt.NDArray[np.float32], factor: float) -> npt.NDArray[np.float32]:
-        played: npt.NDArray[np.float32] = soxr.resample(wave, factor, 1, quality="HQ")  # rates, up to a common unit
+        played: npt.NDArray[np.float32] = soxr.resample(wave, factor, 1, quality="HQ")  # only the ratio matters
         return played if len(played) else wave[:1].copy()

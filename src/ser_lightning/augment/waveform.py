@@ -1,4 +1,4 @@
-"""Copies of a training clip: with noise, with another pitch."""
+"""Copies of a training clip with added noise and with shifted pitch, as in the study."""
 
 import hashlib
 import math
@@ -15,19 +15,20 @@ LARGEST_KERNEL = 5e9  # bytes; building it takes four times as much
 
 
 class WaveformCopies:
-    """Altered copies of a clip, each a function of the clip, its id and the seed alone.
+    """Noisy and pitch-shifted copies of a clip, which depend only on the clip, its id and the seed.
 
     Args:
-        seed: of the noise; the noise of a clip depends on the seed and the utterance id, on no other clip
-        sampling_rate: of the waveforms, Hz
-        noise_sigma: standard deviation of the Gaussian noise, full scale 1; None makes no such copy
-        pitch_steps: a copy each, shifted by so many semitones
-        pcm16: round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV file
-        backend: of the pitch copies: ``native``, the C kernels; ``torchaudio``, the study's own function; or ``auto``,
-            native where the kernels can be used
+        seed: seed of the noise, which depends only on the seed and the utterance id
+        sampling_rate: rate of the waveforms, Hz
+        noise_sigma: standard deviation of the Gaussian noise relative to full scale 1; None makes no noisy copy
+        pitch_steps: pitch shift of each further copy, semitones
+        pcm16: whether to round each copy to 16 bits and clip it at full scale, as the study did by saving it as a WAV
+            file
+        backend: of the pitch shift: ``native`` for the C kernels, ``torchaudio`` for the function that the study used,
+            ``auto`` for native where the kernels are available
 
     Raises:
-        InputError: a value out of its range; a pitch shift that torchaudio has no memory for
+        InputError: a value is out of range, or a pitch shift needs too much memory in torchaudio
 
     """
 
@@ -39,7 +40,7 @@ class WaveformCopies:
         noise_sigma: float | None,
         pitch_steps: Sequence[float],
         pcm16: bool,
-        backend: str = AUTO,  # no scientific value, and older checkpoints do not name it
+        backend: str = AUTO,  # not a scientific setting, and older checkpoints lack it
     ) -> None:
         if noise_sigma is not None and not 0 < noise_sigma < math.inf:
             raise InputError(f"augment.noise_sigma is {noise_sigma}; expected a positive number, or null for none")
@@ -64,19 +65,19 @@ class WaveformCopies:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each copy, in order."""
+        """Names of the copies, in order."""
         noise = () if self.noise_sigma is None else ("noise",)
         return (*noise, *(f"pitch{steps:+g}" for steps in self.pitch_steps))
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Make the copies of a clip; ``wave`` itself is left alone.
+        """Return the augmented copies of a clip; ``wave`` is not modified.
 
         Args:
             wave: (samples,), full scale 1
-            utterance: id of the utterance, the seed of its own noise
+            utterance: id of the utterance, from which its noise is seeded
 
         Returns:
-            The copy of each name, (samples,), as long as ``wave``.
+            The copies by name, (samples,), as long as ``wave``.
 
         """
         copies = []

@@ -1,4 +1,4 @@
-"""Files of a corpus that hold what another one holds."""
+"""Detection of duplicate files in a corpus."""
 
 import os
 from collections import defaultdict
@@ -15,12 +15,12 @@ SUFFIXES = (".wav", ".flac")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """An audio file that can be read.
+    """A readable audio file of a corpus.
 
     Args:
-        id: what the corpus calls the recording
+        id: name of the recording in the corpus
         path: the file, relative to the root of the corpus
-        digest: SHA-256 of its bytes, in hexadecimal
+        digest: SHA-256 of the file, in hexadecimal
 
     """
 
@@ -32,11 +32,14 @@ class Clip:
 def one_per_id(clips: Iterable[Clip]) -> tuple[list[Clip], list[Problem]]:
     """Keep one file of each recording.
 
-    WAV is preferred to FLAC, then the path with fewer folders, then the first in the alphabet. When two files
-    of one format differ, none is kept: which of them is right cannot be known.
+    WAV is preferred to FLAC, then the path with fewer folders, then the alphabetically first path. If two files of the
+    same recording and format differ, none of its files is kept, because the correct one is unknown.
 
     Args:
         clips: the files found, in any order
+
+    Returns:
+        The files kept; and one problem for each file that is not.
 
     """
     groups: dict[str, list[Clip]] = defaultdict(list)
@@ -70,12 +73,13 @@ def _format(clip: Clip) -> int:
 
 
 def collapse_copies(problems: Sequence[Problem], *, total: int, note: str) -> list[Problem]:
-    """Say in one line that a whole folder repeats another one.
+    """Replace the problems of a folder that duplicates another one by a single problem.
 
     Args:
-        problems: what :func:`one_per_id` found; returned as it is unless all are copies in one folder
-        total: number of files among which the copies are
-        note: what is known of such copies in this corpus
+        problems: the problems from :func:`one_per_id`; returned unchanged unless there are at least two and all are
+            copies under one folder
+        total: number of files in the corpus, including the copies
+        note: explanation of such copies in this corpus
 
     """
     if len(problems) < 2 or not all(problem.reason.startswith("duplicate of") for problem in problems):
@@ -90,11 +94,14 @@ def collapse_copies(problems: Sequence[Problem], *, total: int, note: str) -> li
 def one_id_per_content(
     clips: Iterable[Clip], *, published: Collection[frozenset[str]]
 ) -> tuple[list[Clip], list[Problem]]:
-    """Drop the recordings that have the bytes of a recording of another name: one of the labels is wrong.
+    """Drop recordings that are byte-identical to one with another id, because at least one of the names is wrong.
 
     Args:
         clips: one file per id
-        published: sets of ids that are identical in the corpus as it was published; these are kept
+        published: sets of ids that are identical in the corpus as published; these are kept
+
+    Returns:
+        The files kept; and one problem for each file that is not.
 
     """
     groups: dict[str, list[Clip]] = defaultdict(list)

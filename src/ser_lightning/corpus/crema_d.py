@@ -1,4 +1,4 @@
-"""CREMA-D: the Crowd-sourced Emotional Multimodal Actors Dataset, its audio."""
+"""CREMA-D: the audio of the Crowd-sourced Emotional Multimodal Actors Dataset."""
 
 import re
 from itertools import product
@@ -19,7 +19,7 @@ HOW_TO_GET_IT = (
 
 ACTORS = tuple(str(actor) for actor in range(1001, 1092))
 WOMEN = frozenset(listed("crema_d_women"))  # 43; the other 48 are men
-LEVELLED = "IEO"  # It's eleven o'clock: the one sentence that is said at three levels
+LEVELLED = "IEO"  # It's eleven o'clock: the only sentence spoken at three intensity levels
 SENTENCES = (
     LEVELLED,
     "TIE",  # That is exactly what happened
@@ -44,7 +44,7 @@ CODES = {
 }
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": UNSPECIFIED}
 
-# What the design has and SentenceFilenames.csv does not: it was never published.
+# Clips of the full design that SentenceFilenames.csv does not list: they were never published.
 NEVER_RECORDED = frozenset(
     {
         "1002_TIE_NEU_XX",
@@ -62,11 +62,11 @@ UNUSABLE = {
     "1017_IWW_ANG_XX": _ONE_RECORDING.format("1017_IWW_FEA_XX"),
     "1017_IWW_FEA_XX": _ONE_RECORDING.format("1017_IWW_ANG_XX"),
 }
-MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}  # in copies older than October 2022: issue 6 of its repository
+MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}  # in copies older than October 2022, see issue 6 of the repository
 
 
 def _design() -> set[str]:
-    """The 7442 clips that were published: 82 an actor, less those of three sentences and two clips."""
+    """Return the ids of the 7442 published clips: 82 per actor, except three sentences and two single clips."""
     clips = {"_".join(parts) for parts in product(ACTORS, SENTENCES, CODES, ("XX",))}
     emotional = [code for code in CODES if code != "NEU"]
     clips -= {"_".join(parts) for parts in product(ACTORS, (LEVELLED,), emotional, ("XX",))}
@@ -75,13 +75,13 @@ def _design() -> set[str]:
 
 
 def read_name(path: PurePath) -> Name:
-    """Read the name of a CREMA-D file, in whatever folder.
+    """Parse the name of a CREMA-D file, in any folder.
 
     Args:
-        path: actor, sentence, emotion and level, such as ``AudioWAV/1001_DFA_ANG_XX.wav``
+        path: the file, named by actor, sentence, emotion and level, such as ``AudioWAV/1001_DFA_ANG_XX.wav``
 
     Raises:
-        InputError: the name is anything else
+        InputError: the name does not have this form
 
     Source:
         Cao et al. 2014, IEEE Transactions on Affective Computing 5(4), pp. 377-390;
@@ -125,21 +125,21 @@ def read_name(path: PurePath) -> Name:
 class CremaD(PublishedCorpus):
     """The 7435 usable clips of CREMA-D: 91 actors, 12 sentences, six emotions, Open Database License.
 
-    Its codes and the words of the common vocabulary: NEU neutral, HAP happy, SAD sad, ANG angry, FEA fearful, DIS
-    disgust; of level LO low, MD medium, HI high, and XX, which the corpus calls unspecified. The label is what the
-    actor was asked for, not what the crowd heard.
+    Codes and labels: NEU neutral, HAP happy, SAD sad, ANG angry, FEA fearful, DIS disgust. Codes of the intensity: LO
+    low, MD medium, HI high, XX unspecified. The label is the emotion that the actor was asked to express, not the
+    emotion that the raters perceived.
 
-    Of the 7442 clips that were published, seven are always left out and told of: one has no sound, and three recordings
+    Seven of the 7442 published clips are always left out and listed as problems: one is silent, and three recordings
     were published twice, each under two labels.
 
     Args:
-        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how files of several channels become mono; without effect, as all are mono
-        merge: labels that are counted as another one, such as ``{"disgust": "angry"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how multichannel files become mono; no effect, as all files are mono
+        merge: labels to replace by another label, such as ``{"disgust": "angry"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -147,7 +147,7 @@ class CremaD(PublishedCorpus):
     labels: ClassVar[tuple[str, ...]] = emotions.CREMA_D
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(
             corpus=self.name,
             title="CREMA-D",

@@ -1,4 +1,4 @@
-"""Downloads that can be interrupted, and archives that can do no harm."""
+"""Resumable downloads and safe extraction of archives."""
 
 import filecmp
 import hashlib
@@ -29,7 +29,7 @@ _CHUNK = 1 << 16
 
 
 class _DroppedError(Exception):
-    """The server or the network failed in a way that may pass."""
+    """A temporary failure of the server or the network, after which a retry may succeed."""
 
 
 def download(
@@ -43,23 +43,25 @@ def download(
     attempts: int = 5,
     backoff: float = 1.0,
 ) -> None:
-    """Download a file of known size and checksum; ``path`` is complete and verified, or absent.
+    """Download a file of known size and checksum.
 
-    The bytes go to ``<path>.part``, from which an interrupted download goes on. A ``path`` that is there
-    already is verified, and nothing is downloaded.
+    The bytes are written to ``<path>.part``, from which an interrupted download resumes, so that ``path`` is either
+    complete and verified or absent. An existing ``path`` is verified and not downloaded again.
 
     Args:
         url: an http or https address
-        path: the file to be written; its folder is made
-        size: bytes of the file
-        md5: MD5 of the file, in hexadecimal; a check against damage and not against malice
-        progress: called as the bytes arrive
-        timeout: seconds without any byte after which a connection counts as dropped
-        attempts: connections in a row that may fail; one that brought 1 % of the file starts the count anew
-        backoff: seconds before the second connection, twice as many before each further one, 30 at most
+        path: the file to write; its folder is created
+        size: size of the file, bytes
+        md5: MD5 of the file, in hexadecimal; it detects damage, not tampering
+        progress: called with the bytes done and the total as the bytes arrive
+        timeout: seconds without any byte after which a connection counts as failed
+        attempts: number of consecutive failed connections after which the download fails; a connection that brought at
+            least 1 % of the file restarts the count
+        backoff: seconds to wait before the second connection, doubled before each further one up to 30
 
     Raises:
-        InputError: the address, the server, the content or the folder is not as it must be
+        InputError: the address is invalid, the download fails, the content does not match, or the folder is not
+            writable
 
     """
     path = Path(path)
@@ -117,13 +119,13 @@ def _verify(path: Path, *, size: int, md5: str, remedy: str) -> None:
 
 
 def _connect(url: str, part: Path, *, have: int, timeout: float) -> http.client.HTTPResponse:
-    # Not urlopen(), which follows a redirection to ftp.
+    # urlopen() would also follow a redirect to FTP.
     opener = request.OpenerDirector()
     ways = (request.ProxyHandler, request.UnknownHandler, request.HTTPHandler, request.HTTPSHandler)
     answers = (request.HTTPDefaultErrorHandler, request.HTTPRedirectHandler, request.HTTPErrorProcessor)
     for handler in (*ways, *answers):
         opener.add_handler(handler())
-    ask = request.Request(url, headers={"User-Agent": "ser-lightning"})  # noqa: S310 (_check_url has seen it)
+    ask = request.Request(url, headers={"User-Agent": "ser-lightning"})  # noqa: S310 (checked by _check_url)
     if have:
         ask.add_header("Range", f"bytes={have}-")
     try:
@@ -132,8 +134,8 @@ def _connect(url: str, part: Path, *, have: int, timeout: float) -> http.client.
         error.close()
         answer = f"the server answers {error.code} {error.reason}"
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink(missing_ok=True)  # it is no beginning of the server's file
-        elif error.code < 500 and error.code not in (408, 429):  # time-out, too many requests
+            part.unlink(missing_ok=True)  # the partial file does not fit the server's file
+        elif error.code < 500 and error.code not in (408, 429):  # 408: timeout, 429: too many requests
             raise InputError(f"{url}: {answer}; download it by hand, or try again later") from error
         raise _DroppedError(answer) from error
     except (OSError, http.client.HTTPException) as error:
@@ -143,21 +145,21 @@ def _connect(url: str, part: Path, *, have: int, timeout: float) -> http.client.
 
 
 def _receive(url: str, part: Path, *, have: int, size: int, progress: Progress | None, timeout: float) -> None:
-    """Append to ``part`` what one connection brings."""
+    """Append the bytes of one connection to ``part``."""
     with _connect(url, part, have=have, timeout=timeout) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # the server does not know ranges and sends all of it
+            have = 0  # the server ignores the range and sends the whole file
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             part.unlink(missing_ok=True)
             raise _DroppedError("the server sends another range than was asked for")
-        # Before anything is overwritten: the log-in page of a hotel network is no reason to lose a good part.
+        # Check before overwriting: the login page of a public network must not replace a good partial file.
         if response.length is not None and have + response.length != size:
             offer = f"the server offers {have + response.length} bytes, expected {size}"
             raise InputError(f"{url}: {offer}; open the address in a browser to see what it sends")
         with part.open("ab" if have else "wb") as file:
             while have < size:
                 try:
-                    chunk = response.read1(min(_CHUNK, size - have))  # read() forgets its bytes at a time-out
+                    chunk = response.read1(min(_CHUNK, size - have))  # read() loses its bytes on a timeout
                 except (OSError, http.client.HTTPException) as error:
                     raise _DroppedError(f"the connection broke ({error or type(error).__name__})") from error
                 if not chunk:
@@ -170,10 +172,13 @@ def _receive(url: str, part: Path, *, have: int, size: int, progress: Progress |
 
 
 def staging(folder: Path) -> Path:
-    """Name the folder in which :func:`extract` unpacks; only a kill leaves it behind.
+    """Return the folder into which :func:`extract` first unpacks.
+
+    It is left behind only if the process is killed or if moving its entries to ``folder`` fails.
 
     Args:
-        folder: where the entries are to be; the stage is in it, so on its disk, unless it is absent or empty
+        folder: final folder of the entries; if it has content, the staging folder is inside it and thus on the same
+            disk, otherwise it is beside it
 
     """
     full = folder.is_dir() and any(folder.iterdir())
@@ -188,20 +193,21 @@ def extract(
     max_ratio: float,
     progress: Progress | None = None,
 ) -> None:
-    """Unpack a ZIP archive; its entries appear in ``folder`` only after all of it was unpacked.
+    """Unpack a ZIP archive; entries appear in ``folder`` only after the whole archive was unpacked.
 
-    An entry that is there already with the same content is left as it is.
+    Existing entries with the same content are left as they are.
 
     Args:
         archive: the ZIP file
-        folder: where its entries are to be; made if absent
-        max_bytes: most bytes to unpack in all
-        max_ratio: most bytes to unpack from one compressed byte of a member; its first 64 KiB are free
-        progress: called as the bytes are written
+        folder: destination of its entries; created if absent
+        max_bytes: maximum number of unpacked bytes in total
+        max_ratio: maximum number of unpacked bytes per compressed byte of a member; 64 KiB per member are always
+            allowed
+        progress: called with the bytes done and the total as the bytes are written
 
     Raises:
-        InputError: the archive is damaged, encrypted, larger than the limits or would write elsewhere, or the
-            folder holds an entry of the same name with another content
+        InputError: the archive is damaged, encrypted, larger than the limits or contains unsafe paths, or the folder
+            holds an entry of the same name with different content
 
     """
     archive, folder = Path(archive), Path(folder)
@@ -223,7 +229,7 @@ def extract(
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise
-        # From here on the stage is kept at any failure, as the sign that entries may lack.
+        # From here on a failure keeps the staging folder, as a sign that entries may be missing.
         for entry in sorted(stage.iterdir()):
             if not (folder / entry.name).exists():
                 entry.rename(folder / entry.name)
@@ -247,10 +253,10 @@ def _unpack(archive: Path, stage: Path, *, max_bytes: int, max_ratio: float, pro
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
                 most = max(_CHUNK, max_ratio * member.compress_size)
-                # "x": a name that comes twice is an error.
+                # Mode "x" makes a duplicate name an error.
                 with file.open(member) as source, target.open("xb") as sink:
                     while chunk := source.read(_CHUNK):
-                        # Counted, because the sizes in the header are the word of whoever made the archive.
+                        # Count the bytes, because the sizes in the header cannot be trusted.
                         done += sink.write(chunk)
                         if done > max_bytes:
                             raise InputError(f"{archive}: refused, because it is over {max_bytes} bytes")
@@ -264,7 +270,7 @@ def _unpack(archive: Path, stage: Path, *, max_bytes: int, max_ratio: float, pro
 
 
 def _danger(member: zipfile.ZipInfo) -> str | None:
-    name = member.orig_filename  # what the archive says; ``filename`` is cut at the first zero byte
+    name = member.orig_filename  # the stored name; ``filename`` is cut at the first zero byte
     parts = PurePosixPath(name).parts
     method = member.compress_type
     kind = stat.S_IFMT(member.external_attr >> 16)
@@ -288,7 +294,7 @@ def _same(one: Path, other: Path) -> bool:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """Show a bar with ``label``, what is being done, on standard error."""
+    """Show a progress bar with the text ``label`` on standard error, and yield the function that updates it."""
     columns = (label, bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn())
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=None)

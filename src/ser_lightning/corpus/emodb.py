@@ -31,22 +31,22 @@ CODES = {
     "E": "disgust",  # Ekel
     "L": "bored",  # Langeweile
 }
-CUT = 2  # seconds: a copy went round in which every recording is cut, or filled up, to these
+CUT = 2  # seconds; in a copy in circulation, every recording is cut or padded to this length
 
 
 def _design() -> set[str]:
-    """The 535 recordings; they follow no rule, because the takes that listeners did not recognise are left out."""
+    """Return the ids of the 535 recordings, which follow no rule: takes that listeners did not recognize are absent."""
     return set(listed("emodb"))
 
 
 def read_name(path: PurePath) -> Name:
-    """Read the name of an EmoDB file, in whatever folder.
+    """Parse the name of an EmoDB file, in any folder.
 
     Args:
-        path: two digits of the speaker, a text, a letter of the emotion and one of the take, such as ``03a01Fa.wav``
+        path: the file, named by speaker, text, emotion and take, such as ``03a01Fa.wav``
 
     Raises:
-        InputError: the name is anything else
+        InputError: the name does not have this form
 
     Source:
         Burkhardt et al. 2005, Interspeech, pp. 1517-1520; http://emodb.bilderbar.info
@@ -83,10 +83,10 @@ def read_name(path: PurePath) -> Name:
 
 
 def _refuse_cut(root: Path, paths: Iterable[Path]) -> None:
-    """Refuse a copy whose recordings all last exactly 2 s.
+    """Check that this is not a copy whose recordings were all cut or padded to 2 s.
 
     Raises:
-        InputError: they do
+        InputError: there are at least two recordings and all last exactly 2 s
 
     """
     count = 0
@@ -95,7 +95,7 @@ def _refuse_cut(root: Path, paths: Iterable[Path]) -> None:
             with soundfile.SoundFile(str(path)) as file:
                 if file.frames != CUT * file.samplerate:
                     return
-        except (OSError, soundfile.SoundFileError):  # for the reader to say
+        except (OSError, soundfile.SoundFileError):  # reported when the audio is loaded
             return
         count += 1
     if count > 1:
@@ -106,20 +106,20 @@ def _refuse_cut(root: Path, paths: Iterable[Path]) -> None:
 
 
 class Emodb(PublishedCorpus):
-    """The 535 recordings of EmoDB: 10 speakers, 10 sentences, seven emotions, licence CC0.
+    """The 535 recordings of EmoDB: 10 speakers, 10 sentences, seven emotions, license CC0.
 
-    Its codes and the words of the common vocabulary: N neutral, F (Freude) happy, T (Trauer) sad, W (Wut) angry, A
-    (Angst: anxiety, fear) fearful, E (Ekel) disgust, L (Langeweile) bored. The lists and labels that lie beside the
-    recordings (``erkennung.txt``) are no audio and are passed over.
+    Codes and labels: N neutral, F (Freude) happy, T (Trauer) sad, W (Wut) angry, A (Angst: anxiety, fear) fearful, E
+    (Ekel) disgust, L (Langeweile) bored. Files beside the recordings that are not audio, such as lists and labels
+    (``erkennung.txt``), are ignored.
 
     Args:
-        root: the folder that holds the recordings, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how files of several channels become mono; without effect, as all are mono
-        merge: labels that are counted as another one, such as ``{"bored": "neutral"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how multichannel files become mono; no effect, as all files are mono
+        merge: labels to replace by another label, such as ``{"bored": "neutral"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -127,15 +127,15 @@ class Emodb(PublishedCorpus):
     labels: ClassVar[tuple[str, ...]] = emotions.EMODB
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(corpus=self.name, title="EmoDB", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)
 
     def scan(self) -> Scan:
-        """Look through the folder and check it against the recordings that were published.
+        """Scan the folder and check it against the published recordings.
 
         Raises:
-            InputError: there is no corpus, no usable recording, a copy that was cut, or any problem when
-                ``on_problem`` is ``"refuse"``
+            InputError: there is no corpus, no usable recording, a copy cut to 2 s, or any problem when ``on_problem``
+                is ``"refuse"``
 
         """
         scan = super().scan()

@@ -38,13 +38,13 @@ def _design() -> set[str]:
 
 
 def read_name(path: PurePath) -> Name:
-    """Read the name of an EMOVO file; folders named after a speaker must agree with it.
+    """Parse the name of an EMOVO file and check that folders named after a speaker agree with it.
 
     Args:
-        path: three letters of the emotion, the speaker and the sentence, such as ``f1/dis-f1-b1.wav``
+        path: the file, named by emotion, speaker and sentence, such as ``f1/dis-f1-b1.wav``
 
     Raises:
-        InputError: the name is anything else, or the folder is of another speaker
+        InputError: the name does not have this form, or the folder is of another speaker
 
     Source:
         Costantini et al. 2014, LREC, pp. 3501-3504
@@ -85,23 +85,24 @@ def read_name(path: PurePath) -> Name:
 class Emovo(PublishedCorpus):
     """The 588 clips of EMOVO: 6 speakers, 14 sentences, seven emotions; free for research.
 
-    Its codes and the words of the common vocabulary: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab
-    (rabbia) angry, pau (paura) fearful, dis disgust, sor (sorpresa) surprised.
+    Codes and labels: neu neutral, gio (gioia, joy) happy, tri (tristezza) sad, rab (rabbia) angry, pau (paura) fearful,
+    dis disgust, sor (sorpresa) surprised.
 
-    Its stereo files hold two microphones whose signals are hardly correlated: their mean would cancel speech. The right
-    one has the better range for m2 and m3. A copy of one channel passes as it is.
+    The stereo files hold two microphones whose signals are hardly correlated, so their mean would cancel speech. The
+    right channel has the better range for m2 and m3. Mono copies of the files are accepted as they are.
 
-    ``tri-f3-n1`` and ``tri-f3-n2`` are one recording, cut differently (measured: their waves correlate by 0.98). Both
-    belong to the 588; that they can fall on both sides of a split is for the audit of the split to say.
+    ``tri-f3-n1`` and ``tri-f3-n2`` are the same recording, cut differently (the measured correlation of their waveforms
+    is 0.98). Both belong to the 588 clips and are kept here; the leak check of a split reports them if it separates
+    them.
 
     Args:
-        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how the two microphones become one: ``"right"`` takes one of them, ``"mean"`` and ``"interleave"`` mix
-        merge: labels that are counted as another one, such as ``{"surprised": "happy"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how two channels become one: ``"right"`` keeps one microphone, ``"mean"`` and ``"interleave"`` mix both
+        merge: labels to replace by another label, such as ``{"surprised": "happy"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -109,5 +110,5 @@ class Emovo(PublishedCorpus):
     labels: ClassVar[tuple[str, ...]] = emotions.EMOVO
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(corpus=self.name, title="EMOVO", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)

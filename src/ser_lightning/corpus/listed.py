@@ -1,10 +1,10 @@
-"""Names that follow no rule, committed as data."""
+"""Lists of names that follow no rule, stored as data files."""
 
 from pathlib import Path
 
 
 def listed(name: str) -> list[str]:
-    """Return the words of a file in ``names/``; the lines that start with ``#`` tell its provenance.
+    """Return the words of ``names/<name>.txt``, without its ``#`` lines, which document the provenance.
 
     >>> listed("emodb")[:2]
     ['03a01Fa', '03a01Nc']

@@ -1,6 +1,6 @@
-"""``python -m ser_lightning.corpus.make_synthetic``: make the synthetic corpus in an interpreter of its own.
+"""Make the synthetic corpus in a separate interpreter: ``python -m ser_lightning.corpus.make_synthetic``.
 
-Processes that spawn others must be able to import their main module again, and a worker of a sweep cannot.
+A process that spawns others must have a main module that they can import again; a worker of a sweep does not.
 """
 
 import sys
@@ -12,7 +12,7 @@ from ser_lightning.corpus.synthetic import make_corpus, stems
 
 
 def main(folder: str, speakers: str, repetitions: str, workers: str) -> None:
-    """Fill an empty folder with the clips of a design."""
+    """Make the synthetic corpus of the given size in an existing, empty folder; numbers are given as strings."""
     names = stems(speakers=int(speakers), repetitions=int(repetitions))
     make_corpus(Path(folder), names, workers=int(workers))
 

@@ -1,4 +1,4 @@
-"""Emotions that are counted as another one, where that is asked for by name."""
+"""Merge emotion labels into other labels, as configured by ``corpus.merge``."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,14 +9,14 @@ from ser_lightning.errors import InputError, nearest
 
 
 def merged(labels: tuple[str, ...], merge: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Return the label set that is left after the merge, in the order of the common vocabulary.
+    """Return the labels that remain after the merge, in the order of the common vocabulary.
 
     Args:
-        labels: of the corpus
-        merge: the word that each merged label is counted as; None merges nothing
+        labels: labels of the corpus
+        merge: the replacement of each label to merge; None merges nothing
 
     Raises:
-        InputError: a label that the corpus does not have, or a word that is no emotion or is merged itself
+        InputError: the corpus lacks a label, or a replacement is not an emotion or is merged itself
 
     >>> merged(("neutral", "calm", "happy"), {"calm": "neutral"})
     ('neutral', 'happy')
@@ -38,7 +38,7 @@ def merged(labels: tuple[str, ...], merge: Mapping[str, str] | None) -> tuple[st
 
 
 def relabel(scan: Scan, merge: Mapping[str, str] | None) -> Scan:
-    """Return the scan with every merged label counted as what it is merged into."""
+    """Return the scan with every merged label replaced."""
     if merge is None:
         return scan
     utterances = tuple(replace(u, emotion=merge.get(u.emotion, u.emotion)) for u in scan.utterances)

@@ -1,4 +1,4 @@
-"""Several corpora as one."""
+"""Pool several corpora into one."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,24 +19,24 @@ class Part(Protocol):
     downmix: str
 
     def scan(self) -> Scan:
-        """List the recordings."""
+        """Return the usable recordings and the problems of the corpus."""
 
 
 class Pooled:
     """The recordings of several corpora, and the union of their labels in the order of the common vocabulary.
 
-    Ids, speakers and statements are unique over the pool: they have the name of their part before them. Utterances
-    keep the name of their corpus, by which they are mixed down.
+    Ids, speakers and statements are prefixed with the name of their part, so that they are unique in the pool. Each
+    utterance keeps the name of its corpus, which selects its downmix.
 
     Args:
         parts: the corpora by name
-        merge: labels that are counted as another one in all parts, beside what each part merges itself; None merges
+        merge: labels to replace by another label in all parts, in addition to the merges of each part; None merges
             nothing
-        downmix: how files of several channels become mono, by the name of the part; or one way for all of them
+        downmix: how multichannel files become mono: one downmix for all parts, or one per part by name
 
     Raises:
-        InputError: fewer than two parts; an unknown ``downmix``, or one that does not name the parts; a ``merge`` of
-            labels that there are not
+        InputError: fewer than two parts, an unknown ``downmix`` or one that lacks a part, or a ``merge`` of unknown
+            labels
 
     """
 
@@ -61,15 +61,15 @@ class Pooled:
 
     @property
     def on_problem(self) -> str:
-        """``"skip"`` if every part that can go on without a file is told to."""
+        """``"skip"`` if every part with this setting is set to ``"skip"``, otherwise ``"refuse"``."""
         said = {str(choice) for part in self.parts.values() if (choice := getattr(part, "on_problem", None))}
         return "skip" if said == {"skip"} else "refuse"
 
     def scan(self) -> Scan:
-        """Look through all parts.
+        """Scan all parts.
 
         Raises:
-            InputError: what a part refuses, with its name
+            InputError: a part raises it; the message then names the part
 
         """
         utterances: list[Utterance] = []
@@ -96,7 +96,7 @@ class Pooled:
         return relabel(Scan(utterances=tuple(utterances), problems=tuple(problems)), self.merge)
 
     def fetch(self) -> None:
-        """Download the parts that are told to be, if they are not there yet.
+        """Download the missing parts that are configured to be downloaded.
 
         Raises:
             InputError: a download fails

@@ -1,4 +1,4 @@
-"""What the corpora share that are a folder of files with names of their own grammar."""
+"""The base class of the corpora whose annotation is encoded in the file names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from ser_lightning.corpus.utterance import Scan
 
 
 class PublishedCorpus(ABC):
-    """A corpus whose files are held against what was published.
+    """A corpus whose files are checked against the published recordings.
 
     Args:
-        root: the folder that holds the recordings, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how files of several channels become mono
-        merge: labels that are counted as another one; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how multichannel files become mono
+        merge: labels to replace by another label; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
     name: ClassVar[str]
-    labels: ClassVar[tuple[str, ...]]  # words of the common vocabulary, in its order
+    labels: ClassVar[tuple[str, ...]]  # in the order of the common vocabulary
 
     def __init__(
         self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
@@ -39,10 +39,10 @@ class PublishedCorpus(ABC):
 
     @abstractmethod
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
 
     def scan(self) -> Scan:
-        """Look through the folder and check it against the design of the corpus.
+        """Scan the folder and check it against the published recordings.
 
         Raises:
             InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``

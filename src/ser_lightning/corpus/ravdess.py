@@ -1,4 +1,4 @@
-"""RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song, its audio-only speech."""
+"""RAVDESS: the audio-only speech of the Ryerson Audio-Visual Database of Emotional Speech and Song."""
 
 import re
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ HOW_TO_GET_IT = (
     "corpus=synthetic needs nothing"
 )
 
-# One recording was published under two names. Both belong to the 1440, so neither is a problem here; that the
-# pair can fall on both sides of a split is for an audit of the split to say.
+# One recording was published under two names. Both belong to the 1440 clips, so neither is a problem here; the leak
+# check of a split reports the pair if the split separates it.
 PUBLISHED_PAIR = frozenset({"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"})
 
 _FIELDS = {
@@ -42,7 +42,7 @@ _INTENSITIES = ("normal", "strong")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RavdessName:
-    """What the name of a RAVDESS file says.
+    """The annotation encoded in the name of a RAVDESS file.
 
     Args:
         modality: ``"01"`` audio and video, ``"02"`` video only, ``"03"`` audio only
@@ -65,18 +65,18 @@ class RavdessName:
 
     @property
     def gender(self) -> str:
-        """``"male"`` or ``"female"``."""
+        """Gender of the actor, ``"male"`` or ``"female"``."""
         return "male" if self.actor % 2 else "female"
 
 
 def parse_stem(stem: str) -> RavdessName:
-    """Read the name of a RAVDESS file, without its folder and its ending.
+    """Parse the stem of a RAVDESS file name.
 
     Args:
         stem: seven two-digit numbers: modality-channel-emotion-intensity-statement-repetition-actor
 
     Raises:
-        InputError: the name is anything else
+        InputError: the name does not have this form
 
     Source:
         Livingstone & Russo 2018, PLOS ONE 13(5) e0196391; https://zenodo.org/records/1188976
@@ -89,7 +89,7 @@ def parse_stem(stem: str) -> RavdessName:
     ser_lightning.errors.InputError: '03-01-09-01-01-01-12': wrong emotion: got 09, expected 01 to 08
 
     """
-    # [0-9] and not \d, which takes the digits of every script.
+    # [0-9] instead of \d, which also matches the digits of other scripts.
     if not re.fullmatch("[0-9]{2}(-[0-9]{2}){6}", stem):
         raise InputError(f"{stem!r}: not a RAVDESS name: expected seven two-digit numbers such as 03-01-06-01-02-01-12")
     fields = dict(zip(_FIELDS, stem.split("-"), strict=True))
@@ -112,13 +112,13 @@ def parse_stem(stem: str) -> RavdessName:
 
 
 def _design() -> set[str]:
-    """The stems of the 24 x 60 clips of audio-only speech."""
+    """Return the stems of the 24 x 60 clips of audio-only speech."""
     codes = product(*(_FIELDS[field] for field in ("emotion", "intensity", "statement", "repetition", "actor")))
     return {"-".join(("03", "01", *code)) for code in codes if code[:2] != ("01", "02")}
 
 
 def _read(path: PurePath) -> Name:
-    """Read the name of a file of audio-only speech, in whatever folder."""
+    """Parse the name of a file of audio-only speech and check that its ``Actor_XX`` folder agrees with it."""
     name = parse_stem(path.stem)
     if name.modality != "03":
         raise InputError("video, not audio-only: modality " + name.modality)
@@ -140,23 +140,23 @@ def _read(path: PurePath) -> Name:
 
 
 def _is_fetched(root: Path) -> bool:
-    # A staging folder is what an unpacking killed half-way leaves.
+    # An interrupted extraction leaves its staging folder.
     return bool(root.is_dir() and find_audio(root)[0] and not staging(root).exists())
 
 
 class Ravdess(PublishedCorpus):
-    """The 1440 clips of RAVDESS's audio-only speech: 24 actors, eight emotions, licence CC BY-NC-SA 4.0.
+    """The 1440 clips of RAVDESS's audio-only speech: 24 actors, eight emotions, license CC BY-NC-SA 4.0.
 
     Args:
-        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        download: whether :meth:`fetch` may load the corpus from Zenodo (208 MB)
-        downmix: how files of several channels become mono: ``"mean"`` of the channels, ``"interleave"``, their
-            samples in turn, which is the error of the released code, or the ``"right"`` one
-        merge: labels that are counted as another one, such as ``{"calm": "neutral"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        download: whether :meth:`fetch` may download the corpus from Zenodo (208 MB)
+        downmix: how multichannel files become mono: ``"mean"`` of the channels; ``"interleave"``, their samples in
+            turn, a bug of the released code; or ``"right"``, the second channel
+        merge: labels to replace by another label, such as ``{"calm": "neutral"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -179,7 +179,7 @@ class Ravdess(PublishedCorpus):
         self.download = download
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(
             corpus=self.name,
             title="RAVDESS",
@@ -191,16 +191,16 @@ class Ravdess(PublishedCorpus):
         )
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Download and unpack the corpus into the root, if that was asked for and no audio is there yet.
+        """Download and unpack the corpus into ``root``, if ``download`` is set and ``root`` has no audio yet.
 
-        An interrupted download goes on where it stopped. The archive is removed once it is unpacked; one that
-        was put into the root by hand is used instead of a download.
+        An interrupted download resumes where it stopped. The archive is removed after unpacking. If the archive is
+        already in ``root``, it is used instead of a download.
 
         Args:
-            progress: called with the bytes done and the bytes in all; None shows a bar
+            progress: called with the bytes done and the total; None shows a progress bar
 
         Raises:
-            InputError: there is no root to download to, or the download fails
+            InputError: ``root`` is None or cannot be written, or the download fails
 
         """
         if not self.download:
@@ -208,10 +208,10 @@ class Ravdess(PublishedCorpus):
         if self.root is None:
             raise InputError("corpus.download=true needs a folder; give corpus.root=<folder> or set RAVDESS_ROOT")
         try:
-            if _is_fetched(self.root):  # asked before the lock too: this root may be read-only
+            if _is_fetched(self.root):  # checked before locking, because the root may be read-only
                 return
             self.root.mkdir(parents=True, exist_ok=True)
-            # Of two runs that start at once, the second waits and then finds the audio.
+            # A second run that starts at the same time waits here and then finds the audio.
             with FileLock(self.root / ".fetch.lock"), ExitStack() as stack:
                 if _is_fetched(self.root):
                     return

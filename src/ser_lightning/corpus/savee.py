@@ -1,4 +1,4 @@
-"""SAVEE: the Surrey Audio-Visual Expressed Emotion database, its audio."""
+"""SAVEE: the audio of the Surrey Audio-Visual Expressed Emotion database."""
 
 import re
 from pathlib import PurePath
@@ -27,7 +27,7 @@ CODES = {
 
 
 def _sentences(code: str) -> int:
-    """How many sentences a speaker says with an emotion."""
+    """Return the number of sentences per speaker for the code of an emotion."""
     return 30 if code == "n" else 15
 
 
@@ -41,14 +41,14 @@ def _design() -> set[str]:
 
 
 def read_name(path: PurePath) -> Name:
-    """Read the name of a SAVEE file, flat or in the folder of its speaker.
+    """Parse the name of a SAVEE file, with its speaker in the name or as its folder.
 
     Args:
-        path: letters of the emotion and number of the sentence in the folder of the speaker, such as
-            ``AudioData/DC/sa01.wav``, or with the speaker before them, such as ``ALL/DC_sa01.wav``
+        path: the file, named by emotion and sentence in a folder named after the speaker, such as
+            ``AudioData/DC/sa01.wav``, or by speaker, emotion and sentence, such as ``ALL/DC_sa01.wav``
 
     Raises:
-        InputError: the name is anything else, or name and folder are of two speakers
+        InputError: the path does not have this form, or the name and the folder disagree about the speaker
 
     Source:
         Haq & Jackson 2009, AVSP, pp. 53-58; http://kahlan.eps.surrey.ac.uk/savee
@@ -90,18 +90,18 @@ def read_name(path: PurePath) -> Name:
 class Savee(PublishedCorpus):
     """The 480 clips of SAVEE: 4 men, 15 sentences of each of six emotions and 30 neutral ones; free for research.
 
-    Its codes and the words of the common vocabulary: n neutral, h happy, sa sad, a angry, f fearful, d disgust, su
-    surprised. Sentences are numbered within their emotion, and so each is a statement of its own: that three of them
-    are said with every emotion is not in the names.
+    Codes and labels: n neutral, h happy, sa sad, a angry, f fearful, d disgust, su surprised. Sentences are numbered
+    within their emotion, so each counts as a statement of its own. Three of them are spoken with every emotion, but the
+    names do not say which.
 
     Args:
-        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how files of several channels become mono; without effect, as all are mono
-        merge: labels that are counted as another one, such as ``{"surprised": "happy"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how multichannel files become mono; no effect, as all files are mono
+        merge: labels to replace by another label, such as ``{"surprised": "happy"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -109,5 +109,5 @@ class Savee(PublishedCorpus):
     labels: ClassVar[tuple[str, ...]] = emotions.SAVEE
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(corpus=self.name, title="SAVEE", ids=_design(), read=read_name, how_to_get_it=HOW_TO_GET_IT)

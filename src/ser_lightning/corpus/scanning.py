@@ -1,4 +1,4 @@
-"""Looking through a folder of recordings, whatever the corpus."""
+"""Scan a folder of recordings and check it against the published corpus."""
 
 import hashlib
 import os
@@ -17,21 +17,21 @@ ON_PROBLEM = ("refuse", "skip")
 DOWNMIXES = ("mean", "interleave", "right")
 UNSPECIFIED = "unspecified"
 """The intensity of a recording of which the corpus does not say how intense it is."""
-POINTER = b"version https://git-lfs"  # what lies in the place of the audio where git-lfs did not fetch it
+POINTER = b"version https://git-lfs"  # start of the file that stands in for audio that git-lfs has not fetched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Name:
-    """What the name of a file, with the folders it is in, says of the recording.
+    """The annotation of a recording that its file name and its folders encode.
 
     Args:
-        id: what the corpus calls the recording
-        speaker: as in :class:`~ser_lightning.corpus.utterance.Utterance`, and so all others
-        gender: of the speaker
+        id: name of the recording in the corpus
+        speaker: name of the speaker, unique in the corpus
+        gender: gender of the speaker, ``"male"`` or ``"female"``
         emotion: a label of :mod:`ser_lightning.emotions`
-        intensity: :data:`UNSPECIFIED` where the corpus tells none
-        statement: the sentence
-        repetition: the take
+        intensity: intensity of the emotion, :data:`UNSPECIFIED` where the corpus does not give it
+        statement: the spoken sentence
+        repetition: the take, counted from 1
 
     """
 
@@ -46,18 +46,18 @@ class Name:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Design:
-    """What a corpus consists of and how its files are called.
+    """The recordings of a corpus as published and the grammar of its file names.
 
     Args:
-        corpus: its name
-        title: what people call it
-        ids: of all its recordings
-        read: takes the path of a file relative to the root; raises InputError if the name is not of this corpus or
-            contradicts the folders it is in, with the stem in quotes before the reason
-        how_to_get_it: what to do where there is no corpus
-        published: sets of ids that are one recording in the corpus as it was published, with one label; they are kept
-        unusable: why recordings that belong to the corpus as it was published are left out, by id
-        copies: what is known of folders that hold everything twice
+        corpus: name of the corpus
+        title: name of the corpus for messages
+        ids: ids of all its recordings
+        read: function that parses the path of a file relative to the root; it raises InputError, with the quoted stem
+            before the reason, if the name is not of this corpus or contradicts its folders
+        how_to_get_it: instructions for messages that the corpus is missing
+        published: sets of ids that are one recording with one label in the corpus as published; they are kept
+        unusable: published recordings to leave out: the reason of each by id
+        copies: explanation of folders that duplicate the corpus
 
     """
 
@@ -72,7 +72,7 @@ class Design:
 
 
 def check_choices(*, on_problem: str, downmix: str) -> None:
-    """Hold what every corpus of files takes against what it may be.
+    """Check the settings that all file-based corpora share.
 
     Raises:
         InputError: an unknown ``on_problem`` or ``downmix``
@@ -85,18 +85,18 @@ def check_choices(*, on_problem: str, downmix: str) -> None:
 
 
 def folder_of(root: str | Path | None) -> Path | None:
-    """Return the folder that a root names; an empty environment variable names none, not the current folder."""
-    # A shell leaves the ~ in corpus.root=~/x.
+    """Return the root as a path; None if it is None or empty, as an empty environment variable is."""
+    # A shell does not expand the ~ in corpus.root=~/x.
     return Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
 
 
 def scan_folder(root: Path | None, design: Design, *, on_problem: str) -> Scan:
-    """Look through the folder of a corpus and check it against its design.
+    """Scan the folder of a corpus and check it against its design.
 
     Args:
-        root: the folder, in any layout; or None
-        design: what must be in it
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
+        root: folder of the corpus, in any layout; None raises an error
+        design: the recordings it must contain
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
 
     Raises:
         InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
@@ -113,7 +113,7 @@ def scan_folder(root: Path | None, design: Design, *, on_problem: str) -> Scan:
     files, problems = find_audio(root)
     if not files and not problems:
         raise InputError(f"{shown(root)}: holds no .wav or .flac file; {design.how_to_get_it}")
-    # A clip that is there but cannot be used is reported once, and not as missing too.
+    # A clip that is present but unusable is reported once, and not as missing as well.
     there = {_id(path, design) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
     missing = set(design.ids) - there - design.unusable.keys()
 
@@ -164,16 +164,16 @@ def _utterance(root: Path, clip: Clip, name: Name, *, corpus: str) -> Utterance:
 
 
 def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
-    """Find the audio files below a folder, in any layout, and what only looks like one.
+    """Find the audio files below a folder, in any layout.
 
-    Hidden files and folders are passed over (macOS leaves a ``._x.wav`` beside each ``x.wav``), and so are
-    links to folders that are visited anyway.
+    Entries that only look like audio files are reported as problems. Hidden files and folders are ignored (macOS
+    creates a ``._x.wav`` beside each ``x.wav``), and so are links to folders that are searched anyway.
 
     Args:
         root: an existing folder
 
     Returns:
-        the paths relative to ``root`` of the regular, non-empty files, sorted; and the problems
+        The paths of the regular, non-empty files relative to ``root``, sorted; and the problems.
 
     """
     files: list[PurePath] = []
@@ -217,7 +217,7 @@ def _fault(path: Path, home: Path) -> str | None:
         return "a link to nothing" if path.is_symlink() else "unreadable file"
     if not target.is_relative_to(home):
         return f"a link out of the folder: to {shown(target)}"
-    # Asked before any open(): opening a FIFO would wait for its writer for ever.
+    # Check the file type before opening: opening a FIFO would block until it has a writer.
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if not status.st_size:
@@ -229,7 +229,7 @@ def _fault(path: Path, home: Path) -> str | None:
 
 
 def sha256(path: Path) -> str:
-    """Hash the bytes of a file; in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -242,17 +242,17 @@ def settle(
     left_out: Iterable[Problem],
     on_problem: str,
 ) -> Scan:
-    """Turn what was found into a scan, or refuse it.
+    """Return the result of a scan, or raise an error if its problems are not accepted.
 
     Args:
-        root: the folder, for the message
+        root: folder of the corpus, for the message
         utterances: the usable recordings
-        problems: all the others; the kind of each is its reason up to the first colon
-        left_out: what is in the way of nothing: the corpus was published so
+        problems: one per unusable or missing recording; the text of a reason up to the first colon names its kind
+        left_out: recordings that are unusable in the corpus as published; they are listed but raise no error
         on_problem: ``"refuse"`` or ``"skip"``
 
     Raises:
-        ProblemsError: there is a problem and ``on_problem`` is ``"refuse"``, or there is no usable recording
+        ProblemsError: there are problems, and ``on_problem`` is ``"refuse"`` or no recording is usable
 
     """
     usable = tuple(sorted(utterances, key=lambda utterance: utterance.id))

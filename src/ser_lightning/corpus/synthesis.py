@@ -1,10 +1,10 @@
-"""Acted emotions by rule: eSpeak speaks, Praat gives the prosody.
+"""Synthesis of acted emotions by rule: eSpeak speaks the sentences and Praat changes their prosody.
 
-Both come with praat-parselmouth, which is GPL-3: an optional dependency, by the extra ``synthetic``.
+Both come with praat-parselmouth (GPL-3), an optional dependency of the extra ``synthetic``.
 
-What a clip sounds like depends on its stem alone. Two things stand against that and are dealt with here:
-eSpeak speaks a sentence differently at every call in a process, whatever the seed, while a fresh process
-repeats itself exactly (:func:`speak`); and Praat's overlap-add draws random numbers (:func:`_intone`).
+A clip depends only on its stem. Two sources of randomness are controlled for this: eSpeak speaks a sentence differently
+at each call in a process, whatever the seed, but is reproducible in a fresh process (:func:`speak`); and Praat's
+overlap-add draws random numbers, which :func:`_intone` seeds.
 """
 
 import hashlib
@@ -27,26 +27,26 @@ _VOICES = {
     "male": ("Male1", "Male2", "Male3", "Male4", "Andy", "Gene"),
     "female": ("Female1", "Female2", "Female3", "Female5", "Annie", "Steph"),
 }
-_VOICED_RANGE = {"male": (55.0, 250.0), "female": (100.0, 450.0)}  # Hz, where Praat looks for pitch
-_BASE_RATE = 24_000  # eSpeak itself speaks at 22,050
+_VOICED_RANGE = {"male": (55.0, 250.0), "female": (100.0, 450.0)}  # Hz, the range of Praat's pitch detection
+_BASE_RATE = 24_000  # Hz; eSpeak's own rate is 22,050
 _WORDS_A_MINUTE = 160
-_PITCH_ADJUSTMENT = {"male": 1.3, "female": 1.0}  # eSpeak's men speak at 90 Hz, RAVDESS's higher
+_PITCH_ADJUSTMENT = {"male": 1.3, "female": 1.0}  # eSpeak's male voices are at 90 Hz, lower than RAVDESS's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prosody:
-    """A manner of speaking, as differences from the plain one; differences add.
+    """A manner of speaking, as differences from plain speech; differences of several sources are added.
 
     Args:
-        pitch: mean F0, octaves
-        span: excursions of F0 around its mean, octaves (1 doubles the semitones)
-        tempo: octaves (1 is twice as fast)
-        level: RMS, dB
-        tilt: slope of the spectrum, dB an octave; positive is brighter
-        breath: aspiration noise, dB
-        slope: rise of F0 over the utterance, semitones; most of it at the end
-        jitter: irregularity of F0 from one 10 ms to the next, semitones
-        formants: octaves
+        pitch: change of the mean F0, octaves
+        span: change of the excursions of F0 around its mean, octaves (1 doubles the semitones)
+        tempo: change of the tempo, octaves (1 is twice as fast)
+        level: change of the RMS, dB
+        tilt: change of the slope of the spectrum, dB per octave; positive is brighter
+        breath: change of the aspiration noise, dB
+        slope: rise of F0 over the utterance, semitones; most of it is near the end
+        jitter: irregularity of F0 from one 10 ms frame to the next, semitones
+        formants: shift of the formants, octaves
 
     """
 
@@ -61,9 +61,9 @@ class Prosody:
     formants: float = 0.0
 
 
-# Of each pair, the first holds the published numbers, which the line above gives as published (percentages
-# are octaves here, those of a range are taken of its semitones); the second is ours in size, though mostly
-# not in direction. The scales of Cahn go from -10 to 10 and have no unit.
+# The first of each pair holds published values, which the comment above it quotes. Percentages are converted to
+# octaves, and percentages of a range refer to its semitones. The second holds values chosen for this project; most of
+# their directions follow the literature. Cahn's scales run from -10 to 10 and have no unit.
 RULES = {
     "neutral": (Prosody(), Prosody()),
     "calm": (Prosody(), Prosody(pitch=-0.1, span=-0.5, tempo=-0.2, level=-3, tilt=-1, breath=4)),
@@ -76,12 +76,12 @@ RULES = {
     "angry": (Prosody(pitch=0.138, span=1, tempo=0.248, level=6), Prosody(tilt=2.5, jitter=0.3, slope=-2)),
     # Burkhardt & Sendlmeier: F0 mean +150 %, F0 range +20 %, tempo +30 %, falsetto.
     "fearful": (Prosody(pitch=1.322, span=0.263, tempo=0.379), Prosody(tilt=-1, breath=6, jitter=0.8)),
-    # Murray & Arnott 1993, in words: very much lower and slower, slightly wider, softer, grumbled, falling.
+    # Murray & Arnott 1993, a verbal description: very much lower and slower, slightly wider, softer, grumbled, falling.
     "disgust": (
         Prosody(),
         Prosody(pitch=-0.3, span=0.2, tempo=-0.5, level=-2, tilt=0.5, jitter=0.5, slope=-4, formants=-0.06),
     ),
-    # Cahn: F0 range 8, contour slope 10, tempo 4, loudness 5, brilliance -3. The higher pitch is only ours.
+    # Cahn: F0 range 8, contour slope 10, tempo 4, loudness 5, brilliance -3. The higher pitch is chosen here.
     "surprised": (Prosody(), Prosody(pitch=0.5, span=1, tempo=0.15, level=3, tilt=-0.5, slope=9)),
 }
 """What an emotion does to the voice, in full.
@@ -92,9 +92,10 @@ Schroeder 2001 (Eurospeech), who compares them: the figures are those of his Tab
 the papers themselves.
 """
 
-_DOSE = {"normal": 0.5, "strong": 0.85}  # ours: in full, fear is a caricature
-# Ours: standard deviations among speakers, among one speaker's ways to act the emotions, and among takes. The
-# second is what a new speaker's test asks for; the third keeps the task from being a lookup.
+_DOSE = {"normal": 0.5, "strong": 0.85}  # chosen for this project; at full strength, fear is a caricature
+# Chosen for this project: standard deviations between speakers, between the ways in which one speaker acts different
+# emotions, and between takes. The second makes unseen speakers a test of generalization; the third keeps the task from
+# being a lookup.
 _SPREAD = Prosody(
     pitch=0.09, span=0.25, tempo=0.07, level=1.5, tilt=0.6, breath=3, slope=1.5, jitter=0.1, formants=0.02
 )
@@ -102,12 +103,12 @@ _AMONG_SPEAKERS, _AMONG_ACTS, _AMONG_TAKES = 1.0, 1.0, 1.0
 
 
 def speak() -> dict[tuple[str, str], NDArray[np.float32]]:
-    """Let eSpeak speak both statements with every voice, plainly.
+    """Return both statements spoken plainly by each eSpeak voice.
 
-    Repeats exactly if nothing was spoken in this process before; so call it in a fresh one.
+    The result is reproducible only if nothing was spoken in this process before, so call it in a fresh process.
 
     Returns:
-        the samples, at 24 kHz, by voice and statement
+        The samples at 24 kHz, by voice and statement.
 
     """
     from parselmouth.praat import call
@@ -124,7 +125,7 @@ def speak() -> dict[tuple[str, str], NDArray[np.float32]]:
 
 
 def base_of(name: RavdessName) -> tuple[str, str]:
-    """Say which of :func:`speak`'s sentences a clip is made from: its speaker's voice and its statement.
+    """Return the voice and statement, the key in the result of :func:`speak`, from which a clip is made.
 
     >>> base_of(parse_stem("03-01-01-01-02-01-14"))
     ('Female1', '02')
@@ -135,14 +136,14 @@ def base_of(name: RavdessName) -> tuple[str, str]:
 
 
 def render(stem: str, base: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Make a clip.
+    """Render a clip from its plain sentence.
 
     Args:
-        stem: the clip's name in the grammar of RAVDESS
+        stem: name of the clip in the grammar of RAVDESS
         base: the plain sentence that :func:`base_of` names, at 24 kHz
 
     Returns:
-        the samples, at :data:`RATE`: the sentence, spoken as the stem says, between two near-silences
+        The 16-bit samples at :data:`RATE`: the sentence, acted as the stem says, between two stretches of near-silence.
 
     """
     name = parse_stem(stem)
@@ -168,7 +169,7 @@ def _manner(name: RavdessName, rng: np.random.Generator) -> Prosody:
         (_generator(f"speaker {name.actor} {name.emotion}"), _AMONG_ACTS),
         (rng, _AMONG_TAKES),
     ):
-        # Clipped, so that no clip falls out of what the pitch and duration tiers can do.
+        # Clipped, so that no clip leaves the range of the pitch and duration tiers.
         total += scale * spread * generator.standard_normal(len(spread)).clip(-2, 2)
     return Prosody(**dict(zip(Prosody.__slots__, total.tolist(), strict=True)))
 
@@ -176,15 +177,15 @@ def _manner(name: RavdessName, rng: np.random.Generator) -> Prosody:
 def _intone(
     base: NDArray[np.float32], manner: Prosody, voiced: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Give a sentence another pitch contour, timing and vocal tract, by overlap-add (PSOLA)."""
+    """Change the pitch contour, timing and formants of a sentence by overlap-add (PSOLA), at rate ``RATE``."""
     import parselmouth
     from parselmouth.praat import call
 
-    # Played at another rate, the formants move; contour and timing are set afterwards, and so stay as wanted.
+    # Playing at another rate moves the formants. Contour and timing are set afterward and thus are unaffected.
     stretch = 2**manner.formants
     sound = parselmouth.Sound(base.astype(np.float64), _BASE_RATE * stretch)
-    # Praat's generator, which would start from the clock, serves the jitter and the voiceless stretches. The
-    # jitter is uniform: Praat's normal numbers come in pairs, and a new seed leaves a pending second alive.
+    # Praat's random generator, seeded by the clock by default, draws the jitter and the voiceless stretches. The jitter
+    # is uniform because Praat draws normal numbers in pairs, and a new seed does not discard the second of a pair.
     parselmouth.praat.run(f"random_initializeWithSeedUnsafelyButPredictably ({rng.integers(2**31)})")
 
     manipulation = call(sound, "To Manipulation", 0.01, *(f * stretch for f in voiced))
@@ -209,7 +210,7 @@ def _intone(
 
 
 def _colour(speech: NDArray[np.float64], manner: Prosody, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Tilt the spectrum and add breath that follows the loudness of the speech."""
+    """Tilt the spectrum and add breath noise that follows the loudness of the speech."""
     energy = np.cumsum(np.pad(speech**2, RATE // 100))
     loudness = np.sqrt(np.maximum(energy[RATE // 50 :] - energy[: -(RATE // 50)], 0) / (RATE // 50))
     breath = _scale(_filter(rng.standard_normal(len(speech)), slope=3), -30 + manner.breath)
@@ -217,13 +218,13 @@ def _colour(speech: NDArray[np.float64], manner: Prosody, rng: np.random.Generat
 
 
 def _filter(sound: NDArray[np.float64], *, slope: float) -> NDArray[np.float64]:
-    """Tilt a spectrum around 1 kHz, by dB an octave between 125 Hz and 8 kHz."""
-    size = -(-len(sound) // 4096) * 4096  # a length with a large prime factor would be slow
+    """Tilt a spectrum around 1 kHz by ``slope`` dB per octave between 125 Hz and 8 kHz."""
+    size = -(-len(sound) // 4096) * 4096  # an FFT length with a large prime factor would be slow
     octaves = np.log2(np.fft.rfftfreq(size, 1 / RATE).clip(125, 8000) / 1000)
     tilted = np.fft.irfft(np.fft.rfft(sound, size) * 10 ** (slope * octaves / 20))
     return np.asarray(tilted[: len(sound)], dtype=np.float64)
 
 
 def _scale(sound: NDArray[np.float64], decibel: float) -> NDArray[np.float64]:
-    """Bring a sound to an RMS in dB of full scale."""
+    """Scale a sound to an RMS level in dB relative to full scale."""
     return sound * float(10 ** (decibel / 20) / np.sqrt(np.mean(sound**2)))

@@ -1,4 +1,4 @@
-"""The synthetic corpus: real synthetic speech in RAVDESS's design, made on this machine without a network."""
+"""The synthetic corpus: synthesized speech in the design of RAVDESS, made locally without a download."""
 
 import importlib.util
 import multiprocessing
@@ -31,12 +31,12 @@ from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with
 
 MANIFEST = "SHA256SUMS"
-SPACE = 1 << 20  # bytes; with less left on its disk, the corpus cannot be written
+SPACE = 1 << 20  # bytes; with less free disk space, the corpus cannot be written
 """Lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
 
 
 def stems(*, speakers: int, repetitions: int) -> list[str]:
-    """Name the clips: 30 a speaker and repetition, sorted.
+    """Return the stems of the clips, 30 per speaker and repetition, sorted.
 
     >>> len(stems(speakers=2, repetitions=1)), len(stems(speakers=24, repetitions=2))
     (60, 1440)
@@ -47,15 +47,15 @@ def stems(*, speakers: int, repetitions: int) -> list[str]:
 
 
 def make_clips(folder: Path, names: Sequence[str], base: NDArray[np.float32]) -> dict[str, str]:
-    """Make the clips that are spoken with one voice and statement.
+    """Make the clips that share a base sentence, that is, a voice and a statement.
 
     Args:
-        folder: the corpus; an actor's folder in it is made
-        names: the stems
-        base: the sentence that :func:`~ser_lightning.corpus.synthesis.base_of` names for all of them
+        folder: folder of the corpus, in which the folders of the actors are created
+        names: stems of the clips
+        base: the sentence that :func:`~ser_lightning.corpus.synthesis.base_of` gives for all of them
 
     Returns:
-        the SHA-256 by path relative to ``folder``
+        The SHA-256 of each clip, by path relative to ``folder``.
 
     """
     digests = {}
@@ -72,14 +72,14 @@ def _path(folder: Path, stem: str) -> Path:
 
 
 def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
-    """Make the clips and, last, their manifest.
+    """Make the clips and, at the end, their manifest.
 
-    The bytes depend on the names alone, not on which others are made with them, nor on the workers.
+    The bytes of a clip depend only on its name, not on the other clips or the number of workers.
 
     Args:
-        folder: an existing, empty one
-        names: the stems
-        workers: processes
+        folder: an existing, empty folder
+        names: stems of the clips
+        workers: number of processes
 
     """
     groups = defaultdict(list)
@@ -89,7 +89,7 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
     end_with_this = partial(end_with, os.getpid())
     with ProcessPoolExecutor(
         1, mp_context=spawn, initializer=end_with_this
-    ) as fresh:  # eSpeak repeats itself only in a fresh process
+    ) as fresh:  # eSpeak is reproducible only in a fresh process
         bases = fresh.submit(speak).result()
     digests: dict[str, str] = {}
     with (
@@ -103,28 +103,28 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
                 digests |= clips.result()
                 progress.update(bar, completed=len(digests))
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # the folder is given up: do not fill it first
+            pool.shutdown(cancel_futures=True)  # the folder will be deleted, so do not fill it first
             raise
     lines = (f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
     (folder / MANIFEST).write_text("".join(lines), encoding="utf-8")
 
 
 class Synthetic:
-    """Eight emotions by rule on the sentences of RAVDESS, under its file names.
+    """Eight rule-based emotions on the sentences of RAVDESS, under its file names.
 
-    For trying out and testing without a download. What is learnt here is the rules of
-    :mod:`ser_lightning.corpus.synthesis`: no number on it says anything about people.
+    It serves to try out and test the project without a download. A model trained on it learns the rules of
+    :mod:`ser_lightning.corpus.synthesis`, so results on it say nothing about human emotion.
 
     Args:
-        root: where the corpus is kept, in a subfolder named after the generator's version and the size
-        speakers: even, 2 to 24; odd ones are men, even ones women
+        root: folder of the corpus, which is stored in a subfolder named after the generator's version and the size
+        speakers: number of speakers, even, 2 to 24; odd ones are men, even ones are women
         repetitions: takes of each sentence, 1 or 2
-        workers: processes that make the clips, at least 1; they do not change them
-        downmix: ``"mean"``, ``"interleave"`` or ``"right"``, as for RAVDESS; without effect, as the clips are mono
-        merge: labels that are counted as another one, as for RAVDESS
+        workers: number of processes that make the clips, at least 1; it does not change the clips
+        downmix: ``"mean"``, ``"interleave"`` or ``"right"``, as for RAVDESS; no effect, as the clips are mono
+        merge: labels to replace by another label, as for RAVDESS
 
     Raises:
-        InputError: a value out of these
+        InputError: a value is out of range
 
     """
 
@@ -158,14 +158,14 @@ class Synthetic:
         self._stems = stems(speakers=speakers, repetitions=repetitions)
 
     def scan(self) -> Scan:
-        """Make the corpus if it is not there, and look through it.
+        """Make the corpus if it is missing, and check it.
 
         Raises:
-            InputError: Praat is not installed, the root cannot be written, or a clip is not as it was made
+            InputError: Praat is not installed, ``root`` cannot be written, or a clip is damaged or missing
 
         """
         try:
-            if not self.folder.exists():  # asked before the lock too: the root may be read-only
+            if not self.folder.exists():  # checked before locking, because the root may be read-only
                 self._make()
         except subprocess.CalledProcessError as error:
             raise InputError(f"{shown(self.root)}: the synthetic corpus could not be made; {self._remedy()}") from error
@@ -175,7 +175,7 @@ class Synthetic:
         return relabel(Scan(utterances=self._check(), problems=()), self.merge)
 
     def _remedy(self) -> str:
-        # libsndfile does not say why it cannot write
+        # libsndfile does not report why it cannot write.
         if shutil.disk_usage(self.root).free < SPACE:
             return "no space left on its disk: free some space, or give another corpus.root"
         return "see the error above"
@@ -187,12 +187,12 @@ class Synthetic:
                 " install it with pip install 'ser-lightning[synthetic]' (GPL-3), or choose another corpus="
             )
         self.root.mkdir(parents=True, exist_ok=True)
-        # Of two that start at once, the second waits and then finds the corpus.
+        # A second process that starts at the same time waits here and then finds the corpus.
         with FileLock(self.root / f".{self.folder.name}.lock"):
             if self.folder.exists():
                 return
             part = self.root / f".{self.folder.name}.part"
-            if part.exists():  # of a build that was killed: who holds the lock is the only builder
+            if part.exists():  # left by a killed build, since only the holder of the lock builds
                 shutil.rmtree(part)
             part.mkdir()
             try:

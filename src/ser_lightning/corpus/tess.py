@@ -26,10 +26,10 @@ CODES = {
     "disgust": "disgust",
     "ps": "surprised",  # pleasant surprise
 }
-# As folders spell it: OAF_Pleasant_surprise, YAF_pleasant_surprised.
+# Folder names spell it out: OAF_Pleasant_surprise, YAF_pleasant_surprised.
 FOLDERS = {code: code for code in CODES} | {"pleasant_surprise": "ps", "pleasant_surprised": "ps"}
-WORDS = frozenset(listed("tess_words"))  # each said after "Say the word"
-MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}  # as it was published
+WORDS = frozenset(listed("tess_words"))  # each spoken after "Say the word"
+MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}  # a typo in the published name
 
 
 def _design() -> set[str]:
@@ -37,13 +37,13 @@ def _design() -> set[str]:
 
 
 def read_name(path: PurePath) -> Name:
-    """Read the name of a TESS file; a folder named after a speaker and an emotion must agree with it.
+    """Parse the name of a TESS file and check that a folder named after a speaker and an emotion agrees with it.
 
     Args:
-        path: speaker, word and emotion, such as ``OAF_Fear/OAF_back_fear.wav``
+        path: the file, named by speaker, word and emotion, such as ``OAF_Fear/OAF_back_fear.wav``
 
     Raises:
-        InputError: the name is anything else, or the folder is of another speaker or emotion
+        InputError: the name does not have this form, or the folder is of another speaker or emotion
 
     Source:
         Pichora-Fuller & Dupuis 2020, https://doi.org/10.5683/SP2/E8H2MF
@@ -85,19 +85,19 @@ def read_name(path: PurePath) -> Name:
 
 
 class Tess(PublishedCorpus):
-    """The 2800 clips of TESS: 2 women, 200 words, seven emotions, licence CC BY-NC-ND 4.0.
+    """The 2800 clips of TESS: 2 women, 200 words, seven emotions, license CC BY-NC-ND 4.0.
 
-    Its codes and the words of the common vocabulary: neutral, happy, sad and angry are themselves, fear is fearful,
-    disgust itself, and ps, pleasant surprise, surprised. With two speakers nothing can be said of new ones.
+    The codes neutral, happy, sad, angry and disgust are their own labels; fear is fearful, and ps (pleasant surprise)
+    is surprised. With only two speakers, results say nothing about unseen speakers.
 
     Args:
-        root: the folder that holds the clips, in any layout, as WAV or FLAC; or None
-        on_problem: ``"refuse"`` stops at any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how files of several channels become mono
-        merge: labels that are counted as another one, such as ``{"surprised": "happy"}``; None leaves all as they are
+        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
+        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        downmix: how multichannel files become mono
+        merge: labels to replace by another label, such as ``{"surprised": "happy"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``; a ``merge`` of labels that there are not
+        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
 
     """
 
@@ -105,7 +105,7 @@ class Tess(PublishedCorpus):
     labels: ClassVar[tuple[str, ...]] = emotions.TESS
 
     def design(self) -> Design:
-        """Return what was published."""
+        """Return the published recordings and the grammar of their file names."""
         return Design(
             corpus=self.name,
             title="TESS",

@@ -1,4 +1,4 @@
-"""One recording of a corpus and what is known of it."""
+"""Recordings of a corpus, their annotation and the problems of a corpus folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,17 @@ class Utterance:
     """One recording and its annotation.
 
     Args:
-        id: unique in its corpus; for RAVDESS the file stem
+        id: name of the recording, unique in its corpus; for RAVDESS the file stem
         path: the audio file
         corpus: name of the corpus
         speaker: name of the speaker, unique in the corpus
         gender: ``"male"`` or ``"female"``
         emotion: a label of :mod:`ser_lightning.emotions`
-        intensity: of RAVDESS ``"normal"`` or ``"strong"``, of CREMA-D ``"low"``, ``"medium"`` or ``"high"``;
-            ``"unspecified"`` where the corpus does not tell
-        statement: the sentence spoken, as the corpus numbers it
+        intensity: ``"normal"`` or ``"strong"`` for RAVDESS, ``"low"``, ``"medium"`` or ``"high"`` for CREMA-D, and
+            ``"unspecified"`` where the corpus does not give it
+        statement: the spoken sentence, as named in the corpus
         repetition: the take, counted from 1
-        digest: SHA-256 of the file's bytes, in hexadecimal
+        digest: SHA-256 of the file, in hexadecimal
 
     """
 
@@ -39,11 +39,11 @@ class Utterance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Why a file of a corpus cannot be used, or is missing.
+    """A file of a corpus that is missing or cannot be used.
 
     Args:
-        path: the file, or the name that was expected
-        reason: what is wrong with it, in a few words
+        path: the file, or the expected name if it is missing
+        reason: short description of the problem
 
     """
 
@@ -53,12 +53,12 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """What a corpus folder holds.
+    """The contents of a corpus folder.
 
     Args:
         utterances: the usable recordings, sorted by id
-        problems: what was skipped or is missing; unless ``on_problem="skip"``, only what no folder can mend, because
-            the corpus was published so
+        problems: recordings that were skipped or are missing; unless ``on_problem="skip"``, only those that are
+            unusable in the corpus as published
 
     """
 
@@ -67,11 +67,11 @@ class Scan:
 
 
 class ProblemsError(InputError):
-    """A corpus is refused for its files.
+    """A corpus has problems with its files that its settings do not accept.
 
     Args:
-        message: one line of what is wrong and what to do
-        problems: all that is wrong, file by file
+        message: one line with the problems and what to do
+        problems: one problem per file
 
     """
 

@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients, with or without chroma."""
+"""Mel-frequency cepstral coefficients (MFCC), optionally with chroma."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +13,28 @@ from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 
 class Cepstra:
-    """MFCC and chroma as librosa makes them of a wave.
+    """MFCC and chroma as librosa computes them from a waveform.
 
-    The rows from the top: ``mfcc_01`` ..., ``chroma_01`` .... Other than in the 162 of the study, which hands librosa a
-    magnitude spectrum, chroma is of the power spectrum, and so is the tuning: what ``chroma_stft(y=...)`` does.
+    The rows are ``mfcc_01`` ..., ``chroma_01`` ..., from the top. Chroma and its tuning are computed from the power
+    spectrum, as by ``chroma_stft(y=...)``. The 162 features of the study differ in this: there, librosa gets a
+    magnitude spectrum.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
-        hop_length: between frames, samples at the analysis rate
-        window: its name in scipy.signal.get_window
-        n_mfcc: cepstral coefficients, at most ``n_mels``
-        n_mels: mel bands
-        n_chroma: pitch classes; 0 leaves chroma out
-        signal_length: to which a clip is brought first, samples at the analysis rate: zeros on both sides, or as much
-            cut off on both; None leaves it as long as it is
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
+        hop_length: step between frames, samples at the analysis rate
+        window: name of the window in scipy.signal.get_window
+        n_mfcc: number of cepstral coefficients, at most ``n_mels``
+        n_mels: number of mel bands
+        n_chroma: number of pitch classes; 0 leaves chroma out
+        signal_length: length to which a clip is zero-padded or cut first, equally on both sides, in samples at the
+            analysis rate; None keeps its length
+        standardize: whether the model should standardize these features; not applied here
+        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
     Source: librosa.feature.mfcc, librosa.feature.chroma_stft
 
@@ -79,17 +80,17 @@ class Cepstra:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate, or is
-            ``signal_length``
+            (size, K) with K = 1 + n // hop_length, where n is ``signal_length``, or if that is None the number of
+            samples at the analysis rate
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         check_wave(wave)
@@ -122,14 +123,14 @@ class Cepstra:
 
 
 def fit(wave: Floats, length: int) -> Floats:
-    """Bring a wave to a length, its middle in the middle: zeros on both sides, or as much cut off on both.
+    """Zero-pad or cut a wave to a length, equally on both sides.
 
     >>> fit(np.array([1, 2], np.float32), 5)
     array([0., 1., 2., 0., 0.], dtype=float32)
     >>> fit(np.array([1, 2, 3, 4, 5], np.float32), 2)
     array([2., 3.], dtype=float32)
 
-    Source: get_feature of TIM-Net's released code
+    Source: ``get_feature`` of TIM-Net's released code
 
     """
     missing = length - len(wave)

@@ -1,7 +1,7 @@
-"""Windows and filterbanks, to the bit those of scipy and librosa.
+"""Windows and filterbanks that equal those of scipy and librosa bit for bit.
 
-Written here because the two take longer to load than ``ser-predict`` takes for everything else; the tests hold each
-value against theirs.
+They are reimplemented here because importing the two libraries takes longer than everything else that ``ser-predict``
+does. The tests compare each value with theirs.
 """
 
 import numpy as np
@@ -12,19 +12,19 @@ Doubles = npt.NDArray[np.float64]
 COSINES = {"hann": (0.5, 0.5), "hamming": (0.54, 1 - 0.54), "blackman": (0.42, 0.5, 0.08)}
 
 # Slaney's mel scale: linear below 1 kHz, logarithmic above.
-MEL_STEP = 200.0 / 3  # Hz a mel below
+MEL_STEP = 200.0 / 3  # Hz per mel below the break
 BREAK = 1000.0  # Hz
-LOG_STEP = np.log(6.4) / 27.0  # of the logarithm of the frequency, a mel above
+LOG_STEP = np.log(6.4) / 27.0  # step of the log frequency per mel above the break
 
-# The octave that weighs most in chroma, and the width of the weight, octaves above A0.
+# Center of the octave weight of chroma, in octaves above A0, and its width in octaves.
 CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0
 
 
 def window(name: str, n_fft: int) -> Doubles:
-    """Return the periodic window of that name, (n_fft,).
+    """Return the periodic window of the given name, (n_fft,).
 
     Raises:
-        ValueError: an unknown name
+        ValueError: the name is unknown
 
     Source: scipy.signal.get_window
 
@@ -42,24 +42,27 @@ def window(name: str, n_fft: int) -> Doubles:
 
 
 def chroma(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> npt.NDArray[np.float32]:
-    """Return how much each bin counts for each pitch class, from C, (n_chroma, 1 + n_fft // 2).
+    """Return the chroma filters, the weight of each frequency bin in each pitch class from C upward.
 
-    A Gaussian around the pitch class, of unit norm in each bin, times a Gaussian of the octave.
+    A weight is a Gaussian around the pitch class, with unit norm in each bin, times a Gaussian of the octave.
 
     Args:
         sampling_rate: Hz
         n_fft: length of a frame, samples
-        n_chroma: pitch classes in an octave
-        tuning: of the recording, pitch classes above A440
+        n_chroma: number of pitch classes per octave
+        tuning: deviation of the recording from A440, in pitch classes
+
+    Returns:
+        (n_chroma, 1 + n_fft // 2)
 
     Source: librosa.filters.chroma; Ellis 2007, chroma feature analysis and synthesis
 
     """
-    # librosa computes n_fft bins and keeps those up to half the rate; the width of the last of these needs one more.
+    # librosa computes n_fft bins and keeps those up to half the rate; the width of the last one needs its successor.
     frequency = np.linspace(0, sampling_rate, n_fft, endpoint=False)[1 : n_fft // 2 + 2]
     a0 = 440.0 * 2.0 ** (tuning / n_chroma) / 16
     pitch = n_chroma * np.log2(frequency / a0)  # pitch classes above A0
-    pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))  # the constant, an octave and a half below bin 1
+    pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))  # bin 0 is placed 1.5 octaves below bin 1
     width = np.concatenate((np.maximum(np.diff(pitch), 1.0), [1]))
     half = np.round(float(n_chroma) / 2)
     distance = (pitch - np.arange(n_chroma)[:, None] + half + 10 * n_chroma) % n_chroma - half
@@ -71,7 +74,7 @@ def chroma(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> n
 
 
 def mel(*, sampling_rate: int, n_fft: int, n_mels: int) -> npt.NDArray[np.float32]:
-    """Return the triangular mel filters of unit area, (n_mels, 1 + n_fft // 2).
+    """Return the triangular mel filters with unit area, (n_mels, 1 + n_fft // 2).
 
     Source: librosa.filters.mel(htk=False, norm="slaney"); Slaney 1998, Auditory Toolbox
     """

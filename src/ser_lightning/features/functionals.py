@@ -1,4 +1,4 @@
-"""The 162 features of a clip in one vector."""
+"""Statistics of the 162 features of a clip, in one vector."""
 
 from collections.abc import Sequence
 
@@ -13,26 +13,26 @@ from ser_lightning.kernels.backend import AUTO
 class Functionals:
     """Statistics over time of zero crossing rate, chroma, MFCC, RMS and mel power.
 
-    The rows are ``zcr_mean``, ``chroma_01_mean`` ... and then those of the next statistic.
+    The rows are ``zcr_mean``, ``chroma_01_mean`` ..., followed by those of the next statistic.
 
     Args:
-        sampling_rate: this and whatever says "see there" as in :class:`~ser_lightning.features.spectral162.Spectral162`
-        analysis_rate: see there
-        filterbank_rate: see there
-        n_fft: see there
-        hop_length: see there
-        window: see there
-        n_chroma: see there
-        n_mfcc: see there
-        n_mels: see there
-        log: see there
-        functionals: the statistics, of ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
+        sampling_rate: as in :class:`~ser_lightning.features.spectral162.Spectral162`
+        analysis_rate: as in Spectral162
+        filterbank_rate: as in Spectral162
+        n_fft: as in Spectral162
+        hop_length: as in Spectral162
+        window: as in Spectral162
+        n_chroma: as in Spectral162
+        n_mfcc: as in Spectral162
+        n_mels: as in Spectral162
+        log: as in Spectral162
+        functionals: the statistics, from ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
             ``kurtosis``
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: see there
+        standardize: whether the model should standardize these features; not applied here
+        backend: as in Spectral162
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
     """
 
@@ -85,7 +85,7 @@ class Functionals:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
@@ -94,7 +94,7 @@ class Functionals:
             (size, 1)
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         return summarize(self.rows(wave), self.functionals)[:, None]  # (162, K) -> (size, 1)

@@ -1,4 +1,4 @@
-"""Log-mel bands with what they change, over time."""
+"""Log-mel bands with their deltas and delta-deltas."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,27 +11,27 @@ from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 
 class LogMelDeltas:
-    """Mel power in dB, its deltas, and the deltas of these.
+    """Mel power in dB, its deltas and its delta-deltas.
 
-    The rows from the top: ``mel_001`` ..., ``delta_001`` ..., ``delta2_001`` ...; of 40 bands that makes 120.
+    The rows are ``mel_001`` ..., ``delta_001`` ..., ``delta2_001`` ..., from the top: 120 rows for 40 bands.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
-        win_length: length of the window in the middle of it, samples, at most ``n_fft``
-        hop_length: between frames, samples at the analysis rate
-        window: its name in scipy.signal.get_window
-        n_mels: mel bands
-        delta_frames: N of the formula of the deltas, see :func:`delta`
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
+        win_length: length of the window, centered in the frame, samples at the analysis rate; at most ``n_fft``
+        hop_length: step between frames, samples at the analysis rate
+        window: name of the window in scipy.signal.get_window
+        n_mels: number of mel bands
+        delta_frames: number of frames N on each side that a delta uses, see :func:`delta`
+        standardize: whether the model should standardize these features; not applied here
+        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
-    Source: Chen et al. 2018, 3-D convolutional recurrent neural networks with attention model; librosa's mel bands,
-        and dB above -100 dB where they take the natural logarithm
+    Source: Chen et al. 2018, 3-D convolutional recurrent neural networks with attention model. Unlike there, the mel
+        bands are librosa's, and levels are in dB with a floor of -100 dB instead of natural logarithms.
 
     """
 
@@ -67,16 +67,16 @@ class LogMelDeltas:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate
+            (size, K) with K = 1 + n // hop_length, where n is the number of samples at the analysis rate
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         check_wave(wave)
@@ -102,19 +102,19 @@ class LogMelDeltas:
 
 
 def delta(rows: Floats, *, frames: int) -> Floats:
-    """Return by how much rows change from frame to frame: the slope of a line through N frames on each side.
+    """Compute the deltas of rows: the slope of a line through N frames on each side.
 
-    ``d[t] = sum over n = 1..N of n (c[t + n] - c[t - n]) / (2 sum of n^2)``; beyond the ends the first and the last
-    frame go on.
+    ``d[t] = sum over n = 1..N of n (c[t + n] - c[t - n]) / (2 sum of n^2)``; the first and the last frame are repeated
+    beyond the ends.
 
     Args:
         rows: (rows, K)
-        frames: N
+        frames: number of frames N on each side
 
     Returns:
         (rows, K)
 
-    Source: Chen et al. 2018, equation of the deltas, with N = 2; librosa.feature.delta(width=2 N + 1, mode="nearest")
+    Source: Chen et al. 2018, with N = 2; librosa.feature.delta(width=2 N + 1, mode="nearest")
 
     """
     count = rows.shape[1]

@@ -1,4 +1,4 @@
-"""The acoustic parameter sets of openSMILE: a clip in one vector."""
+"""The acoustic parameter sets of openSMILE, one vector per clip."""
 
 from functools import lru_cache
 from typing import Any
@@ -12,29 +12,29 @@ from ser_lightning.features.spectral162 import check_wave
 from ser_lightning.features.values import check_choice, check_counts
 
 FEATURE_SETS = ("ComParE_2016", "eGeMAPSv02")
-SHORTEST = 0.1  # s; of less, openSMILE makes nothing
+SHORTEST = 0.1  # s; openSMILE returns nothing for shorter waves
 
 
 class OpenSmile:
-    """The functionals of a feature set.
+    """The functionals of an openSMILE feature set.
 
-    openSMILE is free for research and teaching alone, see its licence; it comes with the extra ``opensmile``.
+    openSMILE is free for research and teaching only, see its license; the extra ``opensmile`` installs it.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
-        feature_set: ``ComParE_2016``, 6373 functionals, or ``eGeMAPSv02``, 88
-        standardize: the model shall standardise these features; nothing is done about it here
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
+        feature_set: ``ComParE_2016`` (6373 functionals) or ``eGeMAPSv02`` (88 functionals)
+        standardize: whether the model should standardize these features; not applied here
 
     Raises:
-        InputError: a value out of its range, or openSMILE is not installed
+        InputError: a value is out of range, or openSMILE is not installed
 
     Source: opensmile; Schuller et al. 2016, the INTERSPEECH 2016 computational paralinguistics challenge; Eyben et al.
         2016, the Geneva minimalistic acoustic parameter set
 
     """
 
-    libraries = ("opensmile",)  # whose version shapes the numbers too
+    libraries = ("opensmile",)  # the version of this library affects the features
 
     def __init__(self, *, sampling_rate: int, analysis_rate: int, feature_set: str, standardize: bool) -> None:
         check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate)
@@ -47,24 +47,24 @@ class OpenSmile:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
-            wave: (samples,), full scale 1, beyond which it is clipped, because openSMILE hears 16 bits; silence is
-                appended to what is shorter than a tenth of a second
+            wave: (samples,), full scale 1. It is clipped at full scale, because openSMILE uses 16-bit samples, and
+                zero-padded at its end if it is shorter than 0.1 s
 
         Returns:
-            (size, 1); 0 for what is not a number
+            (size, 1); values that are NaN or infinite are 0
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         check_wave(wave)
         wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
         shortest = int(np.ceil(SHORTEST * self.analysis_rate))
         wave = np.pad(wave, (0, max(0, shortest - len(wave))))
-        # What is louder would come back from the other end of 16 bits.
+        # Without clipping, louder samples would overflow and change their sign.
         wave = np.clip(wave, np.float32(-1), np.float32(1 - 2**-15))
         values = _extractor(self.feature_set)(wave[None], self.analysis_rate)  # (1, size, 1)
         return np.nan_to_num(np.asarray(values[0], np.float32), nan=0.0, posinf=0.0, neginf=0.0)
@@ -72,7 +72,7 @@ class OpenSmile:
 
 @lru_cache
 def _extractor(feature_set: str) -> Any:
-    """Return openSMILE's extractor; kept here and not in the object, which travels to other processes."""
+    """Return openSMILE's extractor, cached here because the feature objects are sent to other processes."""
     try:
         import opensmile
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""Pitch and formants, by Praat.
+"""Pitch and formants by Praat.
 
-Praat comes with praat-parselmouth, which is GPL-3: an optional dependency, by the extra ``synthetic``.
+Praat comes with praat-parselmouth (GPL-3), an optional dependency of the extra ``synthetic``.
 """
 
 import importlib.util
@@ -13,17 +13,17 @@ from ser_lightning.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 
-PERIODS = 3  # of the lowest pitch, which Praat needs to hear
-FORMANT_WINDOW = 0.025  # s; Praat's frame is twice as long
+PERIODS = 3  # periods of the lowest pitch that a frame of Praat contains
+FORMANT_WINDOW = 0.025  # s; the actual frame of Praat is twice as long
 PRE_EMPHASIS = 50.0  # Hz
 
 
 class Voice(NamedTuple):
-    """The voiced frames of a clip; there may be none.
+    """Pitch and formants of the voiced frames of a clip, of which there may be none.
 
     Args:
         pitch: (voiced,), Hz
-        formants: (n_formants, voiced), Hz, NaN where there is none
+        formants: (n_formants, voiced), Hz, NaN where Praat finds no formant
 
     """
 
@@ -35,7 +35,7 @@ def check_installed() -> None:
     """Check that Praat is installed.
 
     Raises:
-        InputError: it is not
+        InputError: Praat is not installed
 
     """
     if importlib.util.find_spec("parselmouth") is None:
@@ -56,25 +56,25 @@ def analyse(
     max_formants: int,
     formant_ceiling: float,
 ) -> Voice:
-    """Return pitch and formants where there is a pitch.
+    """Compute pitch and formants of the voiced frames.
 
     Args:
-        wave: (samples,); zeros are appended to what is shorter than a frame of Praat
+        wave: (samples,); zero-padded at its end if it is shorter than a frame of Praat
         sampling_rate: Hz
-        time_step: from frame to frame, s
-        pitch_floor: the lowest pitch that is looked for, Hz
-        pitch_ceiling: the highest, Hz
-        n_formants: how many are returned, from the lowest
-        max_formants: how many are looked for
-        formant_ceiling: below which frequency, Hz
+        time_step: step between frames, s
+        pitch_floor: lowest pitch to detect, Hz
+        pitch_ceiling: highest pitch to detect, Hz
+        n_formants: number of formants to return, from the lowest
+        max_formants: number of formants to search for
+        formant_ceiling: highest frequency of the search, Hz
 
-    Source: Praat, To Pitch (ac) and To Formant (burg) with its standard values for the rest
+    Source: Praat, To Pitch (ac) and To Formant (burg) with its standard values for all other settings
 
     """
     import parselmouth
 
     shortest = int(np.ceil(max(PERIODS / pitch_floor, 2 * FORMANT_WINDOW) * sampling_rate)) + 1
-    padded = np.pad(wave.astype(np.float64), (0, max(0, shortest - len(wave))))  # of a sample alone, Praat dies
+    padded = np.pad(wave.astype(np.float64), (0, max(0, shortest - len(wave))))  # Praat crashes on a single sample
     sound: Any = parselmouth.Sound(padded, sampling_rate)
     track = sound.to_pitch_ac(time_step=time_step, pitch_floor=pitch_floor, pitch_ceiling=pitch_ceiling)
     hertz = track.selected_array["frequency"]  # (frames,), 0 where unvoiced

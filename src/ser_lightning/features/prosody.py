@@ -1,4 +1,4 @@
-"""What is heard of a voice beside its words, in one vector."""
+"""Prosodic and spectral statistics of a clip, in one vector."""
 
 from collections.abc import Sequence
 
@@ -17,38 +17,38 @@ from ser_lightning.kernels.backend import AUTO, NATIVE
 class Prosody:
     """Statistics over time of MFCC, zero crossing rate, short-term energy, pitch and formants.
 
-    The rows are ``mfcc_01_mean`` ..., ``zcr_mean``, ``energy_mean``, ``f0_mean``, ``f1_mean`` ... and then those of
-    the next statistic. Energy is the mean square of a frame, dB above -100 dB. Pitch and formants, Hz, are those of the
-    voiced frames; 0 if none is.
+    The rows are ``mfcc_01_mean`` ..., ``zcr_mean``, ``energy_mean``, ``f0_mean``, ``f1_mean`` ..., followed by those of
+    the next statistic. Energy is the mean square of a frame, in dB with a floor of -100 dB. Pitch and formants, in Hz,
+    use only the voiced frames; their statistics are 0 if there are none.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
-        hop_length: between frames, samples at the analysis rate
-        window: its name in scipy.signal.get_window
-        n_mfcc: cepstral coefficients, at most ``n_mels``
-        n_mels: mel bands
-        pitch_floor: the lowest pitch that is looked for, Hz
-        pitch_ceiling: the highest, Hz, at most half the analysis rate
-        n_formants: how many, from the lowest, at most ``max_formants``
-        max_formants: how many are looked for
-        formant_ceiling: below which frequency, Hz, at most half the analysis rate
-        functionals: the statistics, of ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
+        hop_length: step between frames, samples at the analysis rate
+        window: name of the window in scipy.signal.get_window
+        n_mfcc: number of cepstral coefficients, at most ``n_mels``
+        n_mels: number of mel bands
+        pitch_floor: lowest pitch to detect, Hz
+        pitch_ceiling: highest pitch to detect, Hz, at most half the analysis rate
+        n_formants: number of formants to use, from the lowest, at most ``max_formants``
+        max_formants: number of formants to search for
+        formant_ceiling: highest frequency of the search, Hz, at most half the analysis rate
+        functionals: the statistics, from ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
             ``kurtosis``
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: of MFCC, zero crossing rate and energy: ``native``, the C kernels; ``librosa``, the reference; or
-            ``auto``, native where the kernels can be used
+        standardize: whether the model should standardize these features; not applied here
+        backend: of MFCC, zero crossing rate and energy: ``native`` for the C kernels, ``librosa`` for the reference,
+            ``auto`` for native where available
 
     Raises:
-        InputError: a value out of its range, or Praat is not installed
+        InputError: a value is out of range, or Praat is not installed
 
-    Source: the five kinds of Zhu et al. 2017, emotion recognition from Chinese speech; librosa for the first three,
-        Praat for pitch and formants. Which statistics, frames and limits they took is not known to us
+    Source: the five kinds of features of Zhu et al. 2017, emotion recognition from Chinese speech; librosa for the
+        first three, Praat for pitch and formants. Their statistics, frames and limits are not known to us.
 
     """
 
-    libraries = ("praat-parselmouth",)  # whose version shapes the numbers too
+    libraries = ("praat-parselmouth",)  # the version of this library affects the features
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Prosody:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
@@ -125,7 +125,7 @@ class Prosody:
             (size, 1)
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         coefficients = self.cepstra(wave)  # (n_mfcc, K)
@@ -152,7 +152,7 @@ class Prosody:
         return np.concatenate(parts, axis=1).reshape(-1, 1)
 
     def _summarize_defined(self, row: Floats) -> Floats:
-        """Return the statistics of a row (voiced,) over its numbers, 0 if there are none: (functionals,)."""
+        """Return the statistics of the finite values of a row, (voiced,) -> (functionals,); 0 if there are none."""
         defined = row[np.isfinite(row)]
         if not len(defined):
             return np.zeros(len(self.functionals), np.float32)

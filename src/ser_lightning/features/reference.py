@@ -1,4 +1,4 @@
-"""The features by librosa's own functions: the reference of the C kernels, and what computes where there are none."""
+"""The features computed with librosa: the reference for the C kernels and the fallback where they are unavailable."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float32]
 
 @contextmanager
 def _librosa() -> Iterator[Any]:
-    """Import librosa, which takes a second, and silence what it warns of: waves shorter than a frame or unpitched."""
+    """Import librosa lazily, as it takes a second, and silence its warnings of short or unpitched waves."""
     import librosa
 
     with warnings.catch_warnings():
@@ -33,7 +33,7 @@ def spectral162(
     n_mels: int,
     log: bool,
 ) -> Floats:
-    """Return zero crossing rate, chroma, MFCC, RMS and mel power as the study took them from librosa, (F, K)."""
+    """Compute zero crossing rate, chroma, MFCC, RMS and mel power as the study did with librosa, (F, K)."""
     with _librosa() as librosa:
         spectrum = np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop_length, window=window))
         crossings = librosa.feature.zero_crossing_rate(wave, frame_length=n_fft, hop_length=hop_length)
@@ -57,7 +57,7 @@ def cepstra(
     n_mels: int,
     n_chroma: int,
 ) -> Floats:
-    """Return MFCC, then chroma of the power spectrum, (n_mfcc + n_chroma, K)."""
+    """Compute MFCC and chroma of the power spectrum, (n_mfcc + n_chroma, K)."""
     frames = {"y": wave, "sr": sampling_rate, "n_fft": n_fft, "hop_length": hop_length, "window": window}
     with _librosa() as librosa:
         rows = [librosa.feature.mfcc(**frames, n_mfcc=n_mfcc, n_mels=n_mels)]
@@ -67,7 +67,7 @@ def cepstra(
 
 
 def crossings_and_level(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Return zero crossing rate and level in dB, (2, K)."""
+    """Compute the zero crossing rate and the level in dB, (2, K)."""
     with _librosa() as librosa:
         crossings = librosa.feature.zero_crossing_rate(wave, frame_length=n_fft, hop_length=hop_length)
         rms = librosa.feature.rms(y=wave, frame_length=n_fft, hop_length=hop_length)
@@ -78,8 +78,8 @@ def crossings_and_level(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
 def spectrogram(
     wave: Floats, *, n_fft: int, win_length: int, hop_length: int, window: str, center: bool, bins: int, scale: str
 ) -> Floats:
-    """Return the lowest bins of the spectrum as ``magnitude``, ``power`` or ``decibels``, (bins, K)."""
-    if not center:  # librosa refuses a wave shorter than a frame
+    """Compute the lowest bins of the spectrum as ``magnitude``, ``power`` or ``decibels``, (bins, K)."""
+    if not center:  # librosa rejects a wave shorter than a frame
         wave = np.pad(wave, (0, max(0, n_fft - len(wave))))
     frames = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": window}
     with _librosa() as librosa:
@@ -100,7 +100,7 @@ def logmel_deltas(
     n_mels: int,
     delta_frames: int,
 ) -> Floats:
-    """Return mel power in dB, its deltas, and the deltas of these, (3 * n_mels, K)."""
+    """Compute mel power in dB, its deltas and its delta-deltas, (3 * n_mels, K)."""
     frames = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": window}
     with _librosa() as librosa:
         power = librosa.feature.melspectrogram(y=wave, sr=sampling_rate, n_mels=n_mels, **frames)

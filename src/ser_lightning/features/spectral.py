@@ -1,7 +1,7 @@
-"""The spectral features of librosa 0.11, from one shared short-time Fourier transform.
+"""The spectral features of librosa 0.11, computed from one shared short-time Fourier transform.
 
-Every function gives what the librosa function named in its ``Source`` gives, with librosa's own defaults, and
-repeats no work: matrices are time-major, so that a frame is contiguous, and filterbanks are built once.
+Every function returns what the librosa function named as its ``Source`` returns with librosa's default settings. To
+avoid repeated work, matrices are time-major, so that a frame is contiguous, and filterbanks are built only once.
 """
 
 from functools import cache, lru_cache
@@ -15,20 +15,20 @@ from ser_lightning.kernels import spectrum as kernels
 
 Floats = npt.NDArray[np.float32]
 
-# Frames transformed at once: few enough for their spectra to stay in the cache.
+# Frames per block: few enough for their spectra to stay in the processor's cache.
 BLOCK = 32
-# The floor of a power and the dynamic range of the MFCC: librosa.power_to_db.
+# Floor of the power and dynamic range of the MFCC, from librosa.power_to_db.
 POWER_FLOOR = np.float32(1e-10)
 TOP_DB = np.float32(80.0)
 
 
 def resample(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
-    """Resample as a file is resampled when it is loaded.
+    """Resample a wave.
 
     Args:
         wave: (samples,)
-        sampling_rate: of ``wave``, Hz
-        analysis_rate: of the result, Hz
+        sampling_rate: rate of ``wave``, Hz
+        analysis_rate: rate of the result, Hz
 
     Returns:
         (samples',) with samples' = ceil(samples * analysis_rate / sampling_rate)
@@ -38,19 +38,19 @@ def resample(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
     """
     if sampling_rate == analysis_rate:
         return wave
-    # In this order of operations: it decides how products that are nearly whole are rounded.
+    # The order of operations matters: it decides how products close to an integer are rounded.
     samples = int(np.ceil(len(wave) * (float(analysis_rate) / sampling_rate)))
     resampled: Floats = soxr.resample(wave, sampling_rate, analysis_rate, quality="HQ")[:samples]
     return np.pad(resampled, (0, samples - len(resampled)))  # (samples,) -> (samples',)
 
 
 def frame(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """View the frames centred on every ``hop_length``-th sample, zeros beyond the ends.
+    """Return a view of the frames centered on every ``hop_length``-th sample, zero-padded beyond the ends.
 
     Args:
         wave: (samples,)
         n_fft: length of a frame, samples
-        hop_length: between frames, samples
+        hop_length: step between frames, samples
 
     Returns:
         (K, n_fft), a view whose rows overlap, with K = 1 + samples // hop_length
@@ -61,13 +61,13 @@ def frame(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
     padded = np.zeros(len(wave) + n_fft, np.float32)  # (samples,) -> (samples + n_fft,)
     padded[n_fft // 2 : n_fft // 2 + len(wave)] = wave
     step = padded.itemsize
-    # The constructor checks the bounds as as_strided does not, and costs less than sliding_window_view.
+    # Unlike as_strided, the constructor checks the bounds; it is faster than sliding_window_view.
     return np.ndarray((1 + len(wave) // hop_length, n_fft), np.float32, padded, strides=(hop_length * step, step))
 
 
 @lru_cache
 def window_of(name: str, n_fft: int) -> npt.NDArray[np.float64]:
-    """Return the periodic window of that name, (n_fft,).
+    """Return the periodic window of the given name, (n_fft,).
 
     Source: librosa.filters.get_window
     """
@@ -75,7 +75,7 @@ def window_of(name: str, n_fft: int) -> npt.NDArray[np.float64]:
 
 
 def magnitude(frames: Floats, window: npt.NDArray[np.float64]) -> Floats:
-    """Return the magnitude spectrum of each frame.
+    """Compute the magnitude spectrum of each frame.
 
     Args:
         frames: (K, n_fft)
@@ -90,19 +90,19 @@ def magnitude(frames: Floats, window: npt.NDArray[np.float64]) -> Floats:
     result = np.empty((len(frames), 1 + frames.shape[1] // 2), np.float32)
     for start in range(0, len(frames), BLOCK):
         block = slice(start, start + BLOCK)
-        # Windowed and transformed in double precision, then rounded, and NumPy's magnitude: as librosa does, hence
-        # the same tuning. Single precision would be faster, and now and then finds another tuning.
+        # Window and transform in double precision, then round and take NumPy's magnitude as librosa does, so that the
+        # estimated tuning is the same. Single precision would be faster but occasionally gives another tuning.
         np.abs(kernels.spectra(frames[block], window), out=result[block])
     return result
 
 
 def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Return the fraction of the samples of each frame where the sign changes.
+    """Compute the fraction of the samples of each frame at which the sign changes.
 
     Args:
         wave: (samples,)
         n_fft: length of a frame, samples
-        hop_length: between frames, samples
+        hop_length: step between frames, samples
 
     Returns:
         (K,)
@@ -114,7 +114,7 @@ def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
 
 
 def root_mean_square(frames: Floats) -> Floats:
-    """Return the root mean square of each frame: (K, n_fft) -> (K,).
+    """Compute the root mean square of each frame, (K, n_fft) -> (K,).
 
     Source: librosa.feature.rms
     """
@@ -125,19 +125,19 @@ def root_mean_square(frames: Floats) -> Floats:
 
 @cache
 def chroma_bank(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> Floats:
-    """Return the filters of the pitch classes, (n_chroma, 1 + n_fft // 2).
+    """Return the chroma filters, (n_chroma, 1 + n_fft // 2).
 
-    All tunings of a corpus are kept: there are a hundred, of 50 kB.
+    The cache is unbounded, as there are only a hundred tunings of 50 kB each.
 
     Source: librosa.filters.chroma
     """
     bank = filterbanks.chroma(sampling_rate=sampling_rate, n_fft=n_fft, n_chroma=n_chroma, tuning=tuning)
-    bank.setflags(write=False)  # it is shared
+    bank.setflags(write=False)  # it is cached and shared
     return bank
 
 
 def chroma(spectrum: Floats, bank: Floats) -> Floats:
-    """Return the strength of the pitch classes, the strongest of each frame being 1.
+    """Compute the strength of the pitch classes, normalized to a maximum of 1 in each frame.
 
     Args:
         spectrum: (K, 1 + n_fft // 2) magnitudes
@@ -158,7 +158,7 @@ def chroma(spectrum: Floats, bank: Floats) -> Floats:
 
 @lru_cache
 def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> kernels.Bands:
-    """Return the mel filters without their zeros.
+    """Return the mel filters in sparse form, without their outer zeros.
 
     Source: librosa.filters.mel
     """
@@ -166,7 +166,7 @@ def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> kernels.Bands:
 
 
 def mel_power(power: Floats, bands: kernels.Bands) -> Floats:
-    """Return the power in each mel band: (K, 1 + n_fft // 2) -> (n_mels, K), a frame contiguous.
+    """Compute the power in each mel band, (K, 1 + n_fft // 2) -> (n_mels, K), with contiguous frames.
 
     Source: librosa.feature.melspectrogram
     """
@@ -174,11 +174,11 @@ def mel_power(power: Floats, bands: kernels.Bands) -> Floats:
 
 
 def decibels(power: Floats) -> Floats:
-    """Return a power in dB, above -100 dB, whatever the loudest.
+    """Convert power to dB with an absolute floor of -100 dB and no limit of the dynamic range.
 
     Source: librosa.power_to_db(ref=1, amin=1e-10, top_db=None)
     """
-    # The natural logarithm is the vectorised one.
+    # NumPy vectorizes the natural logarithm.
     level: Floats = np.log(np.maximum(power, POWER_FLOOR))
     level *= np.float32(10 / np.log(10))
     return level
@@ -186,7 +186,7 @@ def decibels(power: Floats) -> Floats:
 
 @lru_cache
 def cosines(n_mfcc: int, n_mels: int) -> Floats:
-    """Return the first rows of the orthonormal discrete cosine transform, (n_mfcc, n_mels).
+    """Return the first rows of the matrix of the orthonormal discrete cosine transform, (n_mfcc, n_mels).
 
     Source: scipy.fft.dct(type=2, norm="ortho")
     """
@@ -198,9 +198,9 @@ def cosines(n_mfcc: int, n_mels: int) -> Floats:
 
 
 def mfcc(mel_db: Floats, *, n_mfcc: int) -> Floats:
-    """Return the mel-frequency cepstral coefficients: (n_mels, K) -> (n_mfcc, K).
+    """Compute the mel-frequency cepstral coefficients, (n_mels, K) -> (n_mfcc, K).
 
-    Bands further than 80 dB below the loudest of the clip are raised to there.
+    Levels more than 80 dB below the maximum of the clip are raised to that floor.
 
     Source: librosa.feature.mfcc
     """

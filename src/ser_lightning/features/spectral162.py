@@ -8,32 +8,33 @@ from ser_lightning.features import reference, spectral
 from ser_lightning.features.tuning import estimate_tuning
 from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
-# Powers of louder samples would overflow single precision.
+# The power of larger samples would overflow single precision.
 LOUDEST = 1e15
 
 
 class Spectral162:
-    """Zero crossing rate, chroma, MFCC, RMS and mel power, as the study had them from librosa.
+    """Zero crossing rate, chroma, MFCC, RMS and mel power, as the study computed them with librosa.
 
-    The rows from the top: ``zcr``, ``chroma_01`` ..., ``mfcc_01`` ..., ``rms``, ``mel_001`` ...; with the
-    study's 12, 20 and 128 that makes 162.
+    The rows are ``zcr``, ``chroma_01`` ..., ``mfcc_01`` ..., ``rms``, ``mel_001`` ..., from the top. With the study's
+    12 pitch classes, 20 coefficients and 128 mel bands there are 162.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
-        filterbank_rate: by which bins become frequencies, Hz; not ``analysis_rate`` only to repeat a defect
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
+        filterbank_rate: rate from which the frequencies of the bins are computed, Hz; it differs from ``analysis_rate``
+            only to reproduce a bug of the study
         n_fft: length of a frame, samples at the analysis rate; even
-        hop_length: between frames, samples at the analysis rate
-        window: its name in scipy.signal.get_window
-        n_chroma: pitch classes
-        n_mfcc: cepstral coefficients, at most ``n_mels``
-        n_mels: mel bands
-        log: mel power and RMS in dB above -100 dB, instead of as they are
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
+        hop_length: step between frames, samples at the analysis rate
+        window: name of the window in scipy.signal.get_window
+        n_chroma: number of pitch classes
+        n_mfcc: number of cepstral coefficients, at most ``n_mels``
+        n_mels: number of mel bands
+        log: whether mel power and RMS are in dB, with a floor of -100 dB, instead of linear
+        standardize: whether the model should standardize these features; not applied here
+        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
     """
 
@@ -51,7 +52,7 @@ class Spectral162:
         n_mels: int,
         log: bool,
         standardize: bool,
-        backend: str = AUTO,  # no scientific value, and older checkpoints do not name it
+        backend: str = AUTO,  # not a scientific setting, and older checkpoints lack it
     ) -> None:
         positive = {
             "sampling_rate": sampling_rate,
@@ -96,16 +97,16 @@ class Spectral162:
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K) with K = 1 + n // hop_length, where n counts the samples at the analysis rate
+            (size, K) with K = 1 + n // hop_length, where n is the number of samples at the analysis rate
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         check_wave(wave)
@@ -145,7 +146,7 @@ class Spectral162:
 
 
 def check_wave(wave: npt.NDArray[np.float32]) -> None:
-    """Refuse what has no features.
+    """Check that a wave is one from which features can be computed.
 
     Raises:
         InputError: see :meth:`Spectral162.__call__`
@@ -156,5 +157,5 @@ def check_wave(wave: npt.NDArray[np.float32]) -> None:
     if not wave.size:
         raise InputError("expected at least one sample but got an empty wave")
     peak = max(wave.max(), -wave.min())
-    if not peak <= LOUDEST:  # nor is nan
+    if not peak <= LOUDEST:  # this form is also true for NaN
         raise InputError(f"expected finite samples with full scale 1 but got a peak of {peak}")

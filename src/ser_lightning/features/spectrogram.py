@@ -1,4 +1,4 @@
-"""The short-time spectrum as it is."""
+"""The short-time spectrum."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +15,24 @@ SCALES = ("magnitude", "power", "decibels")
 class Spectrogram:
     """The lowest bins of the short-time Fourier transform.
 
-    The rows are ``bin_0000`` (the constant), ``bin_0001`` ...; bin ``i`` is at ``i * analysis_rate / n_fft`` Hz.
+    The rows are ``bin_0000`` (0 Hz), ``bin_0001`` ...; the frequency of bin ``i`` is ``i * analysis_rate / n_fft`` Hz.
 
     Args:
-        sampling_rate: of the waves given, Hz
-        analysis_rate: to which they are resampled before anything is computed, Hz
+        sampling_rate: rate of the input waves, Hz
+        analysis_rate: rate to which the waves are resampled first, Hz
         n_fft: length of a frame, samples at the analysis rate; even
-        win_length: length of the window in the middle of it, samples, at most ``n_fft``
-        hop_length: between frames, samples at the analysis rate
-        window: its name in scipy.signal.get_window
-        center: a frame is centred on every ``hop_length``-th sample, zeros beyond the ends; else it begins there, and
-            none reaches beyond the end
-        bins: how many are kept, from the lowest, at most ``1 + n_fft // 2``
-        scale: ``magnitude``; ``power``, its square; or ``decibels`` of the power, above -100 dB
-        standardize: the model shall standardise these features; nothing is done about it here
-        backend: ``native``, the C kernels; ``librosa``, the reference; or ``auto``, native where it can be used
+        win_length: length of the window, centered in the frame, samples at the analysis rate; at most ``n_fft``
+        hop_length: step between frames, samples at the analysis rate
+        window: name of the window in scipy.signal.get_window
+        center: if True, a frame is centered on every ``hop_length``-th sample, with zeros beyond the ends; otherwise it
+            starts there, and no frame extends beyond the end
+        bins: number of bins to keep, from the lowest, at most ``1 + n_fft // 2``
+        scale: ``magnitude``, ``power`` (its square), or ``decibels`` of the power, with a floor of -100 dB
+        standardize: whether the model should standardize these features; not applied here
+        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
-        InputError: a value out of its range
+        InputError: a value is out of range
 
     Source: librosa.stft
 
@@ -74,17 +74,17 @@ class Spectrogram:
         self.size = bins
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of a clip.
+        """Compute the features of a clip.
 
         Args:
             wave: (samples,), full scale 1
 
         Returns:
-            (size, K), where with n samples at the analysis rate K = 1 + n // hop_length if centred, else
-            1 + (n - n_fft) // hop_length, at least 1
+            (size, K) with K = 1 + n // hop_length if ``center`` is set, otherwise K = 1 + (n - n_fft) // hop_length, at
+            least 1, where n is the number of samples at the analysis rate
 
         Raises:
-            InputError: not a vector of float32, empty, or with samples that are not finite or absurdly loud
+            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
         check_wave(wave)

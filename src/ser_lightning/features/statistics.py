@@ -1,4 +1,4 @@
-"""What a row of features is over time, in a few numbers."""
+"""Statistics of feature rows over time."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def _moment(rows: Doubles, order: int) -> Doubles:
-    """Return the mean of a power of the deviations in units of the standard deviation, 0 of a row that is constant."""
+    """Compute the standardized central moment of each row, (R, K) -> (R,); 0 for constant rows."""
     deviations = rows - rows.mean(axis=1, keepdims=True)
     scale = np.sqrt(np.mean(np.square(deviations), axis=1, keepdims=True))
     constant = np.ptp(rows, axis=1) == 0
@@ -27,7 +27,7 @@ def _interquartile_range(rows: Doubles) -> Doubles:
     return np.asarray(upper - lower, np.float64)
 
 
-# Each of rows (R, K) -> (R,). Deviation, skewness and kurtosis are those of the frames, not estimates of more of them.
+# Each maps rows (R, K) -> (R,). Deviation, skewness and excess kurtosis are not corrected for bias.
 FUNCTIONALS: dict[str, Callable[[Doubles], Doubles]] = {
     "mean": lambda rows: np.mean(rows, axis=1),
     "std": lambda rows: np.std(rows, axis=1),
@@ -41,10 +41,10 @@ FUNCTIONALS: dict[str, Callable[[Doubles], Doubles]] = {
 
 
 def check_functionals(functionals: Sequence[str]) -> None:
-    """Refuse statistics that there are not.
+    """Check the names of statistics.
 
     Raises:
-        InputError: none, one twice, or an unknown one
+        InputError: the list is empty, or a name is repeated or unknown
 
     """
     if not functionals or len(set(functionals)) < len(functionals):
@@ -56,7 +56,7 @@ def check_functionals(functionals: Sequence[str]) -> None:
 
 
 def names_of(rows: Sequence[str], functionals: Sequence[str]) -> tuple[str, ...]:
-    """Return what :func:`summarize` gives, by name.
+    """Return the names of the values that :func:`summarize` returns.
 
     >>> names_of(("zcr", "rms"), ("mean", "std"))
     ('zcr_mean', 'rms_mean', 'zcr_std', 'rms_std')
@@ -65,11 +65,11 @@ def names_of(rows: Sequence[str], functionals: Sequence[str]) -> tuple[str, ...]
 
 
 def summarize(rows: Floats, functionals: Sequence[str]) -> Floats:
-    """Return statistics over time, all rows by the first, then all by the next.
+    """Compute statistics of rows over time: the first statistic of all rows, then the next one.
 
     Args:
         rows: (R, K), K at least 1
-        functionals: their names
+        functionals: names of the statistics
 
     Returns:
         (len(functionals) * R,)

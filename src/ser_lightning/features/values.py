@@ -1,4 +1,4 @@
-"""What the values of a transform may be."""
+"""Checks of the parameters of feature transforms."""
 
 import math
 
@@ -7,10 +7,10 @@ from ser_lightning.features import spectral
 
 
 def check_counts(**values: int) -> None:
-    """Refuse what is to be counted in and is not positive.
+    """Check that counts are positive.
 
     Raises:
-        InputError: a number below 1
+        InputError: a value is below 1
 
     """
     for name, value in values.items():
@@ -19,10 +19,10 @@ def check_counts(**values: int) -> None:
 
 
 def check_positive(**values: float) -> None:
-    """Refuse what is to be measured in and is not positive.
+    """Check that quantities are positive.
 
     Raises:
-        InputError: a number that is not above 0, or not finite
+        InputError: a value is not above 0 or not finite
 
     """
     for name, value in values.items():
@@ -31,15 +31,15 @@ def check_positive(**values: float) -> None:
 
 
 def check_at_most(limit: str, most: float, /, **values: float) -> None:
-    """Refuse values above another one.
+    """Check that values do not exceed a limit.
 
     Args:
-        limit: the name of the one that is not to be surpassed
-        most: its value
-        values: those to check
+        limit: name of the parameter that is the limit
+        most: value of the limit
+        values: the values to check, by name
 
     Raises:
-        InputError: one of them surpasses it
+        InputError: a value exceeds the limit
 
     """
     for name, value in values.items():
@@ -48,10 +48,10 @@ def check_at_most(limit: str, most: float, /, **values: float) -> None:
 
 
 def check_frames(*, n_fft: int, hop_length: int, window: str) -> None:
-    """Refuse frames that cannot be made, or not centred on a sample.
+    """Check the parameters of frames; an even length allows frames to be centered on a sample.
 
     Raises:
-        InputError: a length below 1, an odd length of a frame, an unknown window
+        InputError: a length is below 1, ``n_fft`` is odd, or the window is unknown
 
     """
     check_counts(n_fft=n_fft, hop_length=hop_length)
@@ -64,10 +64,10 @@ def check_frames(*, n_fft: int, hop_length: int, window: str) -> None:
 
 
 def check_choice(options: tuple[str, ...], **values: str) -> None:
-    """Refuse a word that is none of a few.
+    """Check that values are among the allowed options.
 
     Raises:
-        InputError: it is none of them
+        InputError: a value is not among the options
 
     """
     for name, value in values.items():

@@ -1,1 +1,1 @@
-"""What is too slow in NumPy, written in C, and the choice between it and the libraries it is held to."""
+"""C kernels for computations that are slow in NumPy, and the choice between them and their reference libraries."""

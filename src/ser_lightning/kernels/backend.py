@@ -1,4 +1,4 @@
-"""Whether the C kernels or the libraries they are held to compute: ``python -m ser_lightning.kernels.backend``."""
+"""Choose between the C kernels and their reference libraries: ``python -m ser_lightning.kernels.backend``."""
 
 import logging
 import os
@@ -8,25 +8,25 @@ from ser_lightning.errors import InputError, nearest
 from ser_lightning.kernels.library import library
 
 AUTO, NATIVE = "auto", "native"
-# How many times longer the references take for features=logmel and two pitch copies (docs/performance.md).
+# Slowdown of the references for features=logmel and for two pitch copies (docs/performance.md).
 FEATURES_COST, PITCH_COST = 10, 500
 
-SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable: the line below was printed by a parent process
+SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable, set once the warning below is logged
 
 log = logging.getLogger(__name__)
 
 
 def resolve_backend(backend: str, *, reference: str, key: str) -> str:
-    """Return the backend that computes: ``native`` or the reference.
+    """Return the backend to use: ``native`` or the reference.
 
     Args:
-        backend: ``native``, the C kernels; ``reference``; or ``auto``: ``native`` where the kernels can be compiled and
-            loaded, else the reference
-        reference: the library that the kernels are held to
-        key: of the config value, for messages
+        backend: ``native`` for the C kernels, the name of the reference, or ``auto`` for ``native`` where the kernels
+            can be compiled and loaded, otherwise the reference
+        reference: name of the library that the kernels reproduce
+        key: config key of the backend, for messages
 
     Raises:
-        InputError: an unknown backend; ``native`` where the kernels cannot be used
+        InputError: the backend is unknown, or it is ``native`` and the kernels cannot be used
 
     """
     options = (AUTO, NATIVE, reference)
@@ -49,12 +49,12 @@ def native_is_available() -> bool:
 
 @cache
 def _missing() -> str | None:
-    """Return why the kernels cannot be used, None if they can; say so once in a command and all its processes."""
+    """Return why the kernels cannot be used, or None; warn once per command, including its subprocesses."""
     try:
         library()
     except InputError as error:
         if SAID not in os.environ:
-            os.environ[SAID] = "1"  # inherited by the processes that this one starts
+            os.environ[SAID] = "1"  # inherited by subprocesses
             log.warning(
                 "The C kernels cannot be used (%s). librosa computes the features instead, about %d times slower, and"
                 " torchaudio the pitch copies, about %d times slower.",

@@ -1,4 +1,4 @@
-"""Compile the kernels: ``python -m ser_lightning.kernels.compile``."""
+"""Compile the C kernels: ``python -m ser_lightning.kernels.compile``."""
 
 import hashlib
 import os
@@ -10,8 +10,7 @@ from pathlib import Path
 from ser_lightning.errors import InputError, shown
 
 FOLDER = Path(__file__).parent
-# No product is contracted into the sum that follows it, no sum is taken in another order: the numbers are the same
-# on every processor.
+# No fused multiply-add and no reordering of sums, so that the results are the same on every processor.
 FLAGS = (
     *("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
     *("-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-psabi"),
@@ -19,16 +18,16 @@ FLAGS = (
 
 
 def compiled(folder: Path = FOLDER) -> Path:
-    """Return the library of the kernels, compiled now if there is none of these sources.
+    """Return the path of the kernel library, which is compiled first if there is none for these sources.
 
-    ``make setup`` and the building of a wheel have done it, so that only a change of the sources leaves it to do. The
-    file is named by the kind of machine and the digest of its sources, so that no other can be taken for it.
+    ``make setup`` and the build of a wheel have compiled it already, so only changed sources need it. The file name
+    contains the machine type and a digest of the sources and flags, so that no other build can be mistaken for it.
 
     Args:
-        folder: of the sources and of the library
+        folder: folder of the sources and the library
 
     Raises:
-        InputError: it cannot be compiled
+        InputError: the library cannot be compiled
 
     """
     sources = sorted(folder.glob("*.[ch]"))
@@ -49,7 +48,7 @@ def _compile(sources: list[Path], path: Path) -> None:
     compiler = os.environ.get("CC") or "cc"
     remedy = f"a C compiler is needed (CC names another than cc), and the right to write to {shown(path.parent)}"
     try:
-        # Under another name first: of two processes that compile at once, neither loads half a file.
+        # Compile under another name and rename, so that a concurrent process never loads a partial file.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as room:
             made = Path(room, path.name)
             command = [*compiler.split(), *FLAGS, "-o", str(made), *map(str, sources), "-lm"]

@@ -1,4 +1,4 @@
-"""The compiled kernels and how they are called."""
+"""Load the compiled kernels and pass arrays to them."""
 
 import ctypes
 from functools import cache
@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 TYPES: dict[str, Any] = {"int": ctypes.c_int, "long": ctypes.c_long, "float": ctypes.c_float, "double": ctypes.c_double}
 ELEMENTS = {"float*": np.dtype(np.float32), "double*": np.dtype(np.float64)}
-# The result, then the arguments, as in the sources.
+# type of the result, then of the arguments, as in the C sources
 SIGNATURES = {
     "spectra": "int float* long long long double* double* double* float*",
     "energies": "int float* long long long float*",
@@ -30,10 +30,10 @@ SIGNATURES = {
 
 @cache
 def library() -> ctypes.CDLL:
-    """Return the library, with the types of its functions.
+    """Load the kernel library and declare the types of its functions.
 
     Raises:
-        InputError: it cannot be compiled or loaded
+        InputError: the library cannot be compiled or loaded
 
     """
     path = compiled()
@@ -49,10 +49,10 @@ def library() -> ctypes.CDLL:
 
 
 def address(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) -> int:
-    """Return where an array lies.
+    """Return the address of an array that a kernel reads.
 
     Raises:
-        TypeError: it is of another type, or has gaps between the numbers of a row
+        TypeError: the array has another type, or its rows are not contiguous
 
     """
     if array.dtype != kind or array.strides[-1] != array.itemsize:
@@ -62,15 +62,15 @@ def address(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) ->
 
 
 def place(array: Array) -> int:
-    """Return where an array lies that was made to be written to: a third of the time that :func:`address` takes."""
+    """Return the address of a new array that a kernel writes to, in a third of the time of :func:`address`."""
     return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
 
 
 def checked(failed: int, result: Array) -> Array:
-    """Return the result of a kernel that did not fail.
+    """Return the result of a kernel if it succeeded.
 
     Raises:
-        MemoryError: it found no room to work in
+        MemoryError: the kernel could not allocate its working memory
 
     """
     if failed:

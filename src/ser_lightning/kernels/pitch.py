@@ -1,4 +1,4 @@
-"""The phase vocoder's spectra and the resampler of a pitch shift."""
+"""The phase vocoder and the resampler of a pitch shift, in C."""
 
 import math
 from typing import NamedTuple
@@ -11,15 +11,17 @@ from ser_lightning.kernels.roots import roots
 
 Floats = npt.NDArray[np.float32]
 
-LANES = 8  # products that resample() sums at once
+LANES = 8  # SIMD width of the C function resample()
 
 
 class Advances(NamedTuple):
-    """Magnitudes and phases of K frames; numbers on the unit circle are a row of real and a row of imaginary parts.
+    """Magnitudes and phase advances of K frames.
+
+    Phases are numbers on the unit circle, with a row of real parts and a row of imaginary parts.
 
     Args:
-        magnitude: (K + 2, bins), the last two frames silent
-        advance: (K + 1, 2, bins), by how much the phase of each bin advances to the next frame
+        magnitude: (K + 2, bins), with two silent frames at the end
+        advance: (K + 1, 2, bins), the phase advance of each bin to the next frame
         start: (2, bins), the phases of the first frame
 
     """
@@ -30,10 +32,10 @@ class Advances(NamedTuple):
 
 
 def advances(frames: Floats, window: Floats) -> Advances:
-    """Return the magnitudes and the phase advances of frames times a window.
+    """Compute the magnitudes and phase advances of windowed frames.
 
     Args:
-        frames: (K, n_fft), which may overlap; n_fft even
+        frames: (K, n_fft), may overlap in memory; n_fft must be even
         window: (n_fft,)
 
     """
@@ -52,16 +54,17 @@ def advances(frames: Floats, window: Floats) -> Advances:
 
 
 def stretched(of: Advances, window: Floats, *, rate: float, hop_length: int) -> tuple[Floats, Floats]:
-    """Return the signal of K' = ceil(K / rate) frames, interpolated between those given, and its envelope.
+    """Synthesize the signal at another tempo from K' = ceil(K / rate) interpolated frames.
 
     Args:
-        of: the frames, and how their phases go on
-        window: (n_fft,), put over every frame again
-        rate: of the new tempo, above 1 if faster
-        hop_length: from frame to frame, samples
+        of: the magnitudes and phase advances of the K frames
+        window: (n_fft,), applied to each synthesized frame
+        rate: tempo relative to the original, above 1 if faster
+        hop_length: step between frames, samples
 
     Returns:
-        The sum of the frames, (n_fft + (K' - 1) * hop_length,); the sum of the squares of their windows, as long.
+        The overlap-added frames, (n_fft + (K' - 1) * hop_length,); and the overlap-added squared windows, of the same
+        shape.
 
     """
     bins = of.magnitude.shape[1]
@@ -77,17 +80,24 @@ def stretched(of: Advances, window: Floats, *, rate: float, hop_length: int) -> 
 
 
 def filtered(wave: Floats, filters: Floats, *, step: int, every: int, samples: int) -> Floats:
-    """Return a signal sampled at other places, by a filter for each place between two samples.
+    """Resample a signal with a table of filters for equally spaced positions between two samples.
 
-    Sample j of the result lies at ``j * step / every``. The filter of the two places around what of that is behind the
-    point, each by how near it is, is put upon the samples from its whole part on.
+    Sample j of the result is at the position ``j * step / every`` of the input. Its filter is interpolated linearly
+    between the two table entries around the fractional part of the position, and applied to the samples from the
+    integer part on.
 
     Args:
-        wave: long enough for the last filter
-        filters: (places + 1, taps), the first of a sample and the last of the next one; taps a multiple of 8
-        step: as above
-        every: as above
-        samples: to be returned, at least 1
+        wave: (n,), long enough for the last filter
+        filters: (places + 1, taps), for the positions from one sample to the next, both included; taps a multiple of 8
+        step: numerator of the distance between two samples of the result
+        every: denominator of that distance
+        samples: number of samples to return, at least 1
+
+    Returns:
+        (samples,)
+
+    Raises:
+        ValueError: the number of taps is not a multiple of 8, or ``wave`` is too short
 
     """
     places, taps = len(filters) - 1, filters.shape[1]

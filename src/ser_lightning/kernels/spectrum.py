@@ -1,4 +1,4 @@
-"""Spectra of frames, and what is read off them."""
+"""Spectra, energies, mel bands and pitch peaks of frames, in C."""
 
 from typing import NamedTuple
 
@@ -12,25 +12,25 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex64]
 
-LANES = 8  # products that bands() sums at once
+LANES = 8  # SIMD width of the C function bands()
 
 
 def spectra(frames: Floats, window: Doubles) -> Complexes:
-    """Return the Fourier transform of each frame times the window, computed in double precision.
+    """Compute the Fourier transform of each windowed frame in double precision.
 
     Args:
-        frames: (K, n_fft), which may overlap; n_fft even
+        frames: (K, n_fft), may overlap in memory; n_fft must be even
         window: (n_fft,)
 
     Returns:
         (K, 1 + n_fft // 2)
 
     Raises:
-        ValueError: frames of an odd length, or a window of another
+        ValueError: n_fft is odd or 0, or the window has another length
 
     """
     count, n_fft = frames.shape
-    if n_fft < 2 or n_fft % 2 or window.shape != (n_fft,):  # else C would read beyond them, or compute nonsense
+    if n_fft < 2 or n_fft % 2 or window.shape != (n_fft,):  # else C would read out of bounds or compute nonsense
         raise ValueError(f"expected frames of an even length and a window of the same, got {n_fft} and {window.shape}")
     out = np.empty((count, 1 + n_fft // 2), np.complex64)
     half, whole = roots(n_fft // 2, np.float64), roots(n_fft, np.float64)
@@ -42,7 +42,7 @@ def spectra(frames: Floats, window: Doubles) -> Complexes:
 
 
 def energies(frames: Floats) -> Floats:
-    """Return the sum of the squares of each frame: (K, n), which may overlap, -> (K,)."""
+    """Compute the sum of squares of each frame, (K, n) -> (K,); the frames may overlap in memory."""
     count, n_fft = frames.shape
     out = np.empty(count, np.float32)
     done = library().energies(address(frames, np.float32), count, _step(frames), n_fft, place(out))
@@ -50,12 +50,12 @@ def energies(frames: Floats) -> Floats:
 
 
 def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Return the changes of sign in each frame, by its length; see ``features.spectral.zero_crossing_rate``.
+    """Compute the number of sign changes per sample in each frame; see ``features.spectral.zero_crossing_rate``.
 
     Args:
         wave: (samples,)
         n_fft: length of a frame, samples
-        hop_length: between frames, samples
+        hop_length: step between frames, samples
 
     Returns:
         (K,) with K = 1 + samples // hop_length
@@ -68,14 +68,14 @@ def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
 
 
 class Bands(NamedTuple):
-    """Filters over neighbouring bins.
+    """Filters over contiguous frequency bins, without their zeros.
 
     Args:
-        first: (filters,), the first bin that each touches
-        width: (filters,), how many bins
-        weights: (all their bins,), filter by filter
-        addresses: of the three
-        reach: bins that a spectrum must have
+        first: (filters,), first bin of each filter
+        width: (filters,), number of bins of each filter
+        weights: weights of all filters, concatenated
+        addresses: addresses of the three arrays
+        reach: minimum number of bins of a spectrum
 
     """
 
@@ -87,7 +87,7 @@ class Bands(NamedTuple):
 
 
 def bands_of(bank: Floats) -> Bands:
-    """Leave out the zeros on both sides of each filter, (filters, bins), but for those that fill up a vector."""
+    """Strip the zeros on both sides of each filter, (filters, bins), except those that pad it to the SIMD width."""
     touched = bank != 0
     touched[:, 0] |= ~touched.any(axis=1)
     first = touched.argmax(axis=1)
@@ -100,7 +100,12 @@ def bands_of(bank: Floats) -> Bands:
 
 
 def band_sums(power: Floats, bands: Bands) -> Floats:
-    """Return the sum of what each filter lets through: (K, bins) -> (K, filters)."""
+    """Compute the weighted sum of the bins of each filter, (K, bins) -> (K, filters).
+
+    Raises:
+        ValueError: a filter needs more bins than the spectrum has
+
+    """
     power = np.ascontiguousarray(power)
     count, bins = power.shape
     if bins < bands.reach:
@@ -111,16 +116,16 @@ def band_sums(power: Floats, bands: Bands) -> Floats:
 
 
 def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_rate: int) -> Floats:
-    """Return the pitches of the peaks that are at least as strong as half of them.
+    """Return the pitches of the spectral peaks that are at least as strong as the median peak.
 
-    A parabola through a peak and its neighbours gives its pitch and its strength. Every operation is librosa's in
-    librosa's precision.
+    The pitch and strength of a peak come from a parabola through it and its neighbors. All operations have the
+    precision that they have in librosa.
 
     Args:
         spectrum: (K, bins) magnitudes
         low: first bin that may be a peak, at least 1
-        high: the bin after the last one, less than ``bins``
-        height: of a peak at the least, as a part of the highest bin of its frame
+        high: one past the last bin that may be a peak, less than ``bins``
+        height: minimum height of a peak relative to the maximum of its frame
         sampling_rate: Hz
 
     Returns:
@@ -133,7 +138,7 @@ def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_ra
     count, bins = spectrum.shape
     if not 1 <= low <= high < bins:
         raise ValueError(f"expected 1 <= low <= high < {bins} but got {low} and {high}")
-    pitch = np.empty(count * (1 + (high - low) // 2), np.float32)  # neighbours cannot both be peaks
+    pitch = np.empty(count * (1 + (high - low) // 2), np.float32)  # neighbors cannot both be peaks
     found: int = library().peaks(
         *(address(spectrum, np.float32), count, bins, low, high, height, sampling_rate, 2 * (bins - 1)),
         place(pitch),
@@ -142,12 +147,12 @@ def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_ra
 
 
 def mode_of_deviations(octaves: Floats, *, n_chroma: int, edges: Doubles) -> int:
-    """Return in which bin most pitches lie, by how far each is from the nearest pitch class.
+    """Return the most frequent bin in the histogram of deviations from the nearest pitch class.
 
     Args:
-        octaves: (pitches,), above one that has no deviation
-        n_chroma: pitch classes in an octave
-        edges: (bins + 1,), of the deviations, from -0.5 to 0.5
+        octaves: (pitches,), in octaves above a pitch without deviation
+        n_chroma: number of pitch classes per octave
+        edges: (bins + 1,), edges of the bins, from -0.5 to 0.5 pitch classes
 
     Source: librosa.pitch_tuning
 
@@ -160,5 +165,5 @@ def mode_of_deviations(octaves: Floats, *, n_chroma: int, edges: Doubles) -> int
 
 
 def _step(frames: Floats) -> int:
-    """Return the samples from a frame to the next."""
+    """Return the step between two frames in samples."""
     return frames.strides[0] // frames.itemsize
