@@ -132,6 +132,16 @@ def build_corpus(config: Mapping[str, Any]) -> Any:
     return build("corpus", {key: value for key, value in config.items() if key != "parts"}, parts=built)
 
 
+def check_target(name: str, config: Mapping[str, Any]) -> None:
+    """Check the class that a config names, for a part that is built later.
+
+    Raises:
+        InputError: the class is not allowed for this part, or does not exist
+
+    """
+    _allowed_class(name, str(config.get("_target_", "")))
+
+
 def _allowed_class(name: str, target: str) -> type:
     """Return the class that a config names, if it is allowed for this part.
 

@@ -60,7 +60,8 @@ def run(
             codes.append(value if isinstance(value, int) else 0)
             return value
         except Exception as error:
-            error = full_disk(error) or error  # torch may raise another error while handling a full disk
+            if not isinstance(error, InputError):
+                error = full_disk(error) or error  # torch may raise another error while handling a full disk
             if not isinstance(error, InputError | OmegaConfBaseException | OSError):
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN or full:

@@ -22,7 +22,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
-from ser_lightning.build import build, is_baseline, resolve_backends
+from ser_lightning.build import build, check_target, is_baseline, resolve_backends
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import LoggedRows, Record
@@ -332,7 +332,8 @@ def _check(config: dict[str, Any]) -> None:
     check_checkpoint(config["checkpoint"])
     check_trainer_options(config)
     check_callbacks(config)
-    for name, _ in loggers(config):
+    for name, part in loggers(config):
+        check_target(f"logger.{name}", part)
         if name in EXTRA_LOGGERS and importlib.util.find_spec(name) is None:
             raise InputError(f"logger={name} needs a library that is missing; pip install 'ser-lightning[{name}]'")
     for key in ("name", "run_id"):
