@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,21 @@ def test_the_longest_name_that_there_can_be_is_written(tmp_path):
     with write_atomically(tmp_path / name) as file:
         file.write("new")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with write_atomically(tmp_path / "a.txt") as file:
+            file.write("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_the_umask_is_never_changed(tmp_path, monkeypatch):
+    """It belongs to the whole process: another thread would create its files with it."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail(f"umask({mask:o})"))
+    with write_atomically(tmp_path / "a.txt") as file:
+        file.write("x")

@@ -1,7 +1,7 @@
 """Write files atomically, so that they are either complete or absent."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,20 +29,19 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     prefix = f".{path.name}." if len(os.fsencode(path.name)) <= LONGEST else "."
-    descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=path.parent)
+    temporary = path.with_name(f"{prefix}{secrets.token_hex(8)}{TEMPORARY}")
+    # Unlike mkstemp, which creates files with mode 0600, this applies the umask of the process.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp creates files with mode 0600
         if keep is not None and path.exists():
             _keep(path, Path(keep))
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
 

@@ -96,7 +96,7 @@ def test_released_is_the_membership_of_the_study():
 
 def test_released_refuses_another_corpus():
     ids = ravdess_ids()
-    with pytest.raises(InputError, match="names utterances that the corpus lacks: 1 of 1439.*03-01-01"):
+    with pytest.raises(InputError, match="names utterances that the corpus lacks: 1 of 1440.*03-01-01"):
         ManifestSplit(manifest="ravdess_released")([utterance(id_) for id_ in ids[1:]])
     with pytest.raises(InputError, match="leaves out utterances.*99-99"):
         ManifestSplit(manifest="ravdess_released")([utterance(id_) for id_ in [*ids, "99-99"]])

@@ -67,13 +67,13 @@ def check_split(
             f"{source} is of another corpus: it names none of these {len(corpus)} clips; draw a split of them, with"
             " split=random or split=speaker"
         )
-    for what, ids in (
-        ("names utterances that the corpus lacks", sorted(seen.keys() - corpus)),
-        ("leaves out utterances of the corpus", sorted(corpus - seen.keys())),
+    for what, ids, total in (
+        ("names utterances that the corpus lacks", sorted(seen.keys() - corpus), len(seen)),
+        ("leaves out utterances of the corpus", sorted(corpus - seen.keys()), len(corpus)),
     ):
         if ids:
             raise InputError(
-                f"{source} {what}: {len(ids)} of {len(corpus)}, the first is {ids[0]}; use the corpus it was made for,"
+                f"{source} {what}: {len(ids)} of {total}, the first is {ids[0]}; use the corpus it was made for,"
                 " or draw a new split with split=random"
             )
     return split
