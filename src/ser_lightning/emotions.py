@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored")
-"""The words of all corpora. Every corpus says in its own file which of its codes each word stands for."""
+"""Labels of all corpora. The module of each corpus maps the codes of the corpus to these labels."""
 
 RAVDESS = EMOTIONS[:8]
 """The eight emotions of RAVDESS; index = RAVDESS code - 1 (Livingstone & Russo 2018)."""

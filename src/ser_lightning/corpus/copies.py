@@ -10,7 +10,7 @@ from ser_lightning.corpus.utterance import Problem
 from ser_lightning.errors import shown
 
 SUFFIXES = (".wav", ".flac")
-"""What counts as audio, in the order of preference between two formats of one clip."""
+"""Suffixes of audio files; of two formats of one clip, the first is preferred."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

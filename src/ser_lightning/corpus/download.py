@@ -23,7 +23,7 @@ from rich.console import Console
 from ser_lightning.errors import InputError
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+"""Called with the number of bytes received and the total number."""
 
 _CHUNK = 1 << 16
 

@@ -16,7 +16,7 @@ from ser_lightning.errors import InputError, shown
 ON_PROBLEM = ("refuse", "skip")
 DOWNMIXES = ("mean", "interleave", "right")
 UNSPECIFIED = "unspecified"
-"""The intensity of a recording of which the corpus does not say how intense it is."""
+"""Intensity of a recording whose corpus does not label the intensity."""
 POINTER = b"version https://git-lfs"  # start of the file that stands in for audio that git-lfs has not fetched
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ser_lightning.corpus.ravdess import RavdessName, parse_stem
 
 VERSION = "v1"
-"""Names what the rules below make; anything that changes a sample must change it."""
+"""Version of the rules below; any change that alters a sample must change it."""
 
 RATE = 48_000
 """Samples per second of a clip, as in RAVDESS."""
@@ -84,7 +84,7 @@ RULES = {
     # Cahn: F0 range 8, contour slope 10, tempo 4, loudness 5, brilliance -3. The higher pitch is chosen here.
     "surprised": (Prosody(), Prosody(pitch=0.5, span=1, tempo=0.15, level=3, tilt=-0.5, slope=9)),
 }
-"""What an emotion does to the voice, in full.
+"""Effect of each emotion on the voice, at full strength.
 
 Source: Murray & Arnott 1993 (J. Acoust. Soc. Am. 93) and 1995 (Speech Communication 16); Cahn 1990 (J. of the
 American Voice I/O Society 8); Burkhardt & Sendlmeier 2000 (ISCA Workshop on Speech and Emotion);

@@ -31,8 +31,9 @@ from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with
 
 MANIFEST = "SHA256SUMS"
+"""File that lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
+
 SPACE = 1 << 20  # bytes; with less free disk space, the corpus cannot be written
-"""Lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
 
 
 def stems(*, speakers: int, repetitions: int) -> list[str]:

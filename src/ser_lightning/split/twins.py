@@ -13,10 +13,10 @@ import numpy.typing as npt
 import scipy.fft
 
 RATE = 4000
-"""Hz of the waves that are compared: most of the power of speech is below its half, and codecs keep it."""
+"""Sampling rate in Hz of the compared waves: most of the power of speech is below half of it, and codecs keep it."""
 
 SAME = 0.9
-"""Least correlation of two near duplicates: far from what is measured of copies and of takes alike."""
+"""Lowest correlation of two near duplicates: well below that of copies and well above that of takes."""
 
 _SHORTEST = RATE // 10  # samples; shorter waves would correlate with almost anything
 _LONGEST = 30 * RATE  # samples; only this much of a longer wave is compared
