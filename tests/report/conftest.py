@@ -1,4 +1,4 @@
-"""Made-up result files of a sweep: data for a reader of files, not results of anything."""
+"""Synthetic result files of a sweep, for the tests of the report."""
 
 import csv
 import itertools
@@ -18,9 +18,9 @@ CORRECT = {("none", "val"): 0.66, ("none", "test"): 0.645, ("p25", "val"): 0.67,
 
 
 def write_run(folder: Path, *, dropout: str, seed: int, fold: int | None = None, **changes: Any) -> Path:
-    """Write one finished run; ``changes`` are applied to its result.json (``None`` deletes the key).
+    """Write one finished run and apply ``changes`` to its result.json (``None`` deletes the key).
 
-    With a fold, it is tested on the four actors of that fold of six.
+    With ``fold``, the test clips are those of the four actors in that fold of six.
     """
     run_id = f"dropout-{dropout}/seed-{seed}" + ("" if fold is None else f"/fold-{fold}")
     path = folder / run_id
@@ -119,7 +119,7 @@ def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def clip_names(subset: str) -> list[str]:
-    """Names of RAVDESS's clips, the classes by turns: the first is neutral, which has half as many as the others."""
+    """Return RAVDESS clip names, interleaved by class; neutral has half as many clips as any other class."""
     generator = np.random.default_rng(0)
     left = {}
     for emotion in range(8):
@@ -165,5 +165,5 @@ def _history(generator: np.random.Generator, rate: float) -> dict[str, list[floa
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """Two arms of three seeds."""
+    """Sweep with two arms and three seeds."""
     return write_sweep(tmp_path / "ablation")

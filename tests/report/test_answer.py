@@ -28,11 +28,11 @@ def found(three):
 
 
 def changed(found, **changes) -> dict[str, dict]:
-    """Contrasts with these changes in every headline."""
+    """Return the headline contrast of every arm with ``changes`` applied."""
     return {arm: {HEADLINE: dataclasses.replace(metrics[HEADLINE], **changes)} for arm, metrics in found.items()}
 
 
-def test_a_chance_finding_among_several_arms_is_not_claimed(three, found) -> None:
+def test_difference_is_claimed_only_if_significant_after_holm(three, found) -> None:
     speakers = ClusterInterval(2.5, (1.0, 4.0), 24, "")
     needed = {1: 6, 2: 3, 5: 2}
 
@@ -61,14 +61,14 @@ def test_a_chance_finding_among_several_arms_is_not_claimed(three, found) -> Non
         (None, "; whether it holds for other speakers cannot be told. "),
     ],
 )
-def test_a_claim_says_what_it_is_worth_for_other_speakers(three, found, speakers, words: str) -> None:
+def test_answer_states_whether_difference_generalizes_to_speakers(three, found, speakers, words: str) -> None:
     text = answer(three, changed(found, difference=BETTER, speakers=speakers, p_holm={"t": 0.001}))
 
     assert "dropout=p10 is better than none by 2.5 points" in text
     assert words in text
 
 
-def test_a_worse_arm_is_held_against_speakers_the_other_way_round(three, found) -> None:
+def test_negative_speaker_interval_supports_a_worse_arm(three, found) -> None:
     worse = paired_difference(
         dict.fromkeys(range(6), 1.0), dict(zip(range(6), (3.0, 4.0, 3.5, 3.2, 3.8, 3.6), strict=True))
     )
@@ -80,7 +80,7 @@ def test_a_worse_arm_is_held_against_speakers_the_other_way_round(three, found) 
     assert "other speakers" not in text
 
 
-def test_one_seed_more_is_one_seed(three, found) -> None:
+def test_answer_uses_singular_for_one_more_seed(three, found) -> None:
     same = paired_difference({0: 1.0, 1: 3.0}, {0: 2.0, 1: 1.0})
 
     text = answer(three, changed(found, difference=same, seeds_needed={1: 3, 2: 2, 5: 2}))
@@ -88,7 +88,7 @@ def test_one_seed_more_is_one_seed(three, found) -> None:
     assert "over 2 paired seeds; 1 seed more would settle 1 point." in text
 
 
-def test_speakers_that_training_knows_are_a_caution(three, found) -> None:
+def test_cautions_include_speakers_shared_with_training(three, found) -> None:
     notes = cautions(three, found, [])
 
     assert "360 of 360 test clips have their speaker in training: nothing here says how well a new" in "\n".join(notes)
@@ -100,7 +100,7 @@ def test_speakers_that_training_knows_are_a_caution(three, found) -> None:
     assert "training" not in "\n".join(cautions(quiet, contrasts(quiet), []))
 
 
-def test_a_contrast_without_a_spread_has_no_price(found) -> None:
+def test_more_seeds_is_none_without_power_estimate(found) -> None:
     contrast: Contrast = found["p10"][HEADLINE]
 
     assert dataclasses.replace(contrast, seeds_needed={}).more_seeds(1) is None

@@ -22,19 +22,19 @@ def edit_all(folder: Path, change) -> None:
         edit(run, change)
 
 
-def test_arms_of_a_group(sweep: Path) -> None:
+def test_arms_of_a_config_group(sweep: Path) -> None:
     found = compare(sweep)
 
     assert list(found.arms) == ["none", "p25"]
     assert found.baseline == "none"
     assert [run.seed for run in found.arms["p25"]] == [0, 1, 2]
-    # The model repeats the rate of its group; paths, stores, workers and copies of the seed do not count.
+    # The model config repeats the dropout rate. Paths, feature caches, worker counts and seeds are ignored.
     assert found.varied == {
         key: {"none": "0.0", "p25": "0.25"} for key in ("dropout.head", "dropout.lstm", "model.dropout")
     }
 
 
-def test_the_baseline_comes_first_and_numbers_are_in_their_order(tmp_path: Path) -> None:
+def test_baseline_is_first_and_arms_are_sorted_numerically(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=("p5", "p25", "p10"), seeds=1)
 
     assert list(compare(tmp_path).arms) == ["p5", "p10", "p25"]
@@ -55,7 +55,7 @@ def test_arms_of_a_config_key(tmp_path: Path) -> None:
     assert not found.bundle
 
 
-def test_arms_of_a_number(sweep: Path) -> None:
+def test_arms_of_a_numeric_config_key(sweep: Path) -> None:
     edit_all(sweep, lambda r: r["config"].pop("dropout"))
 
     assert list(compare(sweep, arm="model.dropout").arms) == ["0.0", "0.25"]
@@ -73,7 +73,7 @@ def test_arms_of_a_number(sweep: Path) -> None:
         (lambda r: r.update(emotions=[*r["emotions"], "bored"]), "Runs .* differ in result.emotions"),
     ],
 )
-def test_a_run_that_differs_in_what_is_fixed_is_refused(sweep: Path, change, message: str) -> None:
+def test_inconsistent_run_within_arm_raises(sweep: Path, change, message: str) -> None:
     edit(sweep / "dropout-p25/seed-1", change)
     if "emotions" in message:
         edit(sweep / "dropout-p25/seed-1", lambda r: [row.append(0) for row in r["confusion_matrix"]["test"]])
@@ -91,7 +91,7 @@ def test_a_run_that_differs_in_what_is_fixed_is_refused(sweep: Path, change, mes
     assert "dropout-p25/seed-1" in str(raised.value)
 
 
-def test_a_confounded_arm_is_refused_though_it_is_consistent(sweep: Path) -> None:
+def test_confounded_arm_raises(sweep: Path) -> None:
     edit_all(
         sweep,
         lambda r: r["config"]["trainer"].update(max_epochs=80 - 40 * (r["choices"]["dropout"] == "p25")),
@@ -101,14 +101,14 @@ def test_a_confounded_arm_is_refused_though_it_is_consistent(sweep: Path) -> Non
         compare(sweep)
 
 
-def test_early_stopping_ends_runs_where_it_likes(sweep: Path) -> None:
+def test_early_stopped_runs_may_differ_in_epochs(sweep: Path) -> None:
     stop = {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}
     edit_all(sweep, lambda r: (r["config"]["callbacks"].update(stop=stop), r.update(epochs=50 + r["seed"])))
 
     assert len(compare(sweep).runs) == 6
 
 
-def test_a_group_without_a_section_is_a_bundle_and_lists_what_it_changes(sweep: Path) -> None:
+def test_config_group_without_section_is_a_bundle(sweep: Path) -> None:
     edit_all(sweep, lambda r: r["choices"].update(experiment=r["choices"]["dropout"]))
 
     found = compare(sweep, arm="experiment")
@@ -117,7 +117,7 @@ def test_a_group_without_a_section_is_a_bundle_and_lists_what_it_changes(sweep: 
     assert sorted(found.varied) == ["dropout.head", "dropout.lstm", "model.dropout"]
 
 
-def test_a_seed_twice_in_an_arm_is_refused(sweep: Path) -> None:
+def test_duplicate_seed_in_arm_raises(sweep: Path) -> None:
     write_run(sweep / "again", dropout="p25", seed=2)
 
     with pytest.raises(InputError, match=r"again/dropout-p25/seed-2 and dropout-p25/seed-2 both .* seed 2"):
@@ -135,6 +135,6 @@ def test_a_seed_twice_in_an_arm_is_refused(sweep: Path) -> None:
         ("result.epochs", "neither a group nor a config key"),
     ],
 )
-def test_an_arm_that_does_not_exist_is_refused(sweep: Path, arm: str, message: str) -> None:
+def test_invalid_arm_raises(sweep: Path, arm: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         compare(sweep, arm=arm)

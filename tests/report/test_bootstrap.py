@@ -15,12 +15,12 @@ def parts(confusion: np.ndarray, name: str) -> np.ndarray:
 
 
 def confusions(seed: int, clusters: int) -> np.ndarray:
-    """Counts in which some classes are absent from some clusters."""
+    """Return random confusion matrices in which some clusters lack some classes."""
     return np.random.default_rng(seed).poisson(0.5, (clusters, 4, 4)).astype(float) + np.eye(4)[0, 0] * np.eye(4, k=1)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_metric_of_added_parts_is_the_metric(metric: str) -> None:
+def test_mean_ratio_of_summed_parts_equals_metric(metric: str) -> None:
     many = confusions(0, 50)
 
     found = mean_ratio(parts(many, metric))
@@ -30,7 +30,7 @@ def test_a_metric_of_added_parts_is_the_metric(metric: str) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_an_interval_equals_the_plain_loop(metric: str) -> None:
+def test_cluster_interval_matches_naive_implementation(metric: str) -> None:
     clusters, draws = 8, 300
     arm, baseline = confusions(1, clusters), confusions(2, clusters)
 
@@ -58,7 +58,7 @@ def test_an_interval_equals_the_plain_loop(metric: str) -> None:
     assert found.clusters == clusters
 
 
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_interval_does_not_depend_on_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     arm, baseline = (parts(confusions(seed, 8), "uar") for seed in (1, 2))
     whole = cluster_interval(arm, baseline)
 
@@ -68,7 +68,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.interval == pytest.approx(cluster_interval(arm, baseline).interval)
 
 
-def test_the_interval_of_a_mean_of_many_is_near_students() -> None:
+def test_mean_interval_is_close_to_student_t_for_large_sample() -> None:
     values = np.random.default_rng(0).normal(3, 2, 60)
 
     found = mean_interval(values)
@@ -84,15 +84,15 @@ def test_the_interval_of_a_mean_of_many_is_near_students() -> None:
     ("values", "why"),
     [([1.0], "fewer than 8"), ([1.0, 2.0, 4.0], "fewer than 8"), ([2.0] * 8, "all are equal")],
 )
-def test_no_interval_is_explained(values: list[float], why: str) -> None:
+def test_missing_interval_has_a_reason(values: list[float], why: str) -> None:
     found = mean_interval(np.array(values))
 
     assert (found.mean, found.interval) == (pytest.approx(np.mean(values)), None)
     assert found.why_no_interval == why
 
 
-def test_draws_without_spread_widen_the_interval_or_forbid_it() -> None:
-    # Of eight clusters seven are alike: a third of the draws misses the odd one, and has no spread.
+def test_no_interval_if_too_many_draws_have_no_spread() -> None:
+    # Seven of the eight clusters are equal: a third of the draws omit the eighth and have no spread.
     found = mean_interval(np.array([0.0] * 7 + [1.0]))
 
     assert found.interval is None

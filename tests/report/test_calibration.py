@@ -1,4 +1,4 @@
-"""Simulated sweeps without a difference: how often an interval covers zero, how often a test finds something."""
+"""Coverage of the intervals and false positive rate of the tests on simulated sweeps without a difference."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,12 @@ CLIPS, SPEAKERS = 360, 24
 
 
 def null_accuracies(seeds: int) -> np.ndarray:
-    """(sweeps, seeds, 2) percent: two arms of one skill; clips of unequal difficulty, runs of unequal luck."""
+    """Simulate accuracies (%) of two equally good arms, with random clip difficulty and random run effects.
+
+    Returns:
+        (sweeps, seeds, 2)
+
+    """
     generator = np.random.default_rng([1, seeds])
     difficulty = generator.normal(0, 1.5, CLIPS)
     luck = generator.normal(0.6, 0.12, (SWEEPS, seeds, 2, 1))
@@ -21,7 +26,12 @@ def null_accuracies(seeds: int) -> np.ndarray:
 
 
 def null_speakers(speakers: int) -> np.ndarray:
-    """(sweeps, arms, speakers, 2, 1) correct and all clips: an arm may suit a speaker, but not speakers in general."""
+    """Simulate counts of correct clips and of all clips, with a random arm effect per speaker of mean zero.
+
+    Returns:
+        (sweeps, arms, speakers, 2, 1)
+
+    """
     generator = np.random.default_rng([2, speakers])
     skill = generator.normal(0.62, 0.08, (SWEEPS, 1, speakers))
     suits = generator.normal(0, 0.05, (SWEEPS, 1, speakers)) * np.array([-0.5, 0.5])[:, None]
@@ -31,18 +41,18 @@ def null_speakers(speakers: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 20])
-def test_the_interval_of_the_answer_covers(seeds: int) -> None:
+def test_paired_interval_has_nominal_coverage(seeds: int) -> None:
     covered = []
     for sweep in null_accuracies(seeds):
         found = paired_difference(*(dict(enumerate(arm.tolist())) for arm in sweep.T))
-        # Equal differences at every seed give no interval, and claim nothing.
+        # Equal differences at every seed give no interval, so zero is not excluded.
         covered.append(not found.excludes_zero)
 
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
 @pytest.mark.parametrize("speakers", [8, SPEAKERS])
-def test_the_interval_over_speakers_covers(speakers: int) -> None:
+def test_speaker_interval_has_nominal_coverage(speakers: int) -> None:
     covered = []
     for arm, baseline in null_speakers(speakers):
         low, high = cluster_interval(arm, baseline, draws=999).interval
@@ -51,7 +61,7 @@ def test_the_interval_over_speakers_covers(speakers: int) -> None:
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
-def test_the_bootstrap_over_pairs_covers() -> None:
+def test_pair_bootstrap_has_nominal_coverage() -> None:
     covered = []
     for sweep in null_accuracies(10):
         low, high = mean_interval(sweep[:, 0] - sweep[:, 1], draws=999).interval
@@ -60,7 +70,7 @@ def test_the_bootstrap_over_pairs_covers() -> None:
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
-def test_tests_over_pairs_find_nothing_too_often() -> None:
+def test_paired_tests_have_nominal_false_positive_rate() -> None:
     differences = [sweep[:, 0] - sweep[:, 1] for sweep in null_accuracies(8)]
 
     for test in (permutation_p, wilcoxon_p):

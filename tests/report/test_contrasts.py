@@ -19,7 +19,7 @@ UAR = METRICS[1]
 
 @pytest.fixture(scope="module")
 def folded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two arms of two seeds of six folds."""
+    """Sweep with two arms, two seeds and six folds."""
     folder = tmp_path_factory.mktemp("folded")
     for arm in ("none", "p25"):
         for seed in range(2):
@@ -32,7 +32,7 @@ def compare(folder: Path):
     return compare_arms(read_runs(folder)[0], arm="dropout", baseline=None)
 
 
-def test_two_arms_are_compared_in_every_way(sweep: Path) -> None:
+def test_contrasts_of_two_arms(sweep: Path) -> None:
     comparison = compare(sweep)
     found = contrasts(comparison)["p25"]
 
@@ -40,7 +40,7 @@ def test_two_arms_are_compared_in_every_way(sweep: Path) -> None:
     differences = accuracy.difference.differences
     assert accuracy.p["permutation"] == permutation_p(differences)
     assert accuracy.p["wilcoxon"] == wilcoxon_p(differences)
-    assert accuracy.p == accuracy.p_holm  # one comparison has nothing to adjust
+    assert accuracy.p == accuracy.p_holm  # a single comparison needs no adjustment
     arm, baseline = (
         np.concatenate([run.clips["test"].correct for run in comparison.arms[name]]) for name in ("p25", "none")
     )
@@ -48,18 +48,18 @@ def test_two_arms_are_compared_in_every_way(sweep: Path) -> None:
     assert accuracy.mcnemar[:3] == (3 * 360, (arm & ~baseline).sum(), (baseline & ~arm).sum())
     assert accuracy.speakers is not None
     assert accuracy.speakers.clusters == 24
-    # On the same clips at every seed, what is pooled is the mean of the seeds.
+    # With the same clips at every seed, the pooled difference equals the mean over seeds.
     assert accuracy.speakers.mean == pytest.approx(accuracy.difference.mean)
     assert found[UAR].speakers.mean == pytest.approx(found[UAR].difference.mean)
     low, high = accuracy.speakers.interval
     assert low < accuracy.speakers.mean < high
     assert found[UAR].mcnemar is None
-    assert found[METRICS[4]].speakers is None  # nothing is predicted of the training clips
+    assert found[METRICS[4]].speakers is None  # there are no predictions for training clips
     assert accuracy.more_seeds(1) == accuracy.seeds_needed[1] - 3
     assert cochran(comparison) is None
 
 
-def test_several_arms_are_adjusted_by_holm_and_asked_together(tmp_path: Path) -> None:
+def test_several_arms_use_holm_and_cochran(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=("none", "p10", "p25", "p50"), seeds=3)
     comparison = compare(tmp_path)
     found = contrasts(comparison)
@@ -70,14 +70,14 @@ def test_several_arms_are_adjusted_by_holm_and_asked_together(tmp_path: Path) ->
     together = cochran(comparison)
     assert together is not None
     assert (together.clips, together.df) == (3 * 360, 3)
-    # Only what all arms were tested on is counted.
+    # Cochran's Q only uses seeds that every arm has.
     (tmp_path / "dropout-p10/seed-1/result.json").unlink()
     fewer = cochran(compare(tmp_path))
     assert fewer is not None
     assert fewer.clips == 2 * 360
 
 
-def test_pairs_are_seeds_with_folds(folded: Path) -> None:
+def test_folds_are_paired_by_seed_and_fold(folded: Path) -> None:
     comparison = compare(folded)
     found = contrasts(comparison)["p25"][HEADLINE]
 
@@ -86,7 +86,7 @@ def test_pairs_are_seeds_with_folds(folded: Path) -> None:
     assert found.difference.pairs == tuple((seed, fold) for seed in (0, 1) for fold in "012345")
     assert found.speakers is not None
     assert found.speakers.clusters == 24
-    # A seed is as many pairs as there are folds.
+    # One seed contributes one pair per fold.
     sd = found.difference.sd
     assert sd is not None
     assert found.seeds_needed[1] == pytest.approx(7.85 * sd**2 / 6, abs=1.5)
@@ -95,7 +95,7 @@ def test_pairs_are_seeds_with_folds(folded: Path) -> None:
     assert any("folds of one seed share training clips" in note for note in report.cautions)
 
 
-def test_a_seed_with_folds_is_their_mean_and_one_that_lacks_a_fold_is_no_seed(folded: Path) -> None:
+def test_seeds_with_missing_folds_are_excluded(folded: Path) -> None:
     comparison = compare(folded)
     runs = comparison.arms["none"]
     values = np.array(list(by_pair(runs, UAR).values())).reshape(2, 6)
@@ -110,7 +110,7 @@ def test_a_seed_with_folds_is_their_mean_and_one_that_lacks_a_fold_is_no_seed(fo
     assert over_seeds(runs[1:6], UAR, folds=comparison.folds) is None
 
 
-def test_a_missing_fold_is_named(tmp_path: Path) -> None:
+def test_missing_fold_is_named_in_cautions(tmp_path: Path) -> None:
     for arm in ("none", "p25"):
         for fold in range(2):
             write_run(tmp_path, dropout=arm, seed=0, fold=fold)
@@ -122,7 +122,7 @@ def test_a_missing_fold_is_named(tmp_path: Path) -> None:
     assert "Folds are missing of seed 0 of p25" in notes
 
 
-def test_a_fold_twice_and_arms_without_a_common_fold_are_refused(tmp_path: Path) -> None:
+def test_duplicate_fold_or_no_common_fold_raises(tmp_path: Path) -> None:
     write_run(tmp_path, dropout="none", seed=0, fold=0)
     write_run(tmp_path, dropout="p25", seed=0, fold=1)
     with pytest.raises(Exception, match="share no seed and fold, .* none has seed 0 fold 0; p25 has seed 0 fold 1"):
@@ -132,7 +132,7 @@ def test_a_fold_twice_and_arms_without_a_common_fold_are_refused(tmp_path: Path)
         compare(tmp_path)
 
 
-def test_arms_that_heard_different_clips_are_not_counted_clip_by_clip(sweep: Path) -> None:
+def test_no_clipwise_tests_for_arms_with_different_test_clips(sweep: Path) -> None:
     tested = made["clip_names"]("test")[0]
     for seed in range(3):
         path = sweep / f"dropout-p25/seed-{seed}/predictions.csv"
@@ -144,7 +144,7 @@ def test_arms_that_heard_different_clips_are_not_counted_clip_by_clip(sweep: Pat
     assert found.difference.interval is not None
 
 
-def test_spread_over_speakers_is_of_their_own_scores(sweep: Path) -> None:
+def test_over_speakers_summarizes_scores_per_speaker(sweep: Path) -> None:
     runs = compare(sweep).arms["none"]
     scores = []
     for actor in range(1, 25):
@@ -167,7 +167,7 @@ def test_spread_over_speakers_is_of_their_own_scores(sweep: Path) -> None:
     assert over_speakers(runs, METRICS[4]) is None
 
 
-def test_a_number_that_some_runs_lack_is_told_by_those_that_have_it(sweep: Path) -> None:
+def test_metric_missing_in_some_runs_uses_remaining_pairs(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r.pop("study_metric"))
 
     differences = json.loads(make_report(sweep).write().with_name("report.json").read_text())["differences"]["p25"]

@@ -18,7 +18,7 @@ def exported(sweep: Path, target: Path) -> Path:
     return export_runs(make_report(sweep).comparison.runs, sweep, target)
 
 
-def test_a_report_of_what_is_exported_says_the_same(sweep: Path, tmp_path: Path) -> None:
+def test_report_of_export_equals_original_report(sweep: Path, tmp_path: Path) -> None:
     target = exported(sweep, tmp_path / "small")
 
     pages = []
@@ -32,7 +32,7 @@ def test_a_report_of_what_is_exported_says_the_same(sweep: Path, tmp_path: Path)
     assert pages[0] == pages[1]
 
 
-def test_it_is_small_and_tells_nothing_of_the_machine(sweep: Path, tmp_path: Path) -> None:
+def test_export_is_small_and_holds_no_machine_data(sweep: Path, tmp_path: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["config"].update(folder="/home/me/x", logger={"dir": "/home/me"}))
     target = exported(sweep, tmp_path / "small")
 
@@ -50,7 +50,7 @@ def test_it_is_small_and_tells_nothing_of_the_machine(sweep: Path, tmp_path: Pat
     assert (again / "dropout-p25/seed-1/predictions.csv.gz").read_bytes() == packed
 
 
-def test_what_is_exported_can_be_exported(sweep: Path, tmp_path: Path) -> None:
+def test_export_is_idempotent(sweep: Path, tmp_path: Path) -> None:
     once = exported(sweep, tmp_path / "once")
     twice = exported(once, tmp_path / "twice")
 
@@ -59,7 +59,7 @@ def test_what_is_exported_can_be_exported(sweep: Path, tmp_path: Path) -> None:
             assert (twice / path.relative_to(once)).read_bytes() == path.read_bytes()
 
 
-def test_curves_keep_what_a_figure_can_show(sweep: Path, tmp_path: Path) -> None:
+def test_export_rounds_history(sweep: Path, tmp_path: Path) -> None:
     edit(sweep / "dropout-none/seed-0", lambda r: r["history"].update({"val/loss": [1.23456789, None, 2]}))
 
     target = exported(sweep, tmp_path / "small")
@@ -71,7 +71,7 @@ def test_curves_keep_what_a_figure_can_show(sweep: Path, tmp_path: Path) -> None
     ]
 
 
-def test_a_folder_that_holds_something_is_refused(sweep: Path, tmp_path: Path) -> None:
+def test_export_to_nonempty_folder_raises(sweep: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/old").touch()
     (tmp_path / "file").touch()
@@ -81,7 +81,7 @@ def test_a_folder_that_holds_something_is_refused(sweep: Path, tmp_path: Path) -
             exported(sweep, tmp_path / name)
 
 
-def test_packed_predictions_that_are_cut_off_are_named(sweep: Path, tmp_path: Path) -> None:
+def test_damaged_gzip_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
     target = exported(sweep, tmp_path / "small")
     packed = target / "dropout-p25/seed-1/predictions.csv.gz"
     whole = packed.read_bytes()

@@ -19,20 +19,20 @@ SERIES = ("train/loss", "val/loss", "train/uar", "val/uar")
 HISTORY = {name: [0.2, 0.4, 0.6] for name in SERIES}
 
 
-def test_a_confusion_matrix_shows_counts_and_is_coloured_by_row() -> None:
+def test_confusion_figure_shows_counts_colored_by_row_percent() -> None:
     matrix = np.diag(np.arange(8))
 
     axes = confusion_figure(matrix, RAVDESS, "test").axes[0]
 
     assert [text.get_text() for text in axes.texts] == [str(count) for count in matrix.flat]
     colours = axes.images[0].get_array()
-    assert colours[0, 0] == 0  # a class without utterances has no share
+    assert colours[0, 0] == 0  # a class without utterances is drawn as zero
     assert colours[3, 3] == colours[7, 7] == 100
     assert axes.images[0].get_clim() == (0, 100)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(RAVDESS)
 
 
-def test_curves_of_a_run() -> None:
+def test_curves_figure_plots_loss_and_uar() -> None:
     figure = curves_figure(HISTORY, "run")
 
     loss, uar = figure.axes
@@ -41,7 +41,7 @@ def test_curves_of_a_run() -> None:
     assert {line.get_linestyle() for line in uar.lines} == {"-", "--"}
 
 
-def test_a_figure_is_saved_as_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_saved_figure_is_deterministic(tmp_path: Path) -> None:
     for name in ("one", "two"):
         save(curves_figure(HISTORY, "run"), tmp_path / "new" / name)
 
@@ -50,7 +50,7 @@ def test_a_figure_is_saved_as_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert one == two
 
 
-def test_a_forest_has_a_dot_and_an_interval_for_each_difference() -> None:
+def test_forest_figure_draws_each_difference_and_interval() -> None:
     wide = paired_difference({0: 4.0, 1: 1.0}, {0: 1.0, 1: 2.0})  # 3 and -1: mean 1
     alone = paired_difference({0: 4.0}, {0: 1.0})
     none = paired_difference({0: 4.0}, {1: 1.0})
@@ -72,7 +72,7 @@ def test_a_forest_has_a_dot_and_an_interval_for_each_difference() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["accuracy", "UAR"]
 
 
-def test_a_figure_in_a_page_takes_its_ink_and_names_nothing_twice() -> None:
+def test_svg_uses_page_color_and_unique_ids() -> None:
     one, two = (svg(curves_figure(HISTORY, "a <b>"), name=name, title='a "<b>"') for name in ("one", "two"))
 
     assert one == svg(curves_figure(HISTORY, "a <b>"), name="one", title='a "<b>"')

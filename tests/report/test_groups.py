@@ -32,7 +32,7 @@ def counted(comparison, arm: str, belongs) -> float:
     )
 
 
-def test_parts_are_counted_clip_by_clip(comparison) -> None:
+def test_group_accuracy_is_computed_over_clips(comparison) -> None:
     for number, arm in enumerate(comparison.arms):
         assert by_emotion(comparison)["sad"][number] == pytest.approx(
             counted(comparison, arm, lambda name: name[6:8] == "04")
@@ -45,7 +45,7 @@ def test_parts_are_counted_clip_by_clip(comparison) -> None:
     assert list(by_intensity(comparison)) == ["normal", "strong"]
 
 
-def test_neutral_and_calm_are_one_of_seven_options(comparison) -> None:
+def test_seven_options_merge_neutral_and_calm(comparison) -> None:
     runs = comparison.arms["none"]
     matrix = np.sum([run.confusion["test"] for run in runs], axis=0)
 
@@ -54,7 +54,7 @@ def test_neutral_and_calm_are_one_of_seven_options(comparison) -> None:
     assert on_seven_options(comparison)["none"] == pytest.approx(expected)
 
 
-def test_listeners_are_shown_with_their_sources_for_ravdess_alone(sweep: Path, tmp_path: Path) -> None:
+def test_listener_scores_are_shown_only_for_ravdess(sweep: Path, tmp_path: Path) -> None:
     text = text_of(make_report(sweep))
     assert (
         "62.4 %: per clip, 7 options (neutral and calm merged), recomputed from the published ratings by hsn07" in text
@@ -69,7 +69,7 @@ def test_listeners_are_shown_with_their_sources_for_ravdess_alone(sweep: Path, t
     assert "| intensity | none | p25 |" in made_up
 
 
-def test_a_corpus_without_gender_has_no_table_and_says_so(tmp_path: Path) -> None:
+def test_corpus_without_gender_has_no_gender_table(tmp_path: Path) -> None:
     text = text_of(make_report(write_sweep(tmp_path, seeds=1, corpus__name="emodb")))
 
     assert "By gender: nothing, because emodb does not tell the gender of a speaker" in text
@@ -78,7 +78,7 @@ def test_a_corpus_without_gender_has_no_table_and_says_so(tmp_path: Path) -> Non
     assert "| emotion | none | p25 |" in text
 
 
-def test_other_names_tell_no_gender(sweep: Path) -> None:
+def test_no_gender_or_intensity_from_unknown_clip_names(sweep: Path) -> None:
     for run in sweep.glob("dropout-*/seed-*"):
         path = run / "predictions.csv"
         path.write_text(path.read_text().replace("\n03-01-", "\nclip-"))
@@ -88,7 +88,7 @@ def test_other_names_tell_no_gender(sweep: Path) -> None:
 
 
 def tell(sweep: Path, intensity) -> None:
-    """Add the columns that runs have since there are other corpora; every third speaker is a woman."""
+    """Add gender and intensity columns to predictions.csv; every third speaker is female."""
     for run in sweep.glob("dropout-*/seed-*"):
         header, *lines = (run / "predictions.csv").read_text().splitlines()
         genders = {name: ("female", "male", "male")[int(name) % 3] for name in (line.split(",")[1] for line in lines)}
@@ -97,7 +97,7 @@ def tell(sweep: Path, intensity) -> None:
         (run / "predictions.csv").write_text(text.replace("\n03-01-", "\nclip-"))
 
 
-def test_what_a_run_tells_of_its_clips_is_counted_whatever_they_are_called(tmp_path: Path) -> None:
+def test_groups_use_gender_and_intensity_columns(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", seeds=2, corpus__name="crema_d")
     tell(sweep, lambda number: ("low", "medium", "high", "unspecified")[number % 4])
     comparison = compare_arms(read_runs(sweep)[0], arm="dropout", baseline=None)
@@ -113,7 +113,7 @@ def test_what_a_run_tells_of_its_clips_is_counted_whatever_they_are_called(tmp_p
     assert "of each emotion, gender and intensity" in text
 
 
-def test_a_corpus_that_tells_no_intensity_has_no_table_of_it(tmp_path: Path) -> None:
+def test_corpus_without_intensity_has_no_intensity_table(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", seeds=1, corpus__name="emodb")
     tell(sweep, lambda number: "unspecified")
     text = text_of(make_report(sweep))
@@ -122,7 +122,7 @@ def test_a_corpus_that_tells_no_intensity_has_no_table_of_it(tmp_path: Path) -> 
     assert "of each emotion and gender" in text
 
 
-def test_what_a_run_tells_of_its_clips_is_exported(tmp_path: Path) -> None:
+def test_export_keeps_gender_and_intensity(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", seeds=1, corpus__name="crema_d")
     tell(sweep, lambda number: ("low", "high")[number % 2])
     runs, _ = read_runs(sweep)

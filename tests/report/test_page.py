@@ -17,7 +17,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Outline(HTMLParser):
-    """The tags and attributes of a page; fails where a tag is closed that is not open."""
+    """Collect the tags and attributes of a page, and fail on a closing tag without its opening tag."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_report(made["write_sweep"](tmp_path_factory.mktemp("sweep"), seeds=2)).write().read_text()
 
 
-def test_the_page_needs_no_other_file_and_runs_nothing(html: str) -> None:
+def test_page_is_self_contained_without_scripts(html: str) -> None:
     outline = Outline()
     outline.feed(html)
 
@@ -58,7 +58,7 @@ def test_the_page_needs_no_other_file_and_runs_nothing(html: str) -> None:
 LINKS = {"href", "src", "xlink:href", "srcset", "data"}
 
 
-def test_the_page_says_all_that_it_must(html: str) -> None:
+def test_page_has_all_sections_and_figures(html: str) -> None:
     headings = re.findall("<h2>(.*?)</h2>", html)
     assert headings == [
         *("Design", "Arms", "Differences", "Power", "Training", "Emotions and speakers", "Confusions", "Leak audit"),
@@ -73,18 +73,18 @@ def test_the_page_says_all_that_it_must(html: str) -> None:
         assert f"<li>{word}" in html
 
 
-def test_the_page_is_for_light_and_dark_and_narrow(html: str) -> None:
+def test_page_supports_dark_mode_and_narrow_screens(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
     assert "color-scheme: light dark" in html
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
-    # Every variable that a figure or rule uses is there, in both schemes.
+    # Both color schemes define every CSS variable that is used.
     used = set(re.findall(r"var\((--[a-z]+)\)", html))
     light, dark = (set(re.findall(r"(--[a-z]+):", rule)) for rule in re.findall(r":root \{[^}]*\}", html))
     assert used == light == dark
     assert html.count('<div class="scroll"') == html.count("<table>")
 
 
-def test_names_are_never_markup() -> None:
+def test_page_escapes_markup() -> None:
     table = Table(("arm <b>", "words"), [("<script>", "a cell of so many words that it is broken into several lines")])
     sections = [
         Section(
@@ -104,11 +104,11 @@ def test_names_are_never_markup() -> None:
     assert "```sh\na && b\n```" in markdown(found)
 
 
-def test_a_browser_shows_it_without_a_sideways_scroll(html: str, tmp_path: Path) -> None:
+def test_page_does_not_scroll_horizontally_in_browser(html: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    # In a frame, because a window of Chromium is at least 500 pixels wide.
+    # Use a frame, because a Chromium window is at least 500 pixels wide.
     probe = "<script>parent.postMessage(innerWidth + ' ' + document.documentElement.scrollWidth, '*')</script></body>"
     (tmp_path / "report.html").write_text(html.replace("</body>", probe))
     file = tmp_path / "frame.html"

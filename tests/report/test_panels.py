@@ -13,7 +13,7 @@ SERIES = ("train/loss", "val/loss", "train/uar", "val/uar")
 HISTORY = {name: [0.2, 0.4, 0.6] for name in SERIES}
 
 
-def test_curves_draw_the_mean_in_a_band_over_common_epochs() -> None:
+def test_curves_panel_draws_mean_and_range_over_common_epochs() -> None:
     higher = {name: [0.4, 0.6, 0.8, 0.9] for name in SERIES}
 
     figure = curves_panel({"none": [HISTORY, higher], "p25": [{}]}, "uar", "UAR (%)", factor=100)
@@ -26,7 +26,7 @@ def test_curves_draw_the_mean_in_a_band_over_common_epochs() -> None:
     assert legend == ["none", "p25", "validation", "training", "lowest to highest run"]
 
 
-def test_a_diverged_loss_can_be_drawn(tmp_path: Path) -> None:
+def test_curves_panel_accepts_nan_loss(tmp_path: Path) -> None:
     broken = HISTORY | {"val/loss": [1.0, float("nan"), None]}
 
     save(curves_panel({"none": [broken, HISTORY]}, "loss", "loss", factor=1), tmp_path / "curves.png")
@@ -34,7 +34,7 @@ def test_a_diverged_loss_can_be_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
-def test_seeds_are_joined_and_their_names_do_not_overlap() -> None:
+def test_paired_panel_joins_seeds_without_label_overlap() -> None:
     figure = paired_panel({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", listeners=None)
 
     axes = figure.axes[0]
@@ -45,13 +45,13 @@ def test_seeds_are_joined_and_their_names_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize("arms", [("none", "p10", "p25", "p50"), ("none", *AUGMENTS), ("max_depth=3", "max_depth=12")])
-def test_names_of_arms_do_not_run_into_each_other(arms: tuple[str, ...]) -> None:
+def test_paired_panel_arm_labels_do_not_overlap(arms: tuple[str, ...]) -> None:
     figure = paired_panel({arm: {0: 60.0, 1: 61.0} for arm in arms}, "accuracy", listeners=None)
 
     figure.draw_without_rendering()
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == list(arms)
-    # A name that lies aslant is a strip: what counts is how far strips are apart, across their direction.
+    # For rotated labels, compare their distance perpendicular to the text with the font height.
     slants = {label.get_rotation() for label in axes.get_xticklabels()}
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
     if slants == {0.0}:
@@ -61,7 +61,7 @@ def test_names_of_arms_do_not_run_into_each_other(arms: tuple[str, ...]) -> None
         assert all((right.x1 - left.x1) * np.sin(np.radians(45)) > height for left, right in pairwise(boxes))
 
 
-def test_folds_are_named_and_many_pairs_are_not() -> None:
+def test_paired_panel_labels_folds_but_not_many_pairs() -> None:
     few = paired_panel({"a": {(0, "0"): 1.0, (0, "1"): 2.0}, "b": {(0, "0"): 3.0}}, "accuracy", listeners=None)
     many = paired_panel({"a": {seed: float(seed) for seed in range(11)}}, "accuracy", listeners=None)
 
@@ -69,21 +69,21 @@ def test_folds_are_named_and_many_pairs_are_not() -> None:
     assert not many.axes[0].texts
 
 
-def test_listeners_are_a_line_with_its_number() -> None:
+def test_paired_panel_draws_listener_accuracy() -> None:
     figure = paired_panel({"none": {0: 60.0}}, "accuracy", listeners=62.4)
 
     assert figure.axes[0].lines[-1].get_ydata() == [62.4, 62.4]
     assert figure.legends[0].get_texts()[-1].get_text() == "human listeners, 62.4 %"
 
 
-def test_a_confusion_matrix_is_in_percent_of_its_rows() -> None:
+def test_confusion_panel_shows_row_percent() -> None:
     matrix = np.diag(np.arange(8))
     matrix[1, 0] = 3
 
     axes = confusion_panel(matrix, RAVDESS).axes[0]
 
     texts = np.array([text.get_text() for text in axes.texts]).reshape(8, 8)
-    assert texts[0].tolist() == [""] * 8  # a class without utterances has no share
+    assert texts[0].tolist() == [""] * 8  # a class without utterances is left blank
     assert texts[1, :2].tolist() == ["75", "25"]
     pixels = axes.images[0].get_array()
     assert pixels[1, 0, 3] == pytest.approx(0.75)
@@ -91,7 +91,7 @@ def test_a_confusion_matrix_is_in_percent_of_its_rows() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == list(RAVDESS)
 
 
-def test_a_difference_of_matrices_is_in_points_and_small_ones_are_pale() -> None:
+def test_difference_panel_shows_points_and_fades_small_ones() -> None:
     arm, baseline = np.array([[3, 1], [1, 1]]), np.array([[4, 0], [1, 1]])
 
     axes = difference_panel(arm, baseline, ("a", "b")).axes[0]
@@ -104,7 +104,7 @@ def test_a_difference_of_matrices_is_in_points_and_small_ones_are_pale() -> None
     assert pale.images[0].get_array()[0, 0, 3] == pytest.approx(0.05)
 
 
-def test_shares_have_a_dot_an_arm_and_listeners_where_they_are_known() -> None:
+def test_shares_panel_draws_arms_and_known_listener_scores() -> None:
     shares = {"sad": [10.0, None], "normal": [20.0, 30.0]}
 
     figure = shares_panel(shares, ["none", "p25"], {"normal": 58.0})
@@ -117,7 +117,7 @@ def test_shares_have_a_dot_an_arm_and_listeners_where_they_are_known() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "p25", "human listeners"]
 
 
-def test_letters_stay_letters_in_a_page() -> None:
+def test_svg_keeps_and_escapes_text() -> None:
     text = svg(shares_panel({"sad & blue": [10.0]}, ["none"], {}), name="a", title="shares")
 
     assert "sad &amp; blue</text>" in text

@@ -20,7 +20,7 @@ def text_of(report: Report) -> str:
 
 
 def set_accuracy(folder: Path, arm: str, seed: int, correct: int) -> None:
-    """Give a run exactly this many correct test utterances, in all its files."""
+    """Rewrite the files of a run so that exactly ``correct`` test utterances are correct."""
     run = folder / f"dropout-{arm}/seed-{seed}"
     header, *lines = (run / "predictions.csv").read_text().splitlines()
     rows = [line.split(",") for line in lines]
@@ -43,7 +43,7 @@ def set_accuracies(folder: Path, arm: str, *correct: int) -> None:
         set_accuracy(folder, arm, seed, count)
 
 
-def test_a_report_is_written_and_reading_it_again_makes_the_same_bytes(sweep: Path) -> None:
+def test_report_is_written_and_reproducible(sweep: Path) -> None:
     path = make_report(sweep).write()
     first = {file: file.read_bytes() for file in [*sweep.glob("report.*"), *sweep.glob("figures/*.png")]}
     assert make_report(sweep).write() == path == sweep / "report.html"
@@ -67,7 +67,7 @@ def test_a_report_is_written_and_reading_it_again_makes_the_same_bytes(sweep: Pa
     assert "Left out\n\nNothing." in text
 
 
-def test_no_difference_is_not_called_one(sweep: Path) -> None:
+def test_difference_with_interval_around_zero_is_not_claimed(sweep: Path) -> None:
     set_accuracies(sweep, "none", 234, 230, 238)
     set_accuracies(sweep, "p25", 236, 226, 240)
 
@@ -82,7 +82,7 @@ def test_no_difference_is_not_called_one(sweep: Path) -> None:
     ("baseline", "answer"),
     [("none", "dropout=p25 is better than none by"), ("p25", "dropout=none is worse than p25 by")],
 )
-def test_a_difference_is_claimed_with_its_interval_and_caution(sweep: Path, baseline: str, answer: str) -> None:
+def test_significant_difference_is_claimed_with_caution(sweep: Path, baseline: str, answer: str) -> None:
     set_accuracies(sweep, "none", 200, 202, 204)
     set_accuracies(sweep, "p25", 236, 237, 242)
 
@@ -97,7 +97,7 @@ def test_a_difference_is_claimed_with_its_interval_and_caution(sweep: Path, base
     assert any("same 360 utterances" in note for note in report.cautions)
 
 
-def test_equal_differences_claim_nothing(sweep: Path) -> None:
+def test_equal_differences_give_no_claim(sweep: Path) -> None:
     set_accuracies(sweep, "none", 200, 210, 220)
     set_accuracies(sweep, "p25", 218, 228, 238)
 
@@ -118,7 +118,7 @@ def test_one_seed_gives_no_interval(tmp_path: Path) -> None:
     assert "| one pair gives no interval | fewer than 8 |" in text_of(report)
 
 
-def test_one_arm_is_described_and_not_compared(tmp_path: Path) -> None:
+def test_single_arm_is_described_without_comparison(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     make_report(tmp_path).write()
     for seed in range(3):
@@ -135,7 +135,7 @@ def test_one_arm_is_described_and_not_compared(tmp_path: Path) -> None:
     assert not (tmp_path / "figures/confusion-1.png").exists()
 
 
-def test_arms_without_a_common_seed_are_refused_and_listed(tmp_path: Path) -> None:
+def test_arms_without_common_seed(tmp_path: Path) -> None:
     write_run(tmp_path, dropout="none", seed=0)
     write_run(tmp_path, dropout="p25", seed=1)
 
@@ -148,7 +148,7 @@ def test_arms_without_a_common_seed_are_refused_and_listed(tmp_path: Path) -> No
     assert "| the arms share no seed |" in text_of(report)
 
 
-def test_a_missing_seed_is_in_the_mean_but_not_in_the_pairs(sweep: Path) -> None:
+def test_missing_seed_is_not_paired_and_is_listed(sweep: Path) -> None:
     (sweep / "dropout-p25/seed-1/result.json").unlink()
 
     report = make_report(sweep)
@@ -160,7 +160,7 @@ def test_a_missing_seed_is_in_the_mean_but_not_in_the_pairs(sweep: Path) -> None
     assert "| dropout-p25/seed-1 | unfinished: no result.json |" in text
 
 
-def test_a_truncated_result_and_wrong_metrics_are_listed(sweep: Path) -> None:
+def test_damaged_runs_are_listed_as_left_out(sweep: Path) -> None:
     result = sweep / "dropout-p25/seed-0/result.json"
     result.write_text(result.read_text()[:500])
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["test"].update(accuracy=0.99))
@@ -172,7 +172,7 @@ def test_a_truncated_result_and_wrong_metrics_are_listed(sweep: Path) -> None:
     assert re.search(r"\| dropout-p25/seed-1 \| result.json says test accuracy 0.9900, its predictions", text)
 
 
-def test_three_arms_are_each_compared_with_the_baseline(tmp_path: Path) -> None:
+def test_each_arm_is_compared_with_the_baseline(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=("p25", "none", "p10"), seeds=2)
 
     report = make_report(tmp_path)
@@ -185,7 +185,7 @@ def test_three_arms_are_each_compared_with_the_baseline(tmp_path: Path) -> None:
     assert any("2 arms are compared with none" in note for note in report.cautions)
 
 
-def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
+def test_report_warns_about_synthetic_speech(tmp_path: Path) -> None:
     write_sweep(tmp_path, corpus__name="synthetic", study_metric=None, training_mode_metrics=None)
 
     text = text_of(make_report(tmp_path))
@@ -194,7 +194,7 @@ def test_synthetic_speech_is_said_to_be_synthetic(tmp_path: Path) -> None:
     assert "study's" not in text
 
 
-def test_runs_measured_as_the_study_measures_show_evaluation_mode_beside(tmp_path: Path) -> None:
+def test_evaluation_mode_metrics_are_shown_if_present(tmp_path: Path) -> None:
     honest = {"test": {"accuracy": 0.5, "uar": 0.4}}
     write_sweep(tmp_path, training_mode_metrics=None, evaluation_mode_metrics=honest)
 
@@ -207,7 +207,7 @@ def test_runs_measured_as_the_study_measures_show_evaluation_mode_beside(tmp_pat
     assert all(arm["test/evaluation_mode"]["mean"] == 50 for arm in arms.values())
 
 
-def test_runs_of_before_and_after_a_switch_are_comparable_while_it_is_off(sweep: Path) -> None:
+def test_older_runs_are_comparable_if_new_options_are_off(sweep: Path) -> None:
     off = {"training_mode": False, "update_statistics": False}
     for seed in range(3):
         edit(sweep / f"dropout-p25/seed-{seed}", lambda r: r["config"].update(evaluation=off))
@@ -217,12 +217,12 @@ def test_runs_of_before_and_after_a_switch_are_comparable_while_it_is_off(sweep:
         make_report(sweep)
 
 
-def test_what_is_not_known_of_old_runs_is_said(sweep: Path) -> None:
+def test_report_states_missing_leak_checks_of_older_runs(sweep: Path) -> None:
     for arm in ("none", "p25"):
         edit(sweep / f"dropout-{arm}/seed-0", lambda r: (r.pop("audit"), r.pop("seconds")))
     text = text_of(make_report(sweep))
     assert "2 of 6 runs were made before there was an audit: nothing is known" in text
-    assert "| none | 3 | 8.5 | 101.5 | 220 |" in text  # the mean of the two that tell
+    assert "| none | 3 | 8.5 | 101.5 | 220 |" in text  # mean over the two runs with timings
 
     for arm in ("none", "p25"):
         for seed in (1, 2):
@@ -232,7 +232,7 @@ def test_what_is_not_known_of_old_runs_is_said(sweep: Path) -> None:
     assert "| looked for |" not in text
 
 
-def test_runs_that_differ_in_epochs_make_no_report(sweep: Path) -> None:
+def test_no_report_for_runs_with_different_max_epochs(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
 
     with pytest.raises(InputError, match=r"trainer\.max_epochs: 80 and 40"):
@@ -241,7 +241,7 @@ def test_runs_that_differ_in_epochs_make_no_report(sweep: Path) -> None:
     assert not (sweep / "report.md").exists()
 
 
-def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
+def test_cautions_of_bundle_and_provenance(sweep: Path) -> None:
     for arm in ("none", "p25"):
         for seed in range(3):
             edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r, arm=arm: r["choices"].update(experiment=arm))
@@ -266,7 +266,7 @@ def test_a_bundle_and_its_origin_are_cautioned(sweep: Path) -> None:
     assert report.command == f"ser-report {sweep} --arm experiment --baseline none"
 
 
-def test_arms_of_one_config_are_cautioned(tmp_path: Path) -> None:
+def test_identical_arm_configs_are_cautioned(tmp_path: Path) -> None:
     write_sweep(tmp_path, seeds=2)
     for arm in ("none", "p25"):
         for seed in range(2):
@@ -275,7 +275,7 @@ def test_arms_of_one_config_are_cautioned(tmp_path: Path) -> None:
     assert "they may be the same experiment" in "\n".join(make_report(tmp_path).cautions)
 
 
-def test_report_json_holds_the_numbers_and_is_strict(sweep: Path) -> None:
+def test_report_json_is_strict_and_holds_all_numbers(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["train"].update(accuracy=float("nan")))
     written = json.loads(
         make_report(sweep).write().with_name("report.json").read_text(),
@@ -288,7 +288,7 @@ def test_report_json_holds_the_numbers_and_is_strict(sweep: Path) -> None:
     assert written["differences"]["p25"]["test/accuracy"]["pairs"] == [0, 1, 2]
 
 
-def test_a_report_needs_no_torch() -> None:
+def test_report_does_not_import_torch() -> None:
     code = (
         "import sys, ser_lightning.report.report, ser_lightning.commands.report\n"
         "found = {'torch', 'pytorch_lightning', 'pandas', 'matplotlib.pyplot'} & sys.modules.keys()\n"
@@ -298,7 +298,7 @@ def test_a_report_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_runs_of_an_installed_package_have_no_commit(sweep: Path) -> None:
+def test_runs_without_git_have_unknown_commit(sweep: Path) -> None:
     for arm in ("none", "p25"):
         for seed in range(3):
             edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.update(git=None))

@@ -18,7 +18,7 @@ def only_reason(sweep: Path) -> str:
     return left_out[0].reason
 
 
-def test_a_sweep_is_read_completely_and_in_order(sweep: Path) -> None:
+def test_read_runs_returns_all_runs_in_order(sweep: Path) -> None:
     runs, left_out = read_runs(sweep)
 
     assert [run.path for run in runs] == [f"dropout-{arm}/seed-{n}" for arm in ("none", "p25") for n in range(3)]
@@ -28,13 +28,13 @@ def test_a_sweep_is_read_completely_and_in_order(sweep: Path) -> None:
     assert len({run.test_set for run in runs}) == 1
 
 
-def test_one_run_is_a_sweep_of_one(sweep: Path) -> None:
+def test_read_runs_accepts_a_single_run_folder(sweep: Path) -> None:
     runs, _ = read_runs(sweep / "dropout-none/seed-0")
 
     assert [run.path for run in runs] == ["."]
 
 
-def test_hidden_folders_and_the_inside_of_runs_are_not_searched(sweep: Path) -> None:
+def test_read_runs_skips_hidden_and_nested_folders(sweep: Path) -> None:
     write_run(sweep / ".trash", dropout="none", seed=9)
     write_run(sweep / "dropout-none/seed-0/old", dropout="none", seed=9)
     (sweep / "checkpoints").mkdir()
@@ -55,7 +55,7 @@ def test_hidden_folders_and_the_inside_of_runs_are_not_searched(sweep: Path) -> 
         ("{}", "result.json lacks format"),
     ],
 )
-def test_a_damaged_result_is_left_out_with_the_reason(sweep: Path, text: str, reason: str) -> None:
+def test_damaged_result_is_left_out_with_reason(sweep: Path, text: str, reason: str) -> None:
     (sweep / "dropout-p25/seed-1/result.json").write_text(text)
 
     assert reason in only_reason(sweep)
@@ -86,13 +86,13 @@ def test_a_damaged_result_is_left_out_with_the_reason(sweep: Path, text: str, re
         (lambda r: r.update(emotions=r["emotions"][1:]), "'neutral' is missing or not among the emotions"),
     ],
 )
-def test_a_wrong_result_is_left_out_with_the_reason(sweep: Path, change, reason: str) -> None:
+def test_invalid_result_is_left_out_with_reason(sweep: Path, change, reason: str) -> None:
     edit(sweep / "dropout-p25/seed-1", change)
 
     assert reason in only_reason(sweep)
 
 
-def test_unreadable_files_are_left_out_with_the_reason(sweep: Path) -> None:
+def test_unreadable_files_are_left_out_with_reason(sweep: Path) -> None:
     run = sweep / "dropout-p25/seed-1"
     predictions = run / "predictions.csv"
     whole = predictions.read_text()
@@ -115,7 +115,7 @@ def test_unreadable_files_are_left_out_with_the_reason(sweep: Path) -> None:
     assert "no predictions.csv" in only_reason(sweep)
 
 
-def test_copies_are_told_apart_and_a_copy_twice_is_refused(sweep: Path) -> None:
+def test_augmented_copies_are_distinct_and_duplicates_left_out(sweep: Path) -> None:
     predictions = sweep / "dropout-p25/seed-1/predictions.csv"
     header, *lines = predictions.read_text().splitlines()
     named = [line.replace(",", "," + ("noise" if number % 2 else "") + ",", 1) for number, line in enumerate(lines)]
@@ -138,7 +138,7 @@ def test_copies_are_told_apart_and_a_copy_twice_is_refused(sweep: Path) -> None:
     assert "holds a test utterance twice" in only_reason(sweep)
 
 
-def test_a_run_without_validation_is_a_run(sweep: Path) -> None:
+def test_run_without_validation_metrics_is_read(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"].update(val=None))
 
     runs, left_out = read_runs(sweep)
@@ -146,7 +146,7 @@ def test_a_run_without_validation_is_a_run(sweep: Path) -> None:
     assert (len(runs), left_out) == (6, [])
 
 
-def test_a_folder_without_finished_runs_says_what_it_holds(tmp_path: Path) -> None:
+def test_folder_without_finished_runs_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent is not a folder"):
         read_runs(tmp_path / "absent")
     with pytest.raises(InputError, match="Found no run folder"):
@@ -157,5 +157,5 @@ def test_a_folder_without_finished_runs_says_what_it_holds(tmp_path: Path) -> No
         read_runs(tmp_path)
 
 
-def test_the_made_up_results_are_json_objects(sweep: Path) -> None:
+def test_synthetic_results_are_json_objects(sweep: Path) -> None:
     assert json.loads((sweep / "dropout-none/seed-0/result.json").read_text())["format"] == 1

@@ -6,7 +6,7 @@ from scipy import stats
 
 from ser_lightning.report.significance import cochran_q, holm, mcnemar, permutation_p, wilcoxon_p
 
-# Darwin's maize, crossed less self-fertilised, in eighths of an inch: Fisher 1935, The Design of Experiments, table 3.
+# Darwin's maize, crossed minus self-fertilized, in eighths of an inch: Fisher 1935, The Design of Experiments, table 3.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 # Hollander & Wolfe 1973, 29f.: depression before and after; R's ?wilcox.test.
 BEFORE = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
@@ -19,14 +19,14 @@ CONOVER = [
 ]
 
 
-def test_permutation_equals_fishers_own_count() -> None:
+def test_permutation_matches_fisher_example() -> None:
     # "in 1,726 cases out of 32,768", section 21
     assert permutation_p(DARWIN) == 1726 / 32768
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(-6, 6), min_size=2, max_size=8))
-def test_permutation_equals_scipys(differences: list[int]) -> None:
+def test_permutation_matches_scipy(differences: list[int]) -> None:
     expected = stats.permutation_test(
         (np.array(differences, float),), np.mean, permutation_type="samples", n_resamples=np.inf
     )
@@ -34,7 +34,7 @@ def test_permutation_equals_scipys(differences: list[int]) -> None:
     assert permutation_p(differences) == pytest.approx(expected.pvalue)
 
 
-def test_many_pairs_are_drawn_and_drawn_alike() -> None:
+def test_permutation_of_many_pairs_is_sampled_deterministically() -> None:
     many = [*DARWIN, 31, -20, 14]
 
     found = permutation_p(many)
@@ -45,27 +45,27 @@ def test_many_pairs_are_drawn_and_drawn_alike() -> None:
     assert found == pytest.approx(exact, abs=0.003)
 
 
-def test_equal_counts_are_equal_whatever_their_last_digits() -> None:
+def test_ties_ignore_rounding_errors() -> None:
     third = 100 * 120 / 360
 
     assert permutation_p([third, -100 / 3, 0.0]) == 1
     assert wilcoxon_p([third, 100 / 3, third]) == 0.25
 
 
-def test_wilcoxon_equals_rs_example() -> None:
+def test_wilcoxon_matches_r_example() -> None:
     # R: wilcox.test(x, y, paired = TRUE, alternative = "greater"): V = 40, p-value = 0.01953; two-sided twice that
     assert wilcoxon_p(DEPRESSION) == pytest.approx(2 * 0.01953, abs=1e-5)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=12, unique=True), st.randoms(use_true_random=False))
-def test_wilcoxon_without_ties_equals_scipys_exact(sizes: list[int], random) -> None:
+def test_wilcoxon_without_ties_matches_scipy_exact(sizes: list[int], random) -> None:
     differences = [size * random.choice((-1, 1)) for size in sizes]
 
     assert wilcoxon_p(differences) == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
 
 
-def test_wilcoxon_with_ties_and_zeros_by_hand() -> None:
+def test_wilcoxon_with_ties_and_zeros() -> None:
     # Without the zero: 1, 1, -1, 3 with ranks 2, 2, 2, 4; of 16 arrangements the signed sum is 6 or more away in
     # 10 (+-10: 2, +-6 by one of the 2s: 6, +-2: by two of the 2s or the 4 alone: 8).
     assert wilcoxon_p([0, 1, 1, -1, 3]) == (2 + 6) / 16
@@ -73,7 +73,7 @@ def test_wilcoxon_with_ties_and_zeros_by_hand() -> None:
     assert wilcoxon_p([]) is permutation_p([]) is None
 
 
-def test_mcnemar_equals_hand_computed_cases() -> None:
+def test_mcnemar_matches_hand_computed_values() -> None:
     # Agresti 1990, page 350: approval of the prime minister, 794, 150, 86, 570
     one, other = (
         np.repeat(answers, (794, 150, 86, 570)) for answers in ([True, True, False, False], [True, False] * 2)
@@ -89,7 +89,7 @@ def test_mcnemar_equals_hand_computed_cases() -> None:
     assert few.p == pytest.approx(20 / 512)
 
 
-def test_mcnemar_of_nothing_and_of_no_difference() -> None:
+def test_mcnemar_of_empty_and_equal_predictions() -> None:
     assert mcnemar(np.zeros(0, bool), np.zeros(0, bool)) is None
     same = mcnemar(np.ones(5, bool), np.ones(5, bool))
     assert same == (5, 0, 0, 1.0)
@@ -98,7 +98,7 @@ def test_mcnemar_of_nothing_and_of_no_difference() -> None:
     assert balanced.p == 1
 
 
-def test_cochran_equals_conovers_example() -> None:
+def test_cochran_matches_conover_example() -> None:
     found = cochran_q(np.array(CONOVER, bool))
 
     assert found is not None
@@ -107,7 +107,7 @@ def test_cochran_equals_conovers_example() -> None:
     assert found.p == pytest.approx(0.2466, abs=5e-5)
 
 
-def test_cochran_of_two_arms_is_mcnemar_without_correction() -> None:
+def test_cochran_of_two_arms_equals_uncorrected_mcnemar() -> None:
     generator = np.random.default_rng(0)
     correct = generator.random((200, 2)) < (0.6, 0.7)
     arm_only, baseline_only = (correct[:, 0] & ~correct[:, 1]).sum(), (correct[:, 1] & ~correct[:, 0]).sum()
@@ -119,7 +119,7 @@ def test_cochran_of_two_arms_is_mcnemar_without_correction() -> None:
     assert cochran_q(np.ones((4, 3), bool)) is None
 
 
-def test_holm_equals_hand_computed_cases() -> None:
+def test_holm_matches_hand_computed_values() -> None:
     assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
     # R: p.adjust(c(0.005, 0.011, 0.02, 0.04, 0.13), "holm")
     assert holm([0.13, 0.005, 0.04, 0.011, 0.02]) == pytest.approx([0.13, 0.025, 0.08, 0.044, 0.06])

@@ -23,7 +23,7 @@ numbers = st.lists(st.floats(0, 100), min_size=2, max_size=12)
 
 @settings(deadline=None)  # the first call pays for imports
 @given(numbers)
-def test_summary_equals_the_statistics_module(values: list[float]) -> None:
+def test_summarize_matches_statistics_module(values: list[float]) -> None:
     found = summarize(values)
 
     assert found.n == len(values)
@@ -31,13 +31,13 @@ def test_summary_equals_the_statistics_module(values: list[float]) -> None:
     assert found.sd == pytest.approx(statistics.stdev(values), abs=1e-9)
 
 
-def test_one_value_has_no_spread_and_none_no_summary() -> None:
+def test_summarize_of_one_or_no_value() -> None:
     assert summarize([3.0]).sd is None
     with pytest.raises(ValueError, match="at least one value"):
         summarize([])
 
 
-def test_paired_interval_by_hand() -> None:
+def test_paired_interval_matches_hand_computed_values() -> None:
     # Differences 1, 2, 3, 4: mean 2.5, sd 1.29099, t(0.975, 3) = 3.18245 -> 2.5 -+ 2.05426
     found = paired_difference({0: 11, 1: 12, 2: 13, 3: 14}, dict.fromkeys(range(4), 10))
 
@@ -49,7 +49,7 @@ def test_paired_interval_by_hand() -> None:
 
 @settings(deadline=None)  # the first call pays for imports
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=10))
-def test_paired_interval_equals_scipys(pairs: list[tuple[float, float]]) -> None:
+def test_paired_interval_matches_scipy(pairs: list[tuple[float, float]]) -> None:
     arm, baseline = ({seed: pair[side] for seed, pair in enumerate(pairs)} for side in (0, 1))
     found = paired_difference(arm, baseline)
 
@@ -60,7 +60,7 @@ def test_paired_interval_equals_scipys(pairs: list[tuple[float, float]]) -> None
     assert found.interval == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def test_pairs_are_made_by_seed_and_not_by_order() -> None:
+def test_values_are_paired_by_seed() -> None:
     found = paired_difference({2: 30.0, 0: 10.0, 7: 99.0}, {0: 9.0, 2: 28.0, 5: 0.0})
 
     assert found.pairs == found.seeds == (0, 2)
@@ -75,7 +75,7 @@ def test_pairs_are_made_by_seed_and_not_by_order() -> None:
         ({0: 3.0, 1: 4.0, 2: 5.0}, 2.0, "all differences are equal"),
     ],
 )
-def test_no_interval_is_explained(arm: dict[int, float], mean: float | None, why: str) -> None:
+def test_missing_interval_has_a_reason(arm: dict[int, float], mean: float | None, why: str) -> None:
     found = paired_difference(arm, {0: 1.0, 1: 2.0, 2: 3.0})
 
     assert found.mean == mean
@@ -88,7 +88,7 @@ def test_no_interval_is_explained(arm: dict[int, float], mean: float | None, why
 SLEEP = ([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
 
 
-def test_paired_difference_and_cohens_d_equal_rs_example() -> None:
+def test_paired_difference_and_cohen_d_match_r_example() -> None:
     baseline, arm = (dict(enumerate(hours)) for hours in SLEEP)
     found = paired_difference(arm, baseline)
 
@@ -98,7 +98,7 @@ def test_paired_difference_and_cohens_d_equal_rs_example() -> None:
     assert cohen_d(found.differences) == pytest.approx(4.0621 / 10**0.5, abs=5e-5)
 
 
-def test_pairs_may_be_seeds_with_folds() -> None:
+def test_values_are_paired_by_seed_and_fold() -> None:
     found = paired_difference({(0, "0"): 3.0, (0, "1"): 5.0, (1, "0"): 9.0}, {(0, "1"): 4.0, (0, "0"): 1.0})
 
     assert found.pairs == ((0, "0"), (0, "1"))
@@ -106,12 +106,12 @@ def test_pairs_may_be_seeds_with_folds() -> None:
     assert found.differences == (2.0, 1.0)
 
 
-def test_no_spread_has_no_effect_size() -> None:
+def test_cohen_d_is_none_without_spread() -> None:
     assert cohen_d([2.0]) is None
     assert cohen_d([2.0, 2.0]) is None
 
 
-def test_cliffs_delta_equals_a_published_example() -> None:
+def test_cliff_delta_matches_published_example() -> None:
     # The example of R's effsize::cliff.delta: delta estimate -0.25
     treatment, control = [10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50]
 
@@ -122,24 +122,24 @@ def test_cliffs_delta_equals_a_published_example() -> None:
 
 
 @pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15)])
-def test_pairs_needed_equal_published_ones(effect: float, pairs: int) -> None:
+def test_pairs_needed_matches_published_values(effect: float, pairs: int) -> None:
     # G*Power 3.1, and R's pwr.t.test(d, power = 0.8, type = "paired"): n = 198.15, 33.37, 14.30
     assert pairs_needed(1.0, effect) == pairs
 
 
 @settings(deadline=None)
 @given(st.integers(2, 300), st.floats(0.05, 1.5))
-def test_power_equals_statsmodels(pairs: int, effect: float) -> None:
+def test_power_matches_statsmodels(pairs: int, effect: float) -> None:
     expected = TTestPower().power(effect, pairs, 0.05)
 
-    # Where the noncentral t that it goes by fails.
+    # statsmodels returns NaN where the noncentral t distribution fails.
     assume(not math.isnan(expected))
     assert paired_power(pairs, 1.0, effect) == pytest.approx(expected, abs=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 1000), st.floats(0.001, 100))
-def test_power_equals_the_mean_over_the_spread_that_is_found(pairs: int, effect: float) -> None:
+def test_power_matches_numerical_integration(pairs: int, effect: float) -> None:
     edge = stats.t.ppf(0.975, pairs - 1)
     spread = np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, pairs - 1) / (pairs - 1))
     shift = math.sqrt(pairs) * effect
@@ -150,7 +150,7 @@ def test_power_equals_the_mean_over_the_spread_that_is_found(pairs: int, effect:
 
 @settings(deadline=None)
 @given(st.floats(0.001, 30), st.sampled_from([1, 2, 5]))
-def test_pairs_needed_are_enough_and_one_less_is_not(sd: float, points: int) -> None:
+def test_pairs_needed_is_minimal(sd: float, points: int) -> None:
     needed = pairs_needed(sd, points)
 
     assert paired_power(needed, sd, points) >= 0.8
@@ -158,12 +158,12 @@ def test_pairs_needed_are_enough_and_one_less_is_not(sd: float, points: int) -> 
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)])
-def test_pairs_needed_of_no_spread_raises(values: tuple[float, float]) -> None:
+def test_pairs_needed_without_spread_or_effect_raises(values: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="above zero but got"):
         pairs_needed(*values)
 
 
-def test_wilson_equals_published_examples() -> None:
+def test_wilson_matches_published_examples() -> None:
     # Newcombe (1998), Statistics in Medicine 17, table I, method 3
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
@@ -174,13 +174,13 @@ def test_wilson_equals_published_examples() -> None:
 
 @settings(deadline=None)  # the first call pays for imports
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_equals_scipys(trial: tuple[int, int]) -> None:
+def test_wilson_matches_scipy(trial: tuple[int, int]) -> None:
     expected = stats.binomtest(*trial).proportion_ci(0.95, method="wilson")
 
     assert wilson(*trial) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @pytest.mark.parametrize("trial", [(0, 0), (3, 2), (-1, 4)])
-def test_wilson_of_nonsense_raises(trial: tuple[int, int]) -> None:
+def test_wilson_of_invalid_counts_raises(trial: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"but got {trial[0]} of {trial[1]}"):
         wilson(*trial)
