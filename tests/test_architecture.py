@@ -1,4 +1,4 @@
-"""Imports point one way."""
+"""Import rules between the parts of the package."""
 
 import ast
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ser_lightning"
 LEAVES = {"errors", "atomic", "emotions", "interrupts", "metrics", "memory", "kernels", "config_files"}
-# What each part may import of ours, beside itself and the leaves.
+# Parts of the package that each part may import, besides itself and the leaves.
 ALLOWED = {
     "audio": set(),
     "augment": set(),
@@ -62,7 +62,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_every_arrow_is_allowed():
+def test_parts_import_only_allowed_modules():
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 30
     seen = set()
@@ -82,12 +82,12 @@ def test_every_arrow_is_allowed():
     assert seen == {*ALLOWED, *LEAVES}
 
 
-def test_only_build_instantiates():
+def test_only_build_uses_instantiate():
     users = [path.name for path in SOURCE.rglob("*.py") if "instantiate" in path.read_text()]
     assert users == ["build.py"]
 
 
-def test_augmentations_load_torch_only_to_compute():
+def test_importing_augmentations_does_not_import_torch():
     modules = [f"ser_lightning.augment.{path.stem}" for path in (SOURCE / "augment").glob("*.py")]
     assert len(modules) > 10
     code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print(*sys.modules)"
@@ -101,13 +101,13 @@ def test_augmentations_load_torch_only_to_compute():
         ("write_report", {"torch", "pytorch_lightning", "librosa"}),
         ("prepare", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
         ("audit", {"torch", "pytorch_lightning"}),
-        ("sweep", {"torch", "pytorch_lightning"}),  # which Hydra's callbacks load into every command
-        ("job", {"torch", "pytorch_lightning"}),  # which every worker of a sweep loads
+        ("sweep", {"torch", "pytorch_lightning"}),  # Hydra's callbacks import it in every command
+        ("job", {"torch", "pytorch_lightning"}),  # every worker of a sweep imports it
         ("extract_features", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
         ("predict_recordings", {"pytorch_lightning", "librosa", "scipy.signal"}),
     ],
 )
-def test_a_command_does_not_load_what_takes_seconds_and_it_does_not_need(command, spared):
+def test_commands_do_not_import_slow_unused_libraries(command, spared):
     code = f"import sys, ser_lightning.commands.{command}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert f"ser_lightning.commands.{command}" in done.stdout.split()

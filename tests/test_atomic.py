@@ -6,7 +6,7 @@ import pytest
 from ser_lightning.atomic import remove_leftovers, write_atomically
 
 
-def test_a_file_is_complete_or_as_it_was(tmp_path):
+def test_failed_write_keeps_the_previous_file(tmp_path):
     path = tmp_path / "deep" / "a.txt"
     with write_atomically(path) as file:
         file.write("one\n")
@@ -17,16 +17,16 @@ def test_a_file_is_complete_or_as_it_was(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_nothing_is_seen_before_the_end(tmp_path):
+def test_file_appears_only_after_the_write(tmp_path):
     path = tmp_path / "a.bin"
     with write_atomically(path, "wb") as file:
         file.write(b"x")
         assert not path.exists()
     assert path.read_bytes() == b"x"
-    assert path.stat().st_mode & 0o044  # readable by others, as any file one writes
+    assert path.stat().st_mode & 0o044  # readable by others, like any other new file
 
 
-def test_the_file_before_is_kept_under_another_name(tmp_path):
+def test_keep_saves_the_previous_file(tmp_path):
     path, before = tmp_path / "last", tmp_path / "before"
     for content in "abc":
         with write_atomically(path, keep=before) as file:
@@ -37,7 +37,7 @@ def test_the_file_before_is_kept_under_another_name(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"last", "before"}
 
 
-def test_the_file_before_is_kept_where_there_are_no_hard_links(tmp_path, monkeypatch):
+def test_keep_works_without_hard_links(tmp_path, monkeypatch):
     def refuse(link, target):
         raise PermissionError(1, "Operation not permitted", str(link))  # as on FAT
 
@@ -48,7 +48,7 @@ def test_the_file_before_is_kept_where_there_are_no_hard_links(tmp_path, monkeyp
     assert ((tmp_path / "last").read_text(), (tmp_path / "before").read_text()) == ("b", "a")
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+def test_remove_leftovers_removes_only_temporary_files(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in (".a.x1y2.tmp", "deep/.b.ckpt.tmp", "a.tmp", ".lock", "deep/b.ckpt"):
         (tmp_path / name).touch()
@@ -56,7 +56,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert {p.name for p in tmp_path.rglob("*")} == {"deep", "a.tmp", ".lock", "b.ckpt"}
 
 
-def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+def test_symlink_is_kept_and_its_target_written(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in ("there", "not there yet"):
         link = tmp_path / f"link to {name}"
@@ -68,7 +68,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
         assert (tmp_path / "folder" / name).read_text() == "new"
 
 
-def test_the_longest_name_that_there_can_be_is_written(tmp_path):
+def test_file_name_of_near_maximum_length(tmp_path):
     name = 254 * "a"
     with write_atomically(tmp_path / name) as file:
         file.write("new")
@@ -76,7 +76,7 @@ def test_the_longest_name_that_there_can_be_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
-def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, umask, mode):
+def test_file_mode_respects_umask(tmp_path, umask, mode):
     before = os.umask(umask)
     try:
         with write_atomically(tmp_path / "a.txt") as file:
@@ -86,8 +86,8 @@ def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, umask, mode):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
 
 
-def test_the_umask_is_never_changed(tmp_path, monkeypatch):
-    """It belongs to the whole process: another thread would create its files with it."""
+def test_umask_is_not_changed(tmp_path, monkeypatch):
+    """The umask is shared by all threads of the process, so changing it would affect files of other threads."""
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail(f"umask({mask:o})"))
     with write_atomically(tmp_path / "a.txt") as file:
         file.write("x")

@@ -1,4 +1,4 @@
-"""The study of augmentation: made-up result files, and what is asked of the commands without running them."""
+"""Augmentation study, on synthetic result files and with mocked commands."""
 
 import json
 import runpy
@@ -14,7 +14,16 @@ from tests.test_conf import composed, options
 
 write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 DOCS = Path(__file__).parents[1] / "docs"
-ARMS = ("none", "p10", "p25", "p50", "p60", "p70", "p80", "p90")  # whose made-up results the arms here borrow
+ARMS = (
+    "none",
+    "p10",
+    "p25",
+    "p50",
+    "p60",
+    "p70",
+    "p80",
+    "p90",
+)  # their synthetic results stand in for the arms of the sweeps
 
 
 def make(folder: Path, sweep: Sweep, *, seeds: int = 2) -> None:
@@ -44,7 +53,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
+def test_page_repeats_the_answers_of_its_reports(folder, tmp_path):
     text = AUGMENTATION.publish(folder, tmp_path / "docs", command="make augmentation").read_text()
     for sweep in SWEEPS[:3]:
         report = sweep.report(folder / sweep.name)
@@ -59,7 +68,7 @@ def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
     assert AUGMENTATION.write(copies, tmp_path / "again", command="make augmentation").read_text() == text
 
 
-def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatch, tmp_path):
+def test_sweeps_cover_all_augmentations_and_compose(monkeypatch, tmp_path):
     assert set(AUGMENTS) == set(options("augment")) - {"daarip"}
     called = []
     monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
@@ -71,7 +80,7 @@ def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatc
     for sweep, words in zip(SWEEPS, trained, strict=True):
         asked = OverridesParser.create().parse_overrides(list(words[2:]))
         fixed = [word for word, override in zip(words[2:], asked, strict=True) if not override.is_sweep_override()]
-        # Last wins, as on the command line; and the identity of a run names its axes.
+        # The last override wins, as on the command line. The run_id must name every swept key.
         values = {word.partition("=")[0]: word for word in fixed}
         config = composed(*(word for key, word in values.items() if key != "run_id"))
         assert config["name"] == f"a/{sweep.name}"
@@ -95,7 +104,7 @@ def test_every_option_but_daarip_is_an_arm_and_what_is_asked_composes(monkeypatc
         (["--table"], []),
     ],
 )
-def test_what_is_expensive_runs_only_if_it_is_asked_for(monkeypatch, tmp_path, capsys, words, ran):
+def test_expensive_sweeps_run_only_on_request(monkeypatch, tmp_path, capsys, words, ran):
     folder = tmp_path / "runs"
     make(folder, SWEEPS[1])
     called = []
@@ -108,14 +117,14 @@ def test_what_is_expensive_runs_only_if_it_is_asked_for(monkeypatch, tmp_path, c
     assert f"\npython -m studies.augmentation {folder} --seeds 2{asked} corpus=synthetic\n" in text
 
 
-def test_an_unknown_sweep_is_refused(tmp_path, capsys):
+def test_unknown_sweep_raises(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--seeds", "1", "--sweeps", "speaker"])
     assert "--sweeps has speaker; expected some of augment, balance, class_weights, speakers" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not (DOCS / "augmentation.md").exists(), reason="the sweeps are not published yet")
-def test_the_published_page_is_what_the_published_runs_say(tmp_path):
+def test_published_page_matches_published_results(tmp_path):
     text = (DOCS / "augmentation.md").read_text()
     command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]
     assert AUGMENTATION.write(DOCS / RESULTS / "augmentation", tmp_path, command=command).read_text() == text

@@ -1,4 +1,4 @@
-"""The other side of the benchmark computes what ours does: else a ratio would mean nothing."""
+"""The baseline of the benchmarks computes the same values as this package, so that their times can be compared."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("change", [{}, {"strides": [1, 1], "hidden": 40}])
-def test_the_plain_network_is_ours(masked, change):
+def test_plain_network_matches_ours(masked, change):
     ours = network(masked=masked, standardize=masked, **change)
     mean, deviation = (torch.randn(162), torch.rand(162) + 0.5) if masked else (None, None)
     if masked:
@@ -45,7 +45,7 @@ def test_the_plain_network_is_ours(masked, change):
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread
-def test_the_plain_preparation_makes_the_same_sets(tmp_path, synthetic_root):
+def test_plain_preparation_matches_ours(tmp_path, synthetic_root):
     corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     paths = [utterance.path for utterance in corpus.scan().utterances[:3]]
     made = plain.prepare(paths[:2], paths[2:], folder=tmp_path, torchaudio_pitch=False)
@@ -62,7 +62,7 @@ def test_the_plain_preparation_makes_the_same_sets(tmp_path, synthetic_root):
         np.testing.assert_allclose(features, Spectral162(**FEATURES)(wave), rtol=1e-3, atol=1e-4 * features.max())
 
 
-def test_the_plain_loop_trains(small):
+def test_plain_training_loop_runs(small):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -82,16 +82,16 @@ def test_the_plain_loop_trains(small):
     assert done.stderr.count("val loss") == 2
 
 
-def test_networks_trained_at_once_become_what_each_becomes_alone(monkeypatch):
+def test_stacked_training_matches_training_each_model(monkeypatch):
     monkeypatch.setattr(accelerator, "CLIPS", 24)
     monkeypatch.setattr(accelerator, "BATCH", 12)
     monkeypatch.setattr(
         accelerator, "batches", lambda clips, seed: map(clips.__getitems__, [list(range(12)), list(range(12, 24))])
     )
     clips = accelerator.ResidentDataset(accelerator.dataset(), device=torch.device("cpu"))
-    clips.frames = clips.frames.double()  # Adam's first steps make much of a gradient's last digits
+    clips.frames = clips.frames.double()  # Adam's first steps amplify rounding errors of the gradients
     torch.manual_seed(0)
-    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # no dropout: it would drop others
+    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # no dropout: its random masks would differ
     alone = [copy.deepcopy(model) for model in models]
     for model in alone:
         accelerator.train_one(clips, model, torch.device("cpu"))

@@ -10,7 +10,7 @@ AUGMENT = {
 }
 
 
-def test_a_config_becomes_its_object():
+def test_build_instantiates_the_config():
     built = build("augment", AUGMENT)
     assert built.names == ("noise", "pitch+3", "pitch-3")
     optimizer = build("optim", {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5})
@@ -20,7 +20,7 @@ def test_a_config_becomes_its_object():
 @pytest.mark.parametrize(
     "target", ["os.system", "subprocess.run", "builtins.eval", "torch.load", "", "ser_lightningx.a"]
 )
-def test_other_targets_are_refused_and_not_called(target, tmp_path):
+def test_foreign_targets_are_refused_and_not_called(target, tmp_path):
     mark = tmp_path / "mark"
     with pytest.raises(InputError, match="augment._target_"):
         build("augment", {"_target_": target, "command": f"touch {mark}", "_args_": [f"touch {mark}"]})
@@ -45,12 +45,12 @@ def test_other_targets_are_refused_and_not_called(target, tmp_path):
         ({"_target_": "ser_lightning.augment.waveform.WaveformCopie"}, "the nearest valid name is 'WaveformCopies'"),
     ],
 )
-def test_values_are_held_against_the_signature(change, message):
+def test_values_are_checked_against_the_signature(change, message):
     with pytest.raises(InputError, match=message):
         build("augment", AUGMENT | change)
 
 
-def test_what_is_nested_in_a_config_is_not_called(tmp_path):
+def test_nested_targets_are_not_called(tmp_path):
     mark = tmp_path / "mark"
     payload = {"_target_": "os.system", "command": f"touch {mark}"}
     with pytest.raises(InputError, match=r"augment\.seed is"):
@@ -74,17 +74,17 @@ def test_what_is_nested_in_a_config_is_not_called(tmp_path):
         ("loger", "pytorch_lightning.loggers.TensorBoardLogger"),
     ],
 )
-def test_a_part_is_a_class_of_its_own_home(name, target):
+def test_target_must_belong_to_its_config_group(name, target):
     with pytest.raises(InputError, match=rf"{name}\._target_ is '{target}'"):
         build(name, {"_target_": target})
 
 
-def test_a_missing_value_is_named():
+def test_missing_value_is_named_in_the_error():
     with pytest.raises(InputError, match=r"augment\.seed is missing; WaveformCopies needs it"):
         build("augment", {key: value for key, value in AUGMENT.items() if key != "seed"})
 
 
-def test_what_a_class_refuses_is_told_in_its_words():
+def test_errors_of_constructors_become_input_errors():
     optim = {"_target_": "torch.optim.Adam", "lr": 0.1, "weight_decay": -1.0}
     with pytest.raises(InputError, match="optim: Invalid weight_decay value"):
         build("optim", optim, params=[torch.nn.Parameter(torch.zeros(1))])
@@ -116,12 +116,12 @@ def test_what_a_class_refuses_is_told_in_its_words():
         ),
     ],
 )
-def test_what_torch_and_lightning_take_or_refuse_late_is_refused_at_once(name, config, message):
+def test_invalid_torch_and_lightning_values_are_refused_early(name, config, message):
     with pytest.raises(InputError, match=message):
         build(name, config)
 
 
-def test_the_configs_are_found():
+def test_config_folder_exists():
     assert (config_folder() / "train.yaml").is_file()
 
 
@@ -132,7 +132,7 @@ EMODB = {
 POOL = {"_target_": "ser_lightning.corpus.pooled.Pooled", "downmix": "mean", "merge": None}
 
 
-def test_a_pool_is_built_of_corpora():
+def test_build_pooled_corpus():
     emovo = EMODB | {"_target_": "ser_lightning.corpus.emovo.Emovo"}
     pool = build_corpus(POOL | {"parts": {"emodb": EMODB, "emovo": emovo}})
     assert [type(part).__name__ for part in pool.parts.values()] == ["Emodb", "Emovo"]
@@ -151,6 +151,6 @@ def test_a_pool_is_built_of_corpora():
         (["emodb"], r"corpus\.parts\. is \['emodb'\]"),
     ],
 )
-def test_a_part_of_a_pool_is_a_corpus_and_nothing_else(parts, message):
+def test_parts_of_pooled_corpus_must_be_single_corpora(parts, message):
     with pytest.raises(InputError, match=message):
         build_corpus(POOL | {"parts": parts})

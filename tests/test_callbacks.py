@@ -1,4 +1,4 @@
-"""Lightning's own callbacks in a run of this project, as its documentation describes them."""
+"""Training with Lightning's own callbacks."""
 
 import csv
 import json
@@ -26,15 +26,15 @@ def logged(root) -> list[dict]:
     return list(csv.DictReader((root / "corrected" / "run" / "csv" / "metrics.csv").read_text().splitlines()))
 
 
-def test_early_stopping_ends_a_run(command, small, tmp_path):
+def test_early_stopping_ends_training(command, small, tmp_path):
     words = ["callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=1", "trainer.max_epochs=8"]
-    # No epoch is better by so much.
+    # No epoch can improve by this min_delta.
     result = run(command, small, tmp_path, *words, "callbacks.early_stopping.min_delta=9")
     assert result["epochs"] == 2
 
 
 @pytest.mark.parametrize("interval", ["epoch", "step"])
-def test_the_learning_rate_monitor_logs_the_schedule(command, small, tmp_path, interval):
+def test_learning_rate_monitor_logs_the_schedule(command, small, tmp_path, interval):
     words = [
         "callbacks=[default,learning_rate_monitor]",
         f"callbacks.learning_rate_monitor.logging_interval={interval}",
@@ -57,9 +57,9 @@ def _warmup_cosine(total: int) -> list[float]:
     ]
 
 
-def test_the_learning_rate_finder_sets_the_rate(command, small, tmp_path):
+def test_learning_rate_finder_sets_the_learning_rate(command, small, tmp_path):
     words = ["callbacks=[default,learning_rate_finder]", "callbacks.learning_rate_finder.num_training_steps=30"]
-    words += ["trainer.max_epochs=7"]  # the search takes steps of these epochs
+    words += ["trainer.max_epochs=7"]  # the learning rate search uses steps of these epochs
     result = run(command, small, tmp_path, *words)
     (rate,) = set(result["history"]["train/learning_rate"])
     assert rate != 0.001
@@ -71,7 +71,7 @@ def test_the_learning_rate_finder_sets_the_rate(command, small, tmp_path):
     assert "scheduler=none" in done.err
 
 
-def test_weight_averaging_ends_in_the_last_checkpoint(command, small, tmp_path):
+def test_weight_averaging_changes_the_last_checkpoint(command, small, tmp_path):
     words = ["callbacks=[default,weight_averaging]", "callbacks.weight_averaging.swa_epoch_start=1", "checkpoint=last"]
     result = run(command, small, tmp_path, *words, "trainer.max_epochs=5", "optim.lr=0.01")
     plain = run(command, small, tmp_path / "plain", "trainer.max_epochs=5", "optim.lr=0.01", "checkpoint=last")
@@ -103,7 +103,7 @@ def test_device_stats_are_logged(command, small, tmp_path):
 
 
 @pytest.mark.parametrize("scheduler", ["warmup_cosine", "one_cycle"])
-def test_schedules_by_step_move_every_step_and_resume(command, small, tmp_path, scheduler):
+def test_step_schedules_resume_exactly(command, small, tmp_path, scheduler):
     words = [f"scheduler={scheduler}", "trainer.max_epochs=4"]
     whole = run(command, small, tmp_path / "whole", *words)
     stop(line(small, tmp_path, *words), EmotionTask, "training_step", lambda task, batch, i: task.current_epoch == 2)
@@ -113,7 +113,7 @@ def test_schedules_by_step_move_every_step_and_resume(command, small, tmp_path, 
     assert len(set(whole["history"]["train/learning_rate"])) == 4
 
 
-def test_a_monitor_of_no_value_is_refused(command, small, tmp_path):
+def test_unknown_monitor_is_refused(command, small, tmp_path):
     words = ["callbacks=[default,early_stopping]", "callbacks.early_stopping.monitor=val/usr"]
     done = command("train", *line(small, tmp_path / "out", *words))
     assert done.code == 1

@@ -10,7 +10,7 @@ from ser_lightning.errors import InputError
 
 
 class Payload:
-    """Leaves a mark when it is unpickled."""
+    """Object that creates the file ``mark`` when it is unpickled."""
 
     def __init__(self, mark) -> None:
         self.mark = mark
@@ -20,7 +20,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("read", [read_checkpoint, read_state])
-def test_a_pickle_with_a_payload_is_refused_and_not_run(tmp_path, read):
+def test_malicious_pickle_is_refused_and_not_executed(tmp_path, read):
     mark, path = tmp_path / "mark", tmp_path / "evil.ckpt"
     torch.save({"state_dict": Payload(mark)}, path)
     with pytest.raises(InputError, match=r"evil\.ckpt"):
@@ -31,7 +31,7 @@ def test_a_pickle_with_a_payload_is_refused_and_not_run(tmp_path, read):
     assert not mark.exists()
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_non_checkpoint_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"there is no checkpoint .*absent\.ckpt"):
         read_checkpoint(tmp_path / "absent.ckpt")
     (tmp_path / "text.ckpt").write_text("text")
@@ -42,21 +42,21 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         read_checkpoint(tmp_path / "other.ckpt")
 
 
-def test_a_finished_run_leaves_checkpoints_of_plain_types(trained):
+def test_checkpoints_load_with_weights_only(trained):
     for name in ("best", "last"):
         raw = torch.load(trained / "checkpoints" / f"{name}.ckpt", weights_only=True)
         assert raw["ser_lightning"]["config"]["name"] == "corrected"
         assert read_checkpoint(trained / "checkpoints" / f"{name}.ckpt").features == 162
 
 
-def test_a_truncated_checkpoint_is_refused(trained, tmp_path):
+def test_truncated_checkpoint_is_refused(trained, tmp_path):
     content = (trained / "checkpoints" / "best.ckpt").read_bytes()
     (tmp_path / "half.ckpt").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"half\.ckpt is not a file of torch\.save"):
         read_checkpoint(tmp_path / "half.ckpt")
 
 
-def test_the_format_is_checked(trained, tmp_path):
+def test_unknown_checkpoint_format_is_refused(trained, tmp_path):
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     raw["ser_lightning"]["format"] = 99
     torch.save(raw, tmp_path / "new.ckpt")
@@ -65,7 +65,7 @@ def test_the_format_is_checked(trained, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["config", "emotions", "features"])
-def test_a_checkpoint_without_its_config_is_refused(trained, tmp_path, missing):
+def test_checkpoint_with_missing_metadata_is_refused(trained, tmp_path, missing):
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     del raw["ser_lightning"][missing]
     torch.save(raw, tmp_path / "x.ckpt")
@@ -84,7 +84,7 @@ def test_a_checkpoint_without_its_config_is_refused(trained, tmp_path, missing):
         ),
     ],
 )
-def test_weights_of_another_model_are_refused(trained, spoil, message):
+def test_mismatched_weights_are_refused(trained, spoil, message):
     checkpoint = read_checkpoint(trained / "checkpoints" / "best.ckpt")
     spoil(checkpoint.state)
     with pytest.raises(InputError, match=rf"x\.ckpt is of another model: .*{message}"):

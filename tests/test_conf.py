@@ -1,4 +1,4 @@
-"""Every YAML is found, composes, and fits the class that takes it."""
+"""Every YAML file is found, composes and matches the signature of its class."""
 
 import inspect
 from pathlib import Path
@@ -31,7 +31,7 @@ GROUPS = {
     "evaluation": 1,
     "experiment": 24,
 }
-SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # Lightning's, not the class's
+SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # used by Lightning, not by the scheduler class
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
 
@@ -45,16 +45,16 @@ def composed(*overrides: str) -> dict:
         return OmegaConf.to_container(config, resolve=True)
 
 
-def test_every_file_is_looked_at():
+def test_groups_list_every_config_file():
     assert {path.stem for path in CONF.glob("*.yaml")} == COMMANDS
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "hydra"}
     assert {group: len(options(group)) for group in GROUPS} == GROUPS
 
 
 @pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g) if g != "experiment"])
-def test_every_option_composes_and_fits_its_class(group, option):
+def test_options_compose_and_match_signatures(group, option):
     part = composed(f"{group}={option}")[group]
-    # Options of these groups add a named part each, so that several can be chosen.
+    # These groups map names to configs, so that several options can be combined.
     parts = part.values() if group in ("logger", "callbacks") else [part]
     for part in parts:
         _check_part(group, part)
@@ -77,7 +77,7 @@ def _check_part(group: str, part: dict) -> None:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_every_experiment_composes_and_restates_no_target(experiment):
+def test_experiments_compose_without_targets(experiment):
     assert composed(f"experiment={experiment}")["name"] == experiment
     assert "_target_" not in (CONF / "experiment" / f"{experiment}.yaml").read_text()
 
@@ -86,12 +86,12 @@ def test_every_experiment_composes_and_restates_no_target(experiment):
     ("experiment", "digest"),
     [("released", "0466afe2475ca73e"), ("paper", "7d404907dded0a77"), ("corrected", "2026cd1fc90ab61c")],
 )
-def test_experiments_keep_their_digest(experiment, digest):
-    """A change here makes every finished run a run of another configuration: do it only where results change too."""
+def test_experiment_digests_are_unchanged(experiment, digest):
+    """Changing a digest invalidates every finished run: do so only if the results change too."""
     assert science_digest(composed(f"experiment={experiment}")) == digest
 
 
-# The split of an experiment that chooses none is its corpus's: the released one of RAVDESS, a random one of any other.
+# Experiments that set a split. All others use the default of the corpus: released for RAVDESS, else random.
 OWN_SPLIT = {
     "drcnn_published": "random",
     "kaggle_cnn_published": "random",
@@ -101,7 +101,7 @@ OWN_SPLIT = {
 
 
 def split_of(*overrides: str) -> str:
-    """Return the option of the group ``split`` that ``choices`` in a result names, after checking what it composes."""
+    """Return the chosen option of the group ``split``, after checking that the config matches it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=["run_id=x", *overrides], return_hydra_config=True)
         chosen = config.hydra.runtime.choices.split
@@ -110,14 +110,14 @@ def split_of(*overrides: str) -> str:
 
 
 @pytest.mark.parametrize("corpus", [option for option in options("corpus") if option != "pooled"])
-def test_only_the_default_split_of_ravdess_is_the_released_one(corpus):
+def test_released_split_is_default_only_for_ravdess(corpus):
     assert split_of(f"corpus={corpus}") == ("released" if corpus == "ravdess" else "random")
     assert split_of(f"corpus={corpus}", "experiment=released") == ("released" if corpus == "ravdess" else "random")
     assert split_of(f"corpus={corpus}", "split=speaker") == "speaker"
     assert split_of(f"corpus={corpus}", "split=released") == "released"
 
 
-def test_the_default_split_of_a_pool_is_a_random_one():
+def test_pooled_corpus_defaults_to_random_split():
     pool = ("corpus=pooled", "corpus/parts=[emodb,ravdess]")
     assert split_of() == "released"
     assert split_of(*pool) == split_of(*pool, "experiment=corrected") == "random"
@@ -125,18 +125,18 @@ def test_the_default_split_of_a_pool_is_a_random_one():
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_an_experiment_runs_on_any_corpus(experiment):
+def test_experiments_use_the_default_split_of_the_corpus(experiment):
     assert split_of(f"experiment={experiment}") == OWN_SPLIT.get(experiment, "released")
     assert split_of(f"experiment={experiment}", "corpus=emodb") == OWN_SPLIT.get(experiment, "random")
 
 
-def test_run_id_is_composed_in_one_place():
+def test_run_id_is_defined_only_in_train_yaml():
     files = sorted(CONF.rglob("*.yaml"))
     assert len(files) > 90
     assert [path.name for path in files if "run_id:" in path.read_text()] == ["train.yaml"]
 
 
-def test_every_corpus_can_be_a_part_of_a_pool():
+def test_every_corpus_can_be_pooled():
     parts = sorted(path.stem for path in (CONF / "corpus" / "parts").glob("*.yaml"))
     assert parts == [option for option in options("corpus") if option != "pooled"]
     config = composed("corpus=pooled", f"corpus/parts=[{','.join(parts)}]")["corpus"]
@@ -146,7 +146,7 @@ def test_every_corpus_can_be_a_part_of_a_pool():
         assert config["downmix"][part] == config["parts"][part]["downmix"]
 
 
-def test_an_ablation_lies_on_top_of_any_experiment():
+def test_ablation_can_be_added_to_any_experiment():
     for experiment in ("released", "paper", "corrected"):
         ablation = composed(f"experiment=[{experiment},ablation_dropout]")
         plain = composed(f"experiment={experiment}")
@@ -158,12 +158,12 @@ def test_an_ablation_lies_on_top_of_any_experiment():
         }
 
 
-def test_the_defaults_are_corrected():
+def test_defaults_equal_corrected():
     default, corrected = composed(), composed("experiment=corrected")
     assert {k for k in default if default[k] != corrected[k]} == {"name", "folder", "callbacks", "logger"}
 
 
-# Every defect of the study: the key that is its switch, its value in released, and its value where it is mended.
+# Every bug of the study: its config key, the value that reproduces it (released) and the value that fixes it.
 DEFECTS = {
     "study_metric": (True, False),
     "evaluation.training_mode": (True, False),
@@ -185,12 +185,12 @@ def value(config: dict, key: str):
 
 
 @pytest.mark.parametrize("key", DEFECTS)
-def test_a_defect_is_a_switch_that_released_turns_on_in_a_line_of_its_own(key):
+def test_released_enables_each_bug_in_one_commented_line(key):
     on, off = DEFECTS[key]
     assert value(composed("experiment=released"), key) == on
     assert value(composed("experiment=corrected"), key) == value(composed(), key) == off
     last = key.rsplit(".", maxsplit=1)[-1]
-    name = "features" if last == "analysis_rate" else last  # which is a group's option: conf/features/released.yaml
+    name = "features" if last == "analysis_rate" else last  # set by the option conf/features/released.yaml
     lines = (CONF / "experiment" / "released.yaml").read_text().splitlines()
     (line,) = [
         line for line in lines if line.strip().removeprefix("- override /").startswith(f"{name}: ") and "#" in line
@@ -198,11 +198,11 @@ def test_a_defect_is_a_switch_that_released_turns_on_in_a_line_of_its_own(key):
     assert len(line.split("# defect: ")[1]) > 20
 
 
-def test_no_line_of_released_is_called_a_defect_without_being_one_of_these():
+def test_released_marks_no_other_bugs():
     assert (CONF / "experiment" / "released.yaml").read_text().count("# defect: ") == len(DEFECTS)
 
 
-def test_the_experiments_are_what_they_say():
+def test_values_of_the_main_experiments():
     released, paper, corrected = (composed(f"experiment={e}") for e in ("released", "paper", "corrected"))
     assert released["features"]["analysis_rate"] == 22050
     assert released["features"]["filterbank_rate"] == 16000
@@ -228,13 +228,13 @@ def test_the_experiments_are_what_they_say():
 
 
 @pytest.mark.parametrize("experiment", ["paper", "ablation_dropout"])
-def test_every_experiment_takes_a_step(command, small, tmp_path, experiment):
-    # corrected and released are run by tests/commands/test_train.py
+def test_experiments_train_one_epoch(command, small, tmp_path, experiment):
+    # tests/commands/test_train.py runs corrected and released.
     words = [f"experiment={experiment}", *small, "trainer.max_epochs=1", f"output_root={tmp_path}"]
     assert command("train", *words).code == 0
     assert (tmp_path / experiment / "dropout-p25" / "seed-0" / "result.json").is_file()
 
 
-def test_the_wheel_carries_the_configs():
+def test_wheel_includes_configs():
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert 'force-include = { "conf" = "ser_lightning/conf" }' in text

@@ -1,4 +1,4 @@
-"""The cross-corpus study: made-up result files, and what is asked of the commands without running them."""
+"""Cross-corpus study, on synthetic result files and with mocked commands."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def place(folder: Path, corpus: str, seed: int, folds: int) -> None:
 
 
 def measured(run: Path, other: str, matrix) -> None:
-    """What ser-evaluate would write."""
+    """Write a result file of ser-evaluate."""
     figures = {"digest": "00", "emotions": SHARED, "left_out": {"calm": 7}, "confusion_matrix": matrix}
     across(run, other).write_text(json.dumps(figures))
 
@@ -54,7 +54,7 @@ def uar_of(matrix) -> float:
     return 100 * recall_score(target, heard, average="macro", zero_division=0)
 
 
-def test_the_diagonal_is_of_all_folds_together_and_the_rest_the_mean_over_them(folder):
+def test_same_corpus_pools_folds_and_cross_corpus_averages(folder):
     page = write(folder, PAIR, seeds=2, command="make cross-corpus", docs=folder / "docs")
     content = json.loads((folder / "cross_corpus.json").read_text())
     cells = {(cell["learnt"], cell["measured"]): cell for cell in content["cells"]}
@@ -82,7 +82,7 @@ def test_the_diagonal_is_of_all_folds_together_and_the_rest_the_mean_over_them(f
     assert "make cross-corpus" in text
 
 
-def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
+def test_seeds_with_missing_folds_are_excluded_and_named(folder):
     across(folder / "ravdess" / "fold-3" / "seed-1", "savee").unlink()
     text = write(folder, PAIR, seeds=2, command="x", docs=None).read_text()
     assert "Not complete, and not counted: ravdess on savee (seeds 1)." in text
@@ -90,7 +90,7 @@ def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
     assert [list(cell["seeds"]) for cell in cells if cell["measured"] == "savee"] == [["0"], ["0", "1"]]
 
 
-def test_a_folder_without_a_complete_corpus_is_refused(tmp_path, capsys):
+def test_folder_without_complete_corpus_raises(tmp_path, capsys):
     place(tmp_path, "ravdess", 0, 5)
     with pytest.raises(InputError, match="no corpus with all its folds"):
         write(tmp_path, PAIR, seeds=1, command="x", docs=None)
@@ -100,7 +100,7 @@ def test_a_folder_without_a_complete_corpus_is_refused(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("cross_corpus: ")
 
 
-def test_what_is_asked_of_ser_train_composes_and_every_run_has_a_folder_of_its_own(monkeypatch, tmp_path):
+def test_train_overrides_compose_with_unique_run_ids(monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
     for corpus in FOLDS:
@@ -117,7 +117,7 @@ def test_what_is_asked_of_ser_train_composes_and_every_run_has_a_folder_of_its_o
     assert set(FOLDS) < set(options("corpus"))
 
 
-def test_only_what_is_not_measured_yet_is_measured(monkeypatch, folder):
+def test_measure_skips_finished_evaluations(monkeypatch, folder):
     called = []
     monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
     measure(folder, "ravdess", "savee")
@@ -130,7 +130,7 @@ def test_only_what_is_not_measured_yet_is_measured(monkeypatch, folder):
     assert called == [("ser-evaluate", str(r), "--corpus", "savee", "--output", str(across(r, "savee"))) for r in runs]
 
 
-def test_the_corpora_are_named_or_the_three(monkeypatch, tmp_path):
+def test_corpora_of_parses_corpus_override(monkeypatch, tmp_path):
     assert corpora_of(["dropout=none"]) == (CORPORA, ["dropout=none"])
     assert corpora_of(["corpus=emodb,savee", "x=1"]) == (("emodb", "savee"), ["x=1"])
     for word, message in (("corpus=tess,emodb", "corpus=tess: expected two or more"), ("corpus=emodb", "one alone")):
