@@ -1,4 +1,4 @@
-"""What many tests share: a small corpus of synthetic speech, commands run in this process, one trained run."""
+"""Shared fixtures: a small synthetic corpus, commands run in this process and a trained run."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-# Before a library reads it: the workers of pytest share the cores, and threads that wait for each other eat them up.
+# Set before importing libraries that read it: pytest workers share the cores, and more threads would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -16,10 +16,10 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-settings.register_profile("tests", deadline=None)  # how long an example takes is whoever else's matter
+settings.register_profile("tests", deadline=None)  # timings depend on the load of the machine
 settings.load_profile("tests")
 
-# Not used by any test unless it asks for the environment itself: a test must not depend on whose machine it runs on.
+# Read here and then removed from the environment, so that only tests that request these fixtures depend on them.
 RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
 REFERENCE_ROOT = os.environ.get("REFERENCE_ROOT")
 EMODB_ROOT = os.environ.get("EMODB_ROOT")
@@ -35,7 +35,7 @@ def _no_roots() -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -72,7 +72,7 @@ def emovo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the worker processes of one test session share."""
+    """Folder shared by the pytest workers of one session."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
@@ -98,7 +98,7 @@ def _run(command: str, *words: str) -> tuple[int, None]:
 
 
 def settings(*words: str) -> list[str]:
-    """``--set`` before each of the words."""
+    """Put ``--set`` before each word."""
     return [part for word in words for part in ("--set", word)]
 
 
@@ -117,7 +117,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
-    """Overrides that make any experiment a matter of seconds."""
+    """Overrides that shorten any experiment to a few seconds."""
     return [
         "corpus=synthetic_small",
         f"corpus.root={synthetic_root}",
@@ -130,7 +130,7 @@ def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a finished run of ``corrected``."""
+    """Folder of a finished run of ``corrected``."""
     root = tmp_path_factory.mktemp("trained")
     code, _ = _run("train", "experiment=corrected", *small, f"output_root={root}")
     assert code == 0
@@ -139,7 +139,7 @@ def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Buzzes under some 130 names of EmoDB: every emotion of every speaker that there is, told by its brightness."""
+    """Synthetic clips under about 130 EmoDB names: up to two per speaker and emotion, which sets the brightness."""
     from ser_lightning.corpus.emodb import CODES
     from ser_lightning.corpus.listed import listed
 
@@ -150,7 +150,9 @@ def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(name for names in kept.values() for name in names[:2]):
         generator = np.random.default_rng(number)
         length = generator.integers(8000, 14000)
-        glide = np.interp(np.arange(length), np.linspace(0, length, 8), generator.uniform(0.8, 1.2, 8))  # none is alike
+        glide = np.interp(
+            np.arange(length), np.linspace(0, length, 8), generator.uniform(0.8, 1.2, 8)
+        )  # makes every clip different
         phase = 2 * np.pi * np.cumsum((110 if int(name[:2]) % 2 else 200) * glide) / 16000
         bright = 300 + 300 * list(CODES).index(name[5])
         wave = 0.1 * np.sum([np.sin(k * phase) * np.exp(-150 * k / bright) for k in range(1, 25)], axis=0)
@@ -161,7 +163,7 @@ def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def emodb_small(emodb_made_up: Path, shared_folder: Path) -> list[str]:
-    """Overrides that make a run on these a matter of seconds."""
+    """Overrides that shorten a run on ``emodb_made_up`` to a few seconds."""
     return [
         "corpus=emodb",
         f"corpus.root={emodb_made_up}",
@@ -177,7 +179,7 @@ def emodb_small(emodb_made_up: Path, shared_folder: Path) -> list[str]:
 
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bootstrap with few draws, where a test asks what a page says and not what an interval is worth."""
+    """Reduce the number of bootstrap draws, for tests that do not check the intervals."""
     from ser_lightning.report import bootstrap, contrasts
 
     for interval in (bootstrap.cluster_interval, bootstrap.mean_interval):

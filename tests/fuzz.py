@@ -1,9 +1,9 @@
-"""Random files and texts for whatever reads what others wrote: ``python -m tests.fuzz 300`` for so many seconds.
+"""Fuzz the readers of external files: ``python -m tests.fuzz 300`` runs for 300 seconds.
 
-Processes of their own, with little memory, read sound files that hypothesis makes: good ones of every format whose
-headers are then changed, cut and grown. A file that ends its process, hangs it, or brings anything but samples or an
-:class:`~ser_lightning.errors.InputError` is a crash, and is kept. The readers of texts are fuzzed in the same way, but
-need no processes: they can neither end one nor hang.
+Subprocesses with little memory read audio files that hypothesis generates: valid files of every format whose bytes,
+mostly in the header, are changed, removed or inserted. A file is counted as a crash, and kept, if it kills or hangs its
+process or gives anything but samples or an :class:`~ser_lightning.errors.InputError`. Readers of text files are fuzzed
+in the same way but in this process, since they can neither kill nor hang it.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from ser_lightning.corpus.ravdess import RavdessName, parse_stem
 from ser_lightning.errors import InputError
 from ser_lightning.split.split import Split, read_split
 
-MEMORY = 3 * 2**29  # bytes beside the libraries; a header may claim 2^30 of samples before it is found out
+MEMORY = 3 * 2**29  # bytes in addition to the libraries; a header may claim 2^30 bytes of samples before it is detected
 HANG = 20  # seconds
-ROUND = 1000  # examples of a process
+ROUND = 1000  # examples per process
 LISTEN = ["-m", "tests.fuzz"]
 FORMATS = [
     *(("WAV", subtype) for subtype in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM")),
@@ -45,11 +45,11 @@ INTERESTING = [0, 1, 2, 3, 4, 8, 16, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 2
 
 
 def seeds() -> list[bytes]:
-    """Return a short good file of each format."""
+    """Return a short valid file of each format."""
     wave = 0.3 * np.sin(np.arange(960) * 0.1)
     files = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "sound")  # some formats are not written to a buffer
+        path = Path(folder, "sound")  # some formats cannot be written to a buffer
         for kind, subtype in FORMATS:
             soundfile.write(path, np.repeat(wave[:, None], 1 + (kind != "SVX"), 1), 48000, format=kind, subtype=subtype)
             files.append(path.read_bytes())
@@ -58,7 +58,7 @@ def seeds() -> list[bytes]:
 
 @st.composite
 def sounds(draw: st.DrawFn, files: list[bytes]) -> bytes:
-    """Draw a file: a good one, of which some bytes, mostly of its header, are others, lacking or more."""
+    """Draw a valid file and change, remove or insert some bytes, mostly in its header."""
     content = bytearray(draw(st.sampled_from(files)))
     for _ in range(draw(st.integers(0, 6))):
         place = draw(st.integers(0, min(len(content), 128)) | st.integers(0, len(content)))
@@ -85,13 +85,13 @@ AUDIO = Audio(
 
 
 def check_message(error: InputError, path: Path) -> None:
-    """Hold a refusal to one line that names the file."""
+    """Check that an error message is one line that names the file."""
     if str(path) not in str(error) or not str(error).isprintable():
         raise AssertionError(f"not one line that names {path}: {error!s}")
 
 
 def hear(path: Path) -> None:
-    """Read a file, and hold what comes to what is promised."""
+    """Read an audio file and check the samples or the error message."""
     try:
         wave, rate = read_audio(path)
     except InputError as error:
@@ -103,14 +103,14 @@ def hear(path: Path) -> None:
     assert RATES[0] <= rate <= RATES[1]
     assert np.isfinite(wave).all()
     assert np.abs(wave).max() <= LOUDEST
-    if wave.shape[0] / rate < 60:  # the rest takes its time, and depends on nothing else
+    if wave.shape[0] / rate < 60:  # longer clips only take more time
         clip = AUDIO.load(path).wave
         assert len(clip) > 0
         assert np.isfinite(clip).all()
 
 
 def explore(strategy: st.SearchStrategy, test: Callable[[object], None], *, seed: int, examples: int) -> None:
-    """Run a test on so many examples."""
+    """Run ``test`` on ``examples`` examples of ``strategy``."""
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -124,7 +124,10 @@ def explore(strategy: st.SearchStrategy, test: Callable[[object], None], *, seed
 
 
 def listen(seed: int, folder: Path, examples: int) -> None:
-    """Be the process that reads: every file lies in ``folder`` before it is read."""
+    """Fuzz the audio reader in this process, with limited memory.
+
+    Every file is written to ``folder`` before it is read, so that it remains there after a crash.
+    """
     most = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -135,7 +138,7 @@ def listen(seed: int, folder: Path, examples: int) -> None:
         nonlocal done
         assert isinstance(content, bytes)
         path.write_bytes(content)
-        signal.alarm(HANG)  # ends the process where Python cannot
+        signal.alarm(HANG)  # also ends hangs in C code
         hear(path)
         signal.alarm(0)
         done += 1
@@ -172,7 +175,7 @@ def manifests(folder: Path) -> Callable[[object], None]:
 
 
 def results(folder: Path) -> Callable[[object], None]:
-    """A test of all that reads result.json and predictions.csv."""
+    """Return a test of the readers of result.json and predictions.csv."""
     from ser_lightning.commands.evaluate_run import read_result
     from ser_lightning.report.runs import read_runs
 
@@ -200,7 +203,7 @@ MANIFEST = b"# provenance\nutterance,subset\na,train\nb,val\nc,test\n"
 
 @st.composite
 def spoilt_texts(draw: st.DrawFn, text: bytes) -> bytes:
-    """Draw a text some bytes of which are others, lacking or more."""
+    """Draw a text with some bytes changed, removed or inserted."""
     content = bytearray(text)
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
@@ -211,7 +214,7 @@ def spoilt_texts(draw: st.DrawFn, text: bytes) -> bytes:
 
 @st.composite
 def spoilt_runs(draw: st.DrawFn, result: dict, predictions: bytes) -> tuple[bytes, bytes]:
-    """Draw the two files of a run, one value of which is another, or some bytes."""
+    """Draw result.json and predictions.csv of a run with one value or some bytes changed."""
     what = draw(st.sampled_from(("value", "value", "value", "bytes", "predictions", "deep")))
     content = json.dumps(result).encode()
     if what == "value":
@@ -240,7 +243,7 @@ EMOTIONS = ["neutral", "calm", "happy"]
 
 
 def good_run() -> tuple[dict, bytes]:
-    """Return the two files of a run that are read without complaint."""
+    """Return a valid result.json and predictions.csv."""
     rows = [f"{subset}-{e},01,{subset},{e},{e},1.0,0.0,0.0" for subset in ("val", "test") for e in EMOTIONS]
     predictions = "\n".join(["utterance,speaker,subset,target,prediction," + ",".join(EMOTIONS), *rows, ""])
     eye = [[int(i == j) for j in range(3)] for i in range(3)]
@@ -256,7 +259,7 @@ def good_run() -> tuple[dict, bytes]:
 
 
 def texts(folder: Path) -> dict[str, tuple[st.SearchStrategy, Callable[[object], None]]]:
-    """Return what draws and what reads the texts of each kind."""
+    """Return the strategy and the test of each kind of text file."""
     stem = st.text() | st.lists(st.integers(0, 99).map("{:02}".format) | st.text(max_size=3), max_size=8).map("-".join)
     return {
         "stems": (stem, stems),
@@ -266,7 +269,7 @@ def texts(folder: Path) -> dict[str, tuple[st.SearchStrategy, Callable[[object],
 
 
 def main(seconds: float, keep: Path) -> int:
-    """Fuzz for so long; return the number of crashes."""
+    """Fuzz for ``seconds``, keep the crashing audio files in ``keep`` and return the number of crashes."""
     end, seed, executions, crashes = time.monotonic() + seconds, int(time.time()), 0, 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

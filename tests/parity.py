@@ -1,10 +1,10 @@
-"""How near this project comes to what the study released: every comparison and every bound, once.
+"""Compare this project with the artifacts that the study released; defines every comparison and bound.
 
-``make parity`` prints the table; the tests marked ``real`` hold to the same bounds. What is compared:
+``make parity`` prints the table, and the tests marked ``real`` use the same bounds. The comparisons are:
 
-- features with those that librosa computed for the study, and with librosa itself
-- predictions of the imported weights with those of the released model
-- the frames that voice activity detection keeps of the raw recordings with those of the released clips
+- features, with those that librosa computed for the study and with librosa itself
+- predictions of the imported weights, with those of the released model
+- frames that voice activity detection keeps from the raw recordings, with those of the released clips
 """
 
 import csv
@@ -36,11 +36,11 @@ from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 
 Floats = npt.NDArray[np.float32]
-# Runs a command: the name of a module in ser_lightning.commands and the words of its command line.
+# Runs a command, given the name of a module in ser_lightning.commands and the command-line arguments.
 Run = Callable[..., None]
 
-RATE = 16000  # Hz, of the released clips and of every filterbank of the study
-CLIPS = 360  # of the released test set
+RATE = 16000  # Hz; sampling rate of the released clips and of the study's filterbanks
+CLIPS = 360  # in the released test set
 BLOCKS = {
     "zcr": slice(0, 1),
     "chroma": slice(1, 13),
@@ -48,25 +48,25 @@ BLOCKS = {
     "rms": slice(33, 34),
     "mel": slice(34, 162),
 }
-# Options of features -> what features.npz calls them.
+# Option of the group features -> its name in features.npz.
 SETTINGS = {"released": "released", "paper": "true_rate"}
 
-# The bounds. Of features: the largest difference of a block as a part of the block's largest value.
+# Bounds. The error of a feature block is its largest difference divided by its largest value.
 FEATURE_ERROR = 1e-4
 PROBABILITY_ERROR = 1e-3
-# Clips that the released model gets right, by the number of clips in a batch.
+# Clips that the released model predicts correctly, by batch size.
 CORRECT = {1: 155, CLIPS: 228}
-# Frames that our preparation judges as the study's did, over all clips and in the worst clip.
+# Agreement of the kept frames between our voice activity detection and the study's, over all clips and in the worst clip.
 FRAMES_ALIKE = 0.99
 FRAMES_ALIKE_WORST = 0.90
 
 
 class Line(NamedTuple):
-    """A line of what is printed.
+    """A printed line of the table.
 
     Args:
-        text: as it is printed
-        holds: whether every bound on it does
+        text: the line
+        holds: whether all its values are within bounds
 
     """
 
@@ -75,11 +75,11 @@ class Line(NamedTuple):
 
 
 class NotFoundError(Exception):
-    """Something to compare with is not there; the message says what to set."""
+    """A file needed for the comparison is missing; the message says which variable to set."""
 
 
 def config_of(part: str, *overrides: str) -> dict[str, Any]:
-    """Return a part of the config of ``ser-train`` as plain types."""
+    """Return one part of the ``ser-train`` config as plain types."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("train", overrides=["run_id=parity", *overrides])
         values: dict[str, Any] = OmegaConf.to_container(config[part], resolve=True)
@@ -87,16 +87,16 @@ def config_of(part: str, *overrides: str) -> dict[str, Any]:
 
 
 def features_of(option: str) -> Spectral162:
-    """Return the features that ``features=<option>`` makes."""
+    """Build the features of ``features=<option>``."""
     features: Spectral162 = build("features", config_of("features", f"features={option}"))
     return features
 
 
 def released_clips(reference: Path) -> list[Path]:
-    """Return the released test clips, by name.
+    """Return the paths of the released test clips, sorted by name.
 
     Raises:
-        NotFoundError: they are not all there
+        NotFoundError: some are missing
 
     """
     paths = sorted((reference / "test_audio").glob("*.flac"))
@@ -109,16 +109,16 @@ def released_clips(reference: Path) -> list[Path]:
 
 
 def read(path: Path) -> Floats:
-    """Return a released clip, (samples,)."""
+    """Read a released clip, (samples,)."""
     wave, rate = soundfile.read(path, dtype="float32")
     assert rate == RATE, path
     return wave
 
 
 def librosa_features(wave: Floats, *, analysis_rate: int, n_chroma: int = 12) -> Floats:
-    """Return the features as the study's calls to librosa give them, (150 + n_chroma, K)."""
+    """Compute the features with the study's calls to librosa, (150 + n_chroma, K)."""
     with warnings.catch_warnings():
-        # librosa warns of waves shorter than a frame and of waves without pitch, which the tests give it too.
+        # The tests use waves shorter than a frame or without pitch, for which librosa warns.
         warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
         warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
         y = librosa.resample(wave, orig_sr=RATE, target_sr=analysis_rate, res_type="soxr_hq")
@@ -133,9 +133,9 @@ def librosa_features(wave: Floats, *, analysis_rate: int, n_chroma: int = 12) ->
 
 
 def relative_errors(features: Floats, expected: Floats) -> dict[str, float]:
-    """Return the error of each block: the largest difference divided by the largest value expected.
+    """Return the error of each block: the largest difference divided by the largest expected value.
 
-    Infinite where the shapes differ, so that another number of frames is never within a bound.
+    The error is infinite if the shapes differ, so that a different number of frames is never within bounds.
     """
     if features.shape != expected.shape:
         return dict.fromkeys(BLOCKS, np.inf)
@@ -144,12 +144,12 @@ def relative_errors(features: Floats, expected: Floats) -> dict[str, float]:
         difference = np.abs(features[rows].astype(np.float64) - expected[rows]).max()
         scale = np.abs(expected[rows]).max()
         error = difference / scale if scale > 0 else (0.0 if difference == 0 else np.inf)
-        errors[block] = float(error) if np.isfinite(error) else np.inf  # NaN would be lost in a maximum
+        errors[block] = float(error) if np.isfinite(error) else np.inf  # a maximum could drop NaN
     return errors
 
 
 def pairs_with_reference(reference: Path, option: str) -> Iterator[tuple[Floats, Floats]]:
-    """Yield ours and the stored features of each clip of ``features.npz``."""
+    """Yield our features and the stored ones for each clip in ``features.npz``."""
     features = features_of(option)
     with np.load(reference / "features.npz") as stored:
         keys = [key for key in stored.files if key.endswith(f"/{SETTINGS[option]}")]
@@ -158,7 +158,7 @@ def pairs_with_reference(reference: Path, option: str) -> Iterator[tuple[Floats,
 
 
 def pairs_with_librosa(reference: Path, option: str) -> Iterator[tuple[Floats, Floats]]:
-    """Yield ours and librosa's features of each released test clip."""
+    """Yield our features and librosa's for each released test clip."""
     features = features_of(option)
     for path in released_clips(reference):
         wave = read(path)
@@ -166,18 +166,18 @@ def pairs_with_librosa(reference: Path, option: str) -> Iterator[tuple[Floats, F
 
 
 def worst_errors(pairs: Iterable[tuple[Floats, Floats]]) -> dict[str, float]:
-    """Return the worst error of each block over the clips; infinite without any clip."""
+    """Return the largest error of each block over all clips; infinite without clips."""
     errors = [relative_errors(ours, expected) for ours, expected in pairs]
     return {block: max((error[block] for error in errors), default=np.inf) for block in BLOCKS}
 
 
 class Predicted(NamedTuple):
-    """What ``ser-predict`` says of the released test clips with the imported weights.
+    """Predictions of ``ser-predict`` for the released test clips with the imported weights.
 
     Args:
-        correct: clips it gets right, by the number of clips in a batch
-        difference: the largest of a probability, each clip alone, from the released model's
-        same: whether the most probable emotion is the released model's for every clip
+        correct: number of correct clips, by batch size
+        difference: largest difference of a probability from the released model's, at batch size 1
+        same: whether every predicted emotion equals the released model's, at batch size 1
 
     """
 
@@ -190,9 +190,9 @@ def predict(reference: Path, folder: Path, run: Run) -> Predicted:
     """Import the released weights and predict the released test clips.
 
     Args:
-        reference: what the study released
-        folder: to write to
-        run: the commands
+        reference: folder of the study's released files
+        folder: output folder
+        run: function that runs a command
 
     """
     released_clips(reference)
@@ -216,7 +216,7 @@ def predict(reference: Path, folder: Path, run: Run) -> Predicted:
 
 
 def count_correct_in(clips: Path, *words: str, reference: Path, run: Run) -> int:
-    """Return how many clips of a folder the released weights get right, each alone."""
+    """Return how many clips of a folder the released weights predict correctly at batch size 1."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "released.ckpt"
         run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
@@ -225,26 +225,26 @@ def count_correct_in(clips: Path, *words: str, reference: Path, run: Run) -> int
 
 
 def table_of(run: Run, folder: Path, *words: str) -> dict[str, dict[str, str]]:
-    """Run ``ser-predict`` and return its rows by the name of the clip."""
+    """Run ``ser-predict`` and return its rows by clip name."""
     output = folder / "predictions.csv"
     run("predict", *words, "--output", str(output))
     return {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
 
 
 def count_correct(table: dict[str, dict[str, str]]) -> int:
-    """Count the clips whose predicted emotion is the one in their name: its third field, from 01."""
+    """Count the clips whose prediction equals the emotion in their name (third field, starting at 01)."""
     return sum(RAVDESS.index(row["prediction"]) == int(stem.split("-")[2]) - 1 for stem, row in table.items())
 
 
 class Decisions(NamedTuple):
-    """Which frames of a raw clip are kept.
+    """Frames of a raw clip that voice activity detection keeps.
 
     Args:
         source: the raw recording
-        frames: (frames, samples), as this project or a variant of it resamples
-        study: (frames,), by the study
-        ours: (frames,), by this project or by a variant of it
-        remade: whether ``experiment=released`` makes the released clip, to the last bit
+        frames: (frames, samples), resampled by this project or a variant of it
+        study: (frames,), frames kept by the study
+        ours: (frames,), frames kept by this project or a variant of it
+        remade: whether ``experiment=released`` reproduces the released clip exactly
 
     """
 
@@ -256,12 +256,12 @@ class Decisions(NamedTuple):
 
     @property
     def alike(self) -> float:
-        """Fraction of the frames that both judge alike."""
+        """Fraction of frames with the same decision."""
         return float((self.study == self.ours).mean())
 
 
 def recordings(ravdess: Path) -> dict[str, Path]:
-    """Return the sound files of the corpus by their names, in any layout."""
+    """Return the audio files of the corpus by name, for any folder layout."""
     return {path.stem: path for suffix in ("flac", "wav") for path in sorted(ravdess.rglob(f"*.{suffix}"))}
 
 
@@ -269,7 +269,7 @@ def recording_of(stem: str, raw: dict[str, Path], ravdess: Path) -> Path:
     """Return the raw recording of a clip.
 
     Raises:
-        NotFoundError: the corpus lacks it
+        NotFoundError: it is not in the corpus
 
     """
     if stem not in raw:
@@ -278,18 +278,18 @@ def recording_of(stem: str, raw: dict[str, Path], ravdess: Path) -> Path:
 
 
 def every_third(wave: Floats) -> Floats:
-    """Take 48 kHz to 16 kHz as the study's pydub does, by linear interpolation: at 3 to 1 it only leaves out."""
+    """Resample from 48 to 16 kHz like pydub in the study: at this ratio, linear interpolation only drops samples."""
     return np.ascontiguousarray(wave[::3])
 
 
 def dithered(wave: Floats) -> Floats:
-    """Resample as we do and add triangular dither of one step of 16 bits, the same for every clip."""
+    """Resample with soxr HQ and add fixed triangular dither of one 16-bit step."""
     wave = soxr.resample(wave, 48000, RATE, quality="HQ")
     noise = np.random.default_rng(0).random((2, *wave.shape), dtype=np.float32)
     return wave + (noise[0] - noise[1]) / np.float32(32768)
 
 
-# Ways from 48 kHz to 16 kHz, to see which of them the study's was.
+# Resamplers from 48 to 16 kHz, to find which one the study used.
 RESAMPLERS: dict[str, Callable[[Floats], Floats]] = {
     "every third sample": every_third,
     "soxr VHQ": lambda wave: soxr.resample(wave, 48000, RATE, quality="VHQ"),
@@ -305,12 +305,12 @@ def decide(reference: Path, ravdess: Path, *, resampler: Callable[[Floats], Floa
     """Prepare the raw recordings of the released test clips as the study did and as ``corrected`` does.
 
     Args:
-        reference: what the study released
-        ravdess: the corpus, in any layout
-        resampler: takes 48 kHz to 16 kHz, (samples, channels), instead of the project's ``soxr``
+        reference: folder of the study's released files
+        ravdess: folder of the corpus, in any layout
+        resampler: replaces the project's ``soxr``; resamples (samples, channels) from 48 to 16 kHz
 
     Raises:
-        NotFoundError: a recording is not in the corpus, or not as it was published
+        NotFoundError: a recording is not in the corpus, or not at 48 kHz
 
     """
     raw = recordings(ravdess)
@@ -328,7 +328,7 @@ def decide(reference: Path, ravdess: Path, *, resampler: Callable[[Floats], Floa
         else:
             mono = resampler(wave).reshape(-1).astype(np.float32)
         frames, ours = detect(mono, **values)
-        # A sample more or less can make a frame more or less; what is not there is not kept.
+        # The number of frames can differ by one. Missing frames count as not kept.
         total = max(len(study), len(ours))
         decisions.append(
             Decisions(
@@ -343,15 +343,15 @@ def decide(reference: Path, ravdess: Path, *, resampler: Callable[[Floats], Floa
 
 
 def pooled(decisions: list[Decisions]) -> float:
-    """Return the fraction of all frames of all clips that are judged alike."""
+    """Return the fraction of frames with the same decision, over all clips."""
     return sum(int((d.study == d.ours).sum()) for d in decisions) / sum(len(d.study) for d in decisions)
 
 
 def run_apart(name: str, *words: str) -> None:
-    """Run a command in a process of its own, as a user does.
+    """Run a command in a subprocess.
 
     Raises:
-        NotFoundError: it refuses what it was given
+        NotFoundError: the command fails
 
     """
     code = f"from ser_lightning.commands.{name} import main; main()"
@@ -361,12 +361,12 @@ def run_apart(name: str, *words: str) -> None:
 
 
 def bounded(what: str, measured: str, bound: str, holds: bool) -> Line:
-    """Return a line of one figure and its bound."""
+    """Return a line with one value and its bound."""
     return Line(f"{what:48}{measured:>12}{bound:>12}  {'ok' if holds else 'BROKEN'}", holds)
 
 
 def feature_lines(reference: Path) -> Iterator[Line]:
-    """Compare the features, a block a line."""
+    """Compare the features, one line per block."""
     pairs = {"reference": pairs_with_reference, "librosa": pairs_with_librosa}
     columns = {(option, name): worst_errors(of(reference, option)) for option in SETTINGS for name, of in pairs.items()}
     yield Line("Features: largest difference of a block divided by its largest value, worst clip; inf: other frames")
@@ -393,7 +393,7 @@ def weight_lines(reference: Path) -> Iterator[Line]:
 
 
 def preparation_lines(reference: Path, ravdess: Path) -> Iterator[Line]:
-    """Compare the frames kept, and show which resampler keeps which."""
+    """Compare the kept frames, also for other resamplers."""
     ours = decide(reference, ravdess)
     remade = sum(d.remade for d in ours)
     total, worst = pooled(ours), min(d.alike for d in ours)
@@ -425,7 +425,7 @@ def preparation_lines(reference: Path, ravdess: Path) -> Iterator[Line]:
 
 
 def distribution(decisions: list[Decisions]) -> str:
-    """Return as columns: agreement over all frames and its quantiles over the clips; frames kept more and fewer."""
+    """Format the agreement over all frames, its quantiles over clips, and the numbers of frames gained and lost."""
     alike = np.array([d.alike for d in decisions])
     shares = (pooled(decisions), *np.quantile(alike, (0.5, 0.25, 0.05, 0)))
     counts = (
@@ -437,7 +437,7 @@ def distribution(decisions: list[Decisions]) -> str:
 
 
 def main() -> int:
-    """Print the table; return 0 if every bound holds, else 1."""
+    """Print the table; return 0 if all values are within bounds, else 1."""
     reference, ravdess = os.environ.get("REFERENCE_ROOT"), os.environ.get("RAVDESS_ROOT")
     if not reference:
         print(

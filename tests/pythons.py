@@ -1,4 +1,4 @@
-"""Does the wheel work on every declared Python? ``make pythons`` installs it into bare environments and uses it."""
+"""Install and use the wheel on every declared Python version, in bare environments (``make pythons``)."""
 
 import os
 import shutil
@@ -11,13 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-# A few that need no recordings and little time: kernels, features and their references, metrics, configs.
+# Fast tests that need no recordings: kernels, features, metrics and configs.
 TESTS = ("tests/kernels", "tests/features/test_backends.py", "tests/test_metrics.py", "tests/test_build.py")
 TRAIN = ("corpus=synthetic_small", "split=random", "trainer.max_epochs=1", "output_root=outputs", "name=x", "run_id=y")
 
 
 class StepError(Exception):
-    """A step failed; the message is the end of what it printed."""
+    """A command failed; the message holds the end of its output."""
 
 
 def declared() -> list[str]:
@@ -32,13 +32,13 @@ def declared() -> list[str]:
 
 
 def find(version: str, given: Sequence[str]) -> Path | None:
-    """Return an interpreter of that version: one of those given, on the path or of pyenv; None if there is none."""
+    """Return an interpreter of the version from those given, the path or pyenv; None if there is none."""
     on_path = shutil.which(f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     of_pyenv = sorted(pyenv.glob(f"{version}.*/bin/python"))
     for candidate in (*map(Path, given), *([Path(on_path)] if on_path else []), *of_pyenv):
         words = [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        if candidate.exists() and _output(words) == version:  # a shim of pyenv may refuse
+        if candidate.exists() and _output(words) == version:  # a pyenv shim may fail
             return candidate
     return None
 
@@ -48,10 +48,10 @@ def _output(words: Sequence[str | Path]) -> str:
 
 
 def step(words: Sequence[str | Path], *, folder: Path) -> str:
-    """Run a command and return the last line that it printed.
+    """Run a command and return its last line of output.
 
     Raises:
-        StepError: it failed
+        StepError: the command failed
 
     """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -70,13 +70,13 @@ def build_wheel(folder: Path) -> Path:
 
 
 def try_wheel(wheel: Path, interpreter: Path, *, folder: Path) -> str:
-    """Install a wheel with its dependencies into a bare environment, train a network and run some tests there.
+    """Install a wheel with its dependencies into a bare environment, train a model and run some tests there.
 
     Returns:
-        what pytest said in the end
+        last line of pytest's output
 
     Raises:
-        StepError: one of these failed
+        StepError: a command failed
 
     """
     binaries = folder / "venv" / "bin"
@@ -91,7 +91,7 @@ def try_wheel(wheel: Path, interpreter: Path, *, folder: Path) -> str:
 
 
 def main(*given: str) -> int:
-    """Try every declared version of which an interpreter is given or found; return 1 if one fails."""
+    """Test every declared version that has an interpreter; return 1 if one fails."""
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))

@@ -1,4 +1,4 @@
-"""Are there known holes in what constraints.txt installs? ``make audit`` asks OSV by pip-audit, or says why not."""
+"""Check the pinned packages for known vulnerabilities, with pip-audit and the OSV database (``make audit``)."""
 
 import importlib.metadata
 import json
@@ -12,7 +12,12 @@ PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==([0-9][0-9a-z.!+]*)")
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Return the version of each package in a file of ``name==version`` lines; any other line is an error."""
+    """Return the version of each package in a file of ``name==version`` lines.
+
+    Raises:
+        ValueError: a line has another form
+
+    """
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         match = PIN.fullmatch(line)
@@ -23,26 +28,26 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def astray(pinned: dict[str, str]) -> list[str]:
-    """Return what is installed here otherwise than pinned; this project itself is not."""
+    """Return a message for each installed package that differs from its pin, except for this project."""
     found = []
-    # Not all of sys.path: Ray, once imported, adds packages that it ships inside itself.
+    # Search only site-packages: Ray, once imported, adds its vendored packages to sys.path.
     for distribution in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]):
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
-        version = distribution.version.partition("+")[0]  # torch's builds for one kind of machine have a local part
+        version = distribution.version.partition("+")[0]  # torch builds have a local version such as +cpu
         if name not in {"ser-lightning", "setuptools"} and pinned.get(name) != version:
             found.append(f"{name} {version} is installed, {pinned.get(name, 'nothing')} is pinned")
     return sorted(found)
 
 
 def audit(path: Path, *words: str) -> tuple[list[str], str | None]:
-    """Ask a database of holes for each package.
+    """Look up each package in the vulnerability database.
 
     Args:
-        path: the pins
-        words: more options of pip-audit
+        path: file of pins
+        words: additional options of pip-audit
 
     Returns:
-        What is known of them; and why it could not be asked, else None.
+        The known vulnerabilities, and the reason if the lookup failed, else None.
 
     """
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(path), "--no-deps", "--disable-pip"]
@@ -63,7 +68,7 @@ def audit(path: Path, *words: str) -> tuple[list[str], str | None]:
 
 
 def main(path: Path, *words: str) -> int:
-    """Print what was found; return 1 if there are holes or stray packages."""
+    """Print the findings; return 1 if there are vulnerabilities or packages that differ from their pin."""
     pinned = pins(path)
     stray = astray(pinned)
     for line in stray:

@@ -1,4 +1,4 @@
-"""What only a CUDA device computes; skipped where there is none."""
+"""Training on a CUDA device; skipped if there is none."""
 
 import json
 
@@ -21,7 +21,7 @@ def result(root) -> dict:
     return json.loads((root / "corrected" / "run" / "result.json").read_text())
 
 
-def test_batches_gathered_on_the_device_equal_those_of_the_host():
+def test_resident_batches_equal_host_batches():
     import numpy as np
 
     lengths = np.array([3, 7, 5])
@@ -39,7 +39,7 @@ def test_batches_gathered_on_the_device_equal_those_of_the_host():
     assert torch.equal(ours.lengths.cpu(), theirs.lengths)
 
 
-def test_a_run_on_the_device_names_it_and_is_reproducible(command, small, tmp_path):
+def test_run_is_reproducible_and_records_the_device(command, small, tmp_path):
     for root in (tmp_path / "one", tmp_path / "two"):
         assert command("train", *line(small, root)).code == 0
     one, two = result(tmp_path / "one"), result(tmp_path / "two")
@@ -47,7 +47,7 @@ def test_a_run_on_the_device_names_it_and_is_reproducible(command, small, tmp_pa
     assert one["metrics"] == two["metrics"]
 
 
-def test_a_stopped_run_resumes_on_the_device(command, small, tmp_path):
+def test_stopped_run_resumes_exactly(command, small, tmp_path):
     assert command("train", *line(small, tmp_path / "whole", "trainer.max_epochs=4")).code == 0
     words = line(small, tmp_path, "trainer.max_epochs=4")
     stop(words, EmotionTask, "training_step", lambda task, batch, i: task.current_epoch == 2)

@@ -1,4 +1,4 @@
-"""The price list of the defects: made-up result files, prices worked out by hand."""
+"""Effects of the study's bugs, on synthetic result files with differences computed by hand."""
 
 import json
 import re
@@ -21,7 +21,10 @@ BY_NAME = {defect.name: defect for defect in DEFECTS}
 
 
 def place(folder: Path, base: str, arm: str, *correct: int) -> None:
-    """Write a run a seed with so many correct of 360 test clips; of 15 clips in a row every class has its share."""
+    """Write one run per seed with the given numbers of correct test clips, out of 360.
+
+    Every 15 consecutive clips hold the classes in proportion, so that counts divisible by 15 give equal recalls.
+    """
     for seed, count in enumerate(correct):
         made = write_run(folder, dropout="none", seed=seed)
         set_accuracy(folder, "none", seed, count)
@@ -48,7 +51,7 @@ def place_measured(folder: Path, base: str, name: str, *accuracy: float, **chang
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Both bases over three seeds, and one defect of each kind."""
+    """Results of both base experiments over three seeds, and one bug of each kind."""
     place(tmp_path, "released", "base", 225, 240, 210)
     place(tmp_path, "corrected", "base", 240, 240, 255)
     place(tmp_path, "released", "padding", 240, 240, 240)
@@ -62,7 +65,7 @@ def price(found, base: str, name: str):
     return one
 
 
-def test_a_price_is_the_paired_difference_by_seed(folder):
+def test_price_is_the_paired_difference_by_seed(folder):
     prices, bases, runs, _ = read_prices(folder, seeds=3)
     assert len(runs) == 12
     assert bases["released"][0] == {"accuracy": 62.5, "uar": 62.5}
@@ -72,22 +75,22 @@ def test_a_price_is_the_paired_difference_by_seed(folder):
         assert found[name].differences == pytest.approx((100 * 15 / 360, 0, 100 * 30 / 360))
         assert found[name].mean == pytest.approx(4.1667, abs=1e-4)
         assert found[name].interval == pytest.approx((4.1667 - 10.3505, 4.1667 + 10.3505), abs=1e-3)
-    # Figures of ser-evaluate against those of the same runs: 62.5 - 62.5, 65 - 66.67, 60 - 58.33.
+    # Accuracies from ser-evaluate minus those of the same runs: 62.5 - 62.5, 65 - 66.67, 60 - 58.33.
     found = price(prices, "released", "training-mode")
     assert found["accuracy"].differences == pytest.approx((0, -1.6667, 1.6667), abs=1e-4)
     assert found["uar"].differences == pytest.approx((-1, -2.6667, 0.6667), abs=1e-4)
 
 
-def test_the_arithmetic_is_counted_again_and_has_no_uar(folder):
+def test_arithmetic_is_recomputed_without_uar(folder):
     prices, *_ = read_prices(folder, seeds=3)
-    # 225 of 360 are 62.5 %, by the study 225 / 4 = 56.25.
+    # 225 of 360 are 62.5 %; the study's metric is 225 / 4 = 56.25.
     found = price(prices, "released", "arithmetic")
     assert found.keys() == {"accuracy"}
     assert found["accuracy"].differences == pytest.approx((6.25, 6.6667, 5.8333), abs=1e-4)
     assert price(prices, "corrected", "arithmetic")["accuracy"].differences[0] == pytest.approx(60 - 66.6667, abs=1e-4)
 
 
-def test_the_page_says_what_was_run_and_what_was_not(folder):
+def test_page_lists_finished_and_missing_defects(folder):
     page = write(folder, seeds=3, command="make defects", docs=folder / "docs")
     text = page.read_text()
     assert (folder / "docs" / "defects.md").read_text() == text
@@ -114,13 +117,13 @@ def test_the_page_says_what_was_run_and_what_was_not(folder):
     assert len(before) == 3
 
 
-def test_synthetic_speech_is_said_to_be_synthetic(folder):
+def test_page_warns_about_synthetic_speech(folder):
     for path in folder.rglob("result.json"):
         edit(path.parent, lambda result: result["corpus"].update(name="synthetic"))
     assert "say nothing of human emotion" in write(folder, seeds=3, command="x", docs=None).read_text()
 
 
-def test_only_the_seeds_asked_for_count_and_only_pairs(folder):
+def test_only_paired_requested_seeds_are_used(folder):
     (folder / "released/padding/seed-1/result.json").unlink()
     prices, bases, *_ = read_prices(folder, seeds=2)
     assert bases["released"].keys() == {0, 1}
@@ -133,45 +136,45 @@ def test_only_the_seeds_asked_for_count_and_only_pairs(folder):
 @pytest.mark.parametrize(
     "change", [{"digest": "01"}, {"config": {"evaluation": {"training_mode": True}}}, {"metrics": {}}]
 )
-def test_figures_of_another_run_or_another_evaluation_are_not_believed(folder, change):
+def test_stale_evaluation_results_are_ignored(folder, change):
     place_measured(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
     prices, *_ = read_prices(folder, seeds=3)
     assert "training-mode" not in {each.defect.name for each in prices if each.base == "released"}
 
 
-def test_runs_that_are_no_pair_are_refused(folder):
+def test_inconsistent_pairs_raise(folder):
     edit(folder / "released/padding/seed-1", lambda result: result.update(epochs=2))
     with pytest.raises(InputError, match=r"released/base/seed-0 and released/padding/seed-1 differ in epochs"):
         read_prices(folder, seeds=3)
 
 
-def test_without_a_base_there_is_no_price(folder):
+def test_missing_base_runs_raise(folder):
     for base in BASES:
         shutil.rmtree(folder / base / "base")
     with pytest.raises(InputError, match="no run of a base"):
         read_prices(folder, seeds=3)
 
 
-# ------------------------------------------------------------------- the list
+# --------------------------------------------------------- the list of defects
 
 
 def keys(defect, base: str) -> dict[str, object]:
-    """The keys that a defect's overrides change in a base, with their values."""
+    """Return the config keys, with new values, that the overrides of a defect change in a base experiment."""
     plain = composed(f"experiment={base}")
     changed = composed(f"experiment={base}", *defect.overrides(base))
     named = [word.partition("=")[0] for word in defect.overrides(base)]
     return {key: value(changed, key) for key in named if value(changed, key) != value(plain, key)}
 
 
-def test_every_switch_of_released_has_a_price():
+def test_every_bug_in_released_is_in_the_defects_list():
     assert {next(iter(keys(defect, "released"))) for defect in DEFECTS} == set(SWITCHES)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_to_mend_is_the_value_of_corrected_and_to_put_back_that_of_released(defect):
+def test_overrides_use_values_of_the_other_base(defect):
     released, corrected = (composed(f"experiment={base}") for base in BASES)
     for key, now in keys(defect, "released").items():
-        if key != "data.bucket":  # sorted batches: corrected has any company, since none matters there
+        if key != "data.bucket":  # corrected may batch in any way: its scores do not depend on the batch
             assert now == value(corrected, key)
     for key, now in keys(defect, "corrected").items():
         assert now == value(released, key)
@@ -181,8 +184,8 @@ def test_to_mend_is_the_value_of_corrected_and_to_put_back_that_of_released(defe
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 @pytest.mark.parametrize("base", BASES)
-def test_what_shapes_the_weights_is_trained(defect, base):
-    """Validation only reads, but where it chooses the checkpoint or moves running statistics."""
+def test_defects_that_change_the_weights_are_trained(defect, base):
+    """Keys of evaluation need training only if validation selects the checkpoint or updates running statistics."""
     reading = {"study_metric", "checkpoint", "data.eval_shuffle", "data.eval_batch_size", "data.bucket"}
     if base == "released":
         reading |= {"evaluation.training_mode", "evaluation.update_statistics"}
@@ -195,13 +198,13 @@ def test_what_shapes_the_weights_is_trained(defect, base):
 
 @pytest.fixture
 def calls(monkeypatch) -> list[tuple[str, ...]]:
-    """The commands that would be run."""
+    """Record the commands instead of running them."""
     made: list[tuple[str, ...]] = []
     monkeypatch.setattr(defects, "call", lambda *words: made.append(words))
     return made
 
 
-def test_one_command_runs_both_bases_with_every_defect(folder, calls, capsys):
+def test_main_runs_both_bases_with_every_defect(folder, calls, capsys):
     defects.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
     trained = [words for words in calls if words[0] == "ser-train"]
     assert len(trained) == 2 + sum(defect.how[base] == TRAINED for defect in DEFECTS for base in BASES)
@@ -209,7 +212,7 @@ def test_one_command_runs_both_bases_with_every_defect(folder, calls, capsys):
         *("ser-train", "--multirun", "experiment=released", f"name={folder.name}", f"output_root={folder.parent}"),
         *("run_id=released/base/seed-${seed}", "seed=range(3)", "corpus=ravdess", "trainer.max_epochs=80"),
     )
-    # Of the figures that are there already none is measured again.
+    # Existing results of ser-evaluate are not computed again.
     again = {(words[1], words[4:]) for words in calls if words[0] == "ser-evaluate"}
     assert (str(folder / "released/base/seed-0"), ("--set", "checkpoint=best")) in again
     assert not any("evaluation.training_mode=false" in words for _, words in again)
@@ -218,13 +221,13 @@ def test_one_command_runs_both_bases_with_every_defect(folder, calls, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / "defects.md")
 
 
-def test_the_table_alone_runs_nothing(folder, calls):
+def test_table_option_runs_no_commands(folder, calls):
     defects.main([str(folder), "--seeds", "3", "--table", "--docs", str(folder / "docs"), "corpus=ravdess"])
     assert calls == []
     assert "python -m studies.defects" in (folder / "docs/defects.md").read_text()
 
 
-def test_a_command_that_fails_ends_it_in_one_line(tmp_path, capfd, monkeypatch):
+def test_failed_command_exits_with_one_line_error(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(study, "BIN", tmp_path)
     (tmp_path / "ser-train").write_text("#!/bin/sh\nexit 7\n")
     (tmp_path / "ser-train").chmod(0o755)
@@ -234,7 +237,7 @@ def test_a_command_that_fails_ends_it_in_one_line(tmp_path, capfd, monkeypatch):
     assert "defects: ser-train ended with 7; mend what it says and start again" in capfd.readouterr().err
 
 
-def test_every_note_is_of_a_defect_that_needs_one():
+def test_notes_belong_to_a_base():
     assert {defect.how[base] for defect in DEFECTS for base in BASES} == {TRAINED, MEASURED, COUNTED}
     for defect in DEFECTS:
         assert defect.notes.keys() <= set(BASES)

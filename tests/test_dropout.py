@@ -1,4 +1,4 @@
-"""The study's own question: made-up result files, and what is asked of the commands without running them."""
+"""Dropout study, on synthetic result files and with mocked commands."""
 
 import json
 import runpy
@@ -30,7 +30,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
+def test_page_repeats_the_answers_of_its_reports(folder, tmp_path):
     text = DROPOUT.publish(folder, tmp_path / "docs", command="make dropout").read_text()
     for sweep in SWEEPS:
         report = make_report(folder / sweep.name)
@@ -43,7 +43,7 @@ def test_the_page_says_what_the_reports_of_its_sweeps_say(folder, tmp_path):
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_the_copies_make_the_same_page_and_hold_no_weights(folder, tmp_path):
+def test_published_results_reproduce_the_page(folder, tmp_path):
     for sweep in SWEEPS[1:]:
         shutil.rmtree(folder / sweep.name)
     first = DROPOUT.publish(folder, tmp_path / "docs", command="x")
@@ -51,14 +51,14 @@ def test_the_copies_make_the_same_page_and_hold_no_weights(folder, tmp_path):
     again = DROPOUT.write(copies, tmp_path / "again", command="x")
     assert again.read_text() == first.read_text()
     assert {path.name for path in copies.rglob("*") if path.is_file()} == {"result.json", "predictions.csv.gz"}
-    # Once more, over what is there: a run that is gone is gone from the copies too.
+    # Publishing again removes copies of runs that no longer exist.
     shutil.rmtree(folder / "released" / "dropout-p25" / "seed-1")
     DROPOUT.publish(folder, tmp_path / "docs", command="x")
     assert not (copies / "released" / "dropout-p25" / "seed-1").exists()
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_a_sweep_that_is_not_there_is_named(folder, tmp_path, capsys):
+def test_missing_sweeps_and_runs_are_named(folder, tmp_path, capsys):
     shutil.rmtree(folder / "speakers")
     (folder / "corrected" / "dropout-p50" / "seed-1" / "result.json").unlink()
     shutil.rmtree(folder / "released")
@@ -72,7 +72,7 @@ def test_a_sweep_that_is_not_there_is_named(folder, tmp_path, capsys):
         DROPOUT.write(tmp_path / "nothing", tmp_path, command="x")
 
 
-def test_what_is_asked_of_ser_train_composes(monkeypatch, tmp_path):
+def test_train_overrides_compose(monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(sweeps, "call", lambda *words: called.append(words))
     for sweep in SWEEPS:
@@ -93,7 +93,7 @@ def test_what_is_asked_of_ser_train_composes(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not (DOCS / "dropout.md").exists(), reason="the sweeps are not published yet")
-def test_the_published_page_is_what_the_published_runs_say(tmp_path):
+def test_published_page_matches_published_results(tmp_path):
     text = (DOCS / "dropout.md").read_text()
     command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]
     assert DROPOUT.write(DOCS / RESULTS / "dropout", tmp_path, command=command).read_text() == text

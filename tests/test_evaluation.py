@@ -28,11 +28,11 @@ TRAINING_MODE = Evaluation(training_mode=True, update_statistics=False)
 UPDATED = Evaluation(training_mode=False, update_statistics=True)
 STUDY = Evaluation(training_mode=True, update_statistics=True)
 ALL = (EVALUATION_MODE, TRAINING_MODE, UPDATED, STUDY)
-N = 37  # no multiple of a batch
+N = 37  # not a multiple of the batch sizes
 
 
 class Toy(nn.Module):
-    """A model with the two things that behave otherwise in training: dropout and BatchNorm."""
+    """Model with dropout and BatchNorm, which behave differently in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def loader(batch_size: int, shuffle: bool = False) -> DataLoader:
     return DataLoader(dataset, sampler=sampler, batch_size=None)
 
 
-def test_predictions_come_in_the_order_of_the_dataset_whatever_the_batches(model):
+def test_predictions_are_in_dataset_order_for_any_batch_size(model):
     one = predict(model, loader(N), evaluation=EVALUATION_MODE, device=CPU)
     for batch_size in (1, 10, 36):
         other = predict(model, loader(batch_size, shuffle=True), evaluation=EVALUATION_MODE, device=CPU)
@@ -73,7 +73,7 @@ def test_predictions_come_in_the_order_of_the_dataset_whatever_the_batches(model
         assert other.summary()["accuracy"] == one.summary()["accuracy"]
 
 
-def test_predict_is_in_evaluation_mode_and_leaves_the_mode_as_it_was(model):
+def test_predict_uses_evaluation_mode_and_restores_the_mode(model):
     model.train()
     state = {k: v.clone() for k, v in model.state_dict().items()}
     first, second = (predict(model, loader(10), evaluation=EVALUATION_MODE, device=CPU) for _ in range(2))
@@ -82,7 +82,7 @@ def test_predict_is_in_evaluation_mode_and_leaves_the_mode_as_it_was(model):
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
-def test_summary_is_scikit_learns(model):
+def test_summary_matches_sklearn(model):
     result = predict(model, loader(10), evaluation=EVALUATION_MODE, device=CPU)
     summary = result.summary()
     assert summary["accuracy"] == pytest.approx(accuracy_score(result.target, result.prediction))
@@ -92,7 +92,7 @@ def test_summary_is_scikit_learns(model):
 
 
 def batch_means(batch) -> torch.Tensor:
-    """What Toy's BatchNorm is given, (B, 4)."""
+    """Return the input of Toy's BatchNorm, (B, 4)."""
     return batch.features.sum(2) / batch.lengths[:, None]
 
 
@@ -105,7 +105,10 @@ def equal(one: dict, two: dict) -> bool:
 
 
 def by_hand(model, batches, *, mean=None, variance=None) -> np.ndarray:
-    """Logits of Toy without dropout, in the dataset's order; normalised by the batch if no statistics are given."""
+    """Return the logits of Toy without dropout, in dataset order.
+
+    Without ``mean`` and ``variance``, normalize by the statistics of the batch.
+    """
     rows, logits = [], []
     with torch.no_grad():
         for batch in batches:
@@ -117,7 +120,7 @@ def by_hand(model, batches, *, mean=None, variance=None) -> np.ndarray:
 
 
 def moved(model, batches) -> tuple[torch.Tensor, torch.Tensor]:
-    """Running mean and variance after one pass: a tenth of each batch's, its variance with divisor B - 1."""
+    """Return running mean and variance after one pass with momentum 0.1 and unbiased batch variance."""
     mean, variance = model.layers[0].running_mean.clone(), model.layers[0].running_var.clone()
     for batch in batches:
         x = batch_means(batch)
@@ -126,13 +129,13 @@ def moved(model, batches) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("evaluation", [TRAINING_MODE, STUDY], ids=str)
-def test_in_training_mode_a_clip_is_normalised_by_its_batch(model, evaluation):
-    model.layers[1].p = 0.0  # without dropout the arithmetic can be done by hand
+def test_training_mode_normalizes_by_batch_statistics(model, evaluation):
+    model.layers[1].p = 0.0  # dropout masks cannot be computed by hand
     result = predict(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU)
     np.testing.assert_allclose(result.logits, by_hand(model, loader(10, shuffle=True)), rtol=1e-4, atol=1e-5)
 
 
-def test_updated_statistics_are_those_of_one_pass_and_then_evaluate(model):
+def test_updated_statistics_come_from_one_pass(model):
     result = predict(model, loader(10, shuffle=True), evaluation=UPDATED, device=CPU)
     mean, variance = moved(model, loader(10, shuffle=True))
     expected = by_hand(model, loader(37), mean=mean, variance=variance)
@@ -140,7 +143,7 @@ def test_updated_statistics_are_those_of_one_pass_and_then_evaluate(model):
 
 
 @pytest.mark.parametrize("evaluation", [UPDATED, STUDY], ids=str)
-def test_measuring_moves_the_running_statistics_by_one_pass_where_it_shall(model, evaluation):
+def test_measuring_updates_running_statistics_if_enabled(model, evaluation):
     mean, variance = moved(model, loader(10, shuffle=True))
     with measuring(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
         for batch in batches:
@@ -151,7 +154,7 @@ def test_measuring_moves_the_running_statistics_by_one_pass_where_it_shall(model
 
 
 @pytest.mark.parametrize("evaluation", [EVALUATION_MODE, TRAINING_MODE], ids=str)
-def test_measuring_leaves_the_running_statistics_where_it_shall(model, evaluation):
+def test_measuring_keeps_running_statistics_if_disabled(model, evaluation):
     state = state_of(model)
     with measuring(model, loader(10), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
         for batch in batches:
@@ -161,9 +164,9 @@ def test_measuring_leaves_the_running_statistics_where_it_shall(model, evaluatio
 
 @pytest.mark.parametrize("evaluation", ALL, ids=str)
 @pytest.mark.parametrize("training", [True, False])
-def test_to_predict_changes_nothing_and_repeats_bit_for_bit(model, evaluation, training):
+def test_predict_is_deterministic_and_has_no_side_effects(model, evaluation, training):
     model.train(training)
-    model.layers[1].train(not training)  # a mode of its own, as Lightning may leave one
+    model.layers[1].train(not training)  # Lightning may leave a layer in another mode
     state, generator = state_of(model), torch.get_rng_state()
     first = predict(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU)
     assert equal(model.state_dict(), state)
@@ -173,23 +176,23 @@ def test_to_predict_changes_nothing_and_repeats_bit_for_bit(model, evaluation, t
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_each_way_of_evaluation_is_alive(model):
+def test_evaluation_options_change_the_logits(model):
     logits = [predict(model, loader(10, shuffle=True), evaluation=e, device=CPU).logits for e in ALL]
     assert not np.allclose(logits[0], logits[1])
     assert not np.allclose(logits[0], logits[2])
     assert not np.allclose(logits[1], logits[2])
-    # In training mode nobody looks at the running statistics: there the second switch decides what is left behind.
+    # Training mode ignores the running statistics, so updating them does not change the logits.
     np.testing.assert_array_equal(logits[1], logits[3])
 
 
-def test_in_training_mode_units_are_dropped(model):
+def test_training_mode_applies_dropout(model):
     with_dropout = predict(model, loader(10), evaluation=TRAINING_MODE, device=CPU).logits
     model.layers[1].p = 0.0
     assert not np.allclose(with_dropout, predict(model, loader(10), evaluation=TRAINING_MODE, device=CPU).logits)
 
 
 class Data:
-    """What check_batches asks of a data module."""
+    """Stub of a data module for check_batches."""
 
     eval_batch_size = 9
     preparation = SimpleNamespace(split=SimpleNamespace(train=("a",), val=("b",), test=("c",)))
@@ -199,7 +202,7 @@ class Data:
 
 
 @pytest.mark.parametrize("evaluation", [TRAINING_MODE, UPDATED, STUDY], ids=str)
-def test_a_batch_of_one_clip_is_refused_where_batchnorm_would_normalise_by_it(evaluation):
+def test_batch_of_one_clip_raises_with_batch_statistics(evaluation):
     with pytest.raises(InputError, match=r"data.eval_batch_size is 9, which leaves a batch of test with a single clip"):
         check_batches(Data(), evaluation=evaluation)
     check_batches(Data(), evaluation=EVALUATION_MODE)

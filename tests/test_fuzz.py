@@ -1,4 +1,4 @@
-"""A little of ``make fuzz`` in every test run: other examples each time would make a test that fails by chance."""
+"""A short part of ``make fuzz``, with fixed seeds so that the tests are deterministic."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ from ser_lightning.corpus.ravdess import parse_stem
 from tests import fuzz
 
 
-def test_what_is_spoilt_is_good_before(tmp_path):
-    """Else every example would be refused at once, and nothing be found."""
+def test_seed_files_are_valid(tmp_path):
+    """If the seed files were invalid, every example would be rejected early and the fuzzer would find nothing."""
     files = fuzz.seeds()
     assert len(files) > 15
     for content in files:
@@ -29,20 +29,20 @@ def test_what_is_spoilt_is_good_before(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["stems", "manifests", "results"])
-def test_texts(tmp_path, name):
+def test_text_readers(tmp_path, name):
     strategy, test = fuzz.texts(tmp_path)[name]
     fuzz.explore(strategy, test, seed=0, examples=150)
 
 
-def test_sounds_in_a_process_of_little_memory(tmp_path):
+def test_audio_reader_with_limited_memory(tmp_path):
     words = [sys.executable, "-m", "tests.fuzz", "listen", "0", str(tmp_path), "300"]
     done = subprocess.run(words, capture_output=True, cwd=Path(__file__).parents[1], check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int((tmp_path / "count").read_text()) == 300
 
 
-def test_a_crash_a_hang_and_a_failure_are_counted_and_kept(tmp_path, capsys, monkeypatch):
-    """A fuzzer that sees nothing would print the same as one that finds nothing."""
+def test_crashes_are_counted_and_kept(tmp_path, capsys, monkeypatch):
+    """A broken fuzzer would print the same as one that finds no crash."""
     monkeypatch.setattr(fuzz, "texts", lambda _: {"texts": (fuzz.st.just(b""), lambda _: 1 / 0)})
     monkeypatch.setattr(
         fuzz, "LISTEN", ["-c", "import os, sys; open(sys.argv[3] + '/sound.wav', 'w').close(); os.abort()"]

@@ -1,4 +1,4 @@
-"""Files from strangers, with payloads that would leave a mark. None does."""
+"""Malicious input files with payloads that would create a file when executed."""
 
 import json
 import os
@@ -19,14 +19,14 @@ CONFIG = "ser_lightning"
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Iterator[Path]:
-    """A file that every payload here makes; after the test there is none."""
+    """Path of the file that a payload would create; fail if it exists after the test."""
     path = tmp_path / "mark"
     yield path
     assert not path.exists()
 
 
 class Payload:
-    """Makes a mark when it is unpickled."""
+    """Object that creates the file ``mark`` when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -36,7 +36,7 @@ class Payload:
 
 
 def spoil(trained: Path, path: Path, change: Callable[[dict], object]) -> Path:
-    """Write the checkpoint of a run with another config."""
+    """Write a copy of a run's best checkpoint with a changed config."""
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     change(raw[CONFIG]["config"])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def spoil(trained: Path, path: Path, change: Callable[[dict], object]) -> Path:
 
 @pytest.fixture
 def run_with(trained: Path, tmp_path: Path) -> Callable[[Callable[[dict], object]], Path]:
-    """The folder of a run whose checkpoints, result and .hydra hold another config."""
+    """Copy a run and change the config in its checkpoints, result.json and .hydra."""
 
     def make(change: Callable[[dict], object]) -> Path:
         folder = tmp_path / "run"
@@ -54,7 +54,7 @@ def run_with(trained: Path, tmp_path: Path) -> Callable[[Callable[[dict], object
         for which in ("best", "last"):
             spoil(trained, folder / "checkpoints" / f"{which}.ckpt", change)
         result = json.loads((folder / "result.json").read_text())
-        change(result["config"])  # which a tensor cannot be part of
+        change(result["config"])  # written as JSON, so changes must not add tensors
         (folder / "result.json").write_text(json.dumps(result))
         (folder / ".hydra" / "config.yaml").write_text(json.dumps(result["config"]))
         return folder
@@ -62,18 +62,16 @@ def run_with(trained: Path, tmp_path: Path) -> Callable[[Callable[[dict], object
     return make
 
 
-def test_the_payload_of_these_tests_works(tmp_path):
-    """Else they would show nothing."""
+def test_payload_is_executed_by_pickle(tmp_path):
+    """Without a working payload, the other tests would pass trivially."""
     path = tmp_path / "mark of its own"
-    pickle.loads(pickle.dumps(Payload(f"'{path}'")))  # noqa: S301 - to see it happen once
+    pickle.loads(pickle.dumps(Payload(f"'{path}'")))  # noqa: S301 - the payload must run once
     assert path.exists()
 
 
 @pytest.mark.parametrize("name", ["state_dict", CONFIG, "optimizer_states"])
 @pytest.mark.parametrize("form", ["torch", "pickle", "legacy"])
-def test_a_payload_anywhere_in_a_checkpoint_is_refused_by_every_command(
-    command, trained, synthetic_root, tmp_path, mark, name, form
-):
+def test_malicious_checkpoint_is_refused_by_every_command(command, trained, synthetic_root, tmp_path, mark, name, form):
     clip = next(synthetic_root.rglob("*.flac"))
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     raw[name] = {"x": Payload(mark)}
@@ -156,9 +154,7 @@ CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
     ("by", "name"),
     [("predict", name) for name in CONFIGS] + [("evaluate", name) for name in CONFIGS if name != "a tensor"],
 )
-def test_a_config_that_came_with_a_checkpoint_builds_ours_and_nothing_else(
-    command, trained, synthetic_root, run_with, tmp_path, mark, name, by
-):
+def test_malicious_config_is_refused(command, trained, synthetic_root, run_with, tmp_path, mark, name, by):
     change, message = CONFIGS[name]
     if by == "predict":
         path = spoil(trained, tmp_path / "evil.ckpt", lambda config: change(config, mark))
@@ -173,15 +169,15 @@ def test_a_config_that_came_with_a_checkpoint_builds_ours_and_nothing_else(
     assert "Traceback" not in done.err
 
 
-def test_the_config_in_a_run_folder_is_read_and_never_built(run_with, tmp_path, mark):
-    """``.hydra/config.yaml`` is for people; ser-report takes the values of result.json as words."""
+def test_report_does_not_instantiate_the_config(run_with, tmp_path, mark):
+    """No command reads ``.hydra/config.yaml``, and ser-report does not instantiate the config in result.json."""
     payload = {"_target_": "os.system", "command": f"touch {mark}"}
     folder = run_with(lambda config: config.update(model=payload, callbacks={"x": payload}))
     done = call("ser-report", str(folder), cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_result_that_names_a_checkpoint_elsewhere_is_refused(command, trained, tmp_path, mark):
+def test_checkpoint_outside_the_run_is_refused(command, trained, tmp_path, mark):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     torch.save({"state_dict": Payload(mark)}, tmp_path / "evil.ckpt")
@@ -195,7 +191,7 @@ def test_a_result_that_names_a_checkpoint_elsewhere_is_refused(command, trained,
 
 
 @pytest.mark.parametrize("manifest", ["{tmp}/split", "../../../../{tmp}/split", "../manifests/ravdess_released", ""])
-def test_a_manifest_by_an_absolute_or_escaping_path_is_refused(command, small, tmp_path, manifest):
+def test_split_manifest_outside_the_package_is_refused(command, small, tmp_path, manifest):
     (tmp_path / "split.csv").write_text("utterance,subset\na,train\n")
     words = [word for word in small if word != "split=random"]
     name = manifest.format(tmp=tmp_path)
@@ -206,7 +202,7 @@ def test_a_manifest_by_an_absolute_or_escaping_path_is_refused(command, small, t
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../outside.flac", "Actor_01/../../outside.flac"])
-def test_the_manifest_of_a_corpus_that_lists_files_elsewhere_is_refused(command, small, synthetic_root, tmp_path, path):
+def test_corpus_manifest_with_outside_paths_is_refused(command, small, synthetic_root, tmp_path, path):
     assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
     root = tmp_path / "synthetic"
     shutil.copytree(synthetic_root, root)
@@ -218,7 +214,7 @@ def test_the_manifest_of_a_corpus_that_lists_files_elsewhere_is_refused(command,
     assert "does not list the clips of the design" in done.err
 
 
-def test_a_corpus_link_that_leaves_the_root_is_not_read(command, synthetic_root, small, tmp_path):
+def test_symlink_out_of_the_corpus_is_not_read(command, synthetic_root, small, tmp_path):
     assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
     root, outside = tmp_path / "corpus", tmp_path / "outside.flac"
     root.mkdir()
@@ -238,8 +234,8 @@ def test_a_corpus_link_that_leaves_the_root_is_not_read(command, synthetic_root,
     assert f"ravdess: {len(clips) - 1} utterances" in done.out
 
 
-def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_refused_unread(trained, synthetic_root, tmp_path):
-    """A quarter of a gigabyte of zeros in a megabyte; and a network of terabytes, by its config alone."""
+def test_oversized_checkpoints_are_refused_with_little_memory(trained, synthetic_root, tmp_path):
+    """The checkpoints are a zip bomb of 256 MiB and one whose config describes a model of terabytes."""
     clip = next(synthetic_root.rglob("*.flac"))
     good, bad = trained / "checkpoints" / "best.ckpt", tmp_path / "bomb.ckpt"
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as target:

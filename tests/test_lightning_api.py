@@ -1,4 +1,4 @@
-"""A finished run used as Lightning's documentation says."""
+"""Finished runs work with the documented API of Lightning."""
 
 import json
 
@@ -36,7 +36,7 @@ def trainer(tmp_path) -> pl.Trainer:
     return pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path, **quiet)
 
 
-def test_a_checkpoint_loads_as_documented(best):
+def test_load_from_checkpoint(best):
     task = EmotionTask.load_from_checkpoint(best, weights_only=True)
     state = torch.load(best, weights_only=True)["state_dict"]
     assert not task.training
@@ -44,19 +44,19 @@ def test_a_checkpoint_loads_as_documented(best):
     assert task.lr == 0.001
 
 
-def test_a_checkpoint_is_never_executed(best):
+def test_load_from_checkpoint_requires_weights_only(best):
     with pytest.raises(InputError, match="weights_only"):
         EmotionTask.load_from_checkpoint(best, weights_only=False)
 
 
-def test_trainer_test_gives_the_figures_of_the_result(trained, best, data, tmp_path):
+def test_trainer_test_reproduces_test_metrics(trained, best, data, tmp_path):
     task = EmotionTask.load_from_checkpoint(best)
     (found,) = trainer(tmp_path).test(task, datamodule=data, verbose=False)
     expected = json.loads((trained / "result.json").read_text())["metrics"]["test"]
     assert {name.removeprefix("test/"): value for name, value in found.items()} == pytest.approx(expected, abs=1e-6)
 
 
-def test_trainer_test_loads_a_checkpoint_by_path(trained, best, data, tmp_path):
+def test_trainer_test_with_ckpt_path(trained, best, data, tmp_path):
     last = EmotionTask.load_from_checkpoint(best.with_name("last.ckpt"))
     tested = pl.Trainer(
         accelerator="cpu",
@@ -70,7 +70,7 @@ def test_trainer_test_loads_a_checkpoint_by_path(trained, best, data, tmp_path):
     assert found["test/uar"] == pytest.approx(expected["uar"], abs=1e-6)
 
 
-def test_trainer_predict_gives_the_probabilities_of_the_test_clips(trained, best, data, tmp_path):
+def test_trainer_predict_reproduces_test_probabilities(trained, best, data, tmp_path):
     task = EmotionTask.load_from_checkpoint(best)
     batches = trainer(tmp_path).predict(task, datamodule=data)
     rows = [row.split(",") for row in (trained / "predictions.csv").read_text().splitlines()]
@@ -78,14 +78,14 @@ def test_trainer_predict_gives_the_probabilities_of_the_test_clips(trained, best
     assert torch.cat(batches) == pytest.approx(torch.tensor(expected).numpy(), abs=1e-6)
 
 
-def test_trainer_validate_works_too(trained, best, data, tmp_path):
+def test_trainer_validate_reproduces_validation_uar(trained, best, data, tmp_path):
     task = EmotionTask.load_from_checkpoint(best)
     (found,) = trainer(tmp_path).validate(task, datamodule=data, verbose=False)
     expected = json.loads((trained / "result.json").read_text())["metrics"]["val"]
     assert found["val/uar"] == pytest.approx(expected["uar"], abs=1e-6)
 
 
-def test_training_without_a_data_module_says_what_is_needed(best, data, tmp_path):
+def test_fit_without_datamodule_raises(best, data, tmp_path):
     data.prepare_data()
     data.setup()
     task = EmotionTask.load_from_checkpoint(best)
@@ -109,8 +109,8 @@ __import__(f"ser_lightning.commands.{command}", fromlist=["main"]).main()
 """
 
 
-def test_a_metric_is_added_in_one_place(small, tmp_path):
-    """Logged, monitored, in the result and in the report: nothing but the table of metrics knows of it."""
+def test_custom_metric_is_added_in_one_place(small, tmp_path):
+    """A metric added to ``METRICS`` is logged, monitored, saved in the result and shown in the report."""
     import subprocess
     import sys
 

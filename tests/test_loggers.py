@@ -1,4 +1,4 @@
-"""Several loggers at once, each with the figures of every epoch."""
+"""Loggers, alone and combined."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ def run(command, small, root, loggers: str) -> tuple[dict, object]:
     return json.loads((folder / "result.json").read_text()), folder
 
 
-def test_csv_has_every_epoch(command, small, tmp_path):
+def test_csv_logger_records_every_epoch(command, small, tmp_path):
     result, folder = run(command, small, tmp_path, "[tensorboard,csv]")
     assert list((folder / "tensorboard").glob("events*"))
     rows = list(csv.DictReader((folder / "csv" / "metrics.csv").read_text().splitlines()))
@@ -28,7 +28,7 @@ def test_csv_has_every_epoch(command, small, tmp_path):
     assert final == [pytest.approx(result["metrics"]["test"]["uar"])]
 
 
-def test_mlflow_has_every_epoch_in_a_local_folder(command, small, tmp_path):
+def test_mlflow_logger_records_every_epoch_locally(command, small, tmp_path):
     pytest.importorskip("mlflow")
     result, folder = run(command, small, tmp_path, "[csv,mlflow]")
     assert (folder / "csv" / "metrics.csv").is_file()
@@ -41,7 +41,7 @@ def test_mlflow_has_every_epoch_in_a_local_folder(command, small, tmp_path):
     assert list((folder / "mlflow").rglob("confusion_matrix.png"))
 
 
-def test_wandb_works_offline(command, small, tmp_path):
+def test_wandb_logger_works_offline(command, small, tmp_path):
     pytest.importorskip("wandb")
     _, folder = run(command, small, tmp_path, "wandb")
     (file,) = (folder / "wandb").rglob("*.wandb")
@@ -50,13 +50,13 @@ def test_wandb_works_offline(command, small, tmp_path):
         assert name in content
 
 
-def test_no_logger_is_a_choice_too(command, small, tmp_path):
+def test_training_without_loggers(command, small, tmp_path):
     result, folder = run(command, small, tmp_path, "[]")
     assert len(result["history"]["val/uar"]) == EPOCHS
     assert not (folder / "tensorboard").exists()
 
 
-def test_an_unknown_logger_is_named(command, small, tmp_path):
+def test_unknown_logger_raises_with_suggestion(command, small, tmp_path):
     done = command("train", *small, f"output_root={tmp_path}/out", "logger=[tensorbord]")
     assert done.code == 1
     (line,) = done.err.splitlines()

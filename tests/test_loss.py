@@ -1,4 +1,4 @@
-"""What training minimises, against sums by hand."""
+"""Training loss, compared with hand-computed values."""
 
 import math
 
@@ -11,7 +11,7 @@ from ser_lightning.loss import EmotionLoss
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 0.0, 0.0], [-1.0, 3.0, 0.5], [0.2, 0.1, 0.4]])
 TARGET = torch.tensor([0, 1, 1, 0])
-COUNTS = [6, 2, 0]  # 8 clips of 2 classes: 4 of each would be fair
+COUNTS = [6, 2, 0]  # 8 clips of 2 classes: balanced would be 4 each
 
 
 def loss(*, class_weights: bool = False, label_smoothing: float = 0.0) -> EmotionLoss:
@@ -25,34 +25,34 @@ def log_probability(row: int, label: int) -> float:
     return logits[label] - math.log(sum(math.exp(x) for x in logits))
 
 
-def test_without_either_it_is_the_cross_entropy_to_the_last_bit():
+def test_default_loss_equals_torch_cross_entropy():
     assert torch.equal(loss()(LOGITS, TARGET), torch.nn.CrossEntropyLoss()(LOGITS, TARGET))
     assert loss().weights is None
 
 
-def test_class_weights_by_hand():
+def test_class_weights_match_hand_computed_loss():
     weights = [4 / 6, 4 / 2]
     expected = -sum(weights[label] * log_probability(row, label) for row, label in enumerate(TARGET.tolist())) / 4
     assert loss(class_weights=True)(LOGITS, TARGET).item() == pytest.approx(expected, rel=1e-6)
-    # torch's own mean goes over the weights: there a rare clip counts less the more of them are in its batch.
+    # torch divides by the sum of the weights, so a clip's contribution would depend on the rest of its batch.
     theirs = F.cross_entropy(LOGITS, TARGET, weight=torch.tensor([*weights, 0.0]))
     assert theirs.item() != pytest.approx(expected, rel=1e-3)
 
 
-def test_the_weights_are_one_on_average_over_the_training_clips_and_balance_the_classes():
+def test_class_weights_balance_classes_with_mean_one():
     weights = loss(class_weights=True).weights
     assert weights.tolist() == pytest.approx([2 / 3, 2.0, 0.0])
     assert (weights * torch.tensor(COUNTS)).tolist() == pytest.approx([4, 4, 0])
     assert (weights * torch.tensor(COUNTS)).sum().item() / sum(COUNTS) == pytest.approx(1)
 
 
-def test_a_clip_contributes_the_same_whatever_its_batch():
+def test_clip_contribution_does_not_depend_on_batch():
     made = loss(class_weights=True)
     alone = [made(LOGITS[[row]], TARGET[[row]]).item() for row in range(4)]
     assert made(LOGITS, TARGET).item() == pytest.approx(sum(alone) / 4, rel=1e-6)
 
 
-def test_label_smoothing_by_hand():
+def test_label_smoothing_matches_hand_computed_loss():
     share = 0.3
     expected = -sum(
         (1 - share) * log_probability(row, label) + share / 3 * sum(log_probability(row, c) for c in range(3))
@@ -63,26 +63,26 @@ def test_label_smoothing_by_hand():
 
 @pytest.mark.parametrize("share", [0.0, 0.1])
 @pytest.mark.parametrize("class_weights", [True, False])
-def test_shares_of_one_class_alone_are_that_class(class_weights, share):
+def test_one_hot_targets_equal_class_indices(class_weights, share):
     made = loss(class_weights=class_weights, label_smoothing=share)
     shares = F.one_hot(TARGET, 3).float()
     torch.testing.assert_close(made(LOGITS, shares), made(LOGITS, TARGET))
 
 
 @pytest.mark.parametrize("class_weights", [True, False])
-def test_shares_of_two_classes_by_hand(class_weights):
-    """mixup's loss: that of either label, each by its share (Zhang et al. 2018)."""
+def test_mixed_targets_match_hand_computed_loss(class_weights):
+    """The mixup loss is the weighted mean of the losses of both labels (Zhang et al. 2018)."""
     made, share, partner = loss(class_weights=class_weights), 0.3, torch.tensor([1, 0, 1, 1])
     shares = share * F.one_hot(TARGET, 3) + (1 - share) * F.one_hot(partner, 3)
     expected = share * made(LOGITS, TARGET) + (1 - share) * made(LOGITS, partner)
     torch.testing.assert_close(made(LOGITS, shares), expected)
 
 
-def test_the_weights_are_in_no_checkpoint():
+def test_class_weights_are_not_in_the_state_dict():
     assert not loss(class_weights=True).state_dict()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_a_share_out_of_range_is_refused(share):
+def test_label_smoothing_out_of_range_raises(share):
     with pytest.raises(InputError, match=r"loss\.label_smoothing is .*; expected at least 0 and less than 1"):
         EmotionLoss(class_weights=False, label_smoothing=share)

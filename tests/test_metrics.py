@@ -16,7 +16,7 @@ pairs = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES -
 
 @settings(deadline=None)  # the first call pays for imports
 @given(pairs)
-def test_every_metric_equals_scikit_learn(drawn: list[tuple[int, int]]) -> None:
+def test_metrics_match_sklearn(drawn: list[tuple[int, int]]) -> None:
     target, prediction = np.array(drawn).T
     confusion = confusion_matrix(target, prediction, CLASSES)
 
@@ -26,13 +26,13 @@ def test_every_metric_equals_scikit_learn(drawn: list[tuple[int, int]]) -> None:
         reference.f1_score(target, prediction, average="macro", zero_division=0)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn warns of predicted classes without targets
+        warnings.simplefilter("ignore")  # scikit-learn warns about predicted classes without targets
         assert uar(confusion) == pytest.approx(reference.balanced_accuracy_score(target, prediction))
     recall = reference.recall_score(target, prediction, labels=np.arange(CLASSES), average=None, zero_division=np.nan)
     assert_allclose(recall_per_class(confusion), recall)
 
 
-def test_a_matrix_worked_by_hand() -> None:
+def test_metrics_match_hand_computed_values() -> None:
     confusion = np.array([[4, 1, 0, 0], [2, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
 
     assert accuracy(confusion) == pytest.approx(6 / 10)
@@ -42,7 +42,7 @@ def test_a_matrix_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 19, 20, 100])
-def test_a_subset_is_one_matrix_whatever_the_last_batch(batch_size: int) -> None:
+def test_summed_confusion_matrices_match_sklearn(batch_size: int) -> None:
     generator = np.random.default_rng(0)
     target, prediction = generator.choice([0, 2, 5], 20), generator.integers(0, CLASSES, 20)  # five classes are absent
     starts = range(batch_size, 20, batch_size)
@@ -55,8 +55,8 @@ def test_a_subset_is_one_matrix_whatever_the_last_batch(batch_size: int) -> None
     )
 
 
-def test_the_mean_of_batches_is_not_the_metric() -> None:
-    """Of the study's own kind of mistake: batches of three and of one, all right and all wrong."""
+def test_metrics_are_not_averaged_over_batches() -> None:
+    """The study averaged over batches: here a batch of three correct clips and a batch of one wrong clip."""
     first, last = np.array([[3, 0], [0, 0]]), np.array([[0, 0], [1, 0]])
 
     assert accuracy(first + last) == 3 / 4 != (accuracy(first) + accuracy(last)) / 2
@@ -64,27 +64,27 @@ def test_the_mean_of_batches_is_not_the_metric() -> None:
     assert macro_f1(first + last) == pytest.approx((6 / 7 + 0) / 2)
 
 
-def test_a_class_that_is_only_predicted_counts_in_f1_and_not_in_uar() -> None:
+def test_class_without_targets_counts_in_f1_but_not_in_uar() -> None:
     confusion = confusion_matrix(np.array([0, 0]), np.array([0, 1]), 2)
 
     assert uar(confusion) == 0.5
     assert macro_f1(confusion) == pytest.approx((2 / 3 + 0) / 2)
 
 
-def test_uar_of_one_guessed_class_is_chance_however_uneven_the_classes() -> None:
+def test_uar_of_constant_prediction_is_chance_level() -> None:
     target = np.array([0] * 97 + [1, 2, 3])
 
     assert uar(confusion_matrix(target, np.zeros(100, np.int64), 4)) == 0.25
 
 
-def test_narrow_integers_do_not_overflow() -> None:
+def test_confusion_matrix_of_int8_does_not_overflow() -> None:
     target = np.full(3, 100, np.int8)
 
     assert confusion_matrix(target, target, 101)[100, 100] == 3
 
 
 @pytest.mark.parametrize("metric", [accuracy, recall_per_class, uar, macro_f1])
-def test_an_empty_or_misshapen_matrix_raises(metric) -> None:
+def test_empty_or_nonsquare_matrix_raises(metric) -> None:
     with pytest.raises(ValueError, match="it counts none"):
         metric(confusion_matrix(np.array([], np.int64), np.array([], np.int64), 3))
     with pytest.raises(ValueError, match=r"square confusion matrix but got the shape \(2, 3\)"):
@@ -101,7 +101,7 @@ def test_an_empty_or_misshapen_matrix_raises(metric) -> None:
         ([0.5], [0], "integer classes in target but got float64"),
     ],
 )
-def test_what_cannot_be_counted_raises(target, prediction, message) -> None:
+def test_confusion_matrix_with_invalid_labels_raises(target, prediction, message) -> None:
     with pytest.raises(ValueError, match=message):
         confusion_matrix(np.array(target), np.array(prediction), 3)
 
@@ -110,10 +110,10 @@ def test_what_cannot_be_counted_raises(target, prediction, message) -> None:
     ("correct", "clips", "published"),
     [(234, 360, 58.5), (231, 360, 57.75), (145, 216, 48.33), (141, 216, 47.0), (3278, 3456, 93.66), (360, 360, 90.0)],
 )
-def test_the_study_metric_is_the_figure_that_the_study_published(correct: int, clips: int, published: float) -> None:
+def test_study_metric_matches_published_values(correct: int, clips: int, published: float) -> None:
     assert study_metric(np.array([[correct, 0], [clips - correct, 0]])) == pytest.approx(published, abs=0.005)
 
 
 @pytest.mark.parametrize(("clips", "batches"), [(1, 1), (99, 1), (100, 1), (101, 2), (200, 2), (201, 3)])
-def test_the_study_metric_counts_a_short_last_batch_as_a_whole_one(clips: int, batches: int) -> None:
+def test_study_metric_counts_last_batch_as_full(clips: int, batches: int) -> None:
     assert study_metric(np.array([[clips]])) == clips / batches

@@ -1,4 +1,4 @@
-"""Where commands write: through what is no plain file, never half of one, and known before any work."""
+"""Output files of commands: checked before any work, replaced atomically, special files written in place."""
 
 import os
 import socket
@@ -24,15 +24,15 @@ def check(name: str | Path) -> Output:
 @pytest.mark.parametrize(
     "name", ["o.csv", "O.CSV", "2026.csv", "a b (1).csv", "録音.csv", f"{240 * 'a'}.csv", "=.csv", "new/folder/o.csv"]
 )
-def test_a_plain_file_is_written_whatever_its_name(tmp_path, name):
+def test_regular_file_with_any_name_is_written(tmp_path, name):
     output = check(tmp_path / name)
-    assert list(tmp_path.iterdir()) == []  # a check leaves nothing
+    assert list(tmp_path.iterdir()) == []  # the check creates no file
     output.write("a\n")
     assert (tmp_path / name).read_text() == "a\n"
     assert list((tmp_path / name).parent.iterdir()) == [tmp_path / name]
 
 
-def test_a_plain_file_is_replaced_when_all_is_written(tmp_path):
+def test_regular_file_is_replaced_only_when_complete(tmp_path):
     path = tmp_path / "o.csv"
     path.write_text("before")
     with pytest.raises(RuntimeError), check(path).open() as sink:
@@ -47,23 +47,23 @@ def test_a_plain_file_is_replaced_when_all_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "format_"), [("o.csv", CSV), ("o.json", JSON), ("o.JSON", JSON)])
-def test_the_format_follows_the_ending(tmp_path, name, format_):
+def test_format_follows_the_file_extension(tmp_path, name, format_):
     assert check(tmp_path / name).format == format_
 
 
 @pytest.mark.parametrize("name", ["o.txt", "o", "o.csv.gz", ".csv"])
-def test_another_ending_is_refused_with_those_that_can_be_written(tmp_path, name):
+def test_unknown_file_extension_raises(tmp_path, name):
     with pytest.raises(InputError, match=r"\.csv or \.json") as refused:
         check(tmp_path / name)
     assert name in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_is_written_through_and_stays_a_link(tmp_path):
+def test_symlink_is_kept_and_its_target_written(tmp_path):
     target, link, chain = tmp_path / "target.csv", tmp_path / "link.csv", tmp_path / "latest"
     target.write_text("before")
     link.symlink_to(target.name)
-    chain.symlink_to(link)  # without an ending: that of the file counts
+    chain.symlink_to(link)  # no file extension: that of the target counts
     for path, text in ((link, "one"), (chain, "two")):
         assert check(path).format == CSV
         check(path).write(text)
@@ -80,7 +80,7 @@ def test_a_link_is_written_through_and_stays_a_link(tmp_path):
         check(loop)
 
 
-def test_a_named_pipe_is_written_through_and_stays_one(tmp_path):
+def test_named_pipe_is_written_and_kept(tmp_path):
     pipe, link = tmp_path / "pipe", tmp_path / "link.csv"
     os.mkfifo(pipe)
     link.symlink_to(pipe)
@@ -95,7 +95,7 @@ def test_a_named_pipe_is_written_through_and_stays_one(tmp_path):
     assert link.is_symlink()
 
 
-def test_a_pipe_whose_reader_goes_is_closed(tmp_path):
+def test_pipe_closed_by_its_reader_raises(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_RDONLY)))
@@ -105,7 +105,7 @@ def test_a_pipe_whose_reader_goes_is_closed(tmp_path):
         sink.write("nobody reads this")
 
 
-def test_devices_are_written_through():
+def test_devices_are_written_and_kept():
     for name in ("/dev/null", "/dev/full"):
         output = check(name)
         assert (output.replaced, output.format) == (False, CSV)
@@ -126,8 +126,8 @@ print("after")
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "{link}"])
-def test_standard_output_is_written_in_order_also_where_it_is_a_file(tmp_path, name):
-    """``ser-predict ... -o /dev/stdout > file`` must not put another file in the place of that one."""
+def test_stdout_is_written_in_order_even_if_redirected(tmp_path, name):
+    """``ser-predict ... -o /dev/stdout > file`` must write to the open file and not replace it."""
     link, file = tmp_path / "out", tmp_path / "file.txt"
     link.symlink_to("/dev/stdout")
     with file.open("w") as out:
@@ -142,7 +142,7 @@ def test_standard_output_is_written_in_order_also_where_it_is_a_file(tmp_path, n
     assert link.is_symlink()
 
 
-def test_an_open_file_of_the_process_is_written(tmp_path):
+def test_open_file_descriptor_is_written(tmp_path):
     with (tmp_path / "x").open("wb") as file:
         check(f"/dev/fd/{file.fileno()}").write("a")
         check(f"/proc/self/fd/{file.fileno()}").write("b")
@@ -168,7 +168,7 @@ def test_an_open_file_of_the_process_is_written(tmp_path):
         ("{tmp}/socket", "is a socket"),
     ],
 )
-def test_what_cannot_be_written_is_refused_by_the_name_given(tmp_path, name, message):
+def test_unwritable_path_raises_with_its_name(tmp_path, name, message):
     (tmp_path / "file").write_text("a file")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
@@ -180,8 +180,8 @@ def test_what_cannot_be_written_is_refused_by_the_name_given(tmp_path, name, mes
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_read_only_folder_or_file_is_refused(tmp_path):
-    """As somebody who may not write everything, which root may."""
+def test_read_only_folder_or_file_raises(tmp_path):
+    """Run without root's capability to write everything."""
     (tmp_path / "folder").mkdir(mode=0o555)
     (tmp_path / "file.csv").write_text("precious")
     (tmp_path / "file.csv").chmod(0o444)
@@ -207,23 +207,23 @@ for name in sys.argv[1:]:
     assert (tmp_path / "file.csv").read_text() == "precious"
 
 
-def test_a_home_folder_is_expanded_where_the_shell_did_not(tmp_path, monkeypatch):
+def test_tilde_is_expanded_to_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     check("~/o.csv").write("home")
     assert (tmp_path / "o.csv").read_text() == "home"
     Path("~").mkdir()
-    check("~/o.csv").write("a folder of that name")  # there is no such file yet
+    check("~/o.csv").write("a folder of that name")  # no file ~/o.csv exists in that folder
     assert (tmp_path / "o.csv").read_text() == "a folder of that name"
     assert check_folder("~/features") == tmp_path / "features"
 
 
-def test_text_that_is_no_unicode_is_written_as_its_escapes(tmp_path):
+def test_lone_surrogates_are_written_as_escapes(tmp_path):
     check(tmp_path / "o.csv").write("caf\udce9")
     assert (tmp_path / "o.csv").read_bytes() == b"caf\\udce9"
 
 
-def test_a_standard_output_that_was_closed_is_refused():
+def test_closed_stdout_raises():
     code = (
         f"import os, subprocess, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {PROGRAM!r}, '-'])"
     )

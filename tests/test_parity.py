@@ -1,4 +1,4 @@
-"""The table of ``make parity`` says what is missing and ends with 1 when a bound is broken."""
+"""Errors, bounds and exit codes of ``make parity``."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from tests import parity
 ONES = np.ones((162, 3), np.float32)
 
 
-def test_an_error_is_relative_to_its_block():
+def test_errors_are_relative_to_the_largest_value_of_a_block():
     other = ONES.copy()
-    other[parity.BLOCKS["mel"].start] *= 10  # the largest of the block from now on
+    other[parity.BLOCKS["mel"].start] *= 10  # now the largest value of the block
     features = other.copy()
     features[parity.BLOCKS["mel"].stop - 1, 2] = 2
     features[0, 0] = 0.75
@@ -18,25 +18,25 @@ def test_an_error_is_relative_to_its_block():
     assert errors == pytest.approx({"zcr": 0.25, "chroma": 0, "mfcc": 0, "rms": 0, "mel": 0.1})
 
 
-def test_another_number_of_frames_is_never_near():
+def test_different_number_of_frames_gives_infinite_error():
     assert set(parity.relative_errors(ONES, ONES[:, :2]).values()) == {np.inf}
 
 
-def test_where_nothing_is_expected_only_nothing_is_near():
+def test_error_is_infinite_if_expected_block_is_zero():
     silent = np.zeros_like(ONES)
     assert set(parity.relative_errors(silent, silent).values()) == {0}
     assert set(parity.relative_errors(ONES, silent).values()) == {np.inf}
 
 
-def test_not_a_number_is_never_near():
+def test_nan_features_exceed_the_bound():
     assert not max(parity.worst_errors([(np.full_like(ONES, np.nan), ONES)]).values()) <= parity.FEATURE_ERROR
 
 
-def test_the_worst_of_no_clip_is_no_success():
+def test_worst_error_without_clips_is_infinite():
     assert set(parity.worst_errors([]).values()) == {np.inf}
 
 
-def test_the_blocks_are_those_of_the_features():
+def test_blocks_match_the_feature_names():
     assert parity.SETTINGS
     for option in parity.SETTINGS:
         names = parity.features_of(option).names
@@ -45,13 +45,13 @@ def test_the_blocks_are_those_of_the_features():
     assert sum(rows.stop - rows.start for rows in parity.BLOCKS.values()) == 162
 
 
-def test_without_a_reference_it_says_what_to_set(capsys):
+def test_missing_reference_root_is_reported(capsys):
     assert parity.main() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("parity: set REFERENCE_ROOT to the folder")
 
 
-def test_a_reference_that_lacks_its_files_is_named(tmp_path, monkeypatch, capsys):
+def test_incomplete_reference_root_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("REFERENCE_ROOT", str(tmp_path))
     assert parity.main() == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -59,7 +59,7 @@ def test_a_reference_that_lacks_its_files_is_named(tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize(("holds", "code", "verdict"), [(True, 0, "All within bounds."), (False, 1, "1 lines are out")])
-def test_the_exit_code_is_the_verdict(tmp_path, monkeypatch, capsys, holds, code, verdict):
+def test_exit_code_matches_the_verdict(tmp_path, monkeypatch, capsys, holds, code, verdict):
     monkeypatch.setenv("REFERENCE_ROOT", str(tmp_path))
     monkeypatch.setattr(parity, "feature_lines", lambda _: iter([parity.bounded("a", "1", "2", holds)]))
     monkeypatch.setattr(parity, "weight_lines", lambda _: iter([parity.Line("b")]))
@@ -71,7 +71,7 @@ def test_the_exit_code_is_the_verdict(tmp_path, monkeypatch, capsys, holds, code
 
 
 @pytest.mark.parametrize(("difference", "broken"), [(1e-5, 0), (2e-4, 1), (np.nan, 1)])
-def test_a_feature_out_of_bounds_breaks_its_line(tmp_path, monkeypatch, difference, broken):
+def test_feature_error_out_of_bounds_is_reported(tmp_path, monkeypatch, difference, broken):
     other = ONES.copy()
     other[5] += difference
     monkeypatch.setattr(parity, "pairs_with_reference", lambda *_: [(ONES, ONES)])
@@ -90,7 +90,7 @@ def test_a_feature_out_of_bounds_breaks_its_line(tmp_path, monkeypatch, differen
         ({"same": False}, 1),
     ],
 )
-def test_a_prediction_out_of_bounds_breaks_its_line(tmp_path, monkeypatch, change, broken):
+def test_prediction_error_out_of_bounds_is_reported(tmp_path, monkeypatch, change, broken):
     got = parity.Predicted(correct={1: 155, 360: 228}, difference=1e-5, same=True)._replace(**change)
     monkeypatch.setattr(parity, "predict", lambda *_: got)
     assert sum(not line.holds for line in parity.weight_lines(tmp_path)) == broken

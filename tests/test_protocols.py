@@ -1,4 +1,4 @@
-"""The protocol matrix: made-up result files, folds put together by hand."""
+"""Protocol matrix, on synthetic result files with folds pooled by hand."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def folder(tmp_path) -> Path:
 
 
 def by_hand(folder: Path, split: str, seed: int) -> tuple[float, float, int]:
-    """Accuracy and UAR of all test clips of all folds, by scikit-learn from the predictions."""
+    """Return accuracy and UAR of the pooled folds, computed with scikit-learn, and the number of test clips."""
     rows = [
         row
         for path in folder.glob(f"{split}/**/seed-{seed}/predictions.csv")
@@ -48,7 +48,7 @@ def by_hand(folder: Path, split: str, seed: int) -> tuple[float, float, int]:
 
 
 def write_table(folder: Path, *, docs: Path | None = None, words: tuple[str, ...] = ()) -> str:
-    """The page that --table writes."""
+    """Run ``--table`` and return the page."""
     main([str(folder), "--seeds", "2", "--table", *(["--docs", str(docs)] if docs else []), *words])
     return ((docs or folder) / "protocols.md").read_text()
 
@@ -57,7 +57,7 @@ def scores_in(path: Path) -> dict:
     return json.loads(path.read_text())["scores"]
 
 
-def test_folds_are_put_together_before_anything_is_measured(folder):
+def test_folds_are_pooled_before_computing_metrics(folder):
     text = write_table(folder, docs=folder / "docs")
     content = scores_in(folder / "protocols.json")
     for split in ("random", "speaker"):
@@ -80,13 +80,13 @@ def test_folds_are_put_together_before_anything_is_measured(folder):
     assert "`random`, audit: leaks: 232 of 360 test clips" in text
 
 
-def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
+def test_seeds_with_missing_folds_are_excluded_and_named(folder):
     shutil.rmtree(folder / "speaker" / "fold-3" / "seed-1")
     assert "Not complete, and left out: speaker (seeds 1)." in write_table(folder)
     assert list(scores_in(folder / "protocols.json")["speaker"]["values"]) == ["0"]
 
 
-def test_runs_of_another_day_stand_beside_those_that_docs_kept(folder):
+def test_new_runs_are_merged_with_published_scores(folder):
     both = write_table(folder, docs=folder / "docs")
     shutil.rmtree(folder / "random")
     assert "`random`" not in write_table(folder).split("Not run yet")[0]
@@ -94,17 +94,17 @@ def test_runs_of_another_day_stand_beside_those_that_docs_kept(folder):
     shutil.rmtree(folder / "speaker")
     shutil.move(folder / "docs", folder.parent / "docs")
     shutil.rmtree(folder)
-    assert write_table(folder, docs=folder.parent / "docs") == both  # of what was kept alone
+    assert write_table(folder, docs=folder.parent / "docs") == both  # only from the published scores
 
 
-def test_only_the_protocols_that_are_asked_for_are_run(folder, monkeypatch):
+def test_only_requested_protocols_are_run(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(protocols, "call", lambda *words: asked.append(words))
     main([str(folder), "--seeds", "2", "--sweeps", "take,speaker", "corpus=ravdess"])
     assert [word for words in asked for word in words if word.startswith("split=")] == ["split=take", "split=speaker"]
 
 
-def test_a_folder_without_a_complete_protocol_is_refused(tmp_path, capsys):
+def test_folder_without_complete_protocol_exits_with_error(tmp_path, capsys):
     place(tmp_path, "speaker", 0, 5)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
@@ -113,7 +113,7 @@ def test_a_folder_without_a_complete_protocol_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.split)
-def test_a_protocol_is_a_split_with_that_many_folds(protocol):
+def test_protocols_match_the_split_options(protocol):
     assert {p.split for p in PROTOCOLS} == set(options("split"))
     part = composed(f"split={protocol.split}")["split"]
     assert ("fold" in part) == (protocol.folds is not None)
@@ -121,8 +121,8 @@ def test_a_protocol_is_a_split_with_that_many_folds(protocol):
         assert protocol.folds % part["folds"] == 0
 
 
-def test_every_run_gets_a_folder_of_its_own(monkeypatch, tmp_path):
-    """What is asked of ser-train, without running it."""
+def test_run_ids_are_unique(monkeypatch, tmp_path):
+    """Check the overrides for ser-train without running it."""
     called = []
     monkeypatch.setattr(protocols, "call", lambda *words: called.append(words))
     for protocol in PROTOCOLS:

@@ -35,7 +35,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize("key", UNSCIENTIFIC)
-def test_where_things_lie_is_no_science(key):
+def test_digest_ignores_paths_and_other_unscientific_keys(key):
     changed = json.loads(json.dumps(CONFIG))
     *parents, last = key.split(".")
     node = changed
@@ -49,13 +49,13 @@ def test_where_things_lie_is_no_science(key):
 @pytest.mark.parametrize(
     ("group", "key"), [(None, "seed"), ("corpus", "downmix"), ("data", "batch_size"), ("trainer", "max_epochs")]
 )
-def test_everything_else_is(group, key):
+def test_digest_depends_on_scientific_keys(group, key):
     changed = json.loads(json.dumps(CONFIG))
     (changed if group is None else changed[group])[key] = 99
     assert science_digest(changed) != science_digest(CONFIG)
 
 
-def test_where_the_parts_of_a_pool_lie_is_no_science_either():
+def test_digest_ignores_paths_of_pooled_corpora():
     part = {"_target_": "x", "root": "/data", "download": False, "downmix": "mean", "merge": None}
     pool = CONFIG | {"corpus": {"parts": {"emodb": part, "emovo": part}, "merge": None}}
     changed = json.loads(json.dumps(pool))
@@ -67,8 +67,8 @@ def test_where_the_parts_of_a_pool_lie_is_no_science_either():
         assert science_digest(changed) != science_digest(pool)
 
 
-def test_a_younger_value_is_science_only_where_it_is_on():
-    """So that the runs made before it are still found to be done."""
+def test_digest_ignores_later_keys_at_disabled_defaults():
+    """Otherwise runs made before the key was introduced would not be recognized as finished."""
     older = CONFIG | {"audio": {"vad_mode": None}}
     full = complete(older)
     assert science_digest(full) == science_digest(older)
@@ -87,17 +87,17 @@ def test_a_younger_value_is_science_only_where_it_is_on():
     assert len(digests) == 1 + 2 + 1 + 2 + 2 + 1 + 1 + 1
 
 
-def test_a_younger_value_that_is_given_stays():
+def test_complete_keeps_given_values():
     loss = {"_target_": "ser_lightning.loss.EmotionLoss", "class_weights": True, "label_smoothing": 0.1}
     given = {"scheduler": {"T_0": 3}, "loss": loss}
     assert complete(CONFIG | given) == complete(CONFIG) | given
-    assert CONFIG.keys() & LATER.keys() == set()  # nothing was written into what was completed
+    assert CONFIG.keys() & LATER.keys() == set()  # the input was not changed
     assert "merge" not in CONFIG["corpus"]
 
 
 @pytest.mark.parametrize("part", ["loss", "evaluation"])
-def test_the_class_of_a_part_is_science_where_it_is_another_one(part):
-    """Runs made before these parts named a class are still found to be done."""
+def test_digest_ignores_default_target(part):
+    """Runs made before these parts had a ``_target_`` must be recognized as finished."""
     full = complete(CONFIG)
     assert full[part]["_target_"].startswith(f"ser_lightning.{part}.")
     nameless = full | {part: {key: value for key, value in full[part].items() if key != "_target_"}}
@@ -106,7 +106,7 @@ def test_the_class_of_a_part_is_science_where_it_is_another_one(part):
     assert science_digest(full | {part: full[part] | {"_target_": "mine.Other"}}) != science_digest(full)
 
 
-def test_so_is_a_younger_value_of_an_older_part():
+def test_digest_ignores_later_keys_of_existing_parts():
     config = CONFIG | {"audio": {"vad_mode": None}}
     completed = complete(config)
     assert completed["audio"] == {"vad_mode": None, "offset_s": None, "duration_s": None}
@@ -114,12 +114,12 @@ def test_so_is_a_younger_value_of_an_older_part():
     assert science_digest(completed) == science_digest(config)
     changed = [science_digest(config | {"audio": {"vad_mode": None, key: 1.0}}) for key in ("offset_s", "duration_s")]
     assert len({science_digest(config), *changed}) == 3
-    assert science_digest(config | {"audio": {}}) != science_digest(config)  # a value that is not younger
+    assert science_digest(config | {"audio": {}}) != science_digest(config)  # vad_mode is not a later key
 
 
 @pytest.mark.parametrize(("part", "beside"), [("features", "n_fft"), ("augment", "pitch_steps")])
-def test_the_kernels_and_their_reference_are_different_configurations(part, beside):
-    """Older runs used the kernels and do not name them; auto is what a run has before it knows."""
+def test_digest_distinguishes_native_and_librosa_backends(part, beside):
+    """Older runs used the native kernels without naming them; ``auto`` is the value before the choice is made."""
     older = CONFIG | {part: {beside: 1}}
     assert complete(older)[part]["backend"] == "native"
     named = {b: science_digest(CONFIG | {part: {beside: 1, "backend": b}}) for b in ("auto", "native", "librosa")}
@@ -127,13 +127,13 @@ def test_the_kernels_and_their_reference_are_different_configurations(part, besi
     assert named["librosa"] != named["native"]
 
 
-def test_parts_without_kernels_get_no_backend():
+def test_complete_adds_no_backend_to_parts_without_kernels():
     config = CONFIG | {"features": {"feature_set": "eGeMAPSv02"}, "augment": {"alpha": 0.2}}
     assert complete(config)["features"] == {"feature_set": "eGeMAPSv02"}
     assert complete(config)["augment"] == {"alpha": 0.2}
 
 
-def test_a_result_is_found_by_its_digest(tmp_path):
+def test_finished_returns_result_with_same_digest(tmp_path):
     assert finished(tmp_path, "x") is None
     write_json(tmp_path / "result.json", {"digest": "x"})
     assert finished(tmp_path, "x") == {"digest": "x"}
@@ -141,13 +141,13 @@ def test_a_result_is_found_by_its_digest(tmp_path):
         finished(tmp_path, "y")
 
 
-def test_a_result_holds_no_nan(tmp_path):
+def test_write_json_rejects_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "result.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_provenance_names_versions_and_machine():
+def test_provenance_has_versions_and_machine():
     told = provenance()
     assert told["versions"]["ser-lightning"]
     assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
@@ -155,8 +155,8 @@ def test_provenance_names_versions_and_machine():
     assert told["git"] is None or len(told["git"]["commit"]) == 40
 
 
-def test_optional_libraries_are_extras():
-    """Whatever a bare installation lacks must not stop a run from naming its versions."""
+def test_version_lists_match_dependencies_and_extras():
+    """A run must record its versions even if optional libraries are not installed."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     required = {re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]}
     extras = {re.match(r"[\w.-]+", line)[0] for lines in project["optional-dependencies"].values() for line in lines}
@@ -165,12 +165,12 @@ def test_optional_libraries_are_extras():
     assert "praat-parselmouth" not in required
 
 
-def test_an_extra_that_is_not_installed_has_no_version(monkeypatch):
+def test_versions_omit_missing_extras(monkeypatch):
     monkeypatch.setattr(runs, "EXTRAS", ("opensmile", "no-such-extra"))
     assert "no-such-extra" not in runs.versions()
 
 
-def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):
+def test_untracked_log_does_not_make_checkout_dirty(tmp_path):
     def git(*words: str) -> None:
         identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
         subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
@@ -188,5 +188,5 @@ def test_a_log_beside_the_code_makes_no_run_dirty(tmp_path):
     clean = checkout(tmp_path)
     assert clean["dirty"] is False
     assert len(clean["commit"]) == 40
-    (tmp_path / "src" / "b").write_text("1")  # not known to git, but it can be imported
+    (tmp_path / "src" / "b").write_text("1")  # untracked, but importable
     assert checkout(tmp_path) == clean | {"dirty": True}

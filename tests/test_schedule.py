@@ -1,4 +1,4 @@
-"""The learning rate of a run, against torch's own schedulers and Keras's rule."""
+"""Learning rate schedules, compared with torch's schedulers and Keras's ReduceLROnPlateau."""
 
 import json
 
@@ -21,7 +21,7 @@ def run(command, small, root, *words: str) -> dict:
 
 
 def rates(scheduler, optimizer, figures) -> list[float]:
-    """The rate of every epoch; ``figures`` are what the scheduler is told at its end, None for nothing."""
+    """Return the learning rate of every epoch; ``figures`` are the monitored values, None without a monitor."""
     found = []
     for figure in figures:
         found.append(optimizer.param_groups[0]["lr"])
@@ -36,7 +36,7 @@ def made(option: str, lr: float, **values):
     return build("scheduler", part | values)(optimizer), optimizer
 
 
-def test_cosine_restarts_go_as_torchs_do(command, small, tmp_path):
+def test_cosine_restarts_match_torch(command, small, tmp_path):
     result = run(command, small, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
     expected = rates(*made("cosine_restarts", 0.01, T_0=3), [None] * EPOCHS)
     assert result["history"]["train/learning_rate"] == expected
@@ -47,8 +47,8 @@ def test_cosine_restarts_go_as_torchs_do(command, small, tmp_path):
     assert [event.value for event in events.Scalars("train/learning_rate")] == pytest.approx(expected)
 
 
-def test_plateau_goes_by_the_training_loss_as_torchs_does(command, small, tmp_path):
-    # No epoch is better than another by so much: the rate falls whenever the patience is over.
+def test_plateau_monitors_training_loss_like_torch(command, small, tmp_path):
+    # No epoch improves by this threshold, so the rate is reduced whenever the patience is exceeded.
     result = run(command, small, tmp_path, "scheduler=plateau", "scheduler.threshold=0.2")
     losses = result["history"]["train/loss"]
     expected = rates(*made("plateau", 0.01, threshold=0.2), losses)
@@ -57,7 +57,7 @@ def test_plateau_goes_by_the_training_loss_as_torchs_does(command, small, tmp_pa
 
 
 def keras(losses: list[float], lr: float) -> list[float]:
-    """ReduceLROnPlateau(factor=0.4, patience=2, min_lr=1e-7) with Keras's default of min_delta, said again."""
+    """Reimplement Keras's ReduceLROnPlateau(factor=0.4, patience=2, min_lr=1e-7, min_delta=1e-4)."""
     found, best, waited = [], float("inf"), 0
     for loss in losses:
         found.append(lr)
@@ -71,7 +71,7 @@ def keras(losses: list[float], lr: float) -> list[float]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_plateau_is_what_keras_does_in_the_notebooks(seed):
+def test_plateau_matches_keras(seed):
     generator = torch.Generator().manual_seed(seed)
     losses = [1 / (1 + n) + 0.3 * torch.rand((), generator=generator).item() for n in range(60)] + [0.5] * 40
     expected = keras(losses, 0.001)
@@ -79,7 +79,7 @@ def test_plateau_is_what_keras_does_in_the_notebooks(seed):
     assert expected[-1] == 1e-7
 
 
-def test_without_a_scheduler_the_rate_stays(command, small, tmp_path):
+def test_learning_rate_is_constant_without_scheduler(command, small, tmp_path):
     assert run(command, small, tmp_path)["history"]["train/learning_rate"] == [0.01] * EPOCHS
 
 
@@ -100,7 +100,7 @@ def test_without_a_scheduler_the_rate_stays(command, small, tmp_path):
         (["loss.class_weight=true"], "the nearest valid name is 'loss.class_weights'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(command, tmp_path, words, message):
+def test_invalid_scheduler_or_loss_config_is_refused(command, tmp_path, words, message):
     done = command("train", f"output_root={tmp_path}/out", f"corpus.root={tmp_path}/none", *words)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -108,5 +108,5 @@ def test_what_makes_no_sense_is_refused_in_one_line(command, tmp_path, words, me
     assert list(tmp_path.glob("out/*")) == []
 
 
-def test_every_option_is_looked_at():
+def test_scheduler_options():
     assert options("scheduler") == ["cosine_restarts", "none", "one_cycle", "plateau", "warmup_cosine"]

@@ -1,4 +1,4 @@
-"""Scores: kept, read again, put together; damaged files and other settings are refused."""
+"""Writing, reading and merging scores."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ ONE = Score(
 FEWER = replace(ONE, values={0: {"accuracy": 1.0, "uar": 1.0}}, commits=["a", "b"])
 
 
-def test_what_was_kept_is_read_again_as_it_was(tmp_path):
+def test_write_and_read_scores_round_trip(tmp_path):
     path = tmp_path / "results" / "x.json"
     assert read_scores(path, overrides=[]) == {}
     write_scores(path, {"a": ONE, "b/c": FEWER}, overrides=["seed=0", "corpus=emodb"], command="make x")
@@ -34,17 +34,17 @@ def test_what_was_kept_is_read_again_as_it_was(tmp_path):
     assert read_scores(path, overrides=elsewhere) == {"a": ONE, "b/c": FEWER}
 
 
-def test_a_score_of_fewer_seeds_replaces_none_of_more():
+def test_merge_keeps_scores_with_more_seeds():
     assert merge({"a": ONE, "b": FEWER}, {"a": FEWER, "b": ONE, "c": FEWER}) == {"a": ONE, "b": ONE, "c": FEWER}
     again = replace(ONE, seconds=2.0)
     assert merge({"a": ONE}, {"a": again}) == {"a": again}
 
 
-def test_the_origin_names_every_commit_and_device_once():
+def test_origin_lists_unique_commits_and_devices():
     assert origin([ONE, replace(FEWER, devices=["H200"])]) == "Commit a, b, c; trained on H200, cpu; torch 2.11.0."
 
 
-def test_scores_of_other_overrides_are_refused(tmp_path):
+def test_scores_with_other_overrides_raise(tmp_path):
     path = tmp_path / "x.json"
     write_scores(path, {"a": ONE}, overrides=["corpus=ravdess"], command="make x")
     with pytest.raises(InputError, match=r"x\.json holds scores of runs with corpus=ravdess, these have corpus=emodb"):
@@ -66,14 +66,14 @@ def test_scores_of_other_overrides_are_refused(tmp_path):
         '{"overrides": null, "scores": {}}',
     ],
 )
-def test_a_damaged_file_is_refused_by_name(tmp_path, content):
+def test_damaged_scores_file_raises(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"x\.json is not a file of scores .*take it from git again"):
         read_scores(path, overrides=[])
 
 
-def test_what_is_committed_can_be_read_and_names_its_setting():
+def test_committed_scores_are_readable():
     results = Path(__file__).parents[1] / "docs" / "results"
     for path in (results / "protocols.json", results / "systems.json"):
         had = json.loads(path.read_text())["overrides"]

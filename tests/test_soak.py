@@ -1,4 +1,4 @@
-"""What make soak calls growth."""
+"""Growth detection of ``make soak``."""
 
 import os
 from dataclasses import replace
@@ -11,7 +11,7 @@ STEADY = Sample(runs=0, processes=5, memory=900.0, descriptors=50, threads=10, d
 
 
 @pytest.mark.parametrize("what", ["memory", "descriptors", "threads", "disk", "files", "folders"])
-def test_what_grows_with_every_run_is_named(what):
+def test_growing_resource_is_named(what):
     steady = [replace(STEADY, runs=n, memory=900.0 + n % 3, descriptors=50 + n % 2) for n in range(1, 41)]
     assert grown(steady) == []
     leaking = [replace(one, **{what: getattr(one, what) * (1 + one.runs / 10)}) for one in steady]
@@ -20,7 +20,7 @@ def test_what_grows_with_every_run_is_named(what):
     assert len(table(leaking).splitlines()) in range(10, 15)
 
 
-def test_a_sample_counts_what_there_is(tmp_path: Path):
+def test_sample_measures_runs_disk_and_process(tmp_path: Path):
     (tmp_path / "a" / "checkpoints").mkdir(parents=True)
     (tmp_path / "a" / "result.json").write_text("x" * 1024)
     (tmp_path / "a" / "checkpoints" / "last.ckpt").write_text("x" * 2048)

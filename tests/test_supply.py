@@ -1,4 +1,4 @@
-"""What is installed is what is pinned; make audit tells holes, no holes, and that it could not know, apart."""
+"""Pinned dependencies and the vulnerability check of ``make audit``."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ HOLE = {
 
 
 class Database(BaseHTTPRequestHandler):
-    """Answers as OSV does, and knows of one hole."""
+    """Mock of the OSV API that knows one vulnerability."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -47,22 +47,22 @@ def database() -> Iterator[str]:
         server.shutdown()
 
 
-def test_what_is_installed_is_as_pinned():
+def test_installed_versions_match_pins():
     pinned = supply.pins(ROOT / "constraints.txt")
     assert len(pinned) > 100
-    # What somebody has installed beside it is theirs, and make audit tells it.
+    # Additional packages are allowed here; make audit reports them.
     assert [line for line in supply.astray(pinned) if not line.endswith("nothing is pinned")] == []
     assert any(line.endswith("is installed, 1.0 is pinned") for line in supply.astray(pinned | {"torch": "1.0"}))
 
 
 @pytest.mark.parametrize("line", ["torch", "torch>=2", "torch==2.11.0 --hash=x", "--extra-index-url x", ""])
-def test_a_constraint_is_a_name_and_a_version_and_nothing_else(tmp_path, line):
+def test_malformed_constraint_raises(tmp_path, line):
     (tmp_path / "constraints.txt").write_text(f"numpy==2.4.6\n{line}\n")
     with pytest.raises(ValueError, match="is not name==version"):
         supply.pins(tmp_path / "constraints.txt")
 
 
-def test_ci_and_setup_install_from_the_constraints():
+def test_makefile_installs_with_constraints():
     makefile = (ROOT / "Makefile").read_text()
     installs = [line for line in makefile.splitlines() if "pip install" in line]
     assert len(installs) == 2
@@ -70,7 +70,7 @@ def test_ci_and_setup_install_from_the_constraints():
     assert "pip install" not in (ROOT / ".ci" / "run").read_text()
 
 
-def test_a_known_hole_is_told_and_ends_with_1(tmp_path, database, capsys):
+def test_known_vulnerability_is_reported_with_exit_code_1(tmp_path, database, capsys):
     path = tmp_path / "constraints.txt"
     path.write_text("idna==3.20\njinja2==3.1.6\n")
     assert supply.audit(path, "--osv-url", database) == (["jinja2 3.1.6: PYSEC-0000-1, mended in ['99.0']"], None)
@@ -80,9 +80,9 @@ def test_a_known_hole_is_told_and_ends_with_1(tmp_path, database, capsys):
     assert "audited: 1 known holes" in capsys.readouterr().out
 
 
-def test_a_database_that_cannot_be_asked_is_no_clean_bill(tmp_path, capsys):
+def test_unreachable_database_is_reported_as_not_audited(tmp_path, capsys):
     with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # bound and not listening: whoever asks is refused
+        nobody.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         code = supply.main(
             ROOT / "constraints.txt", "--osv-url", f"http://127.0.0.1:{nobody.getsockname()[1]}/v1/query"
         )

@@ -1,4 +1,4 @@
-"""The table of systems: made-up result files, and what is asked of ser-train without running it."""
+"""Table of systems, on synthetic result files and with mocked commands."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def folder(tmp_path) -> Path:
 
 
 def write_table(folder: Path, *, docs: Path | None = None) -> str:
-    """The page that --table writes."""
+    """Run ``--table`` and return the page."""
     main([str(folder), "--seeds", "3", "--table", *(["--docs", str(docs)] if docs else [])])
     return ((docs or folder) / "systems.md").read_text()
 
@@ -43,7 +43,7 @@ def rows_of(text: str, title: str) -> list[list[str]]:
     return [row.strip("| ").split(" | ") for row in re.findall(r"^\| `.*$", section, re.M)]
 
 
-def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder):
+def test_row_shows_scores_and_cost_of_a_system(folder):
     text = write_table(folder, docs=folder / "docs")
     content = json.loads((folder / "systems.json").read_text())["scores"]
     for part in ("random", NEW_SPEAKERS):
@@ -59,7 +59,7 @@ def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder)
     assert (name, parameters, seconds, device, seeds) == ("`svm`", "1,234", "5", "cpu", "3")
     assert (own, released, emodb) == ("-", "-", "-")
     assert speakers.startswith(f"{mean:.1f} ± ")
-    assert drawn.endswith(" (leak)")  # the audit of the made-up runs has found one
+    assert drawn.endswith(" (leak)")  # the leak check of the synthetic runs found a leak
     ((_, published, here, differs),) = rows_of(text, "## Beside what was published")
     assert (published, differs) == (OF["svm"].published, OF["svm"].differs)
     assert here.startswith(f"UAR {mean:.1f} ± ")
@@ -74,13 +74,13 @@ def test_a_row_says_what_a_system_reaches_in_each_part_and_what_it_costs(folder)
     assert lacking.split("; ") == [f"`{name}` ({', '.join(parts)})" for name, parts in expected.items()]
 
 
-def test_the_published_size_stands_beside_the_lighter_one(tmp_path):
+def test_published_model_size_is_shown_if_different(tmp_path):
     place(tmp_path, "lim_tdcnn", OWN.name, 0, parameters=67_000)
     place(tmp_path, "kaggle_cnn", OWN.name, 0, parameters=1234)
     for system in ("lim_tdcnn", "kaggle_cnn"):
         place(tmp_path, system, "random", 0, parameters=1234)
     kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
-    assert lim[1] == "67,000"  # of the first column there is
+    assert lim[1] == "67,000"  # from the first part that has runs
     assert kaggle[1] == "1,234"
     for system in ("lim_tdcnn", "kaggle_cnn"):
         place(tmp_path, system, NEW_SPEAKERS, 0, folds=6, parameters=1234)
@@ -89,14 +89,14 @@ def test_the_published_size_stands_beside_the_lighter_one(tmp_path):
     assert kaggle[1] == "1,234"
 
 
-def test_a_seed_that_lacks_a_fold_is_not_counted_and_named(folder):
+def test_seeds_with_missing_folds_are_excluded_and_named(folder):
     (folder / "svm" / NEW_SPEAKERS / "fold-3" / "seed-1" / "result.json").unlink()
     text = write_table(folder)
     assert f"svm/{NEW_SPEAKERS} (seeds 1)" in text
     assert f"svm/{NEW_SPEAKERS}/fold-3/seed-1" in text.split("Left out:")[1]
 
 
-def test_daarip_before_and_after_the_split_stand_side_by_side(tmp_path):
+def test_daarip_before_and_after_split_are_compared(tmp_path):
     for system, part, _ in CONTRAST:
         place(tmp_path, system, part, 0)
     text = write_table(tmp_path).split("## DAARIP before and after the split")[1]
@@ -104,7 +104,7 @@ def test_daarip_before_and_after_the_split_stand_side_by_side(tmp_path):
         assert f"| {words} |" in text
 
 
-def test_a_folder_without_a_complete_system_is_refused(tmp_path, capsys):
+def test_folder_without_complete_system_exits_with_error(tmp_path, capsys):
     place(tmp_path, "svm", NEW_SPEAKERS, 0, folds=5)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
@@ -113,7 +113,7 @@ def test_a_folder_without_a_complete_system_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
-def test_every_run_is_a_config_and_has_a_folder_of_its_own(system, monkeypatch, tmp_path):
+def test_train_overrides_compose_with_unique_run_ids(system, monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(systems, "call", lambda *words: called.append(words))
     for part in parts_of(system):
@@ -130,18 +130,18 @@ def test_every_run_is_a_config_and_has_a_folder_of_its_own(system, monkeypatch, 
     assert [part.name for part in parts_of(system) if part.name != OWN.name] == [part.name for part in PARTS]
 
 
-def test_a_published_figure_stands_beside_a_part_that_the_system_is_run_in():
+def test_published_results_refer_to_existing_parts():
     for system in SYSTEMS:
         assert system.beside in [part.name for part in parts_of(system)]
         assert system.metric in {"accuracy", "uar"}
 
 
-def test_every_model_is_in_the_table():
+def test_systems_cover_every_model():
     chosen = {composed(*system.words)["model"]["_target_"] for system in SYSTEMS}
     assert chosen == {composed(f"model={model}")["model"]["_target_"] for model in options("model")}
 
 
-def test_a_part_without_its_corpus_is_passed_over_and_one_system_can_be_chosen(folder, monkeypatch):
+def test_main_skips_missing_corpora_and_unselected_systems(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(systems, "call", lambda *words: asked.append(words))
     monkeypatch.setenv("RAVDESS_ROOT", "/data")

@@ -1,4 +1,4 @@
-"""What is logged of an epoch, against scikit-learn on batches of unequal size."""
+"""Epoch metrics, compared with scikit-learn on batches of unequal size."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def fill(epoch_metrics: EpochMetrics, logits: torch.Tensor, target: torch.Tensor
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 19, 20, 100])
 @pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 2], [3]], ids=str)
-def test_an_epoch_is_scikit_learns_whatever_the_last_batch(batch_size, classes):
+def test_epoch_metrics_match_sklearn_for_any_batch_size(batch_size, classes):
     logits, target = drawn(20, classes)
     epoch_metrics = EpochMetrics(classes=CLASSES)
     fill(epoch_metrics, logits, target, batch_size)
@@ -33,14 +33,14 @@ def test_an_epoch_is_scikit_learns_whatever_the_last_batch(batch_size, classes):
     expected = {
         "loss": reference.log_loss(target, logits.double().softmax(1), labels=range(CLASSES)),
         "accuracy": reference.accuracy_score(target, prediction),
-        "uar": recall,  # of the classes that have clips
+        "uar": recall,  # over the classes that have clips
         "macro_f1": reference.f1_score(target, prediction, average="macro", zero_division=0),
     }
     assert epoch_metrics.compute() == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_last_batch_weighs_what_its_clips_weigh():
-    """By hand: three of three right, then none of one. The mean of the batches would be a half."""
+def test_batches_are_weighted_by_number_of_clips():
+    """Batches with 3 of 3 and 0 of 1 correct clips: the mean over batches would be 1/2."""
     epoch_metrics = EpochMetrics(classes=2)
     epoch_metrics.update(torch.tensor([[2.0, 0.0]] * 3), torch.tensor([0, 0, 0]), torch.tensor(0.4))
     epoch_metrics.update(torch.tensor([[2.0, 0.0]]), torch.tensor([1]), torch.tensor(2.0))
@@ -49,7 +49,7 @@ def test_the_last_batch_weighs_what_its_clips_weigh():
     assert epoch_metrics.compute() == pytest.approx(expected)
 
 
-def test_an_epoch_forgets_the_one_before():
+def test_reset_clears_the_previous_epoch():
     logits, target = drawn(20, [0, 1, 2, 3])
     once, twice = EpochMetrics(classes=CLASSES), EpochMetrics(classes=CLASSES)
     fill(twice, logits, (target + 1) % CLASSES, 7)
@@ -60,7 +60,7 @@ def test_an_epoch_forgets_the_one_before():
     assert twice.compute() == once.compute() != before
 
 
-def test_an_epoch_without_clips_has_no_metrics():
+def test_compute_without_clips_raises():
     epoch_metrics = EpochMetrics(classes=CLASSES)
     with pytest.warns(UserWarning, match="compute"), pytest.raises(ValueError, match="it counts none"):
         epoch_metrics.compute()

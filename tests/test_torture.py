@@ -1,4 +1,4 @@
-"""Five real kills, and that the comparison would notice."""
+"""Resuming after five real kills, and the comparison of run folders used for it."""
 
 import copy
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills as Linux does")
-def test_five_killed_runs_end_equal(tmp_path):
+def test_killed_runs_resume_to_equal_results(tmp_path):
     words = [sys.executable, "-m", "studies.torture", str(tmp_path / "torture"), "--kills", "5", "--seed", "3"]
     done = subprocess.run(
         words, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
@@ -46,13 +46,13 @@ EXPECTED = {
         (lambda found: found.update({".left.tmp": b""}), ["/.left.tmp"]),
     ],
 )
-def test_a_difference_is_noticed_and_the_time_it_took_is_none(change, names):
+def test_differences_ignore_only_durations(change, names):
     found = copy.deepcopy(EXPECTED)
     change(found)
     assert differences(EXPECTED, found) == names
 
 
-def test_where_a_kill_fell_is_told_by_what_it_left(tmp_path):
+def test_where_it_fell_is_derived_from_leftover_files(tmp_path):
     assert where_it_fell(tmp_path) == "before training"
     (tmp_path / "checkpoints").mkdir()
     assert where_it_fell(tmp_path) == "in the first epoch"

@@ -1,4 +1,4 @@
-"""Every option of the Trainer does what it says, or is refused in one line before any work."""
+"""Trainer options take effect, or are refused with a one-line error before any work."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def run(command, small, root, *words: str) -> dict:
 
 @pytest.fixture(scope="module")
 def plain(small, tmp_path_factory) -> dict:
-    """The result of a run with no option changed."""
+    """Result of a run with default trainer options."""
     from tests.conftest import _run
 
     root = tmp_path_factory.mktemp("plain")
@@ -42,13 +42,13 @@ def plain(small, tmp_path_factory) -> dict:
         (["trainer.max_epochs=3"], 3 * BATCHES),
     ],
 )
-def test_options_decide_how_many_steps_are_taken(command, small, tmp_path, plain, words, steps):
+def test_number_of_steps(command, small, tmp_path, plain, words, steps):
     result = run(command, small, tmp_path, *words)
     assert plain["steps"] == 2 * BATCHES
     assert result["steps"] == steps
 
 
-def test_overfit_batches_trains_on_the_same_batch_every_epoch(command, small, tmp_path):
+def test_overfit_batches_reuses_the_same_batch(command, small, tmp_path):
     result = run(
         command, small, tmp_path, "trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01"
     )
@@ -74,44 +74,44 @@ def test_overfit_batches_trains_on_the_same_batch_every_epoch(command, small, tm
     ],
 )
 @pytest.mark.filterwarnings("ignore:You are trying to use sanity check.*")
-def test_options_that_watch_change_no_result(command, small, tmp_path, plain, words):
+def test_options_without_effect_on_results(command, small, tmp_path, plain, words):
     result = run(command, small, tmp_path, *words)
     for key in ("metrics", "history", "confusion_matrix", "epochs"):
         assert result[key] == plain[key]
 
 
 @pytest.mark.parametrize("words", [["trainer.gradient_clip_val=0.0001"], ["trainer.gradient_clip_algorithm=value"]])
-def test_clipping_changes_the_training(command, small, tmp_path, plain, words):
+def test_gradient_clipping_changes_the_training_loss(command, small, tmp_path, plain, words):
     assert run(command, small, tmp_path, *words)["history"]["train/loss"] != plain["history"]["train/loss"]
 
 
-def test_validation_every_other_epoch_is_that(command, small, tmp_path):
+def test_check_val_every_n_epoch(command, small, tmp_path):
     result = run(command, small, tmp_path, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
     assert len(result["history"]["val/uar"]) == 2
     assert len(result["history"]["train/uar"]) == 4
 
 
-def test_max_time_ends_training_and_the_run_is_evaluated(command, small, tmp_path):
+def test_run_is_evaluated_after_max_time(command, small, tmp_path):
     result = run(command, small, tmp_path, "trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
     assert 1 <= result["epochs"] < 100000
     assert set(result["metrics"]) == {"train", "val", "test"}
 
 
-def test_the_profile_is_printed(command, small, tmp_path):
+def test_profiler_prints_its_report(command, small, tmp_path):
     words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}"]
     done = command("train", *words, "trainer.profiler=simple")
     assert "optimizer_step" in done.out + done.err
 
 
-def test_a_trial_leaves_nothing(command, small, tmp_path):
+def test_fast_dev_run_writes_no_files(command, small, tmp_path):
     words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
     done = command("train", *words, "trainer.fast_dev_run=true")
     assert done.code == 0, done.err
     assert not list((tmp_path / "out").rglob("*"))
 
 
-def test_bf16_trains_or_is_refused_before_work(command, small, tmp_path):
-    """Not every processor can compute an LSTM in it."""
+def test_bf16_trains_or_is_refused_before_any_work(command, small, tmp_path):
+    """Some CPUs cannot compute an LSTM in bf16."""
     words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
     done = command("train", *words, "trainer.precision=bf16-mixed", "optim.fused=false", "run_id=run")
     if done.code == 0:
@@ -164,7 +164,7 @@ def test_bf16_trains_or_is_refused_before_work(command, small, tmp_path):
         (["trainer.devices=2", "trainer.strategy=ddp", "evaluation.training_mode=true"], ["evaluation.training_mode"]),
     ],
 )
-def test_what_a_run_cannot_bear_is_refused_in_one_line(command, small, tmp_path, words, names):
+def test_unsupported_options_are_refused(command, small, tmp_path, words, names):
     done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}/out", *words)
     assert done.code == 1
     (line,) = done.err.splitlines()[-1:]
@@ -174,8 +174,8 @@ def test_what_a_run_cannot_bear_is_refused_in_one_line(command, small, tmp_path,
     assert not list((tmp_path / "out").rglob("result.json"))
 
 
-def test_two_processes_count_every_clip_once(small, tmp_path):
-    """Distributed training on two CPU processes; the metrics of validation are those that one process computes."""
+def test_ddp_counts_every_clip_once(small, tmp_path):
+    """With DDP on two CPU processes, validation metrics equal those computed by one process."""
     words = ["experiment=corrected", *small, f"output_root={tmp_path}", "run_id=run", "trainer.accelerator=cpu"]
     ddp = ["trainer.devices=2", "trainer.strategy=ddp"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -186,7 +186,7 @@ def test_two_processes_count_every_clip_once(small, tmp_path):
     folder = tmp_path / "corrected" / "run"
     result = json.loads((folder / "result.json").read_text())
     assert result["steps"] == 2 * math.ceil(BATCHES / 2)
-    last = result["checkpoints"]["last"]["metrics"]["val"]  # computed by one process from the checkpoint
+    last = result["checkpoints"]["last"]["metrics"]["val"]  # evaluated by one process from the checkpoint
     assert {name: result["history"][f"val/{name}"][-1] for name in last} == pytest.approx(last, abs=1e-6)
     seen = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert len(seen["epochs"]) == 2

@@ -1,8 +1,8 @@
-"""The wheel, built, installed and used from another folder, with compiled kernels and without a compiler.
+"""Build the wheel with and without a compiler, install it and use it from another folder.
 
-It is installed into an environment that has this one's libraries but not this project, so that nothing of the checkout
-can be found: the wheel carries its code, configs and kernels, and its commands start. That the dependencies it declares
-suffice is what ``make pythons`` shows, which downloads them into bare environments.
+The wheel is installed into an environment with the libraries of this one, but without the checkout, so the wheel itself
+must provide the code, configs, kernels and commands. ``make pythons`` checks that the declared dependencies suffice, by
+downloading them into bare environments.
 """
 
 import json
@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def bare() -> dict[str, str]:
-    """The variables of this process without those that lead Python to the checkout."""
+    """Return the environment variables without ``PYTHON*``, which could make the checkout importable."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
@@ -46,13 +46,13 @@ def build(folder: Path, **env: str) -> Path:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Install a wheel into an environment with this one's libraries; return the folder of its commands."""
+    """Install a wheel into an environment with the libraries of this one; return the folder of its commands."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, env=bare())
     python = folder / "bin" / "python"
     words = [pythons.UV, "pip", "install", "--no-deps", "--python", str(python), str(wheel)]
     subprocess.run(words, check=True, capture_output=True, env=bare())
     (packages,) = folder.glob("lib/python*/site-packages")
-    # A path in a .pth file is searched for packages; .pth files there, such as the checkout's, are not read.
+    # A .pth file adds the folder to sys.path, but .pth files in it (such as that of the checkout) are not read.
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
     return python.parent
 
@@ -64,7 +64,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return request.param, wheel, install(wheel, folder / "venv")
 
 
-def test_a_wheel_names_where_it_runs_and_carries_what_it_needs(installed):
+def test_wheel_has_platform_tag_kernels_and_configs(installed):
     kind, wheel, _ = installed
     names = zipfile.ZipFile(wheel).namelist()
     libraries = [name for name in names if name.endswith(".so")]
@@ -80,9 +80,9 @@ def test_a_wheel_names_where_it_runs_and_carries_what_it_needs(installed):
     assert "ser_lightning/py.typed" in names
 
 
-def test_an_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp_path):
+def test_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp_path):
     kind, _, binaries = installed
-    env = bare() | {"CC": "/bin/false"}  # nothing is compiled where it is used
+    env = bare() | {"CC": "/bin/false"}  # no compilation at run time
     where = [binaries / "python", "-c", "from ser_lightning.build import config_folder; print(config_folder())"]
     found = subprocess.run(where, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     assert Path(found.stdout.strip()).is_relative_to(binaries.parent)
@@ -94,13 +94,13 @@ def test_an_installed_wheel_trains_in_another_folder(installed, synthetic_root, 
     backends = (result["config"]["features"]["backend"], result["config"]["augment"]["backend"])
     assert backends == (("native", "native") if kind == "compiled" else ("librosa", "torchaudio"))
     assert result["versions"]["ser-lightning"] == PROJECT["version"]
-    assert result["git"] is None  # an installation is no checkout
+    assert result["git"] is None  # not a git checkout
 
 
-def test_every_command_of_a_wheel_starts(installed, tmp_path):
+def test_installed_commands_show_their_help(installed, tmp_path):
     kind, _, binaries = installed
     assert {path.name for path in binaries.glob("ser-*")} == set(PROJECT["scripts"])
-    if kind == "compiled":  # the scripts of the other are the same
+    if kind == "compiled":  # the pure wheel has the same scripts
         for command in sorted(PROJECT["scripts"]):
             help_ = [binaries / command, "--help"]
             shown = subprocess.run(help_, cwd=tmp_path, env=bare(), capture_output=True, text=True, check=False)
@@ -108,7 +108,7 @@ def test_every_command_of_a_wheel_starts(installed, tmp_path):
             assert command in shown.stdout
 
 
-def test_the_declared_pythons_are_those_that_are_tried():
+def test_declared_python_versions():
     assert pythons.declared() == ["3.11", "3.12", "3.13"]
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
     running = f"{sys.version_info.major}.{sys.version_info.minor}"

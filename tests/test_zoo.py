@@ -1,4 +1,4 @@
-"""What comes of dirty audio: tests/zoo.py makes it and says what shall come."""
+"""Handling of invalid and unusual audio files; tests/zoo.py defines the files and the expected outcomes."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 
 def disagreements(specimens, outcomes, expected) -> list[tuple[str, str, str]]:
-    """Name, what shall come of it, what came."""
+    """Return (name, expected outcome, actual outcome) of every specimen with an unexpected outcome."""
     wrong = []
     for specimen in specimens:
         shall, came = expected(specimen), outcomes.get(specimen.name, "neither used nor refused")
@@ -19,7 +19,7 @@ def disagreements(specimens, outcomes, expected) -> list[tuple[str, str, str]]:
     return wrong
 
 
-def test_predict_goes_on_with_the_good_lists_the_bad_and_ends_with_3(tmp_path, trained):
+def test_predict_skips_and_lists_bad_files_with_exit_code_3(tmp_path, trained):
     ended, outcomes = zoo.meet_predict(tmp_path, trained / "checkpoints" / "best.ckpt")
     specimens = [*zoo.CONTENTS, *zoo.NAMES]
     assert len(specimens) >= 40
@@ -29,17 +29,17 @@ def test_predict_goes_on_with_the_good_lists_the_bad_and_ends_with_3(tmp_path, t
     assert ended.peak < 2 * 2**30  # the headers claim up to 256 GiB
 
 
-def test_prepare_ends_with_a_table_of_what_it_refused(tmp_path):
+def test_prepare_prints_a_table_of_refused_files(tmp_path):
     ended, outcomes = zoo.meet_prepare(tmp_path)
     specimens = [*zoo.CONTENTS, *zoo.NAMES]
     assert disagreements(specimens, outcomes, lambda s: s.predict if s.prepare is None else s.prepare) == []
     assert ended.code == 0, ended.err
     assert ended.out.index("refused and left out: ") > ended.out.index("store: ")
-    assert ended.out.rstrip().endswith("\u2518")  # the corner of the table
+    assert ended.out.rstrip().endswith("\u2518")  # the bottom right corner of the table
     assert ended.peak < 2 * 2**30
 
 
-def test_archives_are_unpacked_whole_or_not_at_all(tmp_path):
+def test_archives_are_unpacked_completely_or_not_at_all(tmp_path):
     outcomes = zoo.meet_extract(tmp_path)
     assert disagreements(zoo.ARCHIVES, outcomes, lambda s: s.predict) == []
     unpacked = {name.removesuffix(".zip") for name, outcome in outcomes.items() if outcome == zoo.USED}
@@ -49,7 +49,7 @@ def test_archives_are_unpacked_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("specimens", [zoo.CONTENTS, zoo.NAMES, zoo.ARCHIVES], ids=["contents", "names", "archives"])
-def test_the_table_in_the_docs_is_of_this_zoo(specimens):
+def test_table_in_docs_matches_the_specimens(specimens):
     lines = DOCS.read_text(encoding="utf-8").splitlines()
     for specimen in specimens:
         (line,) = [line for line in lines if f"| {specimen.what} |" in line]

@@ -1,7 +1,7 @@
-"""A zoo of dirty audio: made here, met by ser-predict, ser-prepare and the unpacking of an archive.
+"""Invalid and unusual audio files and archives, for tests of ser-predict, ser-prepare and archive extraction.
 
-``python -m tests.zoo docs/reliability.md`` writes what came of each; ``tests/test_zoo.py`` holds it to what is said
-here.
+``python -m tests.zoo docs/reliability.md`` writes the outcomes; ``tests/test_zoo.py`` compares them with the expected
+outcomes given here.
 """
 
 import csv
@@ -36,14 +36,14 @@ USED = "used"
 
 
 class Specimen(NamedTuple):
-    """A file, and what shall come of it.
+    """A file and its expected outcome.
 
     Args:
-        name: of the file, also with a folder before it
-        what: that is wrong with it, or odd
-        make: writes it
-        predict: ``USED``, or part of the reason for which ser-predict leaves it out
-        prepare: the same of ser-prepare, which meets the content under the name of a clip of RAVDESS; None: the same
+        name: file name, possibly with a folder
+        what: description of what is wrong or unusual
+        make: writes the file
+        predict: ``USED``, or part of the reason that ser-predict gives for leaving it out
+        prepare: expected outcome of ser-prepare, which reads the content under a RAVDESS clip name; None: as predict
 
     """
 
@@ -55,9 +55,9 @@ class Specimen(NamedTuple):
 
 
 def voice(name: str, *, rate: int = RATE, seconds: float = 1.0) -> np.ndarray:
-    """A vowel-like buzz of its own pitch for each name: equal contents would be refused for that."""
+    """Synthesize a vowel-like sound with a pitch derived from the name, since duplicate contents are refused."""
     pitch = 90 + zlib.crc32(os.fsencode(name)) % 10**6 / 10**4
-    if seconds > 60:  # as long, and sooner made
+    if seconds > 60:  # faster for long files
         return np.tile(voice(name, rate=rate, seconds=60), round(seconds / 60))
     time = np.arange(max(1, round(rate * seconds))) / rate
     harmonics = [np.sin(2 * np.pi * pitch * k * time) * np.exp(-abs(pitch * k - 600) / 500) for k in range(1, 25)]
@@ -76,7 +76,7 @@ def riff(
     riff_size: int | None = None,
     data_size: int | None = None,
 ) -> bytes:
-    """A WAV file of 16 bits whose header says what it is told to."""
+    """Return a 16-bit WAV file with the given header fields, which may be wrong."""
     layout = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2 & 0xFFFFFFFF, channels * 2 & 0xFFFF, 16)
     body = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout
     body += b"data" + struct.pack("<I", len(data) if data_size is None else data_size) + data
@@ -84,7 +84,7 @@ def riff(
 
 
 def raw(change: Callable[[bytes], bytes] = lambda data: data, **header: int) -> Callable[[Path], object]:
-    """A maker of a WAV file with a given header, whose bytes are then changed."""
+    """Return a function that writes a WAV file with the given header fields and then changes its bytes."""
     return lambda path: path.write_bytes(change(riff(pcm(path), **header)))
 
 
@@ -98,7 +98,7 @@ def written(
     keep: float = 1.0,
     change: Callable[[np.ndarray], np.ndarray] = lambda wave: wave,
 ) -> Callable[[Path], object]:
-    """A maker of a file by libsndfile, of which the first part is kept."""
+    """Return a function that writes a file with libsndfile and keeps its first part (``keep``)."""
 
     def make(path: Path) -> None:
         wave = change(np.repeat(voice(path.name, rate=rate, seconds=seconds)[:, None], channels, axis=1))
@@ -118,16 +118,16 @@ def spoilt(value: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def endless_flac(path: Path) -> None:
-    """A FLAC of a second whose header claims 2^36 - 1 samples."""
+    """Write a FLAC of one second whose header claims 2^36 - 1 samples."""
     written(kind="FLAC")(path)
     content = bytearray(path.read_bytes())
-    content[21] |= 0x0F  # the low half of this byte and the next four: samples in all
+    content[21] |= 0x0F  # number of samples: low half of this byte and the next four
     content[22:26] = b"\xff" * 4
     path.write_bytes(content)
 
 
 def silent_flac(path: Path) -> None:
-    """Two hours of silence in kilobytes."""
+    """Write a FLAC with two hours of silence, of a few kilobytes."""
     with soundfile.SoundFile(path, "w", 4000, 1, format="FLAC", subtype="PCM_16") as file:
         for _ in range(8):
             file.write(np.zeros(900 * 4000, np.int16))
@@ -140,7 +140,7 @@ def unreadable(path: Path) -> None:
 
 def named_socket(path: Path) -> None:
     here = Path.cwd()
-    os.chdir(path.parent)  # a socket's path is short
+    os.chdir(path.parent)  # the length of a socket's path is limited
     try:
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(path.name)
@@ -150,7 +150,7 @@ def named_socket(path: Path) -> None:
 
 NONE = "is not a regular file"
 CUT = "is cut short"
-# What is in the file. ser-predict meets it under this name, ser-prepare under that of a clip.
+# Unusual contents. ser-predict reads them under this name, ser-prepare under the name of a RAVDESS clip.
 CONTENTS = [
     Specimen("empty.wav", "0 bytes", lambda path: path.touch(), "empty file"),
     Specimen("header_only.wav", "a header of no samples", raw(lambda b: b[:44], data_size=0), "holds no samples"),
@@ -217,7 +217,7 @@ CONTENTS = [
 
 ODD = "not a RAVDESS name"
 CLIP = "03-01-05-01-01-01-01"
-# What the file is called. All of them hold speech.
+# Unusual names of files with valid speech.
 NAMES = [
     Specimen("with spaces .wav", "spaces", written(), USED, ODD),
     Specimen("two\nlines.wav", "a line break", written(), USED, ODD),
@@ -316,13 +316,13 @@ ARCHIVES = [
 
 
 class Ended(NamedTuple):
-    """How a command ended.
+    """Exit code, output and memory use of a command.
 
     Args:
-        code: its exit code
+        code: exit code
         out: standard output
         err: standard error
-        peak: most bytes in memory
+        peak: peak memory in bytes
 
     """
 
@@ -332,8 +332,8 @@ class Ended(NamedTuple):
     peak: int
 
 
-# Root reads what nobody may; without these capabilities (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH) it does not, and for
-# anybody else nothing changes. Memory is measured from here, too: what a fork of a big process starts with would count.
+# Drop CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, so that file permissions also apply to root. Peak memory is measured
+# in this small process, because a fork of pytest would start with the memory of pytest.
 LAUNCHER = """
 import ctypes, resource, subprocess, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -348,7 +348,12 @@ sys.exit(code)
 
 
 def call(command: str, *words: str, cwd: Path) -> Ended:
-    """Run a command of ours as somebody who may not read everything; a hang is an error."""
+    """Run a command without root's capability to read everything.
+
+    Raises:
+        TimeoutExpired: the command hangs
+
+    """
     with tempfile.NamedTemporaryFile("r") as peak:
         process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, peak.name, BIN / command, *words],
@@ -368,7 +373,7 @@ def call(command: str, *words: str, cwd: Path) -> Ended:
 
 
 def put(root: Path, specimens: dict[str, Specimen]) -> None:
-    """Make each specimen under the name given."""
+    """Write each specimen under its key."""
     for name, specimen in specimens.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -376,7 +381,7 @@ def put(root: Path, specimens: dict[str, Specimen]) -> None:
 
 
 def meet_predict(folder: Path, checkpoint: Path) -> tuple[Ended, dict[str, str]]:
-    """Let ser-predict meet the zoo; return how it ended and what came of each specimen by its name."""
+    """Run ser-predict on all specimens; return the command's result and the outcome of each specimen by name."""
     specimens = {specimen.name: specimen for specimen in (*CONTENTS, *NAMES)}
     put(folder / "zoo", specimens)
     output = folder / "emotions.csv"
@@ -399,7 +404,7 @@ def meet_predict(folder: Path, checkpoint: Path) -> tuple[Ended, dict[str, str]]
 
 
 def meet_prepare(folder: Path) -> tuple[Ended, dict[str, str]]:
-    """Let ser-prepare meet the zoo as a corpus; return the same."""
+    """Run ser-prepare on all specimens as a corpus; return the same as ``meet_predict``."""
     taken = {Path(specimen.name).stem for specimen in NAMES}
     stems = (
         f"03-01-{e:02}-01-{s:02}-{r:02}-{a:02}" for a, e, s, r in product(range(1, 25), range(2, 9), (1, 2), (1, 2))
@@ -428,7 +433,7 @@ def meet_prepare(folder: Path) -> tuple[Ended, dict[str, str]]:
 
 
 def meet_extract(folder: Path) -> dict[str, str]:
-    """Unpack the archives of the zoo, each into a folder of its own; return what came of each by its name."""
+    """Extract every archive into its own folder; return the outcome of each by name."""
     outcomes = {}
     for specimen in ARCHIVES:
         path = folder / specimen.name
@@ -445,7 +450,7 @@ def meet_extract(folder: Path) -> dict[str, str]:
 
 
 def table(specimens: list[Specimen], *columns: tuple[str, dict[str, str]]) -> str:
-    """Write a table of Markdown of what came of each."""
+    """Return a Markdown table of the outcomes."""
     lines = [
         "| file | what came | " + " | ".join(title for title, _ in columns) + " |",
         "|---" * (2 + len(columns)) + "|",
@@ -464,7 +469,7 @@ HEADING = "## The zoo\n\n"
 
 
 def main(path: Path) -> None:
-    """Meet all of it, and write the table: the last section of a page."""
+    """Run the commands on all specimens and write the tables as the last section of a page."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         words = ("corpus=synthetic_small", "split=random", "trainer.max_epochs=1", "data.batch_size=32", "name=zoo")
