@@ -56,7 +56,7 @@ FEATURE_ERROR = 1e-4
 PROBABILITY_ERROR = 1e-3
 # Clips that the released model predicts correctly, by batch size.
 CORRECT = {1: 155, CLIPS: 228}
-# Agreement of the kept frames between our voice activity detection and the study's, over all clips and in the worst clip.
+# Agreement of our voice activity detection with the study's, over all clips and in the worst clip.
 FRAMES_ALIKE = 0.99
 FRAMES_ALIKE_WORST = 0.90
 

@@ -203,7 +203,7 @@ def test_split_manifest_outside_the_package_is_refused(command, small, tmp_path,
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../outside.flac", "Actor_01/../../outside.flac"])
 def test_corpus_manifest_with_outside_paths_is_refused(command, small, synthetic_root, tmp_path, path):
-    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
+    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # creates the synthetic corpus
     root = tmp_path / "synthetic"
     shutil.copytree(synthetic_root, root)
     (manifest,) = root.glob(f"*/{MANIFEST}")
@@ -215,7 +215,7 @@ def test_corpus_manifest_with_outside_paths_is_refused(command, small, synthetic
 
 
 def test_symlink_out_of_the_corpus_is_not_read(command, synthetic_root, small, tmp_path):
-    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
+    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # creates the synthetic corpus
     root, outside = tmp_path / "corpus", tmp_path / "outside.flac"
     root.mkdir()
     clips = sorted(synthetic_root.rglob("*-01.flac"))

@@ -85,5 +85,5 @@ def test_svg_uses_page_color_and_unique_ids() -> None:
     assert used <= ids[0]
     assert "var(--ink)" in one
     assert "#000000" not in one
-    assert " width=" not in one.partition(">")[0]  # as wide as the page allows
+    assert " width=" not in one.partition(">")[0]  # the width follows the page
     ElementTree.fromstring(one)  # noqa: S314 - our own
