@@ -100,7 +100,7 @@ def test_folder_without_complete_corpus_raises(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("cross_corpus: ")
 
 
-def test_train_overrides_compose_with_unique_run_ids(monkeypatch, tmp_path):
+def test_train_overrides_compose_and_run_ids_name_each_run(monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
     for corpus in FOLDS:

@@ -170,7 +170,7 @@ def test_malicious_config_is_refused(command, trained, synthetic_root, run_with,
 
 
 def test_report_does_not_instantiate_the_config(run_with, tmp_path, mark):
-    """No command reads ``.hydra/config.yaml``, and ser-report does not instantiate the config in result.json."""
+    """ser-report compares the config values in result.json as plain data; ``.hydra/config.yaml`` is only for users."""
     payload = {"_target_": "os.system", "command": f"touch {mark}"}
     folder = run_with(lambda config: config.update(model=payload, callbacks={"x": payload}))
     done = call("ser-report", str(folder), cwd=tmp_path)

@@ -121,7 +121,7 @@ def test_protocols_match_the_split_options(protocol):
         assert protocol.folds % part["folds"] == 0
 
 
-def test_run_ids_are_unique(monkeypatch, tmp_path):
+def test_run_ids_name_split_fold_and_seed(monkeypatch, tmp_path):
     """Check the overrides for ser-train without running it."""
     called = []
     monkeypatch.setattr(protocols, "call", lambda *words: called.append(words))
