@@ -55,10 +55,8 @@ def test_clean_split_exits_with_0(command, folder):
     assert (content["leak"], content["summary"], content["not_compared"]) == (False, "no leak found", [])
     assert content["counts"] == {"train": 36, "val": 9, "test": 15}
     assert content["split"]["seed"] == 42
-    assert {path.name for path in folder.parent.iterdir()} == {
-        "corpus",
-        "audit.json",
-    }  # no feature cache, no run folder
+    # The command writes no feature cache and no run folder.
+    assert {path.name for path in folder.parent.iterdir()} == {"corpus", "audit.json"}
 
 
 def test_other_takes_exit_with_4(command, clips, folder):

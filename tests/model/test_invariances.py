@@ -28,7 +28,7 @@ from ser_lightning.emotions import RAVDESS
 from ser_lightning.errors import InputError
 
 CONF = config_folder()
-LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
+LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the last ones are shorter than the receptive field
 PARTS = ("model", "features")  # the parts of a config that shape a network
 WIDTHS, WIDE = ("channels", "hidden", "linear"), 80  # as wide as the study's network
 
@@ -119,9 +119,8 @@ def fitted(recipe: Recipe, size: int) -> nn.Module:
     generator = torch.Generator().manual_seed(3)
     targets = torch.arange(len(RAVDESS)).repeat(8)
     lengths = torch.randint(1, 9, targets.shape, generator=generator)
-    centres = 0.2 * torch.randn(
-        len(RAVDESS), size, generator=generator
-    )  # close together, so that the hyperparameters matter
+    # The centers are close together, so that the hyperparameters matter.
+    centres = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)
     frames = centres[targets].repeat_interleave(lengths, 0)
     frames = 2 * (frames + torch.randn(frames.shape, generator=generator)) - 1  # so that standardization does something
     speakers = [str(clip % 4) for clip in range(len(targets) // len(RAVDESS)) for _ in RAVDESS]
