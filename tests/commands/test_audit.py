@@ -1,4 +1,4 @@
-"""ser-audit, and the section audit of a run."""
+"""``ser-audit`` and the ``audit`` section of a run's result."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def clips(synthetic_root) -> list[Path]:
 
 @pytest.fixture
 def folder(clips, tmp_path) -> Path:
-    """A folder of RAVDESS names that is far from complete, but sound: one take of each utterance."""
+    """An incomplete RAVDESS folder without defects: one take of each utterance."""
     for clip in clips:
         (tmp_path / "corpus" / clip.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / "corpus" / clip.parent.name)
@@ -41,7 +41,7 @@ def findings(path: Path) -> dict[str, dict]:
     return {finding["name"]: finding for finding in json.loads(path.read_text())["findings"]}
 
 
-def test_a_sound_split_ends_with_0(command, folder):
+def test_clean_split_exits_with_0(command, folder):
     done = command("audit", *words(folder))
     assert done.code == 0, done.err
     assert done.out.splitlines()[-2:] == ["no leak found", f"{folder.parent}/audit.json"]
@@ -55,14 +55,15 @@ def test_a_sound_split_ends_with_0(command, folder):
     assert (content["leak"], content["summary"], content["not_compared"]) == (False, "no leak found", [])
     assert content["counts"] == {"train": 36, "val": 9, "test": 15}
     assert content["split"]["seed"] == 42
-    assert {path.name for path in folder.parent.iterdir()} == {"corpus", "audit.json"}  # no store, no run folder
+    # The command writes no feature cache and no run folder.
+    assert {path.name for path in folder.parent.iterdir()} == {"corpus", "audit.json"}
 
 
-def test_other_takes_end_with_4(command, clips, folder):
-    for clip in clips[:30]:  # the sound of the other actor: another recording of the utterance
+def test_other_takes_exit_with_4(command, clips, folder):
+    for clip in clips[:30]:  # the other actor's audio serves as a second recording
         other = clips[clips.index(clip) + 30]
         shutil.copy(other, folder / clip.parent.name / clip.name.replace("-01-01.flac", "-02-01.flac"))
-    shutil.rmtree(folder / "Actor_02")  # whose sound was borrowed
+    shutil.rmtree(folder / "Actor_02")  # its audio is used above
     done = command("audit", *words(folder))
     assert done.code == 4, done.err
     summary = done.out.splitlines()[-2]
@@ -76,7 +77,7 @@ def test_other_takes_end_with_4(command, clips, folder):
         assert (one[:14], one[-2:]) == (other[:14], other[-2:])  # all but the repetition
 
 
-def test_a_doubled_folder_is_told_and_not_refused(command, folder):
+def test_duplicated_folder_is_reported_and_audited(command, folder):
     shutil.copytree(folder, folder / "again")
     done = command("audit", *words(folder))
     assert done.code == 4, done.err
@@ -87,7 +88,7 @@ def test_a_doubled_folder_is_told_and_not_refused(command, folder):
     assert finding["examples"][0][0].startswith(str(folder / "again"))
 
 
-def test_a_folder_doubled_in_another_format_is_found(command, folder):
+def test_folder_duplicated_in_another_format_is_found(command, folder):
     for clip in sorted(folder.rglob("*.flac")):
         wave, rate = soundfile.read(clip, dtype="int16")
         soundfile.write(clip.with_suffix(".wav"), wave, rate)
@@ -97,13 +98,13 @@ def test_a_folder_doubled_in_another_format_is_found(command, folder):
 
 
 @pytest.mark.parametrize(("gain", "kind"), [(1, "identical audio"), (0.5, "near duplicates")])
-def test_one_recording_under_two_names_and_in_two_files_is_found(command, folder, gain, kind):
-    """Not byte by byte: the scan of the corpus would find that."""
+def test_same_recording_in_two_files_is_found(command, folder, gain, kind):
+    """The files differ in their bytes, because the corpus scan already finds identical files."""
     one, other = (folder / "Actor_01" / f"03-01-0{emotion}-01-01-01-01.flac" for emotion in (2, 5))
     wave, rate = soundfile.read(one, dtype="float64")
     other.unlink()
     soundfile.write(other.with_suffix(".wav"), gain * wave, rate, subtype="PCM_24")
-    for seed in range(6):  # until the two fall apart
+    for seed in range(6):  # until the two are in different subsets
         done = command("audit", *words(folder, f"split.seed={seed}"))
         found = findings(folder.parent / "audit.json")
         across, within = found[f"{kind} across subsets"], found[f"{kind} within a subset"]
@@ -115,7 +116,7 @@ def test_one_recording_under_two_names_and_in_two_files_is_found(command, folder
     assert kind.split()[0] in done.out.splitlines()[-2]
 
 
-def test_clips_that_cannot_be_read_end_with_3(command, folder):
+def test_unreadable_clips_exit_with_3(command, folder):
     bad = next(folder.rglob("*.flac"))
     bad.write_text("no sound")
     done = command("audit", *words(folder))
@@ -125,29 +126,29 @@ def test_clips_that_cannot_be_read_end_with_3(command, folder):
     assert [path for path, _ in content["not_compared"]] == [str(bad)]
 
 
-def test_files_left_out_are_listed(command, folder):
+def test_excluded_files_are_listed(command, folder):
     (folder / "song.wav").write_text("no sound")
     done = command("audit", *words(folder))
     assert done.code == 0, done.err
     assert "song.wav" in done.out
-    assert "and 1361 more" in done.out  # the clips that an incomplete corpus lacks
+    assert "and 1361 more" in done.out  # the clips missing from the incomplete corpus
 
 
-def test_a_choice_by_test_is_found(command, folder):
+def test_checkpoint_selection_on_test_is_found(command, folder):
     done = command("audit", *words(folder, "monitor=test/uar"))
     assert done.code == 4
     assert done.out.splitlines()[-2] == "leaks: the checkpoint is chosen on test, by test/uar (best)"
     assert command("audit", *words(folder, "monitor=test/uar", "checkpoint=last")).code == 0
 
 
-def test_running_statistics_of_the_evaluated_clips_are_found(command, folder):
+def test_running_statistics_of_evaluated_clips_are_found(command, folder):
     done = command("audit", *words(folder, "evaluation.update_statistics=true"))
     assert done.code == 4
     summary = done.out.splitlines()[-2]
     assert summary == "leaks: the running statistics of BatchNorm take in the clips that are measured"
 
 
-def test_the_synthetic_corpus_can_be_audited(command, small):
+def test_synthetic_corpus_can_be_audited(command, small):
     done = command("audit", *[word for word in small if not word.startswith(("trainer", "data.batch"))])
     assert done.code == 0, done.err
     assert "synthetic: 36/9/15 utterances" in done.out
@@ -163,7 +164,7 @@ def test_the_synthetic_corpus_can_be_audited(command, small):
         (["outptu=x"], "unknown key 'outptu'"),
     ],
 )
-def test_bad_input_ends_in_one_line(command, folder, more, message):
+def test_bad_input_gives_a_one_line_error(command, folder, more, message):
     done = command("audit", *words(folder), *more)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -172,7 +173,7 @@ def test_bad_input_ends_in_one_line(command, folder, more, message):
     assert not (folder.parent / "audit.json").exists()
 
 
-def test_a_folder_without_a_readable_clip_is_refused(command, folder):
+def test_folder_without_readable_clips_is_refused(command, folder):
     for number, clip in enumerate(sorted(folder.rglob("*.flac"))):
         clip.write_text(f"no sound {number}")
     done = command("audit", *words(folder))
@@ -183,7 +184,7 @@ def test_a_folder_without_a_readable_clip_is_refused(command, folder):
 # ---------------------------------------------------------------------- runs
 
 
-def test_a_run_carries_its_audit(trained):
+def test_result_contains_the_audit(trained):
     result = json.loads((trained / "result.json").read_text())
     assert result["seconds"]["audit"] > 0
     section = result["audit"]
@@ -205,7 +206,7 @@ def leaking(command, small, tmp_path, monkeypatch, **changes) -> tuple[dict, str
     return json.loads(path.read_text())["audit"], done.err
 
 
-def test_a_run_that_fits_its_normaliser_on_test_too_says_so(command, small, tmp_path, monkeypatch):
+def test_run_reports_a_normalizer_fitted_on_test(command, small, tmp_path, monkeypatch):
     def statistics(self):
         train, test = self.datasets["train"].statistics(), self.datasets["test"].statistics()
         return (train[0] + test[0]) / 2, torch.maximum(train[1], test[1])
@@ -216,13 +217,13 @@ def test_a_run_that_fits_its_normaliser_on_test_too_says_so(command, small, tmp_
     assert err.splitlines()[-1] == message
 
 
-def test_a_run_that_trains_on_a_copy_of_a_test_clip_says_so(command, small, tmp_path, monkeypatch):
+def test_run_reports_training_on_a_test_clip(command, small, tmp_path, monkeypatch):
     setup = SpeechDataModule.setup
 
     def spoiled(self, stage=None):
         fresh = not self.datasets
         setup(self, stage)
-        if fresh:  # a frame of a test clip under the name of a training clip
+        if fresh:  # store the frames of a test clip under the name of a training clip
             train, test = self.datasets["train"], self.datasets["test"]
             train.offsets[5], train.lengths[5] = test.offsets[0], test.lengths[0]
 
@@ -232,7 +233,7 @@ def test_a_run_that_trains_on_a_copy_of_a_test_clip_says_so(command, small, tmp_
     assert section["summary"] in err
 
 
-def test_a_finished_run_with_a_leak_says_so_again(command, trained, small, tmp_path):
+def test_rerun_of_a_finished_run_repeats_its_leak_warning(command, trained, small, tmp_path):
     shutil.copytree(trained, tmp_path / "corrected" / "dropout-p25" / "seed-0")
     path = tmp_path / "corrected" / "dropout-p25" / "seed-0" / "result.json"
     result = json.loads(path.read_text())
@@ -241,7 +242,7 @@ def test_a_finished_run_with_a_leak_says_so_again(command, trained, small, tmp_p
     result["audit"] |= {"leak": True, "summary": "leaks: 3 of 15 test clips have their other take in training"}
     path.write_text(json.dumps(result))
     assert result["audit"]["summary"] in command("train", *words).err
-    del result["audit"]  # of a run that is older than the audit
+    del result["audit"]  # as in a run made before the audit existed
     path.write_text(json.dumps(result))
     assert command("train", *words).code == 0
 
@@ -250,7 +251,7 @@ def test_a_finished_run_with_a_leak_says_so_again(command, trained, small, tmp_p
 
 
 @pytest.mark.real
-def test_the_released_split_is_found_out(command, ravdess_root, tmp_path):
+def test_released_split_leaks(command, ravdess_root, tmp_path):
     done = command("audit", "split=released", f"corpus.root={ravdess_root}", f"output={tmp_path}/audit.json")
     assert done.code == 4
     assert done.out.splitlines()[-2] == (
@@ -264,7 +265,7 @@ def test_the_released_split_is_found_out(command, ravdess_root, tmp_path):
     assert [finding["count"] for finding in pair["counts"].values()] == [0, 0, 2]
     assert pair["counts"]["train"] == {"count": 2, "of": 864}
     assert tuple(pair["examples"][0]) == PAIR
-    # No two takes are taken for copies.
+    # No two takes are reported as copies.
     for name in ("identical audio across subsets", "near duplicates across subsets", "near duplicates within a subset"):
         assert not found[name]["found"]
     assert not found["copies in the corpus folder"]["found"]

@@ -1,4 +1,4 @@
-"""A run whose altered copies were drawn as clips: a leak, and told as one wherever it shows."""
+"""``data.augment_first`` splits augmented copies as if they were clips; every output reports this leak."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ def folder_of(root: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def sweep(small, tmp_path_factory) -> Path:
-    """Two seeds of either arm."""
+    """Two seeds of each arm."""
     root = tmp_path_factory.mktemp("first")
     for first in ("true", "false"):
         for seed in (0, 1):
@@ -41,7 +41,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_every_copy_is_drawn_once_as_a_clip(leaky):
+def test_each_copy_is_assigned_to_one_subset(leaky):
     rows = read(leaky / "split.csv")
     assert list(rows[0]) == ["utterance", "copy", "speaker", "emotion", "subset"]
     assert len({(row["utterance"], row["copy"]) for row in rows}) == len(rows) == 60 * 3
@@ -59,12 +59,12 @@ def test_predictions_name_the_copy(leaky, sweep):
     found = {(row["utterance"], row["copy"]): row["subset"] for row in rows}
     assert found == {key: subset for key, subset in membership.items() if subset != "train"}
     assert len(rows) == 72
-    # Runs without this defect have the files they always had.
+    # Without augment_first the files have no copy column.
     assert "copy" not in read(folder_of(sweep, "first-false/seed-0") / "predictions.csv")[0]
     assert "copy" not in read(folder_of(sweep, "first-false/seed-0") / "split.csv")[0]
 
 
-def test_the_audit_counts_by_the_split_what_it_calls_a_leak(leaky, sweep):
+def test_audit_counts_match_the_split(leaky, sweep):
     rows = read(leaky / "split.csv")
     subset_of = {row["utterance"]: row["subset"] for row in rows if not row["copy"]}
     taught = {row["utterance"] for row in rows if row["subset"] == "train"}
@@ -88,12 +88,12 @@ def test_the_audit_counts_by_the_split_what_it_calls_a_leak(leaky, sweep):
     assert "another copy in training" not in {finding["name"] for finding in clean["findings"]}
 
 
-def test_evaluate_agrees_to_the_last_digit(command, leaky):
+def test_evaluate_reproduces_the_metrics(command, leaky):
     done = command("evaluate", str(leaky))
     assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
 
 
-def test_the_report_takes_both_arms(command, sweep, tmp_path):
+def test_report_compares_both_arms(command, sweep, tmp_path):
     words = [str(sweep / "corrected"), "--arm", "data.augment_first"]
     assert command("report", *words, "--output", f"{tmp_path}/report").code == 0
     text = (tmp_path / "report" / "report.md").read_text()
@@ -114,19 +114,19 @@ def test_the_report_takes_both_arms(command, sweep, tmp_path):
             assert (clips.prediction == two.clips[subset].prediction).all()
 
 
-def test_the_report_of_leaky_runs_alone_says_of_what_they_were_tested(command, sweep, tmp_path):
+def test_report_of_leaky_runs_states_the_test_set(command, sweep, tmp_path):
     assert command("report", str(sweep / "corrected" / "first-true"), "--output", str(tmp_path)).code == 0
     assert "on the same 45 clips and altered copies of 2 speakers" in (tmp_path / "report.md").read_text()
 
 
-def test_clips_to_listen_to_are_clips(leaky):
+def test_tensorboard_audio_uses_original_test_clips(leaky):
     raw = b"".join(path.read_bytes() for path in (leaky / "tensorboard").glob("events*"))
     clips = {row["utterance"] for row in read(leaky / "split.csv") if (row["copy"], row["subset"]) == ("", "test")}
     assert 1 <= sum(f"test/{id_}: ".encode() in raw for id_ in clips) <= 4
     assert raw.count(b" heard as ") <= 4
 
 
-def test_audit_and_prepare_know_without_a_run(command, small, tmp_path):
+def test_audit_and_prepare_support_augment_first_without_a_run(command, small, tmp_path):
     needed = [word for word in words(small, tmp_path, "data.augment_first=true") if not word.startswith("trainer")]
     done = command("audit", *needed)
     assert done.code == 4
@@ -148,7 +148,7 @@ def test_audit_and_prepare_know_without_a_run(command, small, tmp_path):
         (["data.augment_first=1"], "data.augment_first is 1; expected bool"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(command, small, tmp_path, more, message):
+def test_unusable_augment_first_is_refused_in_one_line(command, small, tmp_path, more, message):
     done = command("train", *words(small, tmp_path / "out", "data.augment_first=true", *more))
     assert done.code == 1
     (line,) = done.err.splitlines()

@@ -1,6 +1,6 @@
-"""What the command line cannot mean is refused in one line, before any work, with the nearest valid name.
+"""Invalid command lines are refused in one line before any work, with the nearest valid name.
 
-More of them (fractions, batches, epochs, dropout, monitor) are in test_train.py and test_build.py.
+More cases (fractions, batches, epochs, dropout, monitor) are in test_train.py and test_build.py.
 """
 
 import resource
@@ -38,7 +38,7 @@ import pytest
         (["corpus.downmix=maen"], "corpus.downmix: expected mean, interleave or right, got 'maen'"),
     ],
 )
-def test_it_is_refused_in_one_line_before_any_work(command, tmp_path, words, message):
+def test_invalid_config_is_refused_in_one_line_before_any_work(command, tmp_path, words, message):
     done = command("train", f"output_root={tmp_path}/out", f"corpus.root={tmp_path}/none", *words)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -49,7 +49,7 @@ def test_it_is_refused_in_one_line_before_any_work(command, tmp_path, words, mes
 
 
 @pytest.mark.parametrize("name", ["predict", "features"])
-def test_a_full_disk_is_one_line(trained, synthetic_root, tmp_path, name):
+def test_full_disk_gives_a_one_line_error(trained, synthetic_root, tmp_path, name):
     (clip, *_) = synthetic_root.rglob("*.flac")
     words = [str(clip), "--output", f"{tmp_path}/out" + ".csv" * (name == "predict")]
     if name == "predict":

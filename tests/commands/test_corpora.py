@@ -1,4 +1,4 @@
-"""Other corpora and several at once, on the command line; a network on a corpus that it was not trained on."""
+"""Other corpora and pooled corpora on the command line; cross-corpus evaluation."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from ser_lightning.corpus import emodb, emovo
 from ser_lightning.emotions import EMODB, EMOTIONS, RAVDESS
 
 POOL = ("corpus=pooled", "corpus/parts=[synthetic_small,emodb]")
-SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # of RAVDESS and EmoDB
+SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # emotions of both RAVDESS and EmoDB
 
 
 def composed(*words: str, config_name: str = "train") -> dict:
@@ -46,7 +46,7 @@ def pool(emodb_made_up, synthetic_root, shared_folder) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Path:
-    """The folder of a run that was trained on a pool."""
+    """The folder of a run trained on pooled corpora."""
     from tests.conftest import _run
 
     root = tmp_path_factory.mktemp("pooled")
@@ -62,7 +62,7 @@ def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Pa
 # ---------------------------------------------------------------------- the command line
 
 
-def test_a_pool_has_the_configs_of_its_parts():
+def test_pool_contains_the_configs_of_its_parts():
     pool = ("corpus=pooled", "corpus/parts=[ravdess,emovo]", "corpus.parts.emovo.root=/x")
     config = composed(*pool)
     assert list(config["corpus"]["parts"]) == ["ravdess", "emovo"]
@@ -85,7 +85,7 @@ def test_a_pool_has_the_configs_of_its_parts():
         (["corpus=[ravdess,emodb]"], ("corpus=pooled", "corpus/parts=[ravdess,emodb]")),
     ],
 )
-def test_what_is_no_pool_is_refused_with_the_remedy(command, words, named):
+def test_invalid_pools_are_refused_with_the_remedy(command, words, named):
     done = command("prepare", *words)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -94,14 +94,14 @@ def test_what_is_no_pool_is_refused_with_the_remedy(command, words, named):
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "audit"])
-def test_help_names_the_pool(command, name):
+def test_help_mentions_pooled_corpora(command, name):
     assert "corpus=pooled 'corpus/parts=[" in command(name, "--help").out
 
 
 # ---------------------------------------------------------------------- runs
 
 
-def test_a_run_on_another_corpus_knows_its_labels_alone(command, emodb_small, tmp_path):
+def test_run_on_another_corpus_uses_its_labels(command, emodb_small, tmp_path):
     done = command("train", "experiment=corrected", *emodb_small, f"output_root={tmp_path}")
     assert done.code == 0, done.err
     folder = tmp_path / "corrected" / "dropout-p25" / "fold-0" / "seed-0"
@@ -118,10 +118,10 @@ def test_a_run_on_another_corpus_knows_its_labels_alone(command, emodb_small, tm
     assert command("evaluate", str(folder)).out.splitlines()[-1] == "The metrics are equal to the last digit."
 
 
-def test_a_run_on_a_pool(pooled):
+def test_run_on_a_pool(pooled):
     result = json.loads((pooled / "result.json").read_text())
     assert result["corpus"]["name"] == "synthetic_small+emodb"
-    assert result["emotions"] == list(EMOTIONS)  # of RAVDESS and EmoDB
+    assert result["emotions"] == list(EMOTIONS)  # union of RAVDESS and EmoDB
     assert result["choices"]["corpus"] == "pooled"
     assert list(result["config"]["corpus"]["parts"]) == ["synthetic_small", "emodb"]
     assert {problem["path"].split("/")[0] for problem in result["corpus"]["problems"]} == {"emodb"}
@@ -138,7 +138,7 @@ def test_a_run_on_a_pool(pooled):
     assert set(subsets.values()) == {"train", "val", "test"}
 
 
-def test_a_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_up, tmp_path):
+def test_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_up, tmp_path):
     done = command("evaluate", str(pooled))
     assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
     done = command("evaluate", str(pooled), "--set", "corpus.parts.emodb.root=/no/such")
@@ -169,7 +169,7 @@ def test_a_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_u
         (lambda parts: parts.update(emodb=["x"]), "corpus.parts.emodb is ['x']"),
     ],
 )
-def test_a_strangers_pool_is_built_of_corpora_alone(command, pooled, tmp_path, change, message):
+def test_pool_of_an_untrusted_checkpoint_builds_only_corpora(command, pooled, tmp_path, change, message):
     folder = tmp_path / "run"
     shutil.copytree(pooled, folder)
     for path in (folder / "checkpoints").iterdir():
@@ -183,8 +183,8 @@ def test_a_strangers_pool_is_built_of_corpora_alone(command, pooled, tmp_path, c
     assert not list(tmp_path.rglob("mark"))
 
 
-def test_a_sweep_over_pools(command, tmp_path, monkeypatch):
-    """Whole corpora of short tones, so that every job takes the same words; the options reach the workers."""
+def test_sweep_over_pools(command, tmp_path, monkeypatch):
+    """The corpora are complete, but of short tones, so that all jobs can share the same overrides."""
     for name, ids in (("EMODB", emodb._design()), ("EMOVO", emovo._design())):
         monkeypatch.setenv(f"{name}_ROOT", str(tmp_path / name))
         (tmp_path / name).mkdir()
@@ -210,20 +210,20 @@ def test_a_sweep_over_pools(command, tmp_path, monkeypatch):
     assert (pool["corpus"]["name"], pool["corpus"]["utterances"]) == ("emodb+emovo", 535 + 588)
 
 
-def test_the_audit_of_a_pool(command, pool, tmp_path):
+def test_audit_of_a_pool(command, pool, tmp_path):
     words = [word for word in pool if not word.startswith(("trainer", "data.batch", "split", "corpus.parts.emodb.on"))]
     done = command("audit", *words, "split=random", f"output={tmp_path}/audit.json")
     content = json.loads((tmp_path / "audit.json").read_text())
     assert content["corpus"] == "synthetic_small+emodb"
     take = next(f for f in content["findings"] if f["name"] == "other take in training")
-    assert take["found"]  # of EmoDB: the synthetic corpus has one take of each
+    assert take["found"]  # in EmoDB: the synthetic corpus has one take per utterance
     assert all(name.startswith("emodb/") for pair in take["examples"] for name in pair)
     assert done.code == 4, done.err
     done = command("audit", *words, "split=take")
     assert done.code == 0, done.err
 
 
-# ---------------------------------------------------------------------- across corpora
+# ---------------------------------------------------------------------- cross-corpus evaluation
 
 
 def across(command, run: Path, root: Path, output: Path, *more: str):
@@ -231,7 +231,7 @@ def across(command, run: Path, root: Path, output: Path, *more: str):
     return command("evaluate", *words, *settings(f"corpus.root={root}", "corpus.on_problem=skip", *more))
 
 
-def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, emodb_made_up, tmp_path):
+def test_cross_corpus_evaluation_uses_all_clips_of_shared_emotions(command, trained, emodb_made_up, tmp_path):
     done = across(command, trained, emodb_made_up, tmp_path / "across.json")
     assert done.code == 0, done.err
     figures = json.loads((tmp_path / "across.json").read_text())
@@ -250,7 +250,7 @@ def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, 
     ):
         assert line in done.out
 
-    # By hand, from what ser-predict says of the same files.
+    # Recompute the metrics from the output of ser-predict for the same files.
     words = [str(emodb_made_up), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     assert command("predict", *words).code == 0
     word = {"N": "neutral", "F": "happy", "T": "sad", "W": "angry", "A": "fearful", "E": "disgust", "L": "bored"}
@@ -266,7 +266,7 @@ def test_a_network_is_measured_on_all_clips_of_another_corpus(command, trained, 
     assert json.loads((tmp_path / "again.json").read_text()) == figures
 
 
-def test_a_merge_decides_what_is_known_across_corpora(command, trained, emodb_made_up, tmp_path):
+def test_label_merge_applies_to_cross_corpus_evaluation(command, trained, emodb_made_up, tmp_path):
     done = across(command, trained, emodb_made_up, tmp_path / "m.json", "corpus.merge={bored: calm}", "checkpoint=last")
     assert done.code == 0, done.err
     figures = json.loads((tmp_path / "m.json").read_text())
@@ -276,14 +276,13 @@ def test_a_merge_decides_what_is_known_across_corpora(command, trained, emodb_ma
     assert figures["config"]["corpus"]["merge"] == {"bored": "calm"}
 
 
-def test_the_other_corpus_is_mixed_down_as_it_says(trained):
-    """And not as the one of the checkpoint."""
+def test_cross_corpus_config_uses_the_downmix_of_the_other_corpus(trained):
     path = trained / "checkpoints" / "best.ckpt"
     checkpoint = read_checkpoint(path)
     for corpus, way in (("emovo", "right"), ("emodb", "mean")):
         config = config_of(checkpoint, path, [], corpora=[corpus])
         assert config["audio"]["downmix"] == config["corpus"]["downmix"] == way
-        assert "download" not in config["corpus"]  # nothing of the other one is left
+        assert "download" not in config["corpus"]  # no key of the training corpus is left
     for names in (["emovo", "emodb"], ["emovo,emodb"]):
         config = config_of(checkpoint, path, ["corpus.parts.emovo.root=2023_01_05"], corpora=names)
         assert config["audio"]["downmix"] == config["corpus"]["downmix"] == {"emovo": "right", "emodb": "mean"}
@@ -312,7 +311,7 @@ def test_the_other_corpus_is_mixed_down_as_it_says(trained):
         ),
     ],
 )
-def test_what_makes_no_sense_across_corpora_is_refused(command, trained, emodb_made_up, corpora, changes, message):
+def test_invalid_cross_corpus_options_are_refused(command, trained, emodb_made_up, corpora, changes, message):
     words = [word for name in corpora for word in ("--corpus", name)]
     changes = settings(*(change.format(root=emodb_made_up) for change in changes))
     done = command("evaluate", str(trained), *words, *changes)
@@ -325,7 +324,7 @@ def test_what_makes_no_sense_across_corpora_is_refused(command, trained, emodb_m
 
 
 @pytest.mark.real
-def test_the_real_emodb_is_prepared_with_the_folds_of_a_man_and_a_woman(command, emodb_root, tmp_path):
+def test_prepare_real_emodb_with_speaker_folds(command, emodb_root, tmp_path):
     words = [f"corpus.root={emodb_root}", "split=speaker", "split.folds=5", "augment=none", f"output_root={tmp_path}"]
     done = command("prepare", "corpus=emodb", *words)
     assert done.code == 0, done.err
@@ -337,7 +336,7 @@ def test_the_real_emodb_is_prepared_with_the_folds_of_a_man_and_a_woman(command,
 
 
 @pytest.mark.real
-def test_emodb_and_emovo_are_one_pool_without_a_leak_by_takes(command, emodb_root, emovo_root, tmp_path):
+def test_speaker_split_of_pooled_emodb_and_emovo_has_no_leaks(command, emodb_root, emovo_root, tmp_path):
     words = [f"corpus.parts.emodb.root={emodb_root}", f"corpus.parts.emovo.root={emovo_root}", "split=speaker"]
     done = command(
         "audit", "corpus=pooled", "corpus/parts=[emodb,emovo]", *words, "split.folds=8", f"output={tmp_path}/audit.json"

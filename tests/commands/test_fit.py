@@ -14,14 +14,14 @@ from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.commands import fit, outcome
 from ser_lightning.emotions import RAVDESS
 
-# Beside what each experiment has, to be quick.
+# Overrides that make each experiment quick.
 QUICK = {
     "svm": ["model.c=[1,10]", "model.gamma=[0.1,1]"],
     "logistic": ["model.c=[0.01,0.1]"],
     "gmm": ["model.components=[1,2]", "model.floor=[0.1]"],
     "dbn_svm": ["model.c=[1,10]", "model.gamma=[0.1,1]", "model.pretrain_epochs=5", "model.fine_tune_steps=10"],
 }
-ELSEWHERE = ("seconds", "overrides", "config")  # of a result: what differs where a run lies elsewhere
+ELSEWHERE = ("seconds", "overrides", "config")  # keys of a result that depend on where and when the run was made
 
 
 def words(small: list[str], root: Path, experiment: str) -> list[str]:
@@ -53,7 +53,7 @@ def result_of(folder: Path) -> dict:
 
 
 @every
-def test_a_run_leaves_what_that_of_a_network_leaves(runs, trained, experiment):
+def test_run_writes_the_same_files_as_a_network_run(runs, trained, experiment):
     folder = folder_of(runs, experiment)
     files, networks = (
         {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file() and "events" not in path.name}
@@ -70,7 +70,7 @@ def test_a_run_leaves_what_that_of_a_network_leaves(runs, trained, experiment):
 
 
 @every
-def test_a_result_says_what_was_chosen_and_how_large_the_model_is(runs, experiment):
+def test_result_contains_selected_values_and_model_size(runs, experiment):
     folder = folder_of(runs, experiment)
     result, config = result_of(folder), result_of(folder)["config"]["model"]
     chosen = result["chosen"]
@@ -85,16 +85,16 @@ def test_a_result_says_what_was_chosen_and_how_large_the_model_is(runs, experime
 
 
 @every
-def test_no_optimizer_and_no_epoch_is_recorded(runs, experiment):
+def test_optimizer_and_epochs_are_not_logged(runs, experiment):
     folder = folder_of(runs, experiment)
     tags = {tag for path in (folder / "tensorboard").glob("events*") for tag, _, _ in events(path)}
-    assert any(tag.startswith("test/") for tag in tags)  # clips to listen to
+    assert any(tag.startswith("test/") for tag in tags)  # audio of test clips
     assert not {tag for tag in tags if "learning_rate" in tag or tag == "epoch"}
     assert " epoch 0 " not in (folder / "train.log").read_text()
 
 
 @every
-def test_the_audit_knows_its_normaliser(runs, experiment):
+def test_audit_covers_normalizer_and_checkpoint_selection(runs, experiment):
     audit = result_of(folder_of(runs, experiment))["audit"]
     (normaliser,) = [finding for finding in audit["findings"] if finding["name"].startswith("normaliser")]
     assert normaliser["sentence"] == "the network standardises by statistics of the training rows"
@@ -104,13 +104,13 @@ def test_the_audit_knows_its_normaliser(runs, experiment):
 
 
 @every
-def test_evaluate_agrees_to_the_last_digit(command, runs, experiment):
+def test_evaluate_reproduces_the_metrics(command, runs, experiment):
     done = command("evaluate", str(folder_of(runs, experiment)))
     assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
 
 
 @every
-def test_predict_agrees_with_the_run_whatever_the_batches(command, runs, synthetic_root, tmp_path, experiment):
+def test_predict_matches_the_run_for_any_batch_size(command, runs, synthetic_root, tmp_path, experiment):
     folder = folder_of(runs, experiment)
     tables = []
     for size in (7, 60):
@@ -127,7 +127,7 @@ def test_predict_agrees_with_the_run_whatever_the_batches(command, runs, synthet
 
 
 @every
-def test_the_same_seed_gives_the_same_bits(command, runs, small, tmp_path, experiment):
+def test_same_seed_gives_identical_runs(command, runs, small, tmp_path, experiment):
     assert command("train", *words(small, tmp_path, experiment), "data.workers=1").code == 0
     assert_same_end(folder_of(tmp_path, experiment), folder_of(runs, experiment))
 
@@ -156,7 +156,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
         ("dbn_svm", (fit, "save_checkpoints")),
     ],
 )
-def test_a_killed_run_begins_anew_and_ends_the_same(command, runs, small, tmp_path, experiment, where):
+def test_killed_run_restarts_and_gives_the_same_result(command, runs, small, tmp_path, experiment, where):
     given = words(small, tmp_path, experiment)
     stop(given, *where, lambda *_: True)
     assert not (folder_of(tmp_path, experiment) / "result.json").exists()
@@ -164,7 +164,7 @@ def test_a_killed_run_begins_anew_and_ends_the_same(command, runs, small, tmp_pa
     assert_same_end(folder_of(tmp_path, experiment), folder_of(runs, experiment))
 
 
-def test_a_finished_run_is_skipped(command, runs, small, monkeypatch):
+def test_finished_run_is_skipped(command, runs, small, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("fitted again")
 
@@ -176,7 +176,7 @@ def test_a_finished_run_is_skipped(command, runs, small, monkeypatch):
     assert (folder_of(runs, "svm") / "result.json").read_bytes() == before
 
 
-def test_an_unfinished_run_of_another_configuration_is_kept(command, small, tmp_path):
+def test_unfinished_run_of_another_configuration_is_kept(command, small, tmp_path):
     given = words(small, tmp_path, "svm")
     stop(given, outcome, "write_json", lambda *_: True)
     last = folder_of(tmp_path, "svm") / "checkpoints" / "last.ckpt"
@@ -191,7 +191,7 @@ def test_an_unfinished_run_of_another_configuration_is_kept(command, small, tmp_
     assert command("train", *given, "model.c=[1]").code == 0
 
 
-def test_a_sweep_over_classical_models_and_a_network(command, small, tmp_path):
+def test_sweep_over_classical_models(command, small, tmp_path):
     given = [*small, f"output_root={tmp_path}", "name=sweep", "run_id=${hydra:runtime.choices.experiment}"]
     done = command("train", "--multirun", "experiment=svm,logistic", *without_epochs(given))
     assert done.code == 0, done.err
@@ -199,7 +199,7 @@ def test_a_sweep_over_classical_models_and_a_network(command, small, tmp_path):
     assert len({result["digest"] for result in results}) == 2
 
 
-def test_a_report_compares_them_with_each_other(command, small, tmp_path):
+def test_report_compares_classical_models(command, small, tmp_path):
     for experiment in ("svm", "logistic"):
         for seed in (0, 1):
             given = [*words(small, tmp_path, experiment), "name=both", f"run_id={experiment}/seed-{seed}"]
@@ -209,14 +209,14 @@ def test_a_report_compares_them_with_each_other(command, small, tmp_path):
     assert {"svm", "logistic"} <= set(json.dumps(found).replace('"', " ").split())
 
 
-def test_copies_of_training_clips_are_learned_from_too(command, runs, small, tmp_path):
+def test_augmented_copies_are_used_in_training(command, runs, small, tmp_path):
     assert command("train", *words(small, tmp_path, "logistic"), "augment=paper").code == 0
     result, without = (result_of(folder_of(root, "logistic")) for root in (tmp_path, runs))
     assert result["counts"]["train_with_copies"] == 144
     assert result["metrics"] != without["metrics"]
 
 
-def test_copies_drawn_as_clips_are_measured_too(command, small, tmp_path):
+def test_augment_first_copies_are_evaluated(command, small, tmp_path):
     given = [*words(small, tmp_path, "logistic"), "augment=paper", "data.augment_first=true"]
     assert command("train", *given).code == 0
     result = result_of(folder_of(tmp_path, "logistic"))
@@ -249,7 +249,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("change", "parts"), REFUSED.items(), ids=REFUSED)
-def test_an_option_without_meaning_is_refused_in_one_line(command, small, tmp_path, change, parts):
+def test_inapplicable_options_are_refused_in_one_line(command, small, tmp_path, change, parts):
     done = command("train", *words(small, tmp_path, "svm"), change)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -257,7 +257,7 @@ def test_an_option_without_meaning_is_refused_in_one_line(command, small, tmp_pa
     assert not (tmp_path / "svm").exists()
 
 
-def test_options_that_change_nothing_are_taken(command, runs, small, tmp_path):
+def test_options_without_effect_are_accepted(command, runs, small, tmp_path):
     given = words(small, tmp_path, "logistic")
     assert command("train", *given, "trainer.accelerator=cpu", "trainer.max_epochs=80", "checkpoint=last").code == 0
     result, usual = (result_of(folder_of(root, "logistic")) for root in (tmp_path, runs))
@@ -270,7 +270,7 @@ def test_evaluate_refuses_a_changed_model(command, runs):
     assert "holds another model than its config describes" in done.err.splitlines()[-1]
 
 
-def test_a_checkpoint_that_claims_more_than_it_has_is_refused(command, runs, synthetic_root, tmp_path):
+def test_checkpoint_with_an_oversized_tensor_is_refused(command, runs, synthetic_root, tmp_path):
     raw = torch.load(folder_of(runs, "svm") / "checkpoints" / "best.ckpt", weights_only=True)
     raw["state_dict"]["model.estimator"] = torch.zeros(1, dtype=torch.uint8).expand(10**12)
     torch.save(raw, tmp_path / "huge.ckpt")

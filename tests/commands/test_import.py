@@ -1,4 +1,4 @@
-"""The released weights and features, clip by clip."""
+"""``ser-import``: convert released weights to a checkpoint."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def weights(tmp_path):
     return tmp_path / "model.pt", state
 
 
-def test_import_gives_a_checkpoint_that_predicts(command, weights, synthetic_root, small, tmp_path, trained):
+def test_imported_checkpoint_predicts(command, weights, synthetic_root, small, tmp_path, trained):
     path, _ = weights
     output = tmp_path / "released.ckpt"
     done = command("import_weights", str(path), "--output", str(output))
@@ -67,7 +67,7 @@ def test_import_gives_a_checkpoint_that_predicts(command, weights, synthetic_roo
         (lambda s: s.clear(), "lacks classifier.0.bias and"),
     ],
 )
-def test_other_weights_are_refused_by_name(command, weights, tmp_path, spoil, message):
+def test_mismatched_weights_are_refused_by_name(command, weights, tmp_path, spoil, message):
     path, state = weights
     spoil(state)
     torch.save(state, path)
@@ -88,13 +88,13 @@ def test_other_weights_are_refused_by_name(command, weights, tmp_path, spoil, me
         (nn.Linear(1, 1), "cannot be read as tensors and plain types"),
     ],
 )
-def test_a_file_that_holds_no_state_dict_is_refused(command, tmp_path, content, message):
+def test_file_without_a_state_dict_is_refused(command, tmp_path, content, message):
     torch.save(content, tmp_path / "model.pt")
     refuses(command, tmp_path, message)
 
 
 @pytest.mark.parametrize("content", [pickle.dumps({"a": 1}), b"text", b""])
-def test_a_file_of_something_else_is_refused(command, tmp_path, content):
+def test_file_not_written_by_torch_save_is_refused(command, tmp_path, content):
     (tmp_path / "model.pt").write_bytes(content)
     refuses(command, tmp_path, "is not a file of torch.save")
 
@@ -108,7 +108,7 @@ def refuses(command, folder, message):
     assert not (folder / "out.ckpt").exists()
 
 
-def test_absent_weights_are_named(command, tmp_path):
+def test_missing_weights_are_reported(command, tmp_path):
     done = command("import_weights", f"{tmp_path}/none.pt", "--output", f"{tmp_path}/out.ckpt")
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -121,7 +121,7 @@ def test_absent_weights_are_named(command, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_config_of_imported_weights_can_be_changed(command, weights, tmp_path):
+def test_config_of_imported_weights_can_be_changed(command, weights, tmp_path):
     path, _ = weights
     output = tmp_path / "changed.ckpt"
     words = [str(path), "--output", str(output), "--json"]
@@ -137,8 +137,8 @@ def test_the_config_of_imported_weights_can_be_changed(command, weights, tmp_pat
 
 
 @pytest.mark.real
-def test_the_released_weights_give_the_released_predictions(command, reference_root, tmp_path):
-    """155 of 360 alone, 228 in one batch: what the released model computes, computed here."""
+def test_released_weights_give_the_released_predictions(command, reference_root, tmp_path):
+    """The released model is right on 155 of 360 clips one at a time, and on 228 in one batch."""
 
     def run(name, *words):
         done = command(name, *words)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and what SLURM sends, to the command as users run it."""
+"""Ctrl-C, SIGTERM and the signals of SLURM, sent to the installed command."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_ctrl_c_ends_a_run_with_a_checkpoint_and_a_word_how_to_go_on(start, tmp_path):
+def test_ctrl_c_leaves_a_checkpoint_and_a_resume_hint(start, tmp_path):
     process = start()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_and_a_word_how_to_go_on(start, tmp_
     assert not list(folder.rglob(".*.tmp"))
 
 
-def test_the_second_signal_ends_a_process_at_once():
+def test_second_signal_ends_the_process_at_once():
     code = (
         "import signal\nfrom ser_lightning.interrupts import InterruptedRunError, ending_softly\n"
         "with ending_softly():\n  try:\n    signal.raise_signal(signal.SIGINT)\n"
@@ -82,7 +82,7 @@ def test_the_second_signal_ends_a_process_at_once():
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_the_workers_of_a_sweep_end_with_it(start, signum):
+def test_sweep_workers_end_with_the_sweep(start, signum):
     process = start("--multirun", "seed=0,1,2")
     family = descendants(process.pid)
     assert len(family) >= 3
@@ -91,8 +91,8 @@ def test_the_workers_of_a_sweep_end_with_it(start, signum):
     wait_for(lambda: not any(map(alive, family)), patience=60)
 
 
-def test_slurm_has_the_job_queued_again_and_it_goes_on(start, tmp_path):
-    """The signals that SLURM sends before it takes the machine away, as Lightning answers them."""
+def test_slurm_signals_requeue_the_job(start, tmp_path):
+    """SLURM signals a job before its time limit; Lightning answers by requeuing the job."""
     asked = tmp_path / "asked"
     fake = tmp_path / "bin" / "scontrol"
     fake.parent.mkdir()

@@ -1,4 +1,4 @@
-"""File names of any spelling, in every command that takes files, as users type them."""
+"""Unusual file names in every command that takes files."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ NAMES = (
 
 
 def named(command: str, *words: str) -> list[str]:
-    """A command line that runs in a process of its own."""
+    """Return the arguments that run a command in a subprocess."""
     module = {"import": "import_weights"}.get(command, command)
     return [sys.executable, "-c", f"from ser_lightning.commands.{module} import main; main()", *words]
 
@@ -38,11 +38,11 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def written(name: str) -> str:
-    """As a name stands in CSV and JSON."""
+    """Return a name as it appears in CSV and JSON output."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def test_predict_takes_any_name_as_file_folder_and_checkpoint(command, clip, trained, here):
+def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, here):
     for name in NAMES:
         shutil.copy(clip, f"{name}.wav")
         Path(name).mkdir()
@@ -59,7 +59,7 @@ def test_predict_takes_any_name_as_file_folder_and_checkpoint(command, clip, tra
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_can_be_checkpoint_and_output(command, clip, trained, here, name):
+def test_predict_accepts_unusual_checkpoint_and_output_names(command, clip, trained, here, name):
     Path("x.wav").symlink_to(clip)
     shutil.copy(trained / "checkpoints" / "best.ckpt", name)
     done = command("predict", "x.wav", f"--model={name}", f"--output={name}.csv", f"--set=data.store={name}")
@@ -67,7 +67,7 @@ def test_every_name_can_be_checkpoint_and_output(command, clip, trained, here, n
     assert Path(f"{name}.csv").read_text().splitlines()[1].startswith("x.wav,")
 
 
-def test_features_take_any_name(command, clip, here):
+def test_features_accepts_unusual_file_names(command, clip, here):
     for name in NAMES:
         shutil.copy(clip, f"{name}.wav")
     words = ["--output", "[out] (1)=", "--set", "audio=untrimmed", "--json", "--", *(f"{name}.wav" for name in NAMES)]
@@ -80,7 +80,7 @@ def test_features_take_any_name(command, clip, here):
 
 
 @pytest.mark.parametrize("name", ["Recording (1)", "録音", "2023_01_05", "1e5", "nan", "a=b", "[x]", "it's #2"])
-def test_the_other_commands_take_any_name(command, trained, here, name):
+def test_evaluate_report_and_import_accept_unusual_names(command, trained, here, name):
     shutil.copytree(trained, name)
     done = command("evaluate", name, "--output", f"{name}.json")
     assert done.code == 0, done.err
@@ -107,7 +107,7 @@ def test_the_other_commands_take_any_name(command, trained, here, name):
     assert Path(f"{name}.ckpt").is_file()
 
 
-def test_a_name_that_starts_with_a_dash_needs_two_before_it(command, clip, trained, here):
+def test_file_name_with_leading_dash_needs_double_dash(command, clip, trained, here):
     shutil.copy(clip, "-x.wav")
     words = ["--model", f"{trained}/checkpoints/best.ckpt"]
     assert command("predict", "-x.wav", *words).code == 2
@@ -115,7 +115,7 @@ def test_a_name_that_starts_with_a_dash_needs_two_before_it(command, clip, train
     assert command("predict", *words, "./-x.wav").code == 0
 
 
-def test_the_home_folder_is_expanded(command, clip, trained, here, monkeypatch):
+def test_home_folder_is_expanded(command, clip, trained, here, monkeypatch):
     monkeypatch.setenv("HOME", str(here))
     shutil.copy(clip, "x.wav")
     shutil.copy(trained / "checkpoints" / "best.ckpt", "best.ckpt")
@@ -124,12 +124,12 @@ def test_the_home_folder_is_expanded(command, clip, trained, here, monkeypatch):
     assert (here / "o.csv").read_text().splitlines()[1].startswith(f"{here}/x.wav,")
 
 
-def test_the_same_recording_is_predicted_once(command, clip, trained, here):
+def test_same_recording_is_predicted_once(command, clip, trained, here):
     Path("folder").mkdir()
     shutil.copy(clip, "folder/a.wav")
     shutil.copy(clip, "folder/b.wav")
     Path("link").symlink_to("folder")
-    Path("folder/c.wav").symlink_to("a.wav")  # another name
+    Path("folder/c.wav").symlink_to("a.wav")  # a second name is predicted separately
     inputs = ["folder/b.wav", "folder", "./folder/a.wav", str(here / "folder" / "b.wav"), "link/a.wav", "folder/b.wav"]
     done = command("predict", *inputs, "--model", f"{trained}/checkpoints/best.ckpt")
     assert done.code == 0, done.err
@@ -140,8 +140,8 @@ def test_the_same_recording_is_predicted_once(command, clip, trained, here):
     ]
 
 
-def test_a_piped_command_line_with_odd_names_ends_quietly(clip, trained, here):
-    """As in a shell: JSON Lines to head, which closes the pipe after the first line."""
+def test_predict_into_a_closed_pipe_prints_no_error(clip, trained, here):
+    """Like piping JSON Lines into head, which closes the pipe after the first line."""
     Path("folder").mkdir()
     for name in ("Recording (1).wav", "録音.wav", *(f"folder/{number}.wav" for number in range(300))):
         shutil.copy(clip, name)
@@ -159,7 +159,7 @@ def test_a_piped_command_line_with_odd_names_ends_quietly(clip, trained, here):
 
 
 @pytest.mark.parametrize("target", ["/dev/full", "-"])
-def test_a_full_disk_is_named(clip, trained, target):
+def test_full_disk_is_reported(clip, trained, target):
     words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", target]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -184,7 +184,7 @@ def test_a_full_disk_is_named(clip, trained, target):
         ("{tmp}/o.txt", ".csv, .json or .jsonl"),
     ],
 )
-def test_an_output_is_refused_before_anything_is_read(command, tmp_path, output, message):
+def test_invalid_output_is_refused_before_input_is_read(command, tmp_path, output, message):
     (tmp_path / "file").write_text("")
     done = command("predict", "no such.wav", "--model", "no such.ckpt", "--output", output.format(tmp=tmp_path))
     assert done.code == 1
@@ -195,7 +195,7 @@ def test_an_output_is_refused_before_anything_is_read(command, tmp_path, output,
     assert f"{tmp_path}/o.csv ends in .csv; what can be written ends in .json" in done.err
 
 
-def test_features_go_through_a_link_and_a_name_that_becomes_too_long_is_left_out(command, clip, here):
+def test_features_follows_symlinks_and_skips_too_long_names(command, clip, here):
     long = f"{250 * 'a'}.wav"
     for name in ("x.wav", long):
         shutil.copy(clip, name)
@@ -210,7 +210,7 @@ def test_features_go_through_a_link_and_a_name_that_becomes_too_long_is_left_out
 
 
 @pytest.mark.parametrize("command_", ["predict", "features", "evaluate", "report", "import"])
-def test_without_standard_output_an_error_is_still_a_line(command_, tmp_path):
+def test_closed_stdout_still_gives_a_one_line_error(command_, tmp_path):
     words = [
         f"{tmp_path}/none",
         "--output",

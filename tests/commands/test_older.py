@@ -1,4 +1,4 @@
-"""Runs that are older than a value of the configuration go on being used."""
+"""Runs made before a config key was introduced remain usable."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from ser_lightning.runs import LATER, science_digest
 
 @pytest.fixture
 def older(trained, tmp_path):
-    """A finished run that was never told of the younger values."""
+    """A finished run whose best checkpoint lacks the config keys introduced later."""
     run = tmp_path / "older"
     shutil.copytree(trained, run)
     path = run / "checkpoints" / "best.ckpt"
@@ -29,7 +29,7 @@ def older(trained, tmp_path):
     return run
 
 
-def test_an_older_run_is_evaluated_and_predicts_as_before(command, older, trained, synthetic_root, tmp_path):
+def test_older_run_evaluates_and_predicts_as_before(command, older, trained, synthetic_root, tmp_path):
     evaluated = command("evaluate", str(older))
     assert evaluated.code == 0
     assert "equal to the last digit" in evaluated.out
@@ -43,6 +43,6 @@ def test_an_older_run_is_evaluated_and_predicts_as_before(command, older, traine
     assert tables[older] == tables[trained]
 
 
-def test_and_is_still_found_to_be_done(older, trained):
+def test_older_run_keeps_its_digest(older, trained):
     content = torch.load(older / "checkpoints" / "best.ckpt", weights_only=True)
     assert science_digest(content[KEY]["config"]) == json.loads((trained / "result.json").read_text())["digest"]

@@ -21,7 +21,7 @@ def clips_in(root: Path, n: int) -> list[Path]:
     return found
 
 
-def test_prepare_fills_the_store_and_tells_what_it_found(command, small, tmp_path):
+def test_prepare_fills_the_feature_cache_and_prints_a_summary(command, small, tmp_path):
     words = [w for w in small if not w.startswith(("data.store", "trainer", "data.batch"))]
     done = command("prepare", *words, f"output_root={tmp_path}", f"data.store={tmp_path}/store")
     assert done.code == 0, done.err
@@ -33,8 +33,8 @@ def test_prepare_fills_the_store_and_tells_what_it_found(command, small, tmp_pat
     assert not (tmp_path / "train").exists()
 
 
-def test_prepare_lists_what_it_left_out(command, synthetic_root, small, tmp_path, trained):
-    """A folder of RAVDESS names that is far from complete, with files that do not belong."""
+def test_prepare_lists_excluded_files(command, synthetic_root, small, tmp_path, trained):
+    """The RAVDESS folder is incomplete and has files that do not belong to the corpus."""
     root = tmp_path / "Actor_01"
     root.mkdir()
     for clip in sorted(synthetic_root.rglob("*-01.flac")):
@@ -52,13 +52,13 @@ def test_prepare_lists_what_it_left_out(command, synthetic_root, small, tmp_path
     assert "03-01-01-01-01-02-01.flac" in done.out
 
 
-def test_evaluate_agrees_with_the_result_to_the_last_digit(command, trained):
+def test_evaluate_reproduces_the_result(command, trained):
     done = command("evaluate", str(trained))
     assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
     assert repr(json.loads((trained / "result.json").read_text())["metrics"]["test"]["accuracy"]) in done.out
 
 
-def test_evaluate_under_other_values_is_no_contradiction(command, trained):
+def test_evaluate_accepts_other_metrics_when_config_was_changed(command, trained):
     done = command("evaluate", str(trained), "--set", "audio.vad_mode=null")
     assert done.code == 0, done.err
     assert "as expected: the configuration was changed" in done.out
@@ -88,7 +88,7 @@ def test_evaluate_under_other_values_is_no_contradiction(command, trained):
         (["checkpoint=last"], ['checkpoint: "best" -> "last"']),
     ],
 )
-def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, trained, tmp_path, words, changed):
+def test_evaluate_reports_changed_settings(command, trained, tmp_path, words, changed):
     output = tmp_path / "figures.json"
     done = command("evaluate", str(trained), "--output", str(output), *settings(*words))
     assert done.code == 0, done.err
@@ -132,7 +132,7 @@ def test_evaluate_measures_a_run_in_another_way_and_says_what_changed(command, t
         (["evaluation.training_mode=true", "data.eval_batch_size=1"], "a batch of train with a single clip"),
     ],
 )
-def test_evaluate_refuses_in_one_line(command, trained, words, message):
+def test_evaluate_refuses_invalid_settings_in_one_line(command, trained, words, message):
     done = command("evaluate", str(trained), *settings(*words))
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -140,7 +140,7 @@ def test_evaluate_refuses_in_one_line(command, trained, words, message):
     assert message in line
 
 
-def test_a_run_that_is_older_than_a_value_is_evaluated_with_it(command, trained, synthetic_root, tmp_path):
+def test_older_run_can_be_evaluated_with_newer_keys(command, trained, synthetic_root, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     for path in (folder / "checkpoints").iterdir():
@@ -161,7 +161,7 @@ def test_a_run_that_is_older_than_a_value_is_evaluated_with_it(command, trained,
     assert "changed: evaluation.training_mode: false -> true" in done.out
 
 
-def test_predict_hears_in_evaluation_mode_alone(command, trained, synthetic_root, tmp_path):
+def test_predict_refuses_training_mode(command, trained, synthetic_root, tmp_path):
     (clip,) = clips_in(synthetic_root, 1)
     words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     done = command("predict", *words, "--set", "evaluation.training_mode=true")
@@ -169,7 +169,7 @@ def test_predict_hears_in_evaluation_mode_alone(command, trained, synthetic_root
     assert "unknown key 'evaluation.training_mode'" in done.err
 
 
-def test_evaluate_notices_a_result_that_does_not_follow(command, trained, tmp_path):
+def test_evaluate_detects_inconsistent_results(command, trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     result = json.loads((folder / "result.json").read_text())
@@ -199,7 +199,7 @@ def test_evaluate_needs_a_finished_run(command, tmp_path, content, message):
     assert command("evaluate").code == 2
 
 
-def test_features_of_a_folder_keep_its_layout(command, synthetic_root, trained, tmp_path):
+def test_features_keeps_the_folder_layout(command, synthetic_root, trained, tmp_path):
     for name, clip in zip(("a.flac", "sub/a.flac"), clips_in(synthetic_root, 2), strict=True):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / "in" / name)
@@ -234,7 +234,7 @@ def mixed(synthetic_root, trained, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["predict", "features"])
-def test_a_folder_with_bad_files_goes_on_with_the_good_ones(command, mixed, trained, tmp_path, name):
+def test_unreadable_files_are_skipped(command, mixed, trained, tmp_path, name):
     words = [str(mixed), "--output", f"{tmp_path}/out" + ".csv" * (name == "predict")]
     if name == "predict":
         words += ["--model", f"{trained}/checkpoints/best.ckpt"]
@@ -251,7 +251,7 @@ def predicted(path: Path) -> list[dict]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_predict_agrees_with_the_run_whatever_the_batches(command, synthetic_root, trained, tmp_path):
+def test_predict_matches_the_run_for_any_batch_size(command, synthetic_root, trained, tmp_path):
     words = [str(synthetic_root), "--model", f"{trained}/checkpoints/best.ckpt"]
     tables = []
     for batch_size in (1, 7, 60):
@@ -270,7 +270,7 @@ def test_predict_agrees_with_the_run_whatever_the_batches(command, synthetic_roo
             assert float(by_id[row["utterance"]][emotion]) == pytest.approx(float(row[emotion]), abs=2e-6)
 
 
-def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trained, tmp_path):
+def test_predict_accepts_config_overrides(command, synthetic_root, trained, tmp_path):
     (clip,) = clips_in(synthetic_root, 1)
     words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     tables = []
@@ -295,7 +295,7 @@ def test_predict_takes_overrides_of_the_checkpoint(command, synthetic_root, trai
         (["{clip}", "--model", "{good}", "--set", "model.hidden=7"], "is of another model"),
     ],
 )
-def test_predict_refuses_in_one_line(command, trained, synthetic_root, tmp_path, words, message):
+def test_predict_refuses_invalid_arguments_in_one_line(command, trained, synthetic_root, tmp_path, words, message):
     (tmp_path / "empty").mkdir()
     (clip,) = clips_in(synthetic_root, 1)
     names = {"good": trained / "checkpoints" / "best.ckpt", "tmp": tmp_path, "clip": clip}
@@ -320,7 +320,7 @@ def test_predict_refuses_in_one_line(command, trained, synthetic_root, tmp_path,
         (["--output", "{tmp}/out", "--set", "features.n_ftt=512"], "the nearest valid name is 'features.n_fft'"),
     ],
 )
-def test_features_refuses_in_one_line(command, synthetic_root, tmp_path, words, message):
+def test_features_refuses_invalid_arguments_in_one_line(command, synthetic_root, tmp_path, words, message):
     (clip,) = clips_in(synthetic_root, 1)
     done = command("features", str(clip), *[word.format(tmp=tmp_path, clip=clip) for word in words])
     assert done.code == 1
@@ -330,7 +330,7 @@ def test_features_refuses_in_one_line(command, synthetic_root, tmp_path, words, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_bad_files_alone_gives_no_output(command, trained, tmp_path):
+def test_folder_with_only_unreadable_files_gives_no_output(command, trained, tmp_path):
     (tmp_path / "a.wav").write_text("no sound")
     words = [str(tmp_path), "--model", f"{trained}/checkpoints/best.ckpt"]
     assert command("predict", *words, "--output", f"{tmp_path}/p.csv").code == 1
@@ -339,7 +339,7 @@ def test_a_folder_of_bad_files_alone_gives_no_output(command, trained, tmp_path)
     assert (done.code, done.out) == (1, "")
 
 
-def test_predictions_as_json_are_those_of_the_csv(command, trained, synthetic_root, tmp_path):
+def test_json_and_csv_predictions_agree(command, trained, synthetic_root, tmp_path):
     clips = [str(clip) for clip in clips_in(synthetic_root, 3)]
     words = [*clips, "--model", f"{trained}/checkpoints/best.ckpt"]
     done = command("predict", *words)
@@ -367,7 +367,7 @@ def test_predictions_as_json_are_those_of_the_csv(command, trained, synthetic_ro
     assert ".jsonl" in done.err
 
 
-def test_features_of_one_name_do_not_overwrite_each_other(command, synthetic_root, tmp_path):
+def test_features_of_equal_file_names_do_not_overwrite_each_other(command, synthetic_root, tmp_path):
     clips = clips_in(synthetic_root, 2)
     for name, clip in zip(("a", "b"), clips, strict=True):
         (tmp_path / name).mkdir()
@@ -383,7 +383,7 @@ def test_features_of_one_name_do_not_overwrite_each_other(command, synthetic_roo
     assert rows[0]["shape"] != rows[1]["shape"]
 
 
-def test_an_input_or_the_model_is_never_replaced(command, trained, synthetic_root, tmp_path):
+def test_output_never_replaces_input_or_checkpoint(command, trained, synthetic_root, tmp_path):
     (clip,) = clips_in(synthetic_root, 1)
     recording, model = tmp_path / "recording.csv", tmp_path / "model.json"
     shutil.copy(clip, recording)

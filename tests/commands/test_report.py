@@ -27,7 +27,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sweep(tmp_path_factory.mktemp("outputs"), seeds=2)
 
 
-def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_prints_answer_arms_and_path(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(str(sweep))
 
     lines = capsys.readouterr().out.splitlines()
@@ -38,14 +38,14 @@ def test_it_prints_the_answer_the_arms_and_last_the_path(sweep: Path, capsys: py
     assert (sweep / "report.html").is_file()
 
 
-def test_arm_and_baseline_are_given_as_in_hydra(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arm_and_baseline_accept_config_keys_and_values(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(str(sweep), "--arm", "model.dropout", "--baseline", "0.25")
 
     out = capsys.readouterr().out
     assert "with model.dropout=0.0 against 0.25" in out or "model.dropout=0.0 is" in out
 
 
-def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_synthetic_speech_is_stated_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep(tmp_path, seeds=1, corpus__name="synthetic")
 
     run(str(tmp_path))
@@ -53,9 +53,7 @@ def test_synthetic_speech_is_named_first(tmp_path: Path, capsys: pytest.CaptureF
     assert "synthetic speech" in capsys.readouterr().out.splitlines()[0]
 
 
-def test_the_report_goes_elsewhere_and_the_runs_into_a_small_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_report_of_exported_runs_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep, small, out = write_sweep(tmp_path / "sweep", seeds=1), tmp_path / "small", tmp_path / "out"
 
     run(str(sweep), "--export", str(small), "--output", str(out))
@@ -69,7 +67,7 @@ def test_the_report_goes_elsewhere_and_the_runs_into_a_small_folder(
     assert not (small / "report.html").exists()
 
 
-def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_excluded_runs_are_listed_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = write_sweep(tmp_path, seeds=2)
     result = sweep / "dropout-p25/seed-1/result.json"
     result.write_text(result.read_text()[:2000])
@@ -92,7 +90,7 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, capsys: pytes
         (["--export", "/proc/runs"], "/proc/runs cannot be written"),
     ],
 )
-def test_a_mistake_is_one_line(
+def test_invalid_arguments_give_a_one_line_error(
     sweep: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert end(str(sweep), *arguments) == 1
@@ -104,27 +102,27 @@ def test_a_mistake_is_one_line(
     assert captured.err.count("\n") == 1
 
 
-def test_the_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_error_raises_the_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
     with pytest.raises(InputError, match="no finished run"):
         run(str(tmp_path))
 
 
-def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert end("--help") == 0
 
     out = capsys.readouterr().out
     assert all(option in out for option in ("SWEEP", "--arm", "--baseline", "--output", "--export", "--json"))
 
 
-def test_what_is_no_option_is_an_error_of_usage(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_arguments_are_usage_errors(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], [str(sweep), "arm=dropout"], [str(sweep), "--arms", "dropout"]):
         assert end(*words) == 2
     assert capsys.readouterr().out == ""
 
 
-def test_json_is_the_content_of_the_report(sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_json_output_equals_the_report_file(sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(str(sweep), "--json", "--output", str(tmp_path))
 
     found = json.loads(capfd.readouterr().out)

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on and ends as one never stopped."""
+"""A stopped run resumes and gives the same result as an uninterrupted run."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ EPOCHS, DONE = 4, 2
 
 
 class Stop(BaseException):
-    """As a kill: nothing of ours catches it."""
+    """Simulates a kill, because the package does not catch it."""
 
 
 def words(small: list[str], root: Path) -> list[str]:
@@ -32,7 +32,7 @@ def folder_of(root: Path) -> Path:
 
 
 def stop(command_line: list[str], what: object, name: str, when) -> None:
-    """Run until a function is called of which ``when`` says so."""
+    """Run the command until the function ``name`` of ``what`` gets arguments that satisfy ``when``."""
     whole = getattr(what, name)
 
     def until(*arguments, **named):
@@ -47,7 +47,7 @@ def stop(command_line: list[str], what: object, name: str, when) -> None:
 
 @pytest.fixture(scope="module")
 def whole(small, tmp_path_factory) -> Path:
-    """The folder of a run that was never stopped."""
+    """The folder of an uninterrupted run."""
     root = tmp_path_factory.mktemp("whole")
     assert _run("train", *words(small, root))[0] == 0
     return folder_of(root)
@@ -65,7 +65,7 @@ def stopped(small, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def moved(stopped, tmp_path) -> Path:
-    """A copy of that run in another place, where it must go on as well."""
+    """The output root of a copy of the stopped run."""
     shutil.copytree(stopped, tmp_path / "moved")
     return tmp_path / "moved"
 
@@ -84,7 +84,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     assert (folder / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     ours, theirs = (sorted(scalars(run)) for run in (folder, whole))
     assert ours == theirs
-    ours = [(tag, step) for tag, step, _ in ours if tag != "epoch"]  # which Lightning adds to every row
+    ours = [(tag, step) for tag, step, _ in ours if tag != "epoch"]  # Lightning adds it to every row
     assert len(set(ours)) == len(ours)
     assert epoch_lines(folder / "train.log") == epoch_lines(whole / "train.log")
     assert len(epoch_lines(folder / "train.log")) == EPOCHS
@@ -97,7 +97,7 @@ def scalars(run: Path) -> list[tuple[str, int, float]]:
     return [e for path in (run / "tensorboard").glob("events*") for e in events(path) if e[2] is not None]
 
 
-def test_a_stopped_run_goes_on_wherever_it_lies_now(command, small, moved, whole):
+def test_stopped_run_resumes_after_being_moved(command, small, moved, whole):
     done = command("train", *words(small, moved))
     assert done.code == 0
     assert f"resuming after epoch {DONE} of {EPOCHS}" in done.err
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on_wherever_it_lies_now(command, small, moved, whole
     ],
     ids=["mixup, balance, plateau", "spec_augment, loss, cosine_restarts"],
 )
-def test_what_is_drawn_for_a_batch_and_what_moves_the_rate_goes_on_as_well(command, small, tmp_path, more):
+def test_batch_augmentation_and_scheduler_resume_exactly(command, small, tmp_path, more):
     assert command("train", *words(small, tmp_path / "whole"), *more).code == 0
     stop(
         [*words(small, tmp_path), *more],
@@ -129,7 +129,7 @@ def test_what_is_drawn_for_a_batch_and_what_moves_the_rate_goes_on_as_well(comma
     assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
     rates = json.loads((folder_of(tmp_path) / "result.json").read_text())["history"]["train/learning_rate"]
     assert len(rates) == EPOCHS
-    assert rates[DONE] != rates[DONE + 1]  # it moved after the run was stopped
+    assert rates[DONE] != rates[DONE + 1]  # the learning rate changed after the run was stopped
 
 
 def truncate(path: Path) -> None:
@@ -145,7 +145,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(command, small, moved, whole, damage):
+def test_damaged_checkpoint_is_reported_and_the_previous_one_used(command, small, moved, whole, damage):
     last = folder_of(moved) / "checkpoints" / "last.ckpt"
     damage(last)
     done = command("train", *words(small, moved))
@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(command, small
 
 
 @pytest.mark.parametrize("names", [("last.ckpt", "last.previous.ckpt"), ("best.ckpt",)])
-def test_without_a_good_checkpoint_a_run_says_so_and_begins_anew(command, small, moved, whole, names):
+def test_run_without_a_valid_checkpoint_restarts(command, small, moved, whole, names):
     paths = [folder_of(moved) / "checkpoints" / name for name in names]
     for path in paths:
         flip(path)
@@ -172,7 +172,7 @@ def without_state(raw: dict) -> None:
 
 
 def in_the_middle(raw: dict) -> None:
-    """As a checkpoint that somebody lets Lightning write every so many steps."""
+    """Make it look like a checkpoint that Lightning wrote during an epoch."""
     raw["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"] -= 1
 
 
@@ -183,7 +183,7 @@ def in_the_middle(raw: dict) -> None:
         (in_the_middle, "last.ckpt is of the middle of an epoch, from where no run can go on bit for bit: passed over"),
     ],
 )
-def test_a_checkpoint_that_is_not_of_the_end_of_an_epoch_is_passed_over(stopped, tmp_path, caplog, spoil, reason):
+def test_checkpoint_not_from_the_end_of_an_epoch_is_skipped(stopped, tmp_path, caplog, spoil, reason):
     shutil.copytree(folder_of(stopped), tmp_path / "run")
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     raw = torch.load(last, weights_only=True)
@@ -196,8 +196,8 @@ def test_a_checkpoint_that_is_not_of_the_end_of_an_epoch_is_passed_over(stopped,
     assert reason in caplog.text
 
 
-def test_validation_every_other_epoch_goes_on_as_well(command, small, tmp_path):
-    """Then a checkpoint is still written at the end of each, also of those without validation."""
+def test_resume_with_validation_every_other_epoch(command, small, tmp_path):
+    """A checkpoint is also written after epochs without validation."""
     odd = "+trainer.check_val_every_n_epoch=2"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*could not find the monitored key.*")  # before the first validation
@@ -207,7 +207,7 @@ def test_validation_every_other_epoch_goes_on_as_well(command, small, tmp_path):
     assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
 
 
-def test_an_unfinished_run_of_another_configuration_is_refused(command, small, moved):
+def test_unfinished_run_of_another_configuration_is_refused(command, small, moved):
     before = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
     done = command("train", *words(small, moved), "optim.lr=0.02")
     assert done.code == 1
@@ -218,7 +218,7 @@ def test_an_unfinished_run_of_another_configuration_is_refused(command, small, m
 
 
 @pytest.mark.parametrize("name", ["write_summary", "write_json"])
-def test_a_run_stopped_while_its_result_is_written_ends_the_same(command, small, tmp_path, whole, name):
+def test_run_stopped_while_writing_its_result_resumes(command, small, tmp_path, whole, name):
     stop(words(small, tmp_path), outcome, name, lambda *_: True)
     assert not (folder_of(tmp_path) / "result.json").exists()
     done = command("train", *words(small, tmp_path))
@@ -227,8 +227,8 @@ def test_a_run_stopped_while_its_result_is_written_ends_the_same(command, small,
     assert_same_end(folder_of(tmp_path), whole)
 
 
-def test_a_run_that_stopped_early_does_not_train_on(command, small, tmp_path):
-    """Early stopping leaves epochs undone; a resumed run must know that they are not wanted."""
+def test_resume_does_not_train_after_early_stopping(command, small, tmp_path):
+    """A resumed run must not train the epochs that early stopping skipped."""
     early = [
         *("+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/loss"),
         *("+callbacks.early.mode=max", "+callbacks.early.patience=1", "+callbacks.early.min_delta=9"),
@@ -241,7 +241,7 @@ def test_a_run_that_stopped_early_does_not_train_on(command, small, tmp_path):
     assert (one["history"], one["metrics"]) == (two["history"], two["metrics"])
 
 
-def test_another_corpus_is_refused_and_other_libraries_are_told(tmp_path, caplog):
+def test_resume_refuses_another_corpus_and_warns_about_versions(tmp_path, caplog):
     run = Unfinished(path=tmp_path, epochs=1, corpus="a", versions={"torch": "1"})
     with pytest.raises(InputError, match=r"holds an unfinished run on another corpus .*remove the folder"):
         check_same_data(run, folder=tmp_path, corpus="b", versions={"torch": "1"})
@@ -250,8 +250,8 @@ def test_another_corpus_is_refused_and_other_libraries_are_told(tmp_path, caplog
     assert "torch 1 -> 2" in caplog.text
 
 
-def test_what_a_run_leaves_can_be_compared(whole):
-    """What make torture relies on."""
+def test_contents_lists_the_files_of_a_run(whole):
+    """``make torture`` compares these contents."""
     found = contents(whole)
     assert {"checkpoints/last.ckpt", "result.json", "tensorboard", "train.log", "predictions.csv"} <= found.keys()
     assert ("epoch", 4, 0.0) in found["tensorboard"]

@@ -1,4 +1,4 @@
-"""``--set key=value``: what it can change, in a checkpoint's config and in one composed from ``conf/``."""
+"""``--set key=value`` for the config of a checkpoint and for one composed from ``conf/``."""
 
 import math
 
@@ -40,24 +40,24 @@ def change(*settings: str) -> dict:
         ("", ""),
     ],
 )
-def test_a_value_is_read_as_hydra_reads_it_and_else_as_text(text, value):
+def test_values_are_parsed_like_hydra_or_kept_as_text(text, value):
     assert parse_value("model.x", text) == value
 
 
 @pytest.mark.parametrize("text", ["2023_01_05", "1e5", "007", "nan", "true", "[x]", "{a}", "a,b", "a=b", "録音 (1)"])
 @pytest.mark.parametrize("key", ["corpus.root", "corpus.parts.emodb.root", "data.store", "output_root", "name"])
-def test_a_path_or_a_name_is_the_text_that_was_typed(key, text):
+def test_paths_and_names_are_kept_as_typed(key, text):
     assert parse_value(key, text) == text
     assert parse_value(key, "null") is None
 
 
-def test_a_home_folder_in_a_path_is_expanded(monkeypatch, tmp_path):
+def test_home_folder_in_a_path_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parse_value("corpus.root", "~/ravdess") == f"{tmp_path}/ravdess"
     assert parse_value("name", "~/ravdess") == "~/ravdess"
 
 
-def test_values_change_and_the_rest_stays():
+def test_settings_change_only_their_keys():
     changed = change("seed=3", "model.dropout=0.5", "model.mlp=[1]", "corpus.merge={calm: neutral}", "corpus.root=1e5")
     assert changed == STORED | {
         "seed": 3,
@@ -69,17 +69,17 @@ def test_values_change_and_the_rest_stays():
     assert change() == STORED
 
 
-def test_an_option_takes_the_place_of_all_that_the_group_had():
-    audio = change("audio.vad_mode=1", "audio=untrimmed")["audio"]  # values come after options, wherever they stand
+def test_option_replaces_the_whole_group():
+    audio = change("audio.vad_mode=1", "audio=untrimmed")["audio"]  # values are applied after options, in any order
     assert audio["vad_mode"] == 1
     assert "own" not in audio
-    assert audio["downmix"] == "mean"  # of the corpus, which the option refers to
+    assert audio["downmix"] == "mean"  # resolved from the corpus
     assert change("scheduler=none")["scheduler"] == {}
     assert change("corpus.downmix=right", "audio=untrimmed")["audio"]["downmix"] == "right"
 
 
 @pytest.mark.parametrize("group", stored_groups("experiment", "callbacks", "logger", "split"))
-def test_every_option_of_every_group_can_be_chosen(group):
+def test_every_option_of_every_group_can_be_selected(group):
     for option in options(group):
         base = STORED | {"dropout": {"p": 0.1}, "features": {"standardize": True}, "monitor": "val/uar", "mode": "max"}
         assert isinstance(change_config(base, [f"{group}={option}"], choices=[group])[group], dict)
@@ -102,14 +102,14 @@ def test_every_option_of_every_group_can_be_chosen(group):
         ("seed='${nothing}'", "cannot be resolved"),
     ],
 )
-def test_what_cannot_be_set_is_refused_in_a_line(setting, message):
+def test_invalid_settings_are_refused_in_one_line(setting, message):
     with pytest.raises(InputError) as refused:
         change(setting)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_composed_config_carries_a_value_to_whatever_refers_to_it():
+def test_composed_config_resolves_references_to_changed_values():
     config = compose_config({}, ["dropout=p50", "audio.sampling_rate=8000", "run_id=2026"], choices=["dropout"])
     assert config["model"]["dropout"] == 0.5
     assert config["features"]["sampling_rate"] == 8000
@@ -119,7 +119,7 @@ def test_a_composed_config_carries_a_value_to_whatever_refers_to_it():
     assert parts["features"]["log"] is False
 
 
-def test_several_corpora_are_pooled_and_each_is_mixed_down_as_it_says():
+def test_pooled_corpora_keep_their_own_downmix():
     assert compose_corpus(["emovo"]).downmix == "right"
     for names in (["emodb", "emovo"], ["emodb,emovo"], ["[emodb, emovo]"]):
         pool = compose_corpus(names)

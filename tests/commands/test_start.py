@@ -1,4 +1,4 @@
-"""Help and completion: what they say, that nothing heavy is loaded for them, and that a closed pipe is no error."""
+"""Help and completion: their output, their imports, and their behavior with a closed pipe."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ def run(command: str, *words: str, after: str = "", **environment: str) -> subpr
     )
 
 
-def test_the_scripts_are_those_that_are_tested():
+def test_tested_commands_are_console_scripts():
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     for command, target in ALL.items():
         assert f'{command} = "{target}"' in text
@@ -58,7 +58,7 @@ def loaded(done: subprocess.CompletedProcess[str]) -> set[str]:
 
 @pytest.mark.parametrize("command", ALL)
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["--show-completion", "bash"]])
-def test_help_loads_nothing_heavy(command, words):
+def test_help_imports_no_heavy_libraries(command, words):
     done = run(
         command, *words, after="print(*sys.modules, file=sys.stderr)", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
     )
@@ -68,7 +68,7 @@ def test_help_loads_nothing_heavy(command, words):
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_completion_loads_nothing_heavy(command):
+def test_completion_imports_no_heavy_libraries(command):
     variable = f"_{command.upper().replace('-', '_')}_COMPLETE"
     before = "" if command in HYDRA else "--set\n"
     if command == "ser-report":
@@ -82,7 +82,7 @@ def test_completion_loads_nothing_heavy(command):
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_help_into_a_closed_pipe_says_nothing(command):
+def test_help_into_a_closed_pipe_prints_no_error(command):
     reader, writer = os.pipe()
     os.close(reader)
     words = [sys.executable, "-c", program(command), "--help"]
@@ -93,7 +93,7 @@ def test_help_into_a_closed_pipe_says_nothing(command):
 
 
 @pytest.mark.parametrize("command", ALL)
-def test_help_onto_a_full_disk_is_a_line(command):
+def test_help_onto_a_full_disk_gives_a_one_line_error(command):
     words = [sys.executable, "-c", program(command), "--help"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -103,7 +103,7 @@ def test_help_onto_a_full_disk_is_a_line(command):
     assert "No space left on device" in line
 
 
-def test_hydras_own_output_into_a_closed_pipe_says_nothing(tmp_path):
+def test_hydra_output_into_a_closed_pipe_prints_no_error(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     words = [sys.executable, "-c", program("ser-prepare"), "--cfg", "job"]
@@ -114,7 +114,7 @@ def test_hydras_own_output_into_a_closed_pipe_says_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "audit"])
-def test_help_of_the_hydra_commands_lists_all_groups_options_and_main_values(name):
+def test_hydra_command_help_lists_groups_options_and_values(name):
     text = start.help_text(name)
     for group in config_files.groups():
         assert f"\n  {group} " in text
@@ -128,7 +128,7 @@ def test_help_of_the_hydra_commands_lists_all_groups_options_and_main_values(nam
     assert max(map(len, text.splitlines())) <= 140
 
 
-def test_other_words_are_hydras(tmp_path):
+def test_other_arguments_are_passed_to_hydra(tmp_path):
     done = run("ser-prepare", "seed=3", "--cfg", "job")
     assert done.returncode == 0
     assert "\nseed: 3\n" in done.stdout
@@ -155,7 +155,7 @@ def test_overrides_are_completed(word, given, expected):
     assert complete_override(word, given, "train") == expected
 
 
-def test_all_options_of_a_group_are_offered_for_its_name():
+def test_completion_offers_all_options_of_a_group():
     assert complete_override("scaler", [], "train") == []
     assert complete_override("features=", [], "train") == [
         f"features={name}" for name in config_files.options("features")
@@ -164,7 +164,7 @@ def test_all_options_of_a_group_are_offered_for_its_name():
     assert {"corpus=", "corpus.", "seed=", "experiment="} <= set(names)
 
 
-def test_the_keys_of_completion_are_those_that_hydra_composes():
+def test_completion_keys_match_the_composed_config():
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -195,8 +195,8 @@ def test_the_keys_of_completion_are_those_that_hydra_composes():
         ("ser-evaluate run --corpus emo", ["emodb", "emovo"]),
     ],
 )
-def test_bash_completes_a_line(tmp_path, line, expected):
-    """With the script that ``--show-completion`` prints, and bash's own idea of what a word is."""
+def test_bash_completion(tmp_path, line, expected):
+    """Run the script printed by ``--show-completion`` on words that are split as bash splits them."""
     command = line.split()[0]
     script = run(command, "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").stdout
     runner = tmp_path / command
@@ -215,12 +215,12 @@ def test_bash_completes_a_line(tmp_path, line, expected):
 
 
 def _parts(word: str) -> list[str]:
-    """As bash divides a word: ``=`` is a word of its own."""
+    """Split a word as bash does: ``=`` is a separate word."""
     before, equals, after = word.partition("=")
     return [part for part in (before, equals, after) if part] or [""]
 
 
-def test_completion_is_installed_where_the_shell_finds_it(tmp_path):
+def test_install_completion_writes_bash_files(tmp_path):
     done = run(
         "ser-train",
         "--install-completion",

@@ -1,4 +1,4 @@
-"""Sweeps as users run them: jobs of their own processes, failures told, started again, on other launchers."""
+"""Sweeps on the command line: jobs in subprocesses, failures, restarts and other launchers."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedPro
 
 
 def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
-    """Do what a sweep does, in this process and without a launcher."""
+    """Run the jobs of a sweep one after another in this process, without a launcher."""
     for seed in seeds:
         assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
 
@@ -53,7 +53,7 @@ def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
         time.sleep(0.02)
 
 
-def test_a_failed_job_stops_no_other_and_all_failures_are_told(small, tmp_path):
+def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
     done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1")
     assert done.returncode == 1
     assert list(results(tmp_path)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
@@ -68,8 +68,8 @@ def test_a_failed_job_stops_no_other_and_all_failures_are_told(small, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
-def test_a_job_that_is_killed_ends_nobody_else_and_a_second_start_does_what_is_left(small, command, tmp_path):
-    """The killed job goes on, the finished ones are left alone, and the results are those of an undisturbed sweep."""
+def test_rerunning_a_sweep_resumes_a_killed_job(small, command, tmp_path):
+    """Finished jobs are skipped, and the results equal those of an uninterrupted sweep."""
     values = ("model.hidden=4", "trainer.max_epochs=6")
     one_by_one(command, small, tmp_path / "undisturbed", *values, seeds=range(3))
     words = (*values, "seed=0,1,2")
@@ -85,7 +85,7 @@ def test_a_job_that_is_killed_ends_nobody_else_and_a_second_start_does_what_is_l
     assert process.returncode == 1
     assert f"failed: {folder}: its process was killed by SIGKILL, perhaps for lack of memory" in err
     assert list(results(root)) == ["dropout-p25/seed-1", "dropout-p25/seed-2"]
-    stale = root / "sweep" / f".jobs-{socket.gethostname()}-{process.pid}-x.jsonl"  # as a killed sweep leaves it
+    stale = root / "sweep" / f".jobs-{socket.gethostname()}-{process.pid}-x.jsonl"  # as left behind by a killed sweep
     stale.touch()
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("result.json")}
     again = launch(small, root, *words)
@@ -97,14 +97,14 @@ def test_a_job_that_is_killed_ends_nobody_else_and_a_second_start_does_what_is_l
 
 
 def writes(pid: int, folder: Path) -> bool:
-    """Tell whether a process has a file of a folder open."""
+    """Return whether a process has a file of the folder open."""
     try:
         return any(str(folder) in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 
 
-def test_where_there_is_a_terminal_a_table_shows_the_jobs(small, tmp_path):
+def test_terminal_shows_a_table_of_jobs(small, tmp_path):
     leader, follower = pty.openpty()
     words = sweep(small, tmp_path, "model.hidden=0,4", "seed=0")
     with subprocess.Popen(words, stdout=follower, stderr=follower, env=os.environ | {"COLUMNS": "200"}) as process:
@@ -114,7 +114,7 @@ def test_where_there_is_a_terminal_a_table_shows_the_jobs(small, tmp_path):
             while part := os.read(leader, 65536):
                 shown += part
         except OSError:
-            pass  # Linux ends a terminal that nobody holds with an error
+            pass  # Linux raises an error once no process holds the terminal
     os.close(leader)
     assert process.returncode == 1
     text = shown.decode(errors="replace")
@@ -123,8 +123,8 @@ def test_where_there_is_a_terminal_a_table_shows_the_jobs(small, tmp_path):
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
-def test_other_launchers_run_the_same_jobs(small, command, tmp_path, launcher):
-    """submitit's local executor is what its SLURM one is, without SLURM; Ray is started here, on this machine."""
+def test_other_launchers_give_the_same_results(small, command, tmp_path, launcher):
+    """submitit's local executor stands in for its SLURM executor; Ray is started on this machine."""
     pytest.importorskip("submitit" if launcher == "submitit_local" else "ray")
     extra = [] if launcher == "submitit_local" else ["+hydra.launcher.ray.init.num_cpus=2"]
     root = tmp_path / launcher
@@ -138,8 +138,8 @@ def test_other_launchers_run_the_same_jobs(small, command, tmp_path, launcher):
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_sweep_ends_with_all_its_jobs_and_a_word_how_to_go_on(small, tmp_path, signum, code):
-    """The signal goes to the whole process group, as a terminal sends it."""
+def test_interrupted_sweep_ends_its_jobs_and_prints_a_resume_hint(small, tmp_path, signum, code):
+    """The signal is sent to the whole process group, as a terminal does."""
     long = ("model.hidden=4", "seed=0,1", "trainer.max_epochs=2000")
     words = sweep([w for w in small if not w.startswith("trainer.max_epochs")], tmp_path, *long)
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -160,7 +160,7 @@ def over(pid: int) -> bool:
         return True
 
 
-# ---------------------------------------------------------------------- a job
+# ---------------------------------------------------------------------- single jobs
 
 
 def this_command() -> job.Command:
@@ -168,7 +168,7 @@ def this_command() -> job.Command:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
-    """Run a job whose process runs ``code`` in the place of the command."""
+    """Run a job whose process executes ``code`` instead of the command; return its failure reason."""
     python = sys.executable
     started = subprocess.Popen
     monkeypatch.setattr(job.subprocess, "Popen", lambda words, **options: started([python, "-c", code], **options))
@@ -185,18 +185,18 @@ def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
         ("print('hello')", ""),
     ],
 )
-def test_the_last_error_line_of_a_job_is_its_reason(monkeypatch, code, reason):
+def test_failure_reason_is_the_last_error_line_of_the_job(monkeypatch, code, reason):
     assert run(monkeypatch, code) == reason
 
 
-def test_a_job_sees_the_tracebacks_only_where_the_user_asked(monkeypatch):
+def test_jobs_do_not_inherit_full_errors_set_by_the_cli(monkeypatch):
     code = "import os, sys; sys.exit(os.environ.get('HYDRA_FULL_ERROR', 'unset'))"
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as cli.run sets it for Hydra
     assert run(monkeypatch, code) == "unset"
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, 0), (2, 0), (1000, 1)])
-def test_a_machine_runs_no_more_jobs_at_once_than_it_has_cores(tmp_path, threads, expected):
+def test_concurrent_jobs_are_limited_by_processor_cores(tmp_path, threads, expected):
     cores = len(os.sched_getaffinity(0))
     now, most, lock = [0], [0], threading.Lock()
 
@@ -218,15 +218,15 @@ def test_a_machine_runs_no_more_jobs_at_once_than_it_has_cores(tmp_path, threads
     assert most[0] >= (expected or 1)
 
 
-# ---------------------------------------------------------------------- the names of runs
+# ---------------------------------------------------------------------- run names
 
 
 def folders(root: Path) -> set[str]:
     return {path.parent.relative_to(root).as_posix() for path in root.rglob("result.json")}
 
 
-def test_every_swept_key_names_the_folders_of_its_runs(small, tmp_path):
-    """Values as they are typed: a name that Hydra reads as a number is a name."""
+def test_run_folders_contain_all_swept_keys(small, tmp_path):
+    """``name`` is kept as typed, although Hydra would read it as a number."""
     words = ("optim.lr=0.001,3e-3", "seed=0,1", "trainer.max_epochs=1", "name=2026_11_27")
     done = launch(small, tmp_path / "2026", *words)
     assert done.returncode == 0, done.stderr
@@ -238,7 +238,7 @@ def test_every_swept_key_names_the_folders_of_its_runs(small, tmp_path):
     assert all(r["name"] == "2026_11_27" for r in found)
 
 
-def test_a_run_id_that_is_the_same_for_every_job_is_refused_before_any_work(small, tmp_path):
+def test_constant_run_id_in_a_sweep_is_refused_before_any_work(small, tmp_path):
     done = launch(small, tmp_path, "seed=0,1", "run_id=mine")
     assert done.returncode == 1
     assert "run_id='${seed}'" in done.stderr.splitlines()[-2]
@@ -248,7 +248,7 @@ def test_a_run_id_that_is_the_same_for_every_job_is_refused_before_any_work(smal
 
 @pytest.fixture
 def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Return a function that gives the folders that the jobs of a sweep would have, in the order of the jobs."""
+    """A function that returns the run IDs of a sweep in the order of its jobs, without running them."""
     from ser_lightning.commands import cli
 
     def compose(*words: str) -> list[str]:
@@ -272,12 +272,12 @@ def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        # as the folders were called before every key named them
+        # seed, fold and dropout, named as before other keys were included
         (["dropout=none,p25", "seed=0"], ["dropout-none/seed-0", "dropout-p25/seed-0"]),
         (["split=speaker", "split.fold=3", "seed=0,1"], ["dropout-p25/fold-3/seed-0", "dropout-p25/fold-3/seed-1"]),
         (["split=speaker", "split.fold=range(2)"], ["dropout-p25/fold-0/seed-0", "dropout-p25/fold-1/seed-0"]),
         (["experiment=ablation_dropout", "seed=4"], ["dropout-none/seed-4", "dropout-p25/seed-4"]),
-        # groups
+        # config groups
         (["augment=none,gain"], ["augment-none/dropout-p25/seed-0", "augment-gain/dropout-p25/seed-0"]),
         (
             ["split=speaker,random", "model=drcnn"],
@@ -299,7 +299,7 @@ def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
             ["experiment=[corrected,ablation_dropout],released", "dropout=p10"],
             ["experiment-corrected+ablation_dropout/dropout-p10/seed-0", "experiment-released/dropout-p10/seed-0"],
         ),
-        # in one order, however they are typed
+        # the order of keys does not depend on the command line
         (
             ["seed=1,2", "optim.lr=0.1", "model.hidden=4,8", "data.batch_size=range(32,64,16)"],
             [
@@ -313,11 +313,11 @@ def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
         (["run_id=a-${seed}", "seed=3,4"], ["a-3", "a-4"]),
     ],
 )
-def test_a_run_is_named_by_what_is_swept(run_ids, words, expected):
+def test_run_id_contains_the_swept_keys(run_ids, words, expected):
     assert run_ids(*words) == expected
 
 
-def test_values_of_any_spelling_name_different_folders(run_ids):
+def test_unusual_values_give_distinct_folder_names(run_ids):
     paths = ["/data/emo db", "/data/emo_db", "[a]", "a/b", "ü", "x" * 300, "y" * 299 + "x", "2026_11_27"]
     quoted = ",".join(f"'{path}'" for path in paths)
     found = run_ids("corpus=emodb", f"corpus.root={quoted}")
@@ -328,14 +328,14 @@ def test_values_of_any_spelling_name_different_folders(run_ids):
         assert re.fullmatch(r"corpus\.root-[A-Za-z0-9._~+-]{1,120}", folder)
 
 
-def test_the_points_of_the_tuning_grid_have_a_folder_each(run_ids):
+def test_tuning_grid_points_have_distinct_folders(run_ids):
     found = run_ids("experiment=[released,tuning_grid]", "model.kernel_sizes=[2,3]")
     assert len(set(found)) == len(found) == 12
     assert "model.activation-relu/model.pool_sizes-4+4/dropout.p-0.3/seed-0" in found
 
 
-def test_the_trials_of_a_search_have_a_folder_each(small, tmp_path):
-    """Optuna searches by the validation UAR of the results; a trial that fails stops no other."""
+def test_optuna_trials_have_distinct_folders(small, tmp_path):
+    """Optuna maximizes the validation UAR, and a failed trial does not stop the others."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     search = ("direction=maximize", "n_trials=4", "n_jobs=2", "max_failure_rate=1.0", "sampler.seed=1")
     words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
@@ -361,7 +361,7 @@ def test_the_trials_of_a_search_have_a_folder_each(small, tmp_path):
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system without a free byte."""
+    """The mount point of a full file system."""
     place = tmp_path / "full"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
@@ -375,7 +375,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_named_and_a_run_leaves_nothing_there(command, small, full_disk):
+def test_full_disk_is_reported_and_leaves_no_files(command, small, full_disk):
     done = command("train", *small, f"output_root={full_disk}", "experiment=corrected")
     assert done.code == 1
     assert done.err.splitlines()[-1].startswith("ser-train: ")
@@ -385,7 +385,7 @@ def test_a_full_disk_is_named_and_a_run_leaves_nothing_there(command, small, ful
     assert {path.name for path in full_disk.iterdir()} == {"fill"}
 
 
-def test_the_synthetic_corpus_names_a_full_disk(command, full_disk, tmp_path):
+def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
     words = ("corpus=synthetic_small", f"data.store={tmp_path}/store", f"output_root={full_disk}")
     done = command("train", *words)
     assert done.code == 1
@@ -396,7 +396,7 @@ def test_the_synthetic_corpus_names_a_full_disk(command, full_disk, tmp_path):
     assert not list(full_disk.glob("train*"))
 
 
-def test_a_disk_that_fills_in_a_sweep_is_the_reason_of_its_jobs(small, full_disk):
+def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
     (full_disk / "fill").write_bytes(bytes(128 << 10))
     done = launch(small, full_disk, "seed=0,1")
     assert done.returncode == 1
@@ -406,7 +406,7 @@ def test_a_disk_that_fills_in_a_sweep_is_the_reason_of_its_jobs(small, full_disk
     assert {path.name for path in (full_disk / "sweep").iterdir()} <= {"multirun.yaml"}
 
 
-def test_a_run_whose_folder_is_removed_ends_in_a_line_and_leaves_no_folder(small, tmp_path):
+def test_removed_run_folder_gives_a_one_line_error(small, tmp_path):
     words = [word for word in small if not word.startswith("trainer.max_epochs")]
     command = [TRAIN, "experiment=corrected", *words, "trainer.max_epochs=3000", f"output_root={tmp_path}"]
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"

@@ -1,4 +1,4 @@
-"""Every experiment with another study's network trains, is measured again from its checkpoint, and predicts."""
+"""Every experiment with a network of another study can train, evaluate and predict."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 from ser_lightning.build import config_folder
 from ser_lightning.emotions import RAVDESS
 
-# What makes each a matter of seconds; its features, copies, optimizer and schedule are its own.
+# Overrides that shorten each run to seconds and keep its features, copies, optimizer and schedule.
 LIGHT = {
     "kaggle_cnn": ["model.channels=[8,8,8,8]"],
     "lim_cnn": ["model.channels=[4,4]"],
@@ -33,7 +33,7 @@ def test_every_network_has_an_experiment():
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_epoch_and_what_its_checkpoint_says(command, small, synthetic_root, tmp_path, experiment):
+def test_train_evaluate_and_predict(command, small, synthetic_root, tmp_path, experiment):
     light = LIGHT[experiment.removesuffix("_published")]
     words = [f"experiment={experiment}", *small, *light, "trainer.max_epochs=1", f"output_root={tmp_path}"]
     done = command("train", *words)
@@ -52,7 +52,7 @@ def test_an_epoch_and_what_its_checkpoint_says(command, small, synthetic_root, t
     assert sum(float(row[emotion]) for emotion in RAVDESS) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_run_of_a_fold_is_named_by_it(command, small, tmp_path):
+def test_run_folder_contains_the_fold(command, small, tmp_path):
     words = [word for word in small if not word.startswith("split=")]
     done = command(
         "train", "experiment=res_lstm", *words, "split=statement", "trainer.max_epochs=1", f"output_root={tmp_path}"

@@ -1,4 +1,4 @@
-"""A run from the command line to its result, and what stops it."""
+"""``ser-train``: runs, their results and their errors."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ def rows_of(folder: Path, subset: str) -> list[dict]:
     return [row for row in table if row["subset"] == subset]
 
 
-def test_a_run_leaves_its_folder_complete(trained):
+def test_run_folder_contains_all_files(trained):
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     events = {name for name in files if name.startswith("tensorboard/events")}
     assert events
@@ -47,7 +47,7 @@ def test_a_run_leaves_its_folder_complete(trained):
     }
 
 
-def test_the_result_says_what_was_done(trained):
+def test_result_describes_the_run(trained):
     result = result_of(trained)
     assert result["counts"] == {"train": 36, "val": 9, "test": 15, "train_with_copies": 144}
     assert (result["name"], result["run_id"], result["seed"]) == ("corrected", "dropout-p25/seed-0", 0)
@@ -63,8 +63,8 @@ def test_the_result_says_what_was_done(trained):
     assert result["checkpoints"]["best"]["metrics"]["val"]["uar"] == result["history"]["val/uar"][best]
 
 
-def test_the_last_checkpoint_is_the_last_and_the_best_the_best(command, small, tmp_path):
-    """Over epochs enough for validation to fall again."""
+def test_checkpoints_are_of_the_last_and_the_best_epoch(command, small, tmp_path):
+    """Six epochs are enough for the validation UAR to decrease again."""
     words = ["experiment=corrected", *small, "trainer.max_epochs=6", "optim.lr=0.01", f"output_root={tmp_path}"]
     assert command("train", *words).code == 0
     result = result_of(tmp_path / "corrected" / "dropout-p25" / "seed-0")
@@ -75,7 +75,7 @@ def test_the_last_checkpoint_is_the_last_and_the_best_the_best(command, small, t
 
 
 @pytest.mark.parametrize("subset", ["val", "test"])
-def test_the_result_follows_from_the_predictions(trained, subset):
+def test_result_matches_the_predictions(trained, subset):
     result, rows = result_of(trained), rows_of(trained, subset)
     assert len(rows) == result["counts"][subset]
     target, prediction = ([row[column] for row in rows] for column in ("target", "prediction"))
@@ -89,7 +89,7 @@ def test_the_result_follows_from_the_predictions(trained, subset):
         assert RAVDESS[int(np.argmax([float(row[emotion]) for emotion in RAVDESS]))] == row["prediction"]
 
 
-def test_the_split_is_written_and_disjoint(trained):
+def test_split_csv_is_complete_and_disjoint(trained):
     rows = list(csv.DictReader((trained / "split.csv").read_text().splitlines()))
     assert list(rows[0]) == ["utterance", "speaker", "emotion", "subset"]
     assert len({row["utterance"] for row in rows}) == len(rows) == 60
@@ -97,7 +97,7 @@ def test_the_split_is_written_and_disjoint(trained):
     assert tested == {row["utterance"] for row in rows if row["subset"] == "test"}
 
 
-def test_tensorboard_has_curves_images_hyper_parameters_and_sound(trained):
+def test_tensorboard_contains_curves_images_hparams_and_audio(trained):
     tags, scalars = {}, {}
     for path in (trained / "tensorboard").glob("events*"):
         events = EventAccumulator(str(path), size_guidance={"images": 0, "audio": 0, "scalars": 0})
@@ -121,7 +121,7 @@ def test_tensorboard_has_curves_images_hyper_parameters_and_sound(trained):
     assert b"dropout.p" in raw
 
 
-def test_a_finished_run_is_not_done_again_nor_overwritten(command, trained, small):
+def test_finished_run_is_not_repeated_or_overwritten(command, trained, small):
     words = ["experiment=corrected", *small, f"output_root={trained.parents[2]}"]
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != "train.log"}
     done = command("train", *words)
@@ -140,9 +140,9 @@ def same(one: dict, two: dict) -> bool:
     return all(one[key] == two[key] for key in keys)
 
 
-def test_the_same_seed_gives_the_same_result_whatever_the_workers(command, trained, small, tmp_path):
+def test_same_seed_gives_identical_results_for_any_worker_count(command, trained, small, tmp_path):
     words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.workers=1"]
-    words = [w for w in words if not w.startswith("data.store")]  # a store of its own, made by one process
+    words = [w for w in words if not w.startswith("data.store")]  # use a separate feature cache, built by one process
     assert command("train", *words).code == 0
     again = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     assert same(result_of(again), result_of(trained))
@@ -159,13 +159,13 @@ def test_the_same_seed_gives_the_same_result_whatever_the_workers(command, train
         *("augment=speed", "augment=spec_augment", "augment=mixup"),
     ],
 )
-def test_what_is_swept_is_alive(command, trained, small, tmp_path, change):
+def test_swept_values_change_the_result(command, trained, small, tmp_path, change):
     words = ["experiment=corrected", *small, f"output_root={tmp_path}", change, "run_id=other"]
     assert command("train", *words).code == 0
     assert not same(result_of(tmp_path / "corrected" / "other"), result_of(trained))
 
 
-def test_an_unfinished_run_is_begun_again(command, trained, small, tmp_path):
+def test_unfinished_run_without_a_valid_checkpoint_restarts(command, trained, small, tmp_path):
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "best.ckpt").write_text("half")
@@ -185,15 +185,15 @@ def studied(small, tmp_path_factory) -> Path:
     return root / "released" / "dropout-p25" / "seed-0"
 
 
-def test_released_measures_as_the_study_does_and_shows_the_honest_figure_beside(command, small, studied):
+def test_released_reports_study_and_evaluation_mode_metrics(command, small, studied):
     result = result_of(studied)
     assert result["checkpoint"] == "last"
     assert result["metrics"] == result["checkpoints"]["last"]["metrics"]
     assert set(result["study_metric"]) == {"train", "val", "test"}
-    # 15 test clips are one batch of the study: its figure counts them.
+    # The 15 test clips are one batch, so the metric of the study is the number of correct clips.
     assert result["study_metric"]["test"] == pytest.approx(15 * result["metrics"]["test"]["accuracy"])
     assert result["evaluation_mode_metrics"] != result["metrics"]
-    # What validation saw after the last epoch is what the last checkpoint gives again, dropped units and all.
+    # The last checkpoint reproduces the validation after the last epoch, including its dropout masks.
     for name, value in result["checkpoints"]["last"]["metrics"]["val"].items():
         assert result["history"][f"val/{name}"][-1] == pytest.approx(value, abs=1e-6)
     names = {finding["name"] for finding in result["audit"]["findings"] if finding["found"]}
@@ -215,8 +215,8 @@ def _words(metrics: dict) -> str:
 
 
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
-def test_to_measure_a_run_again_is_to_train_it_anew(command, small, studied, tmp_path, change):
-    """What make defects relies on: of released, how it is measured shapes no figure but its own."""
+def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
+    """``make defects`` relies on this: evaluation settings of ``released`` do not affect training."""
     assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
     anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
     assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
@@ -231,8 +231,8 @@ def test_to_measure_a_run_again_is_to_train_it_anew(command, small, studied, tmp
         (["evaluation.training_mode=true", "evaluation.update_statistics=true"], True),
     ],
 )
-def test_validation_in_the_studys_way_never_touches_the_weights(command, trained, small, tmp_path, switches, moves):
-    """Only the running statistics, and these where it is asked for; twice the same, bit for bit."""
+def test_study_style_validation_does_not_change_the_weights(command, trained, small, tmp_path, switches, moves):
+    """Only running statistics change, on request, and two runs are identical."""
     states, results = [], []
     for name in ("one", "two"):
         words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"run_id={name}", *switches]
@@ -253,7 +253,7 @@ def test_validation_in_the_studys_way_never_touches_the_weights(command, trained
     assert results[0]["metrics"]["test"]["loss"] != honest["metrics"]["test"]["loss"]
 
 
-def test_a_batch_of_one_clip_cannot_be_measured_in_training_mode(command, small, tmp_path):
+def test_training_mode_evaluation_rejects_a_batch_of_one_clip(command, small, tmp_path):
     words = ["experiment=released", *small, f"output_root={tmp_path}", "data.eval_shuffle=false"]
     done = command("train", *words, "data.eval_batch_size=8")  # 9 validation clips
     assert done.code == 1
@@ -261,7 +261,7 @@ def test_a_batch_of_one_clip_cannot_be_measured_in_training_mode(command, small,
     assert not list(tmp_path.glob("released/*"))
 
 
-def test_a_diverging_run_says_so_and_is_not_done(command, small, tmp_path):
+def test_diverging_run_fails_with_a_hint(command, small, tmp_path):
     done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "optim.lr=1e30")
     assert done.code == 1
     assert "in epoch" in done.err.splitlines()[-1]
@@ -269,7 +269,7 @@ def test_a_diverging_run_says_so_and_is_not_done(command, small, tmp_path):
     assert not list(tmp_path.rglob("result.json"))
 
 
-def test_a_folder_that_another_process_writes_is_left_alone(command, small, tmp_path):
+def test_locked_run_folder_is_left_unchanged(command, small, tmp_path):
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
@@ -279,7 +279,7 @@ def test_a_folder_that_another_process_writes_is_left_alone(command, small, tmp_
         assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
+def test_folder_that_cannot_be_created_is_reported(command, small, tmp_path):
     (tmp_path / "file").write_text("in the way")
     done = command("train", *small, f"output_root={tmp_path}/file")
     assert done.code == 1
@@ -333,7 +333,7 @@ def test_a_folder_that_cannot_be_made_is_named(command, small, tmp_path):
         (["model._target_=os.system"], "model._target_ is 'os.system'"),
     ],
 )
-def test_bad_input_ends_in_one_line_and_leaves_nothing(command, tmp_path, words, message):
+def test_bad_input_gives_a_one_line_error_and_no_files(command, tmp_path, words, message):
     done = command("train", f"output_root={tmp_path}/out", *words)
     assert done.code == 1
     (line,) = done.err.splitlines()
@@ -344,14 +344,14 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(command, tmp_path, words,
 
 @pytest.mark.parametrize("key", ["name", "run_id"])
 @pytest.mark.parametrize("value", ["a/../../b", "../b"])
-def test_a_run_stays_below_output_root(command, small, tmp_path, key, value):
+def test_run_folder_stays_below_output_root(command, small, tmp_path, key, value):
     done = command("train", *small, f"output_root={tmp_path}/out", f"{key}={value}")
     assert done.code == 1
     assert done.err == f"ser-train: {key} is {value!r}; expected a folder below output_root\n"
     assert not list(tmp_path.rglob("config.yaml"))
 
 
-def test_the_released_split_refuses_another_corpus(command, small, tmp_path):
+def test_released_split_rejects_other_corpora(command, small, tmp_path):
     done = command("train", *[w for w in small if w != "split=random"], "split=released", f"output_root={tmp_path}")
     assert done.code == 1
     assert "split=random" in done.err
@@ -359,7 +359,7 @@ def test_the_released_split_refuses_another_corpus(command, small, tmp_path):
     assert not list(tmp_path.rglob("*.csv"))
 
 
-def test_an_unreadable_result_is_not_trusted(command, small, tmp_path):
+def test_unreadable_result_is_an_error(command, small, tmp_path):
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     folder.mkdir(parents=True)
     (folder / "result.json").write_text("{")
@@ -368,7 +368,7 @@ def test_an_unreadable_result_is_not_trusted(command, small, tmp_path):
     assert f"{folder}/result.json cannot be read" in done.err
 
 
-def test_full_errors_on_request(command, tmp_path, monkeypatch):
+def test_full_error_raises_the_exception(command, tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     from ser_lightning.commands import train
     from ser_lightning.errors import InputError

@@ -1,4 +1,4 @@
-"""A clip that is one vector through the commands: train, predict, features, TensorBoard."""
+"""Features with one vector per clip in train, predict, features and TensorBoard."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
-def test_a_vector_is_trained_on_predicted_from_and_written(command, small, synthetic_root, tmp_path):
+def test_train_predict_and_features_with_one_vector_per_clip(command, small, synthetic_root, tmp_path):
     words = [
         "audio=kaggle",
         "features=kaggle",

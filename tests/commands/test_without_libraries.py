@@ -1,4 +1,4 @@
-"""What runs, and what is said, without a C compiler and without the optional libraries."""
+"""Behavior without a C compiler and without the optional libraries."""
 
 import json
 import os
@@ -24,7 +24,7 @@ COST = "The C kernels cannot be used"
 
 @pytest.fixture(scope="session")
 def uncompiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a copy of the package without compiled kernels, and of a compiler that fails."""
+    """Environment with a copy of the package without compiled kernels, and a compiler that fails."""
     folder = tmp_path_factory.mktemp("uncompiled")
     package = shutil.copytree(
         SOURCE, folder / "src" / "ser_lightning", ignore=shutil.ignore_patterns("*.so", "__pycache__")
@@ -40,7 +40,7 @@ def run(code: str, *words: str, env: dict[str, str]) -> subprocess.CompletedProc
 
 @pytest.fixture(scope="session")
 def words(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    # An octave: at 3 semitones torchaudio takes a minute and gigabytes to build its kernel.
+    # Shift by an octave: for 3 semitones torchaudio needs a minute and gigabytes to build its kernel.
     root = tmp_path_factory.mktemp("runs")
     return [*small, "trainer.max_epochs=1", "augment.pitch_steps=[12]", f"output_root={root}", "name=x", "run_id=y"]
 
@@ -55,7 +55,7 @@ def result_of(words: list[str]) -> dict:
     return json.loads((Path(root) / "x" / "y" / "result.json").read_text())
 
 
-def test_a_run_without_a_compiler_uses_the_references_and_says_so_in_one_line(done, words):
+def test_run_without_a_compiler_uses_the_references_and_warns_once(done, words):
     assert done.returncode == 0, done.stderr
     config = result_of(words)["config"]
     assert (config["features"]["backend"], config["augment"]["backend"]) == ("librosa", "torchaudio")
@@ -64,24 +64,24 @@ def test_a_run_without_a_compiler_uses_the_references_and_says_so_in_one_line(do
         assert word in line
 
 
-def test_a_sweep_says_it_once_and_not_in_every_job(done, uncompiled, words):
-    assert done.returncode == 0  # and the features are there
+def test_sweep_without_a_compiler_warns_once(done, uncompiled, words):
+    assert done.returncode == 0  # the features are cached
     words = [word for word in words if not word.startswith("run_id=")]
     sweep = run(TRAIN, "--multirun", *words, "name=sweep", "seed=0,1", env=uncompiled)
     assert sweep.returncode == 0, sweep.stderr
     assert (sweep.stdout + sweep.stderr).count(COST) == 1
 
 
-def test_naming_the_default_is_no_other_configuration(done, uncompiled, words):
+def test_naming_the_reference_backend_keeps_the_configuration(done, uncompiled, words):
     assert done.returncode == 0
     before = result_of(words)
     named = run(TRAIN, *words, "features.backend=librosa", "augment.backend=torchaudio", env=uncompiled)
     assert named.returncode == 0, named.stderr
-    assert COST not in named.stdout + named.stderr  # it was asked for
+    assert COST not in named.stdout + named.stderr  # no warning, because the backend was requested
     assert result_of(words) == before
 
 
-def test_the_kernels_are_another_configuration_with_a_cache_of_its_own(done, words, command):
+def test_native_kernels_are_another_configuration(done, words, command):
     assert done.returncode == 0
     (cache,) = (Path(word.partition("=")[2]) for word in words if word.startswith("data.store="))
     backends = [json.loads(path.read_text())["spec"]["features"].get("backend") for path in cache.glob("*/index.json")]
@@ -92,7 +92,7 @@ def test_the_kernels_are_another_configuration_with_a_cache_of_its_own(done, wor
     assert result_of(words)["config"]["features"]["backend"] == "librosa"
 
 
-def test_kernels_that_were_asked_for_and_cannot_be_used_are_an_error(uncompiled, words):
+def test_requested_kernels_that_cannot_be_used_are_an_error(uncompiled, words):
     for key in ("features.backend", "augment.backend"):
         refused = run(TRAIN, *words, "run_id=z", f"{key}=native", env=uncompiled)
         assert refused.returncode == 1
@@ -124,7 +124,7 @@ for option in {list(BOUNDS)}:
         assert np.isfinite(np.load(tmp_path / f"{option}.npy")).all()
 
 
-def test_a_library_that_cannot_be_loaded_is_no_traceback(tmp_path, monkeypatch):
+def test_library_that_cannot_be_loaded_raises_input_error(tmp_path, monkeypatch):
     broken = tmp_path / "kernels.so"
     broken.write_bytes(b"no library")
     monkeypatch.setattr("ser_lightning.kernels.library.compiled", lambda: broken)
@@ -143,7 +143,7 @@ def test_a_library_that_cannot_be_loaded_is_no_traceback(tmp_path, monkeypatch):
         (["features=prosody"], "features=prosody"),
     ],
 )
-def test_without_praat_one_line_says_what_to_install(words, tmp_path, changed, named):
+def test_missing_praat_gives_install_instructions_in_one_line(words, tmp_path, changed, named):
     words = [*words, "run_id=praat", *(word.format(tmp_path) for word in changed)]
     refused = run(NO_PRAAT + TRAIN, *words, env=dict(os.environ))
     assert refused.returncode == 1

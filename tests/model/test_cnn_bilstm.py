@@ -1,4 +1,4 @@
-"""What every network promises, and the values of this one."""
+"""CNN-BiLSTM: masking, comparison with reference implementations, and config values."""
 
 import pytest
 import torch
@@ -43,13 +43,13 @@ def batch(matrices: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, tor
     return features, lengths
 
 
-def test_parameters_of_the_released_model():
+def test_parameter_count_and_receptive_field_of_the_released_model():
     assert sum(p.numel() for p in network().parameters()) == 157_338
     assert network().receptive_field == 33
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(87, 14), (33, 1), (36, 1), (37, 2)])
-def test_the_steps_of_the_released_lstm(frames, steps):
+def test_lstm_sequence_length_of_the_released_model(frames, steps):
     model = network(masked=True)
     seen = []
     model.lstm.ahead.register_forward_hook(lambda _m, args, _out: seen.append(tuple(args[0].shape)))
@@ -66,7 +66,7 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("change", VARIANTS)
-def test_masked_padding_batch_mates_and_order_change_nothing(change):
+def test_masked_output_does_not_depend_on_padding_or_batch(change):
     model = network(**change)
     if model.standardize is not None:
         model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
@@ -82,8 +82,8 @@ def test_masked_padding_batch_mates_and_order_change_nothing(change):
 
 
 @pytest.mark.parametrize("change", VARIANTS)
-def test_masked_is_the_network_with_packed_sequences(change):
-    """Logits and gradients against torch's own way, over the whole batch at once; in training, so BatchNorm too."""
+def test_masked_network_matches_packed_sequences(change):
+    """Compare logits and gradients on a whole batch, in training mode to include BatchNorm."""
     model = network(dropout=0.0, **change).train()
     if model.standardize is not None:
         model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
@@ -129,7 +129,7 @@ def packed(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Te
     return model.classifier(torch.cat([z.masked_fill(~real, -torch.inf).amax(1), mean], dim=1))
 
 
-def test_unmasked_padding_is_heard():
+def test_unmasked_output_depends_on_padding():
     model = network()
     matrices = clips(87, 60)
     apart = torch.cat([model(*batch([matrix])) for matrix in matrices])
@@ -141,8 +141,8 @@ def test_unmasked_padding_is_heard():
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("change", [{}, {"strides": [1, 1]}, {"pool_strides": [5, 5]}, {"conv_activation": "relu"}])
 @pytest.mark.parametrize("lengths", [(87, 60), (120, 5, 87, 33, 119, 60, 1, 64, 64), (40,), (3, 2)])
-def test_unmasked_is_the_plain_network(change, standardize, lengths):
-    """Against the layers of the released code written down plainly, logits and gradients."""
+def test_unmasked_network_matches_plain_layers(change, standardize, lengths):
+    """Compare logits and gradients with the layers of the released code."""
     model = network(standardize=standardize, **change)
     if standardize:
         model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
@@ -169,7 +169,7 @@ def test_unmasked_is_the_plain_network(change, standardize, lengths):
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("length", [1, 32, 33, 34])
-def test_a_clip_shorter_than_the_receptive_field_is_taken(masked, length):
+def test_clip_shorter_than_the_receptive_field_gives_finite_logits(masked, length):
     assert torch.isfinite(network(masked=masked)(*batch(clips(length)))).all()
 
 
@@ -187,13 +187,13 @@ def test_a_clip_shorter_than_the_receptive_field_is_taken(masked, length):
         {"masked": True},
     ],
 )
-def test_every_value_is_alive(change):
+def test_every_value_changes_the_output(change):
     x = batch(clips(87, 60))
     assert not torch.allclose(network(**change)(*x), network()(*x), atol=1e-6)
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_dropout_is_alive_in_training_and_silent_in_evaluation(after):
+def test_dropout_is_active_only_in_training(after):
     x = batch(clips(87, 60, 70))
     for p in (0.0, 0.5):
         model = network(dropout=p, dropout_after_activation=after)
@@ -202,7 +202,7 @@ def test_dropout_is_alive_in_training_and_silent_in_evaluation(after):
         assert torch.equal(model(*x), model(*x)) == (p == 0.0)
 
 
-def test_the_place_of_dropout_is_a_value():
+def test_dropout_after_activation_moves_the_dropout_layer():
     kinds = [[type(layer).__name__ for layer in network(dropout_after_activation=a).classifier] for a in (False, True)]
     assert kinds[0][:4] == ["BatchNorm1d", "Linear", "Dropout", "ReLU"]
     assert kinds[1][:4] == ["BatchNorm1d", "Linear", "ReLU", "Dropout"]
@@ -217,7 +217,7 @@ def test_every_parameter_receives_a_gradient(change):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_one_batch_can_be_learnt_by_heart():
+def test_model_overfits_one_batch():
     model = network(dropout=0.0, masked=True).train()
     x, target = batch(clips(87, 60, 70, 40, 90, 50, 80, 45)), torch.arange(8)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -239,6 +239,6 @@ def test_one_batch_can_be_learnt_by_heart():
         ({"strides": [2]}, r"lengths \[2, 2, 1, 2, 2\]"),
     ],
 )
-def test_values_out_of_range_are_refused(change, message):
+def test_values_out_of_range_raise(change, message):
     with pytest.raises(ValueError, match=message):
         network(**change)

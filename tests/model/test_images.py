@@ -1,4 +1,4 @@
-"""Windows, resizing and convolutions of clips of many lengths, against torch's own over each clip."""
+"""Windows, resizing and layers on clips of different lengths, compared with torch on each clip."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def padded(clips: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch
 
 
 def counted(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clips whose frames are their own numbers, from 1 on."""
+    """Build clips in which the value of each frame is its number, starting at 1."""
     return padded([torch.arange(1.0, n + 1)[:, None] for n in lengths], pad=3)
 
 
@@ -25,33 +25,33 @@ def starts(cut: torch.Tensor) -> list[list[int]]:
     return (cut[:, :, 0, 0].int() - 1).tolist()
 
 
-def test_windows_are_spread_over_the_whole_clip():
+def test_windows_are_spread_evenly_over_the_clip():
     cut = cut_windows(*counted(10, 4, 7), size=4, count=3, stagger=None)
     assert cut.shape == (3, 3, 4, 1)
     assert starts(cut) == [[0, 3, 6], [0, 0, 0], [0, 1, 3]]
     assert cut[0, 2, :, 0].tolist() == [7, 8, 9, 10]
 
 
-def test_staggered_windows_lie_in_the_middle_and_never_leave_the_clip():
+def test_staggered_windows_are_centered_within_the_clip():
     cut = cut_windows(*counted(20, 12, 9, 8), size=8, count=3, stagger=2)
     assert starts(cut) == [[4, 6, 8], [0, 2, 4], [0, 1, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("stagger", [None, 2])
-def test_a_short_clip_is_repeated(stagger):
+def test_short_clip_is_repeated(stagger):
     cut = cut_windows(*counted(3, 1), size=7, count=2, stagger=stagger)
     for window in cut[0, :, :, 0].tolist():
         assert window == [1, 2, 3, 1, 2, 3, 1]
     assert (cut[1] == 1).all()
 
 
-def test_one_window_starts_with_the_clip():
+def test_single_window_starts_at_the_first_frame():
     assert starts(cut_windows(*counted(9), size=4, count=1, stagger=None)) == [[0]]
 
 
 @pytest.mark.parametrize("size", [4, 7, 16])
 @pytest.mark.parametrize("features", [1, 5, 16, 40])
-def test_resizing_is_torchs_clip_by_clip(size, features):
+def test_resize_matches_torch_for_each_clip(size, features):
     torch.manual_seed(0)
     clips = [torch.randn(n, features) for n in (1, 2, 7, 16, 40)]
     got = resize(*padded(clips, pad=3), size=size)
@@ -63,7 +63,7 @@ def test_resizing_is_torchs_clip_by_clip(size, features):
 
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("pool", [True, False])
-def test_a_stage_needs_what_it_leaves(padding, pool):
+def test_needed_length_inverts_valid_length(padding, pool):
     (stage,) = stages(channels=[3], kernel_sizes=[5], strides=[4], paddings=[padding], pools=[pool])
     layers = nn.Sequential(stage.convolution(), nn.MaxPool2d(3, 2) if pool else nn.Identity())
     for length in range(20, 60):
@@ -94,7 +94,7 @@ def assert_each(got: Images, expected: list[torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("layer", [(3, 1, 1), (5, 2, 0), (4, 4, 2), ((5, 3), 1, (2, 1)), (9, 3, 2)])
-def test_convolution_of_each_clip(layer):
+def test_convolve_matches_torch_for_each_clip(layer):
     torch.manual_seed(0)
     convolution = nn.Conv2d(2, 3, *layer)
     batch, clips = images(2)
@@ -102,7 +102,7 @@ def test_convolution_of_each_clip(layer):
 
 
 @pytest.mark.parametrize(("size", "stride"), [((3, 3), (2, 2)), ((2, 4), (2, 4)), ((1, 2), (1, 2))])
-def test_pooling_of_each_clip(size, stride):
+def test_max_pool_matches_torch_for_each_clip(size, stride):
     torch.manual_seed(0)
     batch, clips = images(2)
     assert_each(
@@ -110,7 +110,7 @@ def test_pooling_of_each_clip(size, stride):
     )
 
 
-def test_normalisation_by_the_real_rows():
+def test_normalize_ignores_padding():
     torch.manual_seed(0)
     batch, clips = images(2)
     torchs = nn.BatchNorm2d(2)

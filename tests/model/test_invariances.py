@@ -1,13 +1,12 @@
-"""What every model in ``conf/model/`` promises, under the values of every experiment that is written for it.
+"""Invariances of every model in ``conf/model/``, with the values of every experiment written for it.
 
-A new YAML there is found and held to this by itself. The logits of a clip are those of that clip: padding, batch mates,
-their order, the size of the batch and what was computed before change nothing. One exemption, by one rule: a network
-whose config says ``masked: false`` hears its padding, as the released one did, and promises the rest for clips of one
-length.
+New YAML files are discovered automatically. The logits of a clip must not depend on padding, on the other clips of the
+batch, on their order, on the batch size or on earlier calls. Only networks with ``masked: false`` are exempt: their
+output depends on padding, as in the released model, so they are tested on clips of equal length.
 
-Nothing is tested of a gain here: no network promises not to hear one. RMS, mel power and the first MFCC measure level,
-and ``standardize`` takes away mean and deviation of the training set, not of the clip. The rows that do not hear a
-gain are those of the features that are normalised by themselves: see tests/features/test_spectral.py.
+Invariance to gain is not tested here because no network has it. RMS, mel power and the first MFCC measure level, and
+``standardize`` uses mean and deviation of the training set, not of the clip. For the features that do not depend on
+gain, see tests/features/test_spectral.py.
 """
 
 import copy
@@ -29,8 +28,8 @@ from ser_lightning.emotions import RAVDESS
 from ser_lightning.errors import InputError
 
 CONF = config_folder()
-LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the shortest are shorter than the receptive field
-PARTS = ("model", "features")  # of a config; the others do not shape a network
+LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the last ones are shorter than the receptive field
+PARTS = ("model", "features")  # the parts of a config that shape a network
 WIDTHS, WIDE = ("channels", "hidden", "linear"), 80  # as wide as the study's network
 
 
@@ -45,7 +44,7 @@ def config_of(*overrides: str) -> dict:
 
 
 def narrow(model: dict) -> dict:
-    """The same with fewer units where there are very many: no promise hangs on them, and they take minutes."""
+    """Limit the number of units: wide layers take minutes and do not affect the invariances."""
     cut = {key: model[key] for key in WIDTHS if key in model}
     for key, value in cut.items():
         cut[key] = [min(v, WIDE) for v in value] if isinstance(value, list) else value and min(value, WIDE)
@@ -61,9 +60,9 @@ def build_untrained(config: dict) -> nn.Module | Recipe:
 
 
 def discover() -> tuple[dict[str, dict], set[str]]:
-    """Return the different configs by the first name that gives them, and the experiments that fit a network.
+    """Return the distinct configs by the first name that gives them, and the experiments that fit a network.
 
-    An experiment is tried with the network it chooses, which is the default where it chooses none.
+    Each experiment is built with the network it selects, or with the default network if it selects none.
     """
     configs, fitting = {model: config_of(f"model={model}") for model in options("model")}, set()
     for experiment in options("experiment"):
@@ -82,7 +81,7 @@ CONFIGS, FITTING = discover()
 
 
 def masked(config: dict) -> bool:
-    """The rule of the exemption: only a config that says ``masked: false`` is free to hear its padding."""
+    """Return whether the output must not depend on padding; only ``masked: false`` is exempt."""
     return config["model"].get("masked") is not False
 
 
@@ -96,7 +95,7 @@ every_unmasked = pytest.mark.parametrize(
 
 
 def network(config: dict) -> nn.Module:
-    """A network that has seen data: its statistics are not those it is born with."""
+    """Return a network whose statistics differ from their initial values."""
     return copy.deepcopy(_network(json.dumps(config)))
 
 
@@ -116,11 +115,12 @@ def _network(of: str) -> nn.Module:
 
 
 def fitted(recipe: Recipe, size: int) -> nn.Module:
-    """A baseline fitted to made-up clips of four speakers that say every emotion."""
+    """Fit a baseline to random clips of four speakers with every emotion."""
     generator = torch.Generator().manual_seed(3)
     targets = torch.arange(len(RAVDESS)).repeat(8)
     lengths = torch.randint(1, 9, targets.shape, generator=generator)
-    centres = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)  # near: else any value of theirs will do
+    # The centers are close together, so that the hyperparameters matter.
+    centres = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)
     frames = centres[targets].repeat_interleave(lengths, 0)
     frames = 2 * (frames + torch.randn(frames.shape, generator=generator)) - 1  # so that standardization does something
     speakers = [str(clip % 4) for clip in range(len(targets) // len(RAVDESS)) for _ in RAVDESS]
@@ -136,7 +136,7 @@ def clips(config: dict, lengths: list[int]) -> list[torch.Tensor]:
 
 
 def clips_of(config: dict) -> list[torch.Tensor]:
-    """Clips between which the network promises to make no difference."""
+    """Return clips that can share a batch without changing each other's logits."""
     return clips(config, LENGTHS if masked(config) else [87] * len(LENGTHS))
 
 
@@ -157,7 +157,7 @@ def assert_same(got: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_every_network_and_every_experiment_is_found():
+def test_every_model_and_experiment_is_discovered():
     files = {path.stem for path in Path(CONF / "model").iterdir()}
     assert files
     assert files == set(options("model")) <= set(CONFIGS)
@@ -167,8 +167,8 @@ def test_every_network_and_every_experiment_is_found():
 
 @every
 @torch.no_grad()
-def test_clips_are_told_apart(config):
-    """Else all of the following would be true of a network that says the same of everything."""
+def test_logits_differ_between_clips(config):
+    """A network with constant output would pass all the tests below."""
     logits = each_alone(network(config), clips_of(config))
     assert logits.shape == (len(LENGTHS), len(RAVDESS))
     assert (logits[:-1] - logits[1:]).abs().amax(1).min() > 1e-3
@@ -177,7 +177,7 @@ def test_clips_are_told_apart(config):
 @every_masked
 @pytest.mark.parametrize("pad", [1, 50])
 @torch.no_grad()
-def test_padding_changes_nothing(config, pad):
+def test_logits_do_not_depend_on_padding(config, pad):
     model, matrices = network(config), clips_of(config)
     expected = each_alone(model, matrices)
     assert_same(torch.cat([model(*batch([matrix], pad=pad)) for matrix in matrices]), expected)
@@ -186,8 +186,8 @@ def test_padding_changes_nothing(config, pad):
 
 @every_unmasked
 @torch.no_grad()
-def test_who_is_exempt_hears_its_padding(config):
-    """Else it would need no exemption."""
+def test_unmasked_logits_depend_on_padding(config):
+    """Otherwise the network would not need the exemption."""
     model, matrices = network(config), clips_of(config)
     padded = torch.cat([model(*batch([matrix], pad=50)) for matrix in matrices])
     assert (padded - each_alone(model, matrices)).abs().max() > 1e-3
@@ -195,18 +195,18 @@ def test_who_is_exempt_hears_its_padding(config):
 
 @every
 @torch.no_grad()
-def test_batch_mates_change_nothing(config):
+def test_logits_do_not_depend_on_other_clips_in_the_batch(config):
     model, matrices = network(config), clips_of(config)
     strangers = [
         5 * max(matrices, key=lambda matrix: matrix.size(1))
-    ] * 8  # louder, none shorter, and many: a network may group
+    ] * 8  # loud, at least as long, and many, because networks may group clips
     in_company = torch.cat([model(*batch([matrix, *strangers]))[:1] for matrix in matrices])
     assert_same(in_company, each_alone(model, matrices))
 
 
 @every
 @torch.no_grad()
-def test_the_order_of_a_batch_is_the_order_of_the_logits(config):
+def test_logits_follow_the_order_of_the_batch(config):
     model, matrices = network(config), clips_of(config)
     expected = model(*batch(matrices))
     for seed in range(3):
@@ -217,7 +217,7 @@ def test_the_order_of_a_batch_is_the_order_of_the_logits(config):
 @every
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @torch.no_grad()
-def test_the_size_of_a_batch_changes_nothing(config, size):
+def test_logits_do_not_depend_on_batch_size(config, size):
     model, matrices = network(config), clips_of(config)
     parts = [model(*batch(matrices[start : start + size])) for start in range(0, len(matrices), size)]
     assert_same(torch.cat(parts), model(*batch(matrices)))
@@ -225,7 +225,7 @@ def test_the_size_of_a_batch_changes_nothing(config, size):
 
 @every
 @torch.no_grad()
-def test_evaluation_says_the_same_twice_and_learns_nothing(config):
+def test_evaluation_is_deterministic_and_keeps_the_state(config):
     model, x = network(config), batch(clips_of(config))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert torch.equal(model(*x), model(*x))
@@ -235,7 +235,7 @@ def test_evaluation_says_the_same_twice_and_learns_nothing(config):
 
 @every
 @torch.no_grad()
-def test_a_clip_of_one_frame_is_taken(config):
+def test_clip_of_one_frame_gives_finite_logits(config):
     logits = network(config)(*batch(clips(config, [1])))
     assert logits.shape == (1, len(RAVDESS))
     assert torch.isfinite(logits).all()

@@ -27,7 +27,7 @@ def torchs(ours: BiLSTM) -> nn.LSTM:
 
 
 def clips_in_rows(lengths: list[int], *, between: int) -> tuple[Rows, list[torch.Tensor]]:
-    """Clips one after another, with rows between that mean nothing."""
+    """Concatenate clips, with meaningless rows between them."""
     clips = [torch.randn(length, 3) for length in lengths]
     taken = torch.tensor([length + between for length in lengths])
     values = torch.cat([torch.cat([clip, torch.full((between, 3), 99.0)]) for clip in clips])
@@ -35,7 +35,7 @@ def clips_in_rows(lengths: list[int], *, between: int) -> tuple[Rows, list[torch
 
 
 @pytest.mark.parametrize("lengths", [[9, 4, 1, 7], [9, 4, 1, 7, 7, 3, 12, 2, 6, 5]])  # one group, and several
-def test_bilstm_equals_packed_sequences(lengths):
+def test_bilstm_matches_packed_sequences(lengths):
     torch.manual_seed(0)
     ours = BiLSTM(channels=3, hidden=5)
     rows, clips = clips_in_rows(lengths, between=2)
@@ -48,7 +48,7 @@ def test_bilstm_equals_packed_sequences(lengths):
 
 @pytest.mark.parametrize("total", [12, 15])
 @pytest.mark.parametrize("lengths", [[9, 4, 1, 7], [9, 4, 1, 7, 7, 3, 12, 2, 6, 5]])
-def test_bilstm_over_padding_is_torchs(lengths, total):
+def test_bilstm_over_padding_matches_torch(lengths, total):
     torch.manual_seed(0)
     ours = BiLSTM(channels=3, hidden=5)
     rows, clips = clips_in_rows(lengths, between=1)
@@ -69,14 +69,14 @@ def test_standardize():
 
 @pytest.mark.parametrize("kernel", [1, 2, 5])
 @pytest.mark.parametrize("stride", [1, 2, 5])
-def test_valid_length_is_what_torch_makes(kernel, stride):
+def test_valid_length_matches_torch(kernel, stride):
     for length in range(kernel, 30):
         made = nn.MaxPool1d(kernel, stride)(torch.zeros(1, 1, length)).size(2)
         assert valid_length(length, kernel, stride) == made
         assert valid_lengths(torch.tensor([length]), kernel, stride).item() == made
 
 
-def test_frames_are_standardised_and_end_with_the_clip():
+def test_frames_are_standardized_and_padding_is_zeroed():
     layer = Standardize(features=2)
     layer.fit(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 1.0]))
     features = torch.tensor(
@@ -89,19 +89,19 @@ def test_frames_are_standardised_and_end_with_the_clip():
     assert lengths.tolist() == [2, 1]
 
 
-def test_frames_of_a_short_clip_go_on_with_zeros():
+def test_frames_of_short_clips_are_extended_with_zeros():
     frames, lengths = frames_of(torch.ones(2, 3, 2), torch.tensor([2, 1]), standardize=None, at_least=4)
     assert lengths.tolist() == [4, 4]
     assert frames[:, :, 0].tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
 
 
-def test_reversed_within_its_own_length():
+def test_reverse_respects_the_length_of_each_clip():
     x = torch.tensor([[1, 2, 3, 0], [1, 2, 3, 4], [1, 0, 0, 0]])[:, :, None]
     reversed_ = reverse(x, torch.tensor([3, 4, 1]))
     assert reversed_[:, :, 0].tolist() == [[3, 2, 1, 0], [4, 3, 2, 1], [1, 0, 0, 0]]
 
 
-def test_attention_is_of_the_real_values():
+def test_attention_ignores_padding():
     torch.manual_seed(0)
     values, scores = torch.randn(2, 4, 3), torch.randn(2, 4)
     real = torch.tensor([[True] * 4, [True, True, False, False]])
@@ -111,8 +111,8 @@ def test_attention_is_of_the_real_values():
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])
-def test_masked_batch_norm_is_torchs_of_the_real_frames(shape):
-    """In training, with gradients and running statistics, and then in evaluation."""
+def test_masked_batch_norm_matches_torch_on_unpadded_frames(shape):
+    """Compare output, gradients and running statistics, in training and in evaluation mode."""
     torch.manual_seed(0)
     ours, theirs = MaskedBatchNorm(channels=5), nn.BatchNorm1d(5)
     for layer in (ours.norm, theirs):
@@ -138,7 +138,7 @@ def test_masked_batch_norm_is_torchs_of_the_real_frames(shape):
         torch.testing.assert_close(ours.norm.state_dict()[name], value)
 
 
-def test_initial_weights_are_of_the_size_they_are_said_to_be():
+def test_initial_weights_have_the_expected_deviation():
     torch.manual_seed(0)
     for initialize, deviation in ((initialize_as_keras, (2 / 900) ** 0.5), (initialize_as_he, (2 / 600) ** 0.5)):
         network = nn.Sequential(nn.Linear(600, 300), nn.BatchNorm1d(300), nn.Conv1d(200, 100, 3))
@@ -148,7 +148,7 @@ def test_initial_weights_are_of_the_size_they_are_said_to_be():
             assert not layer.bias.any()
 
 
-def test_an_lstm_begins_as_in_keras():
+def test_lstm_initialization_matches_keras():
     torch.manual_seed(0)
     lstm = nn.LSTM(300, 100, 2)
     initialize_as_keras(lstm)

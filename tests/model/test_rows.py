@@ -1,4 +1,4 @@
-"""Layers over clips laid one after another, against torch's own over each clip."""
+"""Layers over concatenated clips, compared with torch on each clip."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from ser_lightning.model.rows import convolve, lay, max_pool
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
-def test_convolution_is_torchs_values_and_gradients(kernel, stride):
+def test_convolve_matches_torch_in_values_and_gradients(kernel, stride):
     torch.manual_seed(0)
     layer = nn.Conv1d(4, 3, kernel, stride).double()
     x = torch.randn(6 * stride, 4, dtype=torch.double, requires_grad=True)
@@ -28,7 +28,7 @@ def test_convolution_is_torchs_values_and_gradients(kernel, stride):
 @pytest.mark.parametrize("stride", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
 @pytest.mark.parametrize("ties", [False, True])
-def test_pooling_is_torchs_values_and_gradients(size, stride, ties):
+def test_max_pool_matches_torch_in_values_and_gradients(size, stride, ties):
     torch.manual_seed(0)
     x = torch.randn(20, 4, dtype=torch.double)
     x = (x.round() if ties else x).requires_grad_()
@@ -42,7 +42,7 @@ def test_pooling_is_torchs_values_and_gradients(size, stride, ties):
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_clips_are_laid_whole_and_padded_with_zeros(contiguous):
+def test_clips_are_concatenated_and_padded_with_zeros(contiguous):
     x = torch.arange(1.0, 25.0).view(2, 3, 4)
     x = x if contiguous else x.transpose(1, 2).contiguous().transpose(1, 2)
     laid = lay(x, torch.tensor([4, 1]), rows=torch.tensor([4, 5]), multiple=3, prepare=lambda values: values.neg_())
@@ -55,7 +55,7 @@ def test_clips_are_laid_whole_and_padded_with_zeros(contiguous):
     assert (x > 0).all(), "the batch itself is left alone"
 
 
-def test_an_empty_clip_is_zeros():
+def test_empty_clip_becomes_zeros():
     lengths = torch.tensor([3, 0])
     laid = lay(torch.ones(2, 2, 3), lengths, rows=lengths + 2, multiple=2, prepare=lambda x: x.add_(1))
     assert laid.values.tolist() == [[2, 2]] * 3 + [[0, 0]] * 5

@@ -1,5 +1,7 @@
-"""The networks of other studies: their sizes, and what every one of them must do. Each in the sizes of its YAML is
-held to its promises in test_invariances.py; here most are small."""
+"""Networks of other studies: parameter counts, config values, and comparison with reference implementations.
+
+Most networks are small here; test_invariances.py tests them with the sizes of their YAML files.
+"""
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from ser_lightning.build import build, config_folder
 from ser_lightning.errors import InputError
 from ser_lightning.model.layers import MaskedBatchNorm
 
-# Of each: features of its paper, and values that make it small.
+# For each network: the number of features in its paper, and values that make it small.
 SMALL = {
     "kaggle_cnn": (162, {"channels": [8, 8, 8, 8]}),
     "lim_cnn": (128, {"channels": [4, 4], "window": 16, "windows": 2}),
@@ -62,7 +64,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def lstm(inputs: int, hidden: int) -> int:
-    return 4 * hidden * (inputs + hidden) + 2 * 4 * hidden  # torch has two biases a gate
+    return 4 * hidden * (inputs + hidden) + 2 * 4 * hidden  # torch has two biases per gate
 
 
 def dense(inputs: int, outputs: int) -> int:
@@ -72,7 +74,7 @@ def dense(inputs: int, outputs: int) -> int:
 @pytest.mark.parametrize(
     ("name", "change", "count"),
     [
-        ("kaggle_cnn", {}, 557_288),  # as published, and so the four of ResLSTM and LSTM-SA
+        ("kaggle_cnn", {}, 557_288),  # as published, like the next four (ResLSTM and LSTM-SA)
         ("res_lstm", {}, 46_772),
         ("res_lstm", {"hidden": 32}, 27_988),
         ("res_lstm", {"hidden": 128}, 108_916),
@@ -80,7 +82,7 @@ def dense(inputs: int, outputs: int) -> int:
         # Two directions of a 1 x 1 convolution and 8 blocks of two convolutions and BatchNorms; 8 scales; 8 classes.
         ("tim_net", {}, 2 * (dense(39, 39) + 8 * 2 * (dense(2 * 39, 39) + 2 * 39)) + 8 + dense(39, 8)),
         ("tim_net", {}, 104_536),  # 0.40 MB of 4 bytes, the published size
-        # Four windows of 128 x 128: convolutions 1 -> 32 -> 32, and what is left of them, 32 x 32 x 32.
+        # Four windows of 128 x 128: convolutions 1 -> 32 -> 32, which leave 32 x 32 x 32 values.
         ("lim_cnn", {}, 4 * (dense(9, 32) + dense(9 * 32, 32)) + dense(4 * 32 * 32 * 32, 8)),
         ("lim_lstm", {}, 4 * (lstm(128, 128) + lstm(128, 128)) + dense(4 * 128, 8)),
         (
@@ -95,7 +97,7 @@ def dense(inputs: int, outputs: int) -> int:
             dense(121, 64) + dense(25 * 64, 192) + dense(9 * 192, 384) + dense(9 * 384, 256) + dense(9 * 256, 256)
             + dense(256, 4096) + dense(4096, 4096) + dense(4096, 8),
         ),
-        # torchvision's AlexNet has 57,036,616 with 8 classes and 3 channels; two channels less: 2 x 121 x 64 weights.
+        # torchvision's AlexNet has 57,036,616 with 8 classes and 3 channels; 1 channel has 2 x 121 x 64 weights less.
         ("drcnn", {"size": 224}, 57_036_616 - 2 * 121 * 64),
         (
             "attention_fcn",
@@ -104,7 +106,7 @@ def dense(inputs: int, outputs: int) -> int:
             + 2 * (1 + 64 + 192 + 384 + 256 + 256) + dense(256, 256) + 256 + dense(256, 256) + dense(256, 8),
         ),
         (
-            "attention_fcn",  # the paper's: without BatchNorm and the dense layer
+            "attention_fcn",  # as in the paper: without BatchNorm and the dense layer
             {"batch_norm": False, "hidden": None},
             2_469_696 + dense(256, 256) + 256 + dense(256, 8) - 2 * 121 * 64,  # torchvision's convolutions: 2,469,696
         ),
@@ -116,8 +118,8 @@ def dense(inputs: int, outputs: int) -> int:
         ),
     ],
 )  # fmt: skip
-def test_parameters(name, change, count):
-    with torch.device("meta"):  # to count them they need not be drawn
+def test_parameter_counts(name, change, count):
+    with torch.device("meta"):  # counting parameters does not need their values
         assert parameters(published(name, **change)) == count
 
 
@@ -131,7 +133,7 @@ def test_every_parameter_receives_a_gradient(name):
 
 
 @every
-def test_one_batch_can_be_learnt_by_heart(name):
+def test_model_overfits_one_batch(name):
     model = without_dropout(name).train()
     (x, lengths), target = clips(name, 27, 16, 21, 12, 30, 18, 24, 14), torch.arange(8)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3 if name == "drcnn" else 1e-2)  # eight layers, no BatchNorm
@@ -147,7 +149,7 @@ def test_one_batch_can_be_learnt_by_heart(name):
 
 
 @every
-def test_the_batch_is_left_alone(name):
+def test_standardization_does_not_modify_the_batch(name):
     torch.manual_seed(0)
     values = VALUES[name] | SMALL[name][1]
     model = build("model", values, features=SMALL[name][0], classes=8, standardize=True)
@@ -166,7 +168,7 @@ def test_the_batch_is_left_alone(name):
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in DROPOUTS.items() for key in keys])
-def test_dropout_is_alive_in_training_and_silent_in_evaluation(name, key):
+def test_dropout_is_active_only_in_training(name, key):
     for p in (0.0, 0.5):
         model = without_dropout(name, **{key: p})
         x = clips(name, 87, 60, 70)
@@ -203,7 +205,7 @@ ALIVE = [
 ]
 
 
-def test_every_value_is_looked_at():
+def test_every_config_value_is_tested():
     changed = {name: {key for n, change in ALIVE if n == name for key in change} for name in SMALL}
     assert {name: changed[name] | set(DROPOUTS[name]) for name in SMALL} == {
         name: {key for key in values if key != "_target_"} for name, values in VALUES.items()
@@ -211,13 +213,13 @@ def test_every_value_is_looked_at():
 
 
 @pytest.mark.parametrize(("name", "change"), ALIVE)
-def test_every_value_is_alive(name, change):
+def test_every_value_changes_the_output(name, change):
     x = clips(name, 87, 60)
     assert not torch.allclose(small(name, **change)(*x), small(name)(*x), atol=1e-6)
 
 
-def test_the_zeros_beside_tim_nets_channels_change_nothing(monkeypatch):
-    """Beside torch's own BatchNorm on rows without zeros: output, gradients and running statistics."""
+def test_tim_net_channel_padding_does_not_change_results(monkeypatch):
+    """Compare output, gradients and running statistics with torch's BatchNorm on unpadded channels."""
     x, lengths = clips("tim_net", 30, 12)
 
     def train() -> list[torch.Tensor]:
@@ -262,13 +264,13 @@ def test_the_zeros_beside_tim_nets_channels_change_nothing(monkeypatch):
         ("tim_net", None, {"dilations": 0}, "model.dilations is 0"),
     ],
 )
-def test_values_out_of_range_are_refused(name, features, change, message):
+def test_values_out_of_range_raise(name, features, change, message):
     with pytest.raises(InputError, match=message):
         small(name, features=features, **change)
 
 
-def test_the_channels_of_lim_are_a_sequence_of_as_many_steps_as_its_time():
-    """Why either reading of the public implementation has the same size: 128 x 128 becomes 32 x 32 x 32."""
+def test_lim_tdcnn_sequences_over_time_and_channels_have_equal_size():
+    """Both readings of the public implementation fit, because 128 x 128 becomes 32 x 32 x 32."""
     for sequence in ("time", "channels"):
         model = published("lim_tdcnn", sequence=sequence, hidden=16, windows=1)
         seen = []
@@ -277,7 +279,7 @@ def test_the_channels_of_lim_are_a_sequence_of_as_many_steps_as_its_time():
         assert seen == [(1, 32, 1024)]
 
 
-def test_the_poolings_of_the_notebooks_leave_eleven_values():
+def test_kaggle_cnn_pooling_leaves_eleven_values():
     lengths = []
     for layer in (model := published("kaggle_cnn")).convolutions:
         if isinstance(layer, nn.MaxPool1d):
@@ -286,18 +288,18 @@ def test_the_poolings_of_the_notebooks_leave_eleven_values():
     assert lengths == [81, 41, 21, 11]
 
 
-def test_the_notebooks_network_hears_the_mean_of_a_clip():
+def test_kaggle_cnn_depends_only_on_the_mean_over_frames():
     model = small("kaggle_cnn")
     x, lengths = clips("kaggle_cnn", 9, 5)
     means = torch.stack([row[:, :n].mean(1) for row, n in zip(x, lengths, strict=True)])[:, :, None]
     torch.testing.assert_close(model(x, lengths), model(means, torch.tensor([1, 1])))
 
 
-# The networks of clips of any length, against their layers written down plainly, on one clip without padding.
+# Networks for clips of any length, compared with plain torch layers on one clip without padding.
 
 
 def seen(model: nn.Module) -> nn.Module:
-    """With running statistics and scales that are not those it is born with."""
+    """Give BatchNorm layers running statistics that differ from their initial values."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d):
             nn.init.uniform_(layer.running_mean, -0.5, 0.5)
@@ -311,7 +313,7 @@ def norm(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_attention_fcn_is_the_plain_network(batch_norm):
+def test_attention_fcn_matches_plain_layers(batch_norm):
     model = seen(small("attention_fcn", batch_norm=batch_norm))
     x, length = clips("attention_fcn", 150)
     y = x.transpose(1, 2)[:, None]
@@ -325,7 +327,7 @@ def test_attention_fcn_is_the_plain_network(batch_norm):
     torch.testing.assert_close(model(x, length), model.classifier((weights * regions).sum(1)))
 
 
-def test_crnn_attention_is_the_plain_network():
+def test_crnn_attention_matches_plain_layers():
     model = seen(small("crnn_attention"))
     x, length = clips("crnn_attention", 51)
     y = norm(x.view(1, 3, 40, 51).transpose(2, 3), model.norms[0])
@@ -345,10 +347,10 @@ def test_crnn_attention_is_the_plain_network():
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_res_lstm_is_the_network_with_packed_sequences(residual):
-    """As the original writes it, but for the padding in its BatchNorm; in training, with gradients.
+def test_res_lstm_matches_packed_sequences(residual):
+    """Compare with the original code in training mode, except that BatchNorm ignores padding.
 
-    In double precision: how single precision rounds depends on the processor.
+    Double precision is used because rounding in single precision depends on the processor.
     """
     model = without_dropout("res_lstm", residual=residual).double().train()
     x, lengths = clips("res_lstm", 30, 12, 21)
@@ -376,7 +378,7 @@ def test_res_lstm_is_the_network_with_packed_sequences(residual):
         torch.testing.assert_close(a, b)
 
 
-def test_the_cells_of_res_lstm_remember_at_first():
+def test_res_lstm_initialization():
     model = published("res_lstm")
     for lstm, size in ((model.first, 46), (model.second, 64)):
         for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0):
@@ -385,7 +387,7 @@ def test_the_cells_of_res_lstm_remember_at_first():
 
 
 @pytest.mark.parametrize("kernel_size", [1, 2, 3])
-def test_tim_net_is_the_plain_network(kernel_size):
+def test_tim_net_matches_plain_layers(kernel_size):
     model = seen(small("tim_net", kernel_size=kernel_size))
     x, length = clips("tim_net", 17)
     means = []

@@ -1,4 +1,4 @@
-"""Every leak is found where it was planted, and nowhere else."""
+"""Leak checks: planted leaks are found, and nothing else is reported."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ LEAKS = {"identical audio across subsets", "near duplicates across subsets", "ot
 
 
 def utterance(id_: str, **changes) -> Utterance:
-    """A clip that has nothing in common with any other, but for what is changed."""
+    """Build a clip that shares no attribute with other clips, except those in ``changes``."""
     return Utterance(
         **{
             "id": id_,
@@ -46,7 +46,7 @@ SPLIT = Split(train=("a", "b"), val=("k", "l"), test=("x", "y", "z"))
 
 
 def audited(changes=None, *, samples=None, near=(), unread=(), split=SPLIT) -> dict:
-    """Findings by name; ``samples`` changes the content of clips."""
+    """Audit a split and return the findings by name; ``samples`` overrides the audio content of clips."""
     utterances = [utterance(id_, **(changes or {}).get(id_, {})) for id_ in IDS]
     content = {f"file {id_}": (samples or {}).get(id_, f"sound {id_}") for id_ in IDS if id_ not in unread}
     contents = Contents(samples=content, near=tuple(near), unread={f"file {id_}": "broken" for id_ in unread})
@@ -57,7 +57,7 @@ def found(findings: dict) -> set[str]:
     return {name for name, finding in findings.items() if finding.found}
 
 
-def test_nothing_is_found_where_nothing_is():
+def test_clean_split_has_no_findings():
     findings = audited()
     assert len(findings) == 8
     assert found(findings) == set()
@@ -80,7 +80,7 @@ def test_nothing_is_found_where_nothing_is():
     ],
 )
 @pytest.mark.parametrize("kind", ["identical audio", "near duplicates"])
-def test_twins_across_subsets_leak(kind, one, other, counts):
+def test_duplicates_across_subsets_leak(kind, one, other, counts):
     if kind == "identical audio":
         findings = audited(samples={one: "same", other: "same"})
     else:
@@ -94,7 +94,7 @@ def test_twins_across_subsets_leak(kind, one, other, counts):
 
 @pytest.mark.parametrize(("one", "other", "subset"), [("a", "b", "train"), ("k", "l", "val"), ("x", "y", "test")])
 @pytest.mark.parametrize("kind", ["identical audio", "near duplicates"])
-def test_twins_within_a_subset_do_not_leak(kind, one, other, subset):
+def test_duplicates_within_a_subset_do_not_leak(kind, one, other, subset):
     if kind == "identical audio":
         findings = audited(samples={one: "same", other: "same"})
     else:
@@ -105,17 +105,17 @@ def test_twins_within_a_subset_do_not_leak(kind, one, other, subset):
     assert not summarise(findings.values())["leak"]
 
 
-def test_a_near_duplicate_of_one_is_one_of_all_that_are_identical_to_it():
+def test_near_duplicate_of_identical_clips_leaks():
     findings = audited(samples={"a": "same", "b": "same"}, near=[("same", "sound x", 0.95)])
     assert found(findings) == {"identical audio within a subset", "near duplicates across subsets"}
     assert findings["near duplicates across subsets"].counts["test"] == (1, 3)
 
 
-def test_a_near_duplicate_that_is_no_clip_of_the_corpus_is_passed_over():
+def test_near_duplicate_outside_the_corpus_is_ignored():
     assert found(audited(near=[("sound x", "sound of a file that was left out", 0.99)])) == set()
 
 
-def test_clips_that_cannot_be_read_are_not_twins_of_each_other():
+def test_unreadable_clips_are_not_duplicates():
     assert found(audited(unread=("a", "x"))) == set()
 
 
@@ -136,7 +136,7 @@ SPEAKER, STATEMENT = "same speaker in training", "same statement in training"
     ],
 )
 @pytest.mark.parametrize(("clip", "subset", "of"), [("x", "test", 3), ("k", "val", 2)])
-def test_what_a_clip_shares_with_training(differs, expected, clip, subset, of):
+def test_attributes_shared_with_training(differs, expected, clip, subset, of):
     changes = {"a": SAME, clip: SAME | {"repetition": 2} | ({differs: "other"} if differs else {})}
     findings = audited(changes)
     assert found(findings) == expected
@@ -147,13 +147,13 @@ def test_what_a_clip_shares_with_training(differs, expected, clip, subset, of):
     assert summarise(findings.values())["leak"] == (TAKE in expected)
 
 
-def test_what_validation_and_test_share_is_not_in_training():
+def test_overlap_not_between_train_and_evaluation_is_ignored():
     assert found(audited({"k": SAME, "x": SAME})) == set()
     assert found(audited({"a": SAME, "b": SAME})) == set()
     assert found(audited({"x": SAME, "y": SAME})) == set()
 
 
-def test_the_summary_tells_every_leak_and_no_fact():
+def test_summary_lists_leaks_only():
     findings = audited({"a": SAME, "k": SAME, "x": SAME, "y": SAME}, samples={"b": "same", "z": "same"})
     assert summarise(findings.values())["summary"] == (
         "leaks: 1 of 3 test clips have an identical recording in another subset;"
@@ -161,7 +161,7 @@ def test_the_summary_tells_every_leak_and_no_fact():
     )
 
 
-def test_the_section_is_plain():
+def test_section_is_json_serializable():
     section = summarise(audited({"a": SAME, "x": SAME}).values())
     assert json.loads(json.dumps(section)) == section
     (finding,) = [f for f in section["findings"] if f["name"] == TAKE]
@@ -175,14 +175,14 @@ def test_the_section_is_plain():
     }
 
 
-def test_three_examples_are_enough():
+def test_examples_are_limited_to_three():
     assert len(audited(dict.fromkeys(IDS, SAME))[TAKE].examples) == 3
 
 
-# ---------------------------------------------------------------------- the folder
+# ---------------------------------------------------------------------- corpus folder
 
 
-def test_a_doubled_folder_is_found():
+def test_duplicated_folder_is_found():
     finding = audit_folder({"a.wav": "1", "b.wav": "2"}, {"again/a.wav": "1", "again/b.wav": "2"})
     assert (finding.found, finding.severity) == (True, "defect")
     assert finding.counts == {"folder": (2, 4)}
@@ -190,16 +190,16 @@ def test_a_doubled_folder_is_found():
     assert "2 of 4 audio files" in finding.sentence
 
 
-def test_copies_of_what_is_left_out_are_found():
+def test_copies_among_excluded_files_are_found():
     assert audit_folder({"a.wav": "1"}, {"b.wav": "2", "c.wav": "2"}).counts == {"folder": (2, 3)}
 
 
 @pytest.mark.parametrize("left_out", [{}, {"song.wav": "3"}])
-def test_a_pair_that_the_corpus_keeps_is_no_copy_of_the_folder(left_out):
+def test_identical_kept_files_are_not_folder_copies(left_out):
     assert not audit_folder({"a.wav": "1", "b.wav": "1"}, left_out).found
 
 
-# ---------------------------------------------------------------------- a run
+# ---------------------------------------------------------------------- runs
 
 ROWS = {
     "train": [("a", ""), ("a", "noise"), ("b", ""), ("b", "noise")],
@@ -208,7 +208,7 @@ ROWS = {
 }
 
 
-def test_copies_beside_their_clip_are_no_leak():
+def test_augmented_copies_in_the_subset_of_their_clip_do_not_leak():
     finding = audit_rows(ROWS, SPLIT)
     assert not finding.found
     assert finding.counts == {"train": (0, 4), "val": (0, 2), "test": (0, 3)}
@@ -223,14 +223,14 @@ def test_copies_beside_their_clip_are_no_leak():
         ("val", ("x", ""), ("x", "test")),
     ],
 )
-def test_a_row_made_of_a_clip_of_another_subset_leaks(subset, row, example):
+def test_row_derived_from_a_clip_of_another_subset_leaks(subset, row, example):
     finding = audit_rows(ROWS | {subset: [*ROWS[subset], row]}, SPLIT)
     assert (finding.found, finding.severity) == (True, "leak")
     assert finding.counts[subset] == (1, len(ROWS[subset]) + 1)
     assert finding.examples == (example,)
 
 
-def test_a_row_leaks_if_training_has_another_of_its_clip():
+def test_row_with_another_copy_of_its_clip_in_training_leaks():
     assert not audit_siblings(ROWS).found
     rows = {
         "train": [("a", ""), ("a", "noise"), ("x", "noise"), ("k", "")],
@@ -256,7 +256,7 @@ def statistics(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return everything.mean(axis=0).astype(np.float32), np.where(deviation > 1e-8, deviation, 1).astype(np.float32)
 
 
-def test_statistics_of_training_are_no_leak():
+def test_normalizer_fitted_on_training_does_not_leak():
     train = frames(0, 20)
     finding = audit_normaliser(statistics(train), train)
     assert not finding.found
@@ -264,7 +264,7 @@ def test_statistics_of_training_are_no_leak():
 
 
 @pytest.mark.parametrize("also", [1, 5])
-def test_statistics_of_other_clips_too_leak(also):
+def test_normalizer_fitted_on_other_clips_leaks(also):
     train = frames(0, 20)
     finding = audit_normaliser(statistics(train + frames(1, also)), train)
     assert (finding.found, finding.severity) == (True, "leak")
@@ -273,14 +273,14 @@ def test_statistics_of_other_clips_too_leak(also):
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("feature", [0, 1, 2, 3])
-def test_mean_and_deviation_of_every_feature_are_looked_at(which, feature):
+def test_normalizer_check_covers_mean_and_deviation_of_each_feature(which, feature):
     train = frames(0, 20)
     held = statistics(train)
     held[which][feature] += 0.01 * held[1][feature]
     assert audit_normaliser(held, train).found
 
 
-def test_a_network_without_a_normaliser_has_none_to_leak():
+def test_model_without_normalizer_does_not_leak():
     assert not audit_normaliser(None, frames(0, 2)).found
 
 
@@ -297,7 +297,7 @@ def test_a_network_without_a_normaliser_has_none_to_leak():
         ({"last": None}, "last", False),
     ],
 )
-def test_a_checkpoint_chosen_on_test_leaks(monitors, checkpoint, leaks):
+def test_checkpoint_selection_on_test_leaks(monitors, checkpoint, leaks):
     finding = audit_choice(monitors, checkpoint=checkpoint)
     assert (finding.found, finding.severity) == (leaks, "leak")
     assert ("chosen on test" in finding.sentence) == leaks

@@ -1,4 +1,4 @@
-"""What each protocol promises, on the design of RAVDESS and on corpora that are not as even."""
+"""Split protocols on the design of RAVDESS and on less balanced corpora."""
 
 from collections import Counter
 from dataclasses import replace
@@ -36,7 +36,7 @@ def utterance(emotion: str, intensity: str, statement: str, take: int, actor: in
 
 
 def design(actors: int = 24) -> list[Utterance]:
-    """RAVDESS has 60 clips an actor: no strong neutral."""
+    """Build the design of RAVDESS: 60 clips per actor, because neutral has no strong intensity."""
     return [
         utterance(emotion, intensity, statement, take, actor)
         for actor in range(1, actors + 1)
@@ -63,14 +63,14 @@ def values(ids: tuple[str, ...], key: str) -> set[str]:
 
 
 @pytest.mark.parametrize("option", ["random", "take", *FOLDS])
-def test_a_protocol_is_the_same_every_time_whatever_the_order_of_the_corpus(option):
+def test_split_does_not_depend_on_corpus_order(option):
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = OmegaConf.to_container(compose("train", overrides=[f"split={option}"]).split)
     assert build("split", config)(CORPUS) == build("split", config)(CORPUS[::-1])
 
 
 @pytest.mark.parametrize("option", ["take", "speaker", "loso", "statement", "speaker_statement", "emobox"])
-def test_no_protocol_but_random_ones_leaks(option):
+def test_only_random_protocols_leak(option):
     findings = audit_split(CORPUS, split_of(option), Contents(samples={}, near=(), unread={}))
     assert not [f.sentence for f in findings if f.severity == "leak" and f.found]
     for drawn in ("random", "kfold"):
@@ -79,7 +79,7 @@ def test_no_protocol_but_random_ones_leaks(option):
 
 
 @pytest.mark.parametrize(("option", "folds"), FOLDS.items())
-def test_a_sweep_over_the_folds_tests_every_clip_once(option, folds):
+def test_each_clip_is_tested_in_exactly_one_fold(option, folds):
     splits = [split_of(option, f"split.fold={fold}") for fold in range(folds)]
     assert Counter(id_ for split in splits for id_ in split.test) == Counter(list(OF))
     with pytest.raises(InputError, match=rf"split.fold is {folds}; expected 0 to {folds - 1}"):
@@ -88,7 +88,7 @@ def test_a_sweep_over_the_folds_tests_every_clip_once(option, folds):
         split_of(option, "split.fold=-1")
 
 
-def test_takes_stay_together():
+def test_takes_of_an_utterance_share_a_subset():
     split = split_of("take")
     assert not set(map(take_of, map(OF.get, split.train))) & set(map(take_of, map(OF.get, split.val + split.test)))
     assert not set(map(take_of, map(OF.get, split.val))) & set(map(take_of, map(OF.get, split.test)))
@@ -97,7 +97,7 @@ def test_takes_stay_together():
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_the_statement_of_the_test_is_new(fold):
+def test_statement_split_tests_on_an_unseen_statement(fold):
     split = split_of("statement", f"split.fold={fold}")
     assert values(split.test, "statement") == {f"{fold + 1:02}"}
     assert values(split.train + split.val, "statement") == {f"{2 - fold:02}"}
@@ -106,18 +106,18 @@ def test_the_statement_of_the_test_is_new(fold):
 
 
 @pytest.mark.parametrize("option", ["speaker", "emobox", "loso"])
-def test_the_speakers_of_validation_and_test_are_new(option):
+def test_validation_and_test_speakers_are_unseen(option):
     for fold in range(FOLDS[option]):
         split = split_of(option, f"split.fold={fold}")
         train, val, test = (values(getattr(split, subset), "speaker") for subset in SUBSETS)
         assert not train & (val | test)
         assert not val & test
-        if option != "emobox":  # whose second fold is of women alone, as published
+        if option != "emobox":  # its second fold has only women, as published
             assert values(split.val, "gender") == {"male", "female"}
         assert (len(train), len(val), len(test)) == ((19, 4, 1) if option == "loso" else (16, 4, 4))
 
 
-def test_the_folds_of_speakers_are_gender_balanced():
+def test_speaker_folds_are_gender_balanced():
     for fold in range(6):
         split = split_of("speaker", f"split.fold={fold}")
         assert Counter(OF[id_].gender for id_ in split.test) == {"male": 120, "female": 120}
@@ -126,7 +126,7 @@ def test_the_folds_of_speakers_are_gender_balanced():
 
 @given(men=st.integers(0, 15), women=st.integers(0, 15), folds=st.integers(1, 10), seed=st.integers(0, 2**32))
 @settings(max_examples=200, deadline=None)
-def test_folds_of_an_uneven_corpus_are_as_even_as_can_be(men, women, folds, seed):
+def test_deal_speakers_balances_uneven_corpora(men, women, folds, seed):
     actors = [2 * n + 1 for n in range(men)] + [2 * n + 2 for n in range(women)]
     corpus = [utterance("calm", "normal", "01", 1, actor) for actor in actors]
     if len(corpus) < 3:
@@ -144,7 +144,7 @@ def test_folds_of_an_uneven_corpus_are_as_even_as_can_be(men, women, folds, seed
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_speakers_and_statement_of_the_test_are_both_new():
+def test_speaker_statement_split_tests_on_unseen_speakers_and_statement():
     for fold in range(12):
         split = split_of("speaker_statement", f"split.fold={fold}")
         for key in ("speaker", "statement"):
@@ -155,7 +155,7 @@ def test_speakers_and_statement_of_the_test_are_both_new():
         assert [len(getattr(split, s)) for s in (*SUBSETS, "unused")] == [480, 120, 120, 720]
 
 
-def test_emobox_has_the_published_folds():
+def test_emobox_matches_the_published_folds():
     published = [[1, 11, 20, 21], [4, 10, 12, 14], [8, 9, 19, 23], [3, 5, 7, 24], [2, 15, 16, 18], [6, 13, 17, 22]]
     for fold, actors in enumerate(published):
         split = split_of("emobox", f"split.fold={fold}")
@@ -164,7 +164,7 @@ def test_emobox_has_the_published_folds():
         assert len(split.train + split.val) == 1200
 
 
-def test_emobox_refuses_another_corpus():
+def test_emobox_rejects_other_corpora():
     with pytest.raises(
         InputError, match=r"'ravdess_emobox': the manifest names speakers that the corpus lacks: 09, 10"
     ):
@@ -200,14 +200,14 @@ def test_emobox_refuses_another_corpus():
         ),
     ],
 )
-def test_what_cannot_be_split_is_refused(make, message):
+def test_invalid_splits_raise(make, message):
     with pytest.raises(InputError, match=message):
         make()
 
 
 @given(count=st.integers(10, 200), val=st.floats(0.01, 0.5), seed=st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
-def test_kfold_has_even_folds_and_draws_validation_from_the_others(count, val, seed):
+def test_kfold_has_even_folds_and_disjoint_validation(count, val, seed):
     corpus = CORPUS[:count]
     splits = [KFoldSplit(folds=10, fold=fold, val=val, seed=seed)(corpus) for fold in range(10)]
     sizes = [len(split.test) for split in splits]
@@ -219,7 +219,7 @@ def test_kfold_has_even_folds_and_draws_validation_from_the_others(count, val, s
         assert len(split.val) == max(1, int(val * (count - len(split.test)) + 1e-6))
 
 
-def test_every_value_of_kfold_is_alive():
+def test_kfold_parameters_change_the_split():
     plain = split_of("kfold")
     assert [len(getattr(plain, subset)) for subset in SUBSETS] == [1167, 129, 144]
     assert len(split_of("kfold", "split.folds=5").test) == 288
@@ -231,7 +231,7 @@ def test_every_value_of_kfold_is_alive():
 
 
 def two_sentences(women: int, men: int, speaker: str) -> list[Utterance]:
-    """A corpus of other speakers and as few as there are in some."""
+    """Build a small corpus in which each speaker says two sentences, sad and happy."""
     return [
         replace(utterance(emotion, "normal", statement, 1, 2 * n + man), corpus="x", speaker=f"{speaker}{n}{man}")
         for man, count in ((0, women), (1, men))
@@ -243,7 +243,7 @@ def two_sentences(women: int, men: int, speaker: str) -> list[Utterance]:
 
 @pytest.mark.parametrize(("women", "men", "folds"), [(5, 5, 5), (3, 3, 3), (0, 4, 4), (2, 2, 3)])
 def test_speaker_folds_of_small_corpora(women, men, folds):
-    """EmoDB, EMOVO, SAVEE, and one that does not come out even."""
+    """The speaker counts are those of EmoDB, EMOVO, SAVEE and a corpus that does not divide evenly."""
     corpus = two_sentences(women, men, "s")
     genders = {u.speaker: u.gender for u in corpus}
     tested = []
@@ -258,7 +258,7 @@ def test_speaker_folds_of_small_corpora(women, men, folds):
     assert sorted(tested) == sorted(genders)
 
 
-def test_a_protocol_that_cannot_be_had_says_what_can():
+def test_impossible_protocols_raise_with_the_reason():
     two = two_sentences(2, 0, "t")  # TESS
     for folds in (None, 2 + 1):
         with pytest.raises(InputError, match="the corpus has 2 speakers; expected at least 3 .* use split=take"):
@@ -274,7 +274,7 @@ def test_a_protocol_that_cannot_be_had_says_what_can():
         KFoldSplit(folds=10, fold=0, val=0.1, seed=0)(two)
 
 
-def test_what_a_protocol_leaves_out_is_written_and_read(tmp_path):
+def test_unused_clips_round_trip_through_csv(tmp_path):
     split = split_of("speaker_statement")
     write_split(tmp_path / "split.csv", split, CORPUS)
     assert read_split(tmp_path / "split.csv") == split

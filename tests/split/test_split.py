@@ -45,13 +45,13 @@ def ravdess_ids() -> list[str]:
     ]
 
 
-def test_random_has_the_sizes_of_the_study():
+def test_random_split_has_the_sizes_of_the_study():
     split = RandomSplit(**DESIGN)(corpus(1440))
     assert [len(getattr(split, subset)) for subset in SUBSETS] == [864, 216, 360]
 
 
 @given(n=st.integers(12, 400), seed=st.integers(0, 2**32))
-def test_random_is_disjoint_complete_and_cut_as_the_study_cuts(n, seed):
+def test_random_split_is_a_partition_with_the_study_fractions(n, seed):
     utterances = corpus(n)
     split = RandomSplit(**DESIGN | {"seed": seed})(utterances)
     ids = [*split.train, *split.val, *split.test]
@@ -59,30 +59,30 @@ def test_random_is_disjoint_complete_and_cut_as_the_study_cuts(n, seed):
     assert (len(split.train), len(split.train) + len(split.val)) == (n * 60 // 100, n * 75 // 100)
 
 
-def test_random_depends_on_the_seed_and_on_nothing_else():
+def test_random_split_depends_only_on_the_seed():
     utterances = corpus(100)
     first = RandomSplit(**DESIGN)(utterances)
     assert RandomSplit(**DESIGN)(utterances[::-1]) == first
     assert RandomSplit(**DESIGN | {"seed": 43})(utterances) != first
 
 
-def test_random_is_not_cut_short_by_binary_fractions():
+def test_random_split_sizes_are_robust_to_float_rounding():
     split = RandomSplit(seed=0, train=0.7, val=0.1, test=0.2)(corpus(10))
     assert [len(getattr(split, subset)) for subset in SUBSETS] == [7, 1, 2]
 
 
 @pytest.mark.parametrize("fractions", [(0.6, 0.15, 0.3), (0.75, 0.25, 0.0), (1.5, -0.25, -0.25)])
-def test_random_refuses_fractions(fractions):
+def test_random_split_rejects_invalid_fractions(fractions):
     with pytest.raises(InputError, match=r"sum to 1"):
         RandomSplit(seed=0, train=fractions[0], val=fractions[1], test=fractions[2])
 
 
-def test_random_refuses_a_corpus_too_small():
+def test_random_split_rejects_too_small_a_corpus():
     with pytest.raises(InputError, match="subset is empty"):
         RandomSplit(**DESIGN)(corpus(2))
 
 
-def test_released_is_the_membership_of_the_study():
+def test_released_split_matches_the_study():
     split = ManifestSplit(manifest="ravdess_released")([utterance(id_) for id_ in ravdess_ids()])
     assert [len(getattr(split, subset)) for subset in SUBSETS] == [864, 216, 360]
     emotions = {s: [n for _, n in sorted(Counter(i[6:8] for i in getattr(split, s)).items())] for s in SUBSETS}
@@ -94,7 +94,7 @@ def test_released_is_the_membership_of_the_study():
     assert {"03-01-03-01-02-01-07", "03-01-03-01-02-02-07"} <= set(split.train)
 
 
-def test_released_refuses_another_corpus():
+def test_released_split_rejects_other_corpora():
     ids = ravdess_ids()
     with pytest.raises(InputError, match="names utterances that the corpus lacks: 1 of 1440.*03-01-01"):
         ManifestSplit(manifest="ravdess_released")([utterance(id_) for id_ in ids[1:]])
@@ -102,12 +102,12 @@ def test_released_refuses_another_corpus():
         ManifestSplit(manifest="ravdess_released")([utterance(id_) for id_ in [*ids, "99-99"]])
 
 
-def test_an_unknown_manifest_is_refused_by_name():
+def test_unknown_manifest_raises():
     with pytest.raises(InputError, match="'nowhere'; expected one of ravdess_released"):
         ManifestSplit(manifest="nowhere")
 
 
-def test_every_manifest_is_disjoint_and_tells_its_provenance():
+def test_manifests_are_valid_and_document_their_source():
     manifests = sorted(MANIFESTS.glob("*.csv"))
     assert manifests
     for path in manifests:
@@ -115,13 +115,13 @@ def test_every_manifest_is_disjoint_and_tells_its_provenance():
         assert path.read_text().startswith("# ")
 
 
-def test_an_overlap_is_refused():
+def test_overlapping_subsets_raise():
     split = Split(train=("0000", "0001"), val=("0001",), test=("0002",))
     with pytest.raises(InputError, match="0001 is in train and in val"):
         check_split(split, corpus(3), source="s")
 
 
-def test_write_and_read(tmp_path):
+def test_write_and_read_split(tmp_path):
     utterances = corpus(20)
     split = RandomSplit(**DESIGN)(utterances)
     write_split(tmp_path / "split.csv", split, utterances)
@@ -144,13 +144,13 @@ def test_write_and_read(tmp_path):
         ("utterance,subset\nx,train\nx,test\n", "x is listed twice"),
     ],
 )
-def test_a_bad_manifest_is_refused(tmp_path, text, message):
+def test_malformed_manifest_raises(tmp_path, text, message):
     path = tmp_path / "m.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_split(path)
 
 
-def test_an_absent_manifest_is_refused(tmp_path):
+def test_missing_manifest_raises(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the split manifest .*m\.csv"):
         read_split(tmp_path / "m.csv")

@@ -1,4 +1,4 @@
-"""Copies are found whatever was done to them, and takes are no copies."""
+"""Near-duplicate search: modified copies are found, other takes are not reported."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ Wave = npt.NDArray[np.float64]
 
 
 def speech(seed: int, *, sentence: int = 0) -> Wave:
-    """Two seconds of a sentence: its resonances and syllables, with the melody and the timing of the take."""
+    """Synthesize about two seconds of speech: formants depend on the sentence, pitch and timing on the take."""
     words, take = np.random.default_rng(sentence), np.random.default_rng(1000 + seed)
     parts = []
     for _ in range(8):
@@ -56,7 +56,7 @@ def heard(wave: Wave, rate: int = SPEECH_RATE) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_a_copy_is_found(name):
+def test_modified_copy_is_found(name):
     wave = speech(0)
     ((one, other, correlation),) = near_duplicates({"b": heard(COPIES[name](wave)), "a": heard(wave)})
     assert (one, other) == ("a", "b")
@@ -64,7 +64,7 @@ def test_a_copy_is_found(name):
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "wav"])
-def test_another_encoding_is_found(tmp_path, suffix):
+def test_reencoded_copy_is_found(tmp_path, suffix):
     wave = speech(1)
     path = tmp_path / f"copy.{suffix}"
     soundfile.write(path, wave, SPEECH_RATE, subtype="PCM_U8" if suffix == "wav" else None)
@@ -75,19 +75,19 @@ def test_another_encoding_is_found(tmp_path, suffix):
     assert [pair[:2] for pair in pairs] == [("a", "b")]
 
 
-def test_takes_of_a_sentence_are_no_copies():
+def test_takes_of_a_sentence_are_not_duplicates():
     assert near_duplicates({f"{seed}": heard(speech(seed)) for seed in range(12)}) == ()
 
 
-def test_a_clip_in_another_one_as_loud_is_no_copy():
+def test_mixture_with_an_equally_loud_clip_is_not_a_duplicate():
     one, other = (heard(speech(sentence, sentence=sentence))[:RATE] for sentence in (0, 1))
     loudness = [np.linalg.norm(np.diff(wave)) for wave in (one, other)]
     mixed = one + other * (loudness[0] / loudness[1])  # correlates by about 0.71
     assert near_duplicates({"a": one, "b": mixed}) == ()
 
 
-def test_synthetic_speech_has_no_copies_and_a_planted_one_is_found(synthetic_clips):
-    """Sixty clips of two voices, resynthesised from four sentences."""
+def test_planted_copy_is_the_only_duplicate_in_synthetic_speech(synthetic_clips):
+    """The corpus has 60 clips of two voices, resynthesized from four sentences."""
     assert len(synthetic_clips) == 60
     assert near_duplicates(synthetic_clips) == ()
     name, wave = next(iter(synthetic_clips.items()))
@@ -106,13 +106,13 @@ def synthetic_clips(synthetic_root) -> dict[str, npt.NDArray[np.float32]]:
     }
 
 
-def test_three_copies_are_three_pairs_in_the_order_of_their_names():
+def test_three_copies_give_three_sorted_pairs():
     wave = speech(2)
     pairs = near_duplicates({"c": heard(wave), "a": heard(0.5 * wave), "x": heard(speech(3)), "b": heard(-wave)})
     assert [pair[:2] for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
-def test_the_blocks_do_not_matter(monkeypatch):
+def test_result_does_not_depend_on_block_size(monkeypatch):
     waves = {f"{seed:02}": heard(speech(seed)) for seed in range(5)}
     waves |= {f"{copy} {name}": 0.7 * wave for copy in ("copy", "more") for name, wave in waves.items()}
     whole = near_duplicates(waves)
@@ -132,18 +132,18 @@ def test_the_blocks_do_not_matter(monkeypatch):
         np.array([0.1, -0.3, 0.2] * 100, np.float32),  # 75 ms
     ],
 )
-def test_what_holds_too_little_is_no_copy_of_anything(wave):
+def test_silent_constant_or_short_waves_are_not_duplicates(wave):
     assert near_duplicates({"a": wave, "b": wave, "c": heard(speech(0))}) == ()
     assert near_duplicates({"a": wave}) == ()
     assert near_duplicates({}) == ()
 
 
-def test_loud_and_faint_samples_do_not_overflow():
+def test_extreme_amplitudes_do_not_overflow():
     wave = heard(speech(0))
     assert len(near_duplicates({"a": wave * np.float32(1e30), "b": wave * np.float32(1e-25)})) == 1
 
 
-def test_long_waves_are_compared_by_their_beginning(monkeypatch):
+def test_long_waves_are_compared_by_their_start(monkeypatch):
     monkeypatch.setattr(twins, "_LONGEST", RATE)
     one, other = heard(speech(4)), heard(speech(5))
     pairs = near_duplicates({"a": one, "b": np.concatenate([one[:RATE], other[RATE:]])})
