@@ -98,7 +98,7 @@ def test_frequency_mask_starts_are_uniform():
         bands, _, _ = masks(SpecAugment(**MASKS | {"frequency_masks": 1, "time_masks": 0}), seed)
         starts += [int(band.argmax()) for band in bands if band.sum() == 8]  # the largest of nine widths
     assert set(starts) == set(range(ROWS - 8))
-    counts = np.bincount(starts)[:-1]  # the last start is rarer: the width is a real number
+    counts = np.bincount(starts)[:-1]  # the last start is rarer, because the width is drawn as a real number
     assert stats.chisquare(counts).pvalue > 1e-3
 
 

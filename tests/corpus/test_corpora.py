@@ -410,7 +410,7 @@ def test_git_lfs_pointer_is_reported(part) -> None:
     scan = corpus("crema_d", root, on_problem="skip").scan()
     file = path.relative_to(root).as_posix()
     assert problems(scan)[file] == "a pointer of git-lfs, not the audio: git lfs pull fetches it"
-    assert path.stem not in {problem.path for problem in scan.problems}  # and not also as missing
+    assert path.stem not in {problem.path for problem in scan.problems}  # not also reported as missing
 
 
 def test_savee_layouts_give_the_same_utterances(complete, tmp_path) -> None:
