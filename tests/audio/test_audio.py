@@ -25,13 +25,13 @@ def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
 
 
 def speech(rate: int = 16000, seconds: float = 1.0) -> np.ndarray:
-    """A vowel-like buzz, which the detector takes for speech."""
+    """Return a vowel-like buzz that the voice activity detector classifies as speech."""
     time = np.arange(int(rate * seconds)) / rate
     harmonics = [np.sin(2 * np.pi * 120 * k * time) * np.exp(-abs(120 * k - 600) / 500) for k in range(1, 30)]
     return (0.1 * np.sum(harmonics, axis=0) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
 
 
-def test_read_keeps_samples_channels_and_rate(tmp_path):
+def test_read_audio_keeps_samples_channels_and_rate(tmp_path):
     wave = np.stack([tone(8000, 0.1), tone(8000, 0.1, 220)], axis=1)
     soundfile.write(tmp_path / "a.flac", wave, 8000, subtype="PCM_16")
     read, rate = read_audio(tmp_path / "a.flac")
@@ -43,7 +43,7 @@ def test_read_keeps_samples_channels_and_rate(tmp_path):
 @pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
 @pytest.mark.parametrize("kind", ["wav", "flac", "aiff"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_samples_are_libsndfiles_to_the_last_bit(tmp_path, kind, subtype, channels):
+def test_read_audio_matches_soundfile_exactly(tmp_path, kind, subtype, channels):
     wave = np.random.default_rng(0).uniform(-1, 1, (9001, channels))
     wave[:2] = [[1.0], [-1.0]]
     subtype = "PCM_U8" if (kind, subtype) == ("wav", "PCM_S8") else subtype
@@ -53,14 +53,14 @@ def test_samples_are_libsndfiles_to_the_last_bit(tmp_path, kind, subtype, channe
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
-def test_any_rate_becomes_the_rate_wanted(rate):
+def test_to_mono_resamples_to_sampling_rate(rate):
     mono = to_mono(tone(rate, 1.0)[:, None], rate, sampling_rate=16000, downmix="mean", resampler="soxr")
     assert abs(len(mono) - 16000) <= 1
     spectrum = np.abs(np.fft.rfft(mono * np.hanning(len(mono))))
     assert abs(spectrum.argmax() * 16000 / len(mono) - 440) < 2
 
 
-def test_the_mean_of_channels_and_their_interleaving():
+def test_downmix_mean_and_interleave():
     stereo = np.stack([np.full(100, 0.5), np.full(100, -0.1)], axis=1).astype(np.float32)
     mean = to_mono(stereo, 16000, sampling_rate=16000, downmix="mean", resampler="soxr")
     np.testing.assert_allclose(mean, np.full(100, 0.2), atol=1e-7)
@@ -70,7 +70,7 @@ def test_the_mean_of_channels_and_their_interleaving():
 
 
 @pytest.mark.parametrize("resampler", ["soxr", "linear"])
-def test_the_right_channel_is_the_second_alone(resampler):
+def test_downmix_right_selects_second_channel(resampler):
     left, right = tone(48000, 0.2), tone(48000, 0.2, 220)
     alone = to_mono(right[:, None], 48000, sampling_rate=16000, downmix="mean", resampler=resampler)
     for channels in ([left, right], [left, right, left]):
@@ -82,7 +82,7 @@ def test_the_right_channel_is_the_second_alone(resampler):
 
 
 @pytest.mark.parametrize("downmix", ["interleave", "right"])
-def test_a_mono_clip_is_left_alone(downmix):
+def test_downmix_has_no_effect_on_mono_clip(downmix):
     mono = tone(48000, 0.2)[:, None]
     np.testing.assert_array_equal(
         to_mono(mono, 48000, sampling_rate=16000, downmix=downmix, resampler="soxr"),
@@ -90,32 +90,32 @@ def test_a_mono_clip_is_left_alone(downmix):
     )
 
 
-def test_linear_resampling_filters_nothing():
+def test_linear_resampler_applies_no_antialiasing_filter():
     wave = np.random.default_rng(0).standard_normal((481, 2)).astype(np.float32)
     third = to_mono(wave, 48000, sampling_rate=16000, downmix="interleave", resampler="linear")
     np.testing.assert_array_equal(third.reshape(-1, 2), wave[::3])
     line = np.arange(441, dtype=np.float32)[:, None]
     other = to_mono(line, 44100, sampling_rate=16000, downmix="mean", resampler="linear")
     np.testing.assert_allclose(other, np.minimum(np.arange(160) * 441 / 160, 440), atol=1e-4)
-    high = tone(48000, 0.5, 10_000)[:, None]  # above half the new rate: folds down or is filtered out
+    high = tone(48000, 0.5, 10_000)[:, None]  # above the new Nyquist frequency: aliased or filtered out
     assert np.abs(to_mono(high, 48000, sampling_rate=16000, downmix="mean", resampler="linear")).max() > 0.4
     assert np.abs(to_mono(high, 48000, sampling_rate=16000, downmix="mean", resampler="soxr")[200:-200]).max() < 0.01
 
 
-def test_one_sample_survives():
+def test_resampling_keeps_single_sample():
     one = np.ones((1, 1), np.float32)
     for resampler in ("soxr", "linear"):
         assert len(to_mono(one, 48000, sampling_rate=16000, downmix="mean", resampler=resampler)) == 1
 
 
-def test_vad_cuts_silence_and_keeps_whole_frames():
+def test_vad_removes_silence_in_units_of_frames():
     wave = np.concatenate([np.zeros(16000), speech(), np.zeros(16000)]).astype(np.float32)
     voiced = voiced_frames(wave, sampling_rate=16000, mode=2, frame_ms=20)
     assert len(voiced) % 320 == 0
     assert 0.8 * 16000 < len(voiced) < 1.6 * 16000
 
 
-def test_detection_judges_every_frame_and_fills_up_the_last():
+def test_detect_classifies_every_frame_and_pads_the_last():
     wave = np.concatenate([np.zeros(16000), speech(seconds=0.99)]).astype(np.float32)[:-100]
     values = {"sampling_rate": 16000, "mode": 2, "frame_ms": 20}
     frames, voiced = detect(wave, **values)
@@ -126,14 +126,14 @@ def test_detection_judges_every_frame_and_fills_up_the_last():
     np.testing.assert_array_equal(voiced_frames(wave, **values), frames[voiced].reshape(-1))
 
 
-def test_a_clip_that_loses_everything_is_kept_whole_and_said_so(tmp_path):
+def test_clip_without_voiced_frames_is_kept_and_flagged(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
     clip = Audio(**VALUES).load(tmp_path / "a.wav")
     assert clip.nothing_voiced
     assert len(clip.wave) == 16000
 
 
-def test_untrimmed_keeps_everything(tmp_path):
+def test_vad_mode_none_keeps_full_clip(tmp_path):
     wave = np.concatenate([np.zeros(8000), speech()]).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
     clip = Audio(**UNTRIMMED).load(tmp_path / "a.wav")
@@ -142,24 +142,24 @@ def test_untrimmed_keeps_everything(tmp_path):
     assert len(Audio(**VALUES).load(tmp_path / "a.wav").wave) < len(wave)
 
 
-@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # imported by librosa.load
 @pytest.mark.parametrize("offset_s", [None, 0.6, 0.12345, 1e-9])
 @pytest.mark.parametrize("duration_s", [None, 0.5, 2.5, 0.12345])
 @pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (48000, 2), (16000, 1), (11025, 2)])
-def test_offset_and_duration_cut_as_librosa_does(tmp_path, offset_s, duration_s, rate, channels):
+def test_offset_and_duration_match_librosa(tmp_path, offset_s, duration_s, rate, channels):
     noise = np.random.default_rng(0).standard_normal((int(2.8 * rate), channels))
     soundfile.write(tmp_path / "a.wav", 0.1 * noise, rate, subtype="FLOAT")
     expected, _ = librosa.load(tmp_path / "a.wav", sr=22050, offset=offset_s or 0.0, duration=duration_s)
     audio = Audio(**UNTRIMMED | {"sampling_rate": 22050, "offset_s": offset_s, "duration_s": duration_s})
     clip = audio.load(tmp_path / "a.wav")
-    assert abs(len(clip.wave) - len(expected)) <= 1  # librosa rounds the length of what is resampled up
+    assert abs(len(clip.wave) - len(expected)) <= 1  # librosa rounds the resampled length up
     shorter = min(len(clip.wave), len(expected))
     np.testing.assert_allclose(clip.wave[:shorter], expected[:shorter], atol=1e-6)
     assert not clip.nothing_voiced
 
 
 @pytest.mark.parametrize("vad_mode", [None, 2])
-def test_a_clip_that_is_over_before_the_offset_is_kept_whole_and_said_so(tmp_path, vad_mode):
+def test_clip_shorter_than_offset_is_kept_and_flagged(tmp_path, vad_mode):
     soundfile.write(tmp_path / "a.wav", speech(seconds=0.6), 16000, subtype="FLOAT")
     values = VALUES | {"vad_mode": vad_mode}
     whole = Audio(**values).load(tmp_path / "a.wav")
@@ -173,7 +173,7 @@ def test_a_clip_that_is_over_before_the_offset_is_kept_whole_and_said_so(tmp_pat
     assert not barely.nothing_voiced
 
 
-def test_the_least_duration_keeps_a_sample(tmp_path):
+def test_tiny_duration_keeps_one_sample(tmp_path):
     soundfile.write(tmp_path / "a.wav", speech(), 16000, subtype="FLOAT")
     clip = Audio(**UNTRIMMED | {"offset_s": 0.5, "duration_s": 1e-6}).load(tmp_path / "a.wav")
     np.testing.assert_array_equal(clip.wave, speech()[8000:8001])
@@ -181,7 +181,7 @@ def test_the_least_duration_keeps_a_sample(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0, 3])
-def test_mode_and_frame_are_alive(mode):
+def test_vad_settings_change_voiced_length(mode):
     rng = np.random.default_rng(0)
     wave = (speech(seconds=2) * np.linspace(0, 1, 32000) + 0.01 * rng.standard_normal(32000)).astype(np.float32)
     kept = {
@@ -206,12 +206,12 @@ def test_mode_and_frame_are_alive(mode):
         {"duration_s": math.nan},
     ],
 )
-def test_values_out_of_range_are_refused(change):
+def test_invalid_values_raise_input_error(change):
     with pytest.raises(InputError, match=next(iter(change))):
         Audio(**VALUES | change)
 
 
-def test_where_several_corpora_are_mixed_down_a_file_of_none_must_be_mono(tmp_path):
+def test_downmix_per_corpus_requires_mono_for_unknown_corpus(tmp_path):
     values = VALUES | {"vad_mode": None}
     audio = Audio(**values | {"downmix": {"one": "mean", "two": "right"}})
     soundfile.write(tmp_path / "mono.wav", tone(16000, 0.1), 16000)
@@ -229,7 +229,7 @@ def test_where_several_corpora_are_mixed_down_a_file_of_none_must_be_mono(tmp_pa
         Audio(**values | {"downmix": {"one": "mean", "two": "left"}})
 
 
-def test_what_is_no_audio_is_refused_by_name(tmp_path):
+def test_read_audio_names_invalid_file_in_error(tmp_path):
     (tmp_path / "text.wav").write_text("no sound at all")
     (tmp_path / "empty.wav").touch()
     (tmp_path / "folder.wav").mkdir()
@@ -243,7 +243,7 @@ def test_what_is_no_audio_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [1, 3999, 1_000_000])
-def test_a_sampling_rate_beyond_belief_is_refused(tmp_path, rate):
+def test_implausible_sampling_rate_raises_input_error(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", tone(16000, 0.1), rate)
     with pytest.raises(InputError, match=rf"a\.wav claims a sampling rate of {rate} Hz"):
         read_audio(tmp_path / "a.wav")
@@ -263,7 +263,7 @@ def test_find_audio(tmp_path):
 
 
 @pytest.mark.real
-def test_ravdess_stereo_and_length(ravdess_root):
+def test_ravdess_clip_is_stereo_and_shortened_by_vad(ravdess_root):
     (path,) = ravdess_root.rglob("03-01-02-01-01-02-01.flac")
     assert read_audio(path)[0].shape[1] == 2
     mean = Audio(**UNTRIMMED).load(path).wave
@@ -274,8 +274,8 @@ def test_ravdess_stereo_and_length(ravdess_root):
 
 
 @pytest.mark.real
-def test_released_makes_the_clips_of_the_study_and_soxr_nearly(ravdess_root, reference_root):
-    """docs/parity.md: the study leaves out two samples of three unfiltered, and no frame differs for another reason."""
+def test_released_config_reproduces_clips_of_the_study(ravdess_root, reference_root):
+    """The study decimates by 3 without a filter, which explains all frames that differ with soxr (docs/parity.md)."""
     decisions = parity.decide(reference_root, ravdess_root)
     assert len(decisions) == parity.CLIPS
     assert all(clip.remade for clip in decisions)

@@ -23,7 +23,7 @@ def peak(wave: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("steps", [3, -3, 0.7, 12])
-def test_pitch_moves_and_length_stays(steps):
+def test_pitch_shift_changes_pitch_and_keeps_length(steps):
     shifted = pitch_shift(tone(), steps=steps)
     assert shifted.shape == (16000,)
     assert shifted.dtype == np.float32
@@ -31,7 +31,7 @@ def test_pitch_moves_and_length_stays(steps):
 
 
 @pytest.mark.parametrize("n", [1, 2, 100, 256, 257, 320])
-def test_pitch_takes_clips_shorter_than_its_window(n):
+def test_pitch_shift_supports_clips_shorter_than_window(n):
     assert len(pitch_shift(tone(n=n), steps=3)) == n
 
 
@@ -46,8 +46,8 @@ def decibels(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("steps", [12, -12])
-def test_pitch_is_torchaudios_in_double_precision(steps):
-    # Octaves: at 3 semitones torchaudio takes many seconds and gigabytes to build its kernel.
+def test_pitch_shift_matches_torchaudio_in_double_precision(steps):
+    # Whole octaves, because at 3 semitones torchaudio needs many seconds and gigabytes to build its kernel.
     import torchaudio
 
     theirs = [
@@ -56,11 +56,11 @@ def test_pitch_is_torchaudios_in_double_precision(steps):
     ]
     ours = decibels(pitch_shift(buzz(), steps=steps), theirs[0])
     assert ours < -95
-    assert ours < decibels(theirs[1], theirs[0])  # than which it is more exact
+    assert ours < decibels(theirs[1], theirs[0])  # more exact than torchaudio in single precision
 
 
 @pytest.mark.parametrize("steps", [3, -3])
-def test_pitch_is_torchaudios_phase_vocoder_and_more_exact_than_it(steps):
+def test_pitch_shift_matches_torchaudio_phase_vocoder(steps):
     import torchaudio
 
     wave, rate = buzz(), 2.0 ** (-steps / 12)
@@ -92,14 +92,14 @@ ODD = {
 }
 
 
-# Where a bin holds nothing but rounding errors, so does its phase, which a sudden end makes audible: changing the
-# spectrum of a pure tone by 1e-8 of its peak moves torchaudio's own result by -42 dB.
+# Bins that hold only rounding errors have arbitrary phases, which an abrupt end makes audible: changing the spectrum
+# of a pure tone by 1e-8 of its peak changes torchaudio's own result by -42 dB.
 LOOSE = {"pure_tone": -35}
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_native_copies_are_torchaudios(name):
-    # At 3 semitones torchaudio takes many seconds and gigabytes to build its kernel; on RAVDESS it does, see below.
+def test_native_backend_matches_torchaudio(name):
+    # At 3 semitones torchaudio needs many seconds and gigabytes; the test on RAVDESS below covers that case.
     wave, values = ODD[name].astype(np.float32), VALUES | {"pitch_steps": [12, 7, -12]}
     native, reference = (WaveformCopies(**values, backend=b)(wave, utterance="a") for b in ("native", "torchaudio"))
     assert list(native) == list(reference) == ["noise", "pitch+12", "pitch+7", "pitch-12"]
@@ -112,13 +112,13 @@ def test_native_copies_are_torchaudios(name):
 
 
 @pytest.mark.parametrize("wave", [np.zeros(8000, np.float32), np.zeros(1, np.float32)], ids=["silence", "one_sample"])
-def test_silence_stays_silent_by_either(wave):
+def test_both_backends_keep_silence(wave):
     for backend in ("native", "torchaudio"):
         copies = WaveformCopies(**VALUES | {"noise_sigma": None, "pitch_steps": [12]}, backend=backend)
         np.testing.assert_array_equal(copies(wave, utterance="a")["pitch+12"], wave)
 
 
-def test_a_wave_that_must_not_be_written_to_is_shifted():
+def test_both_backends_support_read_only_waves():
     wave = tone()
     wave.setflags(write=False)
     for backend in ("native", "torchaudio"):
@@ -126,43 +126,43 @@ def test_a_wave_that_must_not_be_written_to_is_shifted():
         assert abs(peak(copies["pitch+12"]) - 880) < 4
 
 
-def test_an_unknown_backend_is_refused_by_name():
+def test_unknown_backend_raises_input_error():
     with pytest.raises(InputError, match=r"augment\.backend is 'librosa'; expected .*torchaudio"):
         WaveformCopies(**VALUES, backend="librosa")
 
 
-def test_a_shift_that_torchaudio_has_no_memory_for_is_refused():
+def test_torchaudio_backend_rejects_shifts_over_memory_limit():
     values = VALUES | {"sampling_rate": 48000}
     with pytest.raises(InputError, match=r"augment\.pitch_steps has -3, .* 8 GB at 48000 Hz; .*audio\.sampling_rate"):
         WaveformCopies(**values, backend="torchaudio")
     assert len(WaveformCopies(**values, backend="native")(tone(), utterance="a")) == 3
 
 
-def test_digital_silence_and_a_clip_with_gaps_are_shifted():
+def test_pitch_shift_of_silence_and_gaps_is_finite():
     assert not pitch_shift(np.zeros(8000, np.float32), steps=3).any()
     gaps = tone() * (np.arange(16000) // 4000 % 2)
     assert np.isfinite(pitch_shift(gaps.astype(np.float32), steps=-3)).all()
 
 
-def test_names_and_shapes():
+def test_copies_have_names_shapes_and_dtype():
     copies = WaveformCopies(**VALUES)(tone(), utterance="a")
     assert list(copies) == ["noise", "pitch+3", "pitch-3"] == list(WaveformCopies(**VALUES).names)
     assert {copy.shape for copy in copies.values()} == {(16000,)}
     assert {copy.dtype for copy in copies.values()} == {np.dtype(np.float32)}
 
 
-def test_none_makes_no_copy():
+def test_no_copies_when_noise_and_pitch_are_disabled():
     assert WaveformCopies(**VALUES | {"noise_sigma": None, "pitch_steps": []})(tone(), utterance="a") == {}
 
 
-def test_the_clip_is_left_alone():
+def test_copies_do_not_modify_clip():
     wave = tone()
     before = wave.copy()
     WaveformCopies(**VALUES)(wave, utterance="a")
     np.testing.assert_array_equal(wave, before)
 
 
-def test_noise_has_its_sigma_and_its_own_seed():
+def test_noise_has_sigma_and_depends_on_seed_and_utterance():
     wave = np.zeros(100_000, np.float32)
     first = WaveformCopies(**VALUES)(wave, utterance="a")["noise"]
     assert abs(first.std() - 0.01) < 2e-4
@@ -183,8 +183,8 @@ def test_pcm16_rounds_and_clips():
 
 @pytest.mark.real
 @pytest.mark.parametrize("steps", [3, -3])
-def test_pitch_on_ravdess_is_torchaudios(ravdess_root, steps):
-    """To its own rounding: its filters for 3 semitones are off by -70 dB in single precision."""
+def test_native_pitch_matches_torchaudio_on_ravdess(ravdess_root, steps):
+    """The tolerance allows for torchaudio's filters for 3 semitones, which are off by -70 dB in single precision."""
     from ser_lightning.audio.audio import Audio
 
     audio = Audio(

@@ -1,4 +1,4 @@
-"""What is done to batches: masks and mixtures."""
+"""Tests of batch augmentation: SpecAugment and mixup."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ BOTH = pytest.mark.parametrize("augment", [SpecAugment(**MASKS), Mixup(alpha=0.5
 
 
 @BOTH
-def test_the_batch_is_left_alone_and_only_the_generator_decides(augment):
+def test_batch_is_not_modified_and_result_depends_on_generator(augment):
     one, two, other = alter(augment), alter(augment), alter(augment, seed=1)
     np.testing.assert_array_equal(one.frames, two.frames)
     assert not np.array_equal(one.frames[:, : other.frames.shape[1]], other.frames[:, : one.frames.shape[1]])
@@ -40,7 +40,7 @@ def test_the_batch_is_left_alone_and_only_the_generator_decides(augment):
 
 
 @BOTH
-def test_behind_its_end_a_clip_stays_zero(augment):
+def test_padding_stays_zero(augment):
     for seed in range(5):
         altered = alter(augment, seed)
         assert altered.frames.shape[1] == altered.lengths.max()
@@ -50,16 +50,16 @@ def test_behind_its_end_a_clip_stays_zero(augment):
 
 
 @BOTH
-def test_no_copies_are_made(augment):
+def test_batch_augmentation_makes_no_copies(augment):
     assert augment.names == ()
     assert augment(np.zeros(9, np.float32), utterance="a") == {}
 
 
-# ---------------------------------------------------------------------- masks
+# ---------------------------------------------------------------------- SpecAugment
 
 
 def masks(augment: SpecAugment, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which rows (B, F) and which frames (B, K) of each clip are wholly masked, and all that is (B, K, F)."""
+    """Return the fully masked rows (B, F), the fully masked frames (B, K) and all masked values (B, K, F)."""
     frames, lengths = batch()
     altered = alter(augment, seed)
     assert altered.partner is None
@@ -71,14 +71,14 @@ def masks(augment: SpecAugment, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
     return rows, changed.all(2), changed
 
 
-def test_masks_are_bands_of_rows_and_spans_of_frames_and_nothing_else():
+def test_masks_cover_only_complete_rows_and_frames():
     for seed in range(3):
         rows, frames, changed = masks(SpecAugment(**MASKS), seed)
         real = np.arange(LONGEST) < batch()[1][:, None]
         np.testing.assert_array_equal(changed, (rows[:, None] & real[:, :, None]) | frames[:, :, None])
 
 
-def test_widths_are_uniform_below_their_limit():
+def test_mask_widths_are_uniform_below_limit():
     rows, frames, widths = [], [], range(9)
     for seed in range(60):
         one = SpecAugment(**MASKS | {"frequency_masks": 1, "time_masks": 1, "time_share": 1.0, "time_width": 9})
@@ -92,23 +92,23 @@ def test_widths_are_uniform_below_their_limit():
     assert len(rows) > 1000
 
 
-def test_masks_start_anywhere_from_the_first_row_on():
+def test_frequency_mask_starts_are_uniform():
     starts = []
     for seed in range(100):
         bands, _, _ = masks(SpecAugment(**MASKS | {"frequency_masks": 1, "time_masks": 0}), seed)
-        starts += [int(band.argmax()) for band in bands if band.sum() == 8]  # of nine widths
+        starts += [int(band.argmax()) for band in bands if band.sum() == 8]  # the largest of nine widths
     assert set(starts) == set(range(ROWS - 8))
-    counts = np.bincount(starts)[:-1]  # the last start is rarer: torchaudio draws a width between whole numbers
+    counts = np.bincount(starts)[:-1]  # the last start is rarer, because the width is drawn as a real number
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_masks_of_the_clips_of_a_batch_differ():
+def test_masks_differ_between_clips_of_a_batch():
     bands, spans, _ = masks(SpecAugment(**MASKS | {"time_share": 1.0}), seed=0)
     assert len(np.unique(bands, axis=0)) > 40
     assert len(np.unique(spans, axis=0)) > 40
 
 
-def test_random_numbers_of_torch_are_left_alone():
+def test_spec_augment_keeps_torch_random_state():
     import torch
 
     before = torch.random.get_rng_state()
@@ -116,7 +116,7 @@ def test_random_numbers_of_torch_are_left_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_torch_decides_nothing_about_the_masks():
+def test_spec_augment_ignores_torch_seed():
     import torch
 
     torch.manual_seed(1)
@@ -126,7 +126,7 @@ def test_torch_decides_nothing_about_the_masks():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
-def test_a_span_covers_no_more_than_its_share_of_the_real_frames(share):
+def test_time_masks_respect_time_share(share):
     one = SpecAugment(**MASKS | {"time_masks": 1, "time_share": share, "frequency_masks": 0})
     lengths = batch()[1]
     widest = np.zeros(len(lengths))
@@ -138,10 +138,10 @@ def test_a_span_covers_no_more_than_its_share_of_the_real_frames(share):
     assert (widest == limit).mean() > 0.8
 
 
-def test_the_mean_of_what_is_masked_is_as_expected():
+def test_mean_masked_share_matches_expectation():
     share = np.mean([masks(SpecAugment(**MASKS | {"time_masks": 0}), seed)[0].mean() for seed in range(100)])
     once = np.mean([w / ROWS for w in range(9)])
-    assert 1.7 * once < share < 2 * once  # two masks, which overlap now and then
+    assert 1.7 * once < share < 2 * once  # two masks, which sometimes overlap
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_the_mean_of_what_is_masked_is_as_expected():
         {"time_share": 0.1},
     ],
 )
-def test_every_value_of_the_masks_is_alive(change):
+def test_every_spec_augment_parameter_has_an_effect(change):
     assert not np.array_equal(alter(SpecAugment(**MASKS | change)).frames, alter(SpecAugment(**MASKS)).frames)
 
 
-def test_no_masks_change_nothing():
+def test_zero_masks_leave_batch_unchanged():
     nothing = SpecAugment(**MASKS | {"frequency_masks": 0, "time_masks": 0})
     np.testing.assert_array_equal(alter(nothing).frames, batch()[0])
 
 
-def test_a_mask_may_be_wider_than_there_are_rows():
+def test_frequency_width_may_exceed_number_of_rows():
     assert np.isfinite(alter(SpecAugment(**MASKS | {"frequency_width": 1000})).frames).all()
 
 
@@ -174,21 +174,21 @@ def test_a_mask_may_be_wider_than_there_are_rows():
         *(({name: -1}, rf"augment\.{name} is -1") for name in list(MASKS)[:4]),
     ],
 )
-def test_masks_out_of_range_are_refused(change, message):
+def test_invalid_spec_augment_values_raise_input_error(change, message):
     with pytest.raises(InputError, match=message):
         SpecAugment(**MASKS | change)
 
 
-# ---------------------------------------------------------------------- mixtures
+# ---------------------------------------------------------------------- mixup
 
 
-def test_a_mixture_by_hand():
+def test_mixup_matches_manual_computation():
     frames = np.zeros((2, 4, 1), np.float32)
     frames[0, :, 0], frames[1, :2, 0] = [1, 2, 3, 4], [10, 20]
     seed = next(s for s in range(99) if (alter_two(frames, s).partner == [1, 0]).all())
     altered = alter_two(frames, seed)
     own, other = altered.share, 1 - altered.share
-    mean = 7.0  # what the second clip contributes when it is over
+    mean = 7.0  # contributed by the second clip after its end
     longest = [own * 1 + other * 10, own * 2 + other * 20, own * 3 + other * mean, own * 4 + other * mean]
     assert altered.lengths.tolist() == [round(own * 4 + other * 2), round(own * 2 + other * 4)]
     for clip, length, (one, two) in zip(altered.frames, altered.lengths, ((own, other), (other, own)), strict=True):
@@ -202,7 +202,7 @@ def alter_two(frames: np.ndarray, seed: int):
     return Mixup(alpha=1.0).alter(frames, np.array([4, 2]), mean=mean, generator=np.random.default_rng(seed))
 
 
-def test_a_batch_is_mixed_by_one_share_with_a_permutation_of_itself():
+def test_mixup_mixes_batch_with_its_permutation():
     frames, lengths = batch()
     altered = alter(Mixup(alpha=0.5))
     assert sorted(altered.partner) == list(range(len(frames)))
@@ -215,13 +215,13 @@ def test_a_batch_is_mixed_by_one_share_with_a_permutation_of_itself():
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
-def test_shares_are_of_the_beta_distribution(alpha):
+def test_mixup_shares_follow_beta_distribution(alpha):
     shares = [alter(Mixup(alpha=alpha), seed, clips=2).share for seed in range(400)]
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
     assert stats.kstest(shares, stats.beta(2 * alpha, 2 * alpha).cdf).pvalue < 1e-3
 
 
 @pytest.mark.parametrize("alpha", [0, -1, float("inf"), float("nan")])
-def test_another_alpha_is_refused(alpha):
+def test_invalid_alpha_raises_input_error(alpha):
     with pytest.raises(InputError, match=r"augment\.alpha is .*; expected a positive number"):
         Mixup(alpha=alpha)

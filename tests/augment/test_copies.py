@@ -1,4 +1,4 @@
-"""Copies of waveforms at other speeds and levels, in noise, and as the Kaggle notebooks make them."""
+"""Tests of augmented copies: speed, gain, noise, and the augmentations of the Kaggle notebooks."""
 
 import librosa
 import numpy as np
@@ -32,7 +32,7 @@ def peak(wave: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("option", MADE)
-def test_copies_have_names_are_single_precision_and_leave_the_clip_alone(option):
+def test_copies_are_named_float32_and_do_not_modify_clip(option):
     cls, values, names = MADE[option]
     copies = cls(**values)
     wave = tone()
@@ -47,11 +47,11 @@ def test_copies_have_names_are_single_precision_and_leave_the_clip_alone(option)
 
 
 @pytest.mark.parametrize("option", MADE)
-def test_a_copy_is_a_function_of_seed_and_utterance_alone(option):
+def test_copies_depend_only_on_seed_and_utterance(option):
     cls, values, _ = MADE[option]
     wave = tone()
     first = cls(**values)(wave, utterance="a")
-    np.random.default_rng(1).standard_normal(10)  # whatever else was drawn
+    np.random.default_rng(1).standard_normal(10)  # unrelated draws must not matter
     cls(**values)(tone(220), utterance="b")
     for name, copy in cls(**values)(wave, utterance="a").items():
         np.testing.assert_array_equal(copy, first[name])
@@ -65,20 +65,20 @@ def test_a_copy_is_a_function_of_seed_and_utterance_alone(option):
 
 @pytest.mark.parametrize("n", [1, 2, 100, 1000])
 @pytest.mark.parametrize("option", MADE)
-def test_very_short_clips_and_silence_are_copied(option, n):
+def test_very_short_and_silent_clips_are_augmented(option, n):
     cls, values, _ = MADE[option]
     for wave in (tone(n=n), np.zeros(n, np.float32)):
         assert all(len(copy) >= 1 and np.isfinite(copy).all() for copy in cls(**values)(wave, utterance="a").values())
 
 
-def test_speed_changes_length_and_pitch_by_the_factor():
+def test_speed_scales_length_and_pitch_by_factor():
     for name, copy in SpeedCopies(factors=[0.9, 1.1, 2])(tone(), utterance="a").items():
         factor = float(name.removeprefix("speed"))
         assert len(copy) == pytest.approx(RATE / factor, abs=1)
         assert peak(copy) == pytest.approx(440 * factor, abs=1.5)
 
 
-def test_gain_is_exact_and_clips_nothing():
+def test_gain_is_exact_and_does_not_clip():
     wave = 0.9 / 0.5 * tone()
     made = GainCopies(decibels=[-6, 6, 20])(wave, utterance="a")
     for name, copy in made.items():
@@ -88,22 +88,22 @@ def test_gain_is_exact_and_clips_nothing():
 
 
 @pytest.mark.parametrize("level", [1.0, 1e-3])
-def test_noise_is_as_far_below_the_signal_as_asked(level):
+def test_noise_has_requested_snr_and_is_white(level):
     wave = level * tone()
     for name, copy in NoiseCopies(seed=0, decibels=[20, 10, 0, -5])(wave, utterance="a").items():
         noise = copy.astype(np.float64) - wave
         ratio = 10 * np.log10(np.mean(wave.astype(np.float64) ** 2) / np.mean(noise**2))
         assert ratio == pytest.approx(float(name.removeprefix("snr")), abs=1e-3)
-        spectrum = np.abs(np.fft.rfft(noise)) ** 2  # white: as much in each quarter of the band
+        spectrum = np.abs(np.fft.rfft(noise)) ** 2  # white: equal power in each quarter of the band
         quarters = [part.mean() for part in np.array_split(spectrum, 4)]
         assert max(quarters) < 1.2 * min(quarters)
 
 
-def test_digital_silence_gets_no_noise():
+def test_noise_is_not_added_to_digital_silence():
     assert not NoiseCopies(seed=0, decibels=[0])(np.zeros(1000, np.float32), utterance="a")["snr0"].any()
 
 
-def test_the_notebooks_copies():
+def test_kaggle_noise_and_roll_follow_notebook_distributions():
     rng = np.random.default_rng(0)
     wave = (tone(n=4000) * np.hanning(4000) + 1e-3 * rng.standard_normal(4000)).astype(np.float32)
     made = [KaggleCopies(**KAGGLE | {"roll_samples": 1000})(wave, utterance=f"{n}") for n in range(100)]
@@ -118,7 +118,7 @@ def test_the_notebooks_copies():
     assert abs(np.mean(rolls)) < 180
 
 
-def test_the_notebooks_stretch_then_pitch():
+def test_kaggle_stretch_pitch_matches_librosa():
     wave = tone(n=22000)
     slower = librosa.effects.time_stretch(wave, rate=0.8)
     expected = librosa.effects.pitch_shift(slower, sr=RATE, n_steps=0.7)
@@ -137,7 +137,7 @@ def test_the_notebooks_stretch_then_pitch():
         ({"roll_samples": 100}, {"roll"}),
     ],
 )
-def test_every_value_of_the_notebooks_is_alive(change, names):
+def test_every_kaggle_parameter_has_an_effect(change, names):
     one, two = (KaggleCopies(**KAGGLE | values)(tone(), utterance="a") for values in ({}, change))
     assert {name for name in one if not np.array_equal(one[name], two[name])} == names
 
@@ -158,6 +158,6 @@ def test_every_value_of_the_notebooks_is_alive(change, names):
         (KaggleCopies, KAGGLE | {"roll_samples": 0}, r"augment\.roll_samples is 0; expected at least 1"),
     ],
 )
-def test_values_out_of_range_are_refused(cls, values, message):
+def test_invalid_values_raise_input_error(cls, values, message):
     with pytest.raises(InputError, match=message):
         cls(**values)

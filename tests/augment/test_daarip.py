@@ -1,4 +1,4 @@
-"""Images of features behind a thin lens."""
+"""Tests of DAARIP, which augments features as images formed by a thin lens."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def picture(rows: int = 40, columns: int = 50) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
 
 
-def test_the_magnification_is_that_of_the_lens_equation():
+def test_magnifications_satisfy_lens_equation():
     f = 0.7
     lens = Daarip(**VALUES | {"focal_length": f, "nearest": 0.8, "farthest": 4.2, "images": 11})
     distances = f * (1 + 1 / lens.magnifications)
     assert distances[[0, -1]] == pytest.approx([0.8, 4.2])
     assert np.diff(lens.magnifications) == pytest.approx([-(0.7 / 0.1 - 0.7 / 3.5) / 10] * 10)
     for u, m in zip(distances, lens.magnifications, strict=True):
-        v = m * u  # where the image is, if it is m times as large as the object
+        v = m * u  # image distance at magnification m
         assert 1 / f == pytest.approx(1 / u + 1 / v)
         assert (m > 1) == (u < 2 * f)
         assert (m < 1) == (u > 2 * f)
@@ -34,14 +34,14 @@ def test_the_magnification_is_that_of_the_lens_equation():
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize(("old", "new"), [(5, 13), (13, 5), (7, 7), (1, 4), (4, 1), (162, 32), (60, 64)])
-def test_an_axis_is_resized_as_torch_does(mode, old, new):
+def test_resizing_matches_torch_interpolate(mode, old, new):
     name = {"linear": "linear", "nearest": "nearest-exact"}[mode]
     theirs = F.interpolate(torch.eye(old)[None], new, mode=name)[0].T
     np.testing.assert_allclose(resizing(old, new, mode), theirs, atol=2e-5)
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_a_copy_is_the_picture_resized_twice(mode):
+def test_copies_match_features_resized_twice(mode):
     x = picture()
     made = Daarip(**VALUES | {"interpolation": mode}).of_features(x, utterance="a")
     name = {"linear": "bilinear", "nearest": "nearest-exact"}[mode]
@@ -54,17 +54,17 @@ def test_a_copy_is_the_picture_resized_twice(mode):
         assert copy.dtype == np.float32
 
 
-def test_far_away_detail_is_lost_and_nearby_hardly_any():
+def test_only_distant_images_lose_detail():
     lens = Daarip(**VALUES | {"frames": 50, "nearest": 1.2})
     made = list(lens.of_features(picture(), utterance="a").values())
     power = [float(np.square(copy).mean()) for copy in made]
-    assert power[0] > 0.9 * np.square(picture()).mean()  # five times as large
+    assert power[0] > 0.9 * np.square(picture()).mean()  # magnified five times
     errors = [np.square(copy - picture()).mean() for copy in made]
     assert errors[0] < 0.1
     assert min(errors[-5:]) > 0.5
 
 
-def test_the_features_are_left_alone_and_nothing_is_random():
+def test_images_are_deterministic_and_do_not_modify_features():
     x = picture()
     before = x.copy()
     x.flags.writeable = False
@@ -77,7 +77,7 @@ def test_the_features_are_left_alone_and_nothing_is_random():
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(162, 1), (1, 30), (1, 1)])
-def test_features_of_a_frame_or_a_row_have_images_too(rows, columns):
+def test_features_with_one_row_or_frame_are_supported(rows, columns):
     made = Daarip(**VALUES).of_features(picture(rows, columns), utterance="a")
     assert {copy.shape for copy in made.values()} == {(rows, 64)}
     assert all(np.isfinite(copy).all() for copy in made.values())
@@ -94,7 +94,7 @@ def test_features_of_a_frame_or_a_row_have_images_too(rows, columns):
         {"interpolation": "nearest"},
     ],
 )
-def test_every_value_is_alive(change):
+def test_every_parameter_has_an_effect(change):
     one, two = (Daarip(**VALUES | values).of_features(picture(), utterance="a") for values in ({}, change))
     assert not all(np.array_equal(copy, two.get(name)) for name, copy in one.items())
 
@@ -111,6 +111,6 @@ def test_every_value_is_alive(change):
         ({"interpolation": "cubic"}, r"augment\.interpolation is 'cubic'; expected linear or nearest"),
     ],
 )
-def test_values_out_of_range_are_refused(change, message):
+def test_invalid_values_raise_input_error(change, message):
     with pytest.raises(InputError, match=message):
         Daarip(**VALUES | change)

@@ -1,4 +1,4 @@
-"""The classical models against scikit-learn, on clips of many kinds."""
+"""Tests of the classical baselines against scikit-learn."""
 
 import itertools
 
@@ -30,7 +30,7 @@ VALUES = {
         **{"fine_tune_steps": 20, "c": [0.1, 1, 10], "gamma": [0.3, 1, 3]},
     },
 }
-# Clips of each class.
+# Number of clips per class.
 COUNTS = {
     "even": [20, 20, 20, 20, 20],
     "rare": [40, 30, 2, 1, 20],
@@ -42,12 +42,12 @@ of_each_kind = pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
 
 
 class Clips:
-    """Clips of one frame or several, whose features differ in scale, depend on each other and have heavy tails."""
+    """Clips of one or more frames, with correlated and heavy-tailed features of different scales."""
 
     def __init__(self, counts: list[int], *, frames: int = 1, seed: int = 0, speakers: int = 6) -> None:
         generator = np.random.default_rng(seed)
         targets = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-        centres = np.random.default_rng(99).normal(size=(len(counts), SIZE))  # the same whatever the seed
+        centres = np.random.default_rng(99).normal(size=(len(counts), SIZE))  # independent of the seed
         mixing = np.random.default_rng(98).normal(size=(SIZE, SIZE))
         lengths = generator.integers(1, frames + 1, size=len(targets))
         noise = generator.standard_t(4, size=(lengths.sum(), SIZE)) @ mixing / 2
@@ -68,7 +68,7 @@ class Clips:
         )
 
     def vectors(self, model: Baseline) -> np.ndarray:
-        """The vectors that a model makes of the clips, to the last bit: solvers stop at a tolerance."""
+        """Return the exact inputs of the model's classifier; others would change where its solver stops."""
         x = split_frames(self.frames.numpy(), self.lengths.numpy())
         for _, step in model.pipeline.steps[:-1]:
             x = step.transform(x)
@@ -76,7 +76,7 @@ class Clips:
 
     @torch.no_grad()
     def predicted_by(self, model) -> torch.Tensor:
-        """The logits of all clips, padded into one batch."""
+        """Return the logits of all clips, padded into one batch."""
         padded = torch.zeros(len(self.targets), SIZE, int(self.lengths.max()) + 1)
         for row, clip, length in zip(padded, self.frames.split(self.lengths.tolist()), self.lengths, strict=True):
             row[:, :length] = clip.T
@@ -84,7 +84,7 @@ class Clips:
 
 
 def normalized(scores: np.ndarray, present: np.ndarray) -> torch.Tensor:
-    """Scores of the classes that are present as log-probabilities of all."""
+    """Return log-probabilities of all classes from scores of those that are present."""
     logits = torch.full((len(scores), CLASSES), ABSENT, dtype=torch.float64)
     logits[:, present] = torch.from_numpy(scores).log_softmax(1)
     return logits.float()
@@ -92,7 +92,7 @@ def normalized(scores: np.ndarray, present: np.ndarray) -> torch.Tensor:
 
 @every
 @of_each_kind
-def test_the_logits_are_log_probabilities(cls, counts):
+def test_logits_are_log_probabilities(cls, counts):
     model = Clips(counts).fit(cls)
     logits = Clips([30] * CLASSES, seed=1).predicted_by(model)
     assert logits.dtype == torch.float32
@@ -104,7 +104,7 @@ def test_the_logits_are_log_probabilities(cls, counts):
 
 
 @every
-def test_what_can_be_learned_is_learned(cls):
+def test_baselines_predict_unseen_clips_above_chance(cls):
     model = Clips([40] * CLASSES).fit(cls)
     new = Clips([40] * CLASSES, seed=1)
     assert (new.predicted_by(model).argmax(1) == new.targets).double().mean() > 0.5  # chance is 0.2
@@ -112,7 +112,7 @@ def test_what_can_be_learned_is_learned(cls):
 
 
 @pytest.mark.parametrize("frames", [1, 6])
-def test_a_vector_is_the_mean_of_the_standardized_frames(frames):
+def test_clip_vector_is_mean_of_standardized_frames(frames):
     clips, new = Clips(COUNTS["rare"], frames=frames), Clips([30] * CLASSES, frames=frames, seed=1)
     model = clips.fit(Logistic)
     mean, deviation = clips.frames.double().mean(0), clips.frames.double().std(0, correction=0)
@@ -123,7 +123,7 @@ def test_a_vector_is_the_mean_of_the_standardized_frames(frames):
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1])
-def test_gamma_counts_in_multiples_of_scale(gamma):
+def test_gamma_is_relative_to_sklearn_scale(gamma):
     clips = Clips(COUNTS["even"])
     model = clips.fit(SVM, gamma=[gamma])
     vectors, new = clips.vectors(model), Clips([30] * CLASSES, seed=1)
@@ -137,7 +137,7 @@ def test_gamma_counts_in_multiples_of_scale(gamma):
 @of_each_kind
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 @pytest.mark.parametrize("frames", [1, 6])
-def test_logistic_is_scikit_learns(counts, class_weight, frames):
+def test_logistic_matches_sklearn(counts, class_weight, frames):
     clips, new = Clips(counts, frames=frames), Clips([30] * CLASSES, frames=frames, seed=1)
     model = clips.fit(Logistic, class_weight=class_weight)
     theirs = LogisticRegression(C=model.chosen["c"], class_weight=class_weight, max_iter=2000, tol=1e-6).fit(
@@ -152,12 +152,12 @@ def test_logistic_is_scikit_learns(counts, class_weight, frames):
 @of_each_kind
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 @pytest.mark.parametrize("seed", range(3))
-def test_svm_is_scikit_learns(counts, class_weight, seed):
+def test_svm_matches_sklearn(counts, class_weight, seed):
     clips, new = Clips(counts, seed=seed, frames=3), Clips([30] * CLASSES, seed=9, frames=3)
     model = clips.fit(SVM, class_weight=class_weight)
     chosen = model.chosen
     vectors = clips.vectors(model)
-    factor = (SIZE * vectors.var()) ** -0.5  # so that gamma counts in multiples of "scale"
+    factor = (SIZE * vectors.var()) ** -0.5  # makes gamma relative to gamma="scale"
     theirs = SVC(C=chosen["c"], gamma=chosen["gamma"], class_weight=class_weight, break_ties=True)
     theirs.fit(factor * vectors, clips.targets)
     x, logits = factor * new.vectors(model), new.predicted_by(model)
@@ -170,8 +170,8 @@ def test_svm_is_scikit_learns(counts, class_weight, seed):
     torch.testing.assert_close(logits, normalized(scores / temperature, theirs.classes_), atol=1e-5, rtol=1e-5)
 
 
-def test_the_temperature_makes_held_out_clips_likelier():
-    """Beside the raw scores, which are votes and so far from probabilities."""
+def test_temperature_lowers_loss_on_unseen_clips():
+    """The uncalibrated scores are votes, which are poor log-probabilities."""
     clips, new = Clips([40] * CLASSES), Clips([60] * CLASSES, seed=1)
     model = clips.fit(SVM)
     loss = torch.nn.functional.cross_entropy(new.predicted_by(model), new.targets)
@@ -184,7 +184,7 @@ def test_the_temperature_makes_held_out_clips_likelier():
 @of_each_kind
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 @pytest.mark.parametrize("of_frames", [False, True])
-def test_gmm_is_scikit_learns(counts, class_weight, of_frames):
+def test_gmm_matches_sklearn(counts, class_weight, of_frames):
     clips, new = Clips(counts, frames=6), Clips([30] * CLASSES, frames=6, seed=1)
     model = clips.fit(GMM, class_weight=class_weight, of_frames=of_frames, components=[2])
     floor = model.chosen["floor"]
@@ -209,7 +209,7 @@ def test_gmm_is_scikit_learns(counts, class_weight, of_frames):
     torch.testing.assert_close(new.predicted_by(model), normalized(scores, np.array(present)), atol=1e-4, rtol=1e-5)
 
 
-def test_gmm_of_clips_of_one_frame_is_the_same_either_way():
+def test_gmm_of_frames_has_no_effect_on_single_frame_clips():
     clips = Clips(COUNTS["even"])
     torch.testing.assert_close(
         *(clips.predicted_by(clips.fit(GMM, of_frames=of_frames)) for of_frames in (False, True))
@@ -217,7 +217,7 @@ def test_gmm_of_clips_of_one_frame_is_the_same_either_way():
 
 
 @every
-def test_the_same_seed_gives_the_same_bits(cls):
+def test_fit_is_reproducible_with_seed(cls):
     clips = Clips(COUNTS["rare"], frames=4)
     one, two, other = (dump_pipeline(clips.fit(cls, seed=seed).pipeline) for seed in (0, 0, 1))
     assert torch.equal(one, two)
@@ -225,7 +225,7 @@ def test_the_same_seed_gives_the_same_bits(cls):
 
 
 @every
-def test_fitting_draws_nothing_from_the_global_generators_and_leaves_its_clips_alone(cls):
+def test_fit_keeps_global_random_state_and_input(cls):
     clips = Clips(COUNTS["even"], frames=4)
     frames, state, (_, words, position, *_) = clips.frames.clone(), torch.get_rng_state(), np.random.get_state()
     words = words.copy()
@@ -250,14 +250,14 @@ def test_fitting_draws_nothing_from_the_global_generators_and_leaves_its_clips_a
     ],
     ids=lambda of: of.__name__ if isinstance(of, type) else str(of),
 )
-def test_every_value_is_alive(cls, change):
+def test_every_parameter_has_an_effect(cls, change):
     clips = Clips(COUNTS["rare"], frames=4)
     usual, changed = (clips.predicted_by(clips.fit(cls, **values)) for values in ({}, change))
     assert (usual - changed).abs().max() > 1e-3
 
 
-def test_few_steps_are_told(caplog):
-    """What stops it, tol and max_iter, is alive too."""
+def test_convergence_failure_is_logged(caplog):
+    """The stopping parameters tol and max_iter also have an effect."""
     clips = Clips(COUNTS["even"])
     clips.fit(Logistic)
     assert not caplog.messages
@@ -272,14 +272,14 @@ def test_few_steps_are_told(caplog):
     assert any("Not converged: " in message for message in caplog.messages)
 
 
-def test_folds_hold_out_other_clips():
+def test_number_of_folds_changes_validation_uar():
     clips = Clips(COUNTS["even"])
     assert len({clips.fit(SVM, folds=folds).chosen["uar"] for folds in (2, 3, 5)}) > 1
 
 
 @every
-def test_a_choice_is_the_best_of_the_held_out_clips(cls):
-    """One candidate alone reaches what it reached among the others, and none reaches more."""
+def test_search_chooses_candidate_with_best_validation_uar(cls):
+    """Compare the search with separate fits of every candidate."""
     clips = Clips(COUNTS["even"])
     chosen = dict(clips.fit(cls).chosen)
     uar = chosen.pop("uar")
@@ -294,8 +294,8 @@ def test_a_choice_is_the_best_of_the_held_out_clips(cls):
 
 
 @every
-def test_no_speaker_is_on_both_sides_of_inner_validation(cls):
-    """Every speaker says everything in a way of their own: whoever is held out cannot be understood."""
+def test_inner_validation_is_speaker_independent(cls):
+    """Each speaker expresses emotions differently, so those of a held-out speaker cannot be predicted."""
     clips = Clips([24] * CLASSES)
     position = torch.arange(len(clips.targets))
     clips.targets = position % CLASSES
@@ -305,14 +305,15 @@ def test_no_speaker_is_on_both_sides_of_inner_validation(cls):
     clips.frames[:, -4:] = torch.nn.functional.one_hot(speaker, 4).float()
     clips.frames += 0.01 * torch.randn(clips.frames.shape, generator=torch.Generator().manual_seed(0))
     uar = clips.fit(cls).chosen["uar"]
-    clips.speakers = [str(n) for n in np.random.default_rng(0).integers(10, size=len(position))]  # as if others spoke
-    if cls is not Logistic:  # which cannot tell them at all
+    # Random speaker names put every true speaker on both sides.
+    clips.speakers = [str(n) for n in np.random.default_rng(0).integers(10, size=len(position))]
+    if cls is not Logistic:  # which cannot fit this at all
         assert uar < clips.fit(cls).chosen["uar"] - 0.2
     assert uar < 0.3
 
 
 @every
-def test_without_groups_to_divide_the_first_values_are_taken_and_it_is_told(cls, caplog):
+def test_single_speaker_uses_first_values_and_is_logged(cls, caplog):
     clips = Clips(COUNTS["even"], speakers=1)
     model = clips.fit(cls)
     (message,) = [message for message in caplog.messages if "inner validation" in message]
@@ -325,7 +326,7 @@ def test_without_groups_to_divide_the_first_values_are_taken_and_it_is_told(cls,
 
 
 @every
-def test_a_fold_that_leaves_one_emotion_to_learn_is_passed_over(cls):
+def test_folds_with_one_training_emotion_are_skipped(cls):
     clips = Clips([20, 20, 0, 0, 0])
     clips.speakers = ["a" if target == 0 else "bc"[n % 2] for n, target in enumerate(clips.targets.tolist())]
     assert clips.fit(cls).chosen["uar"] is not None
@@ -334,7 +335,7 @@ def test_a_fold_that_leaves_one_emotion_to_learn_is_passed_over(cls):
 
 
 @every
-def test_clips_of_one_emotion_are_refused(cls):
+def test_single_emotion_raises_input_error(cls):
     with pytest.raises(InputError, match="training clips all have the same emotion"):
         Clips([0, 20, 0, 0, 0]).fit(cls)
 
@@ -359,15 +360,15 @@ def test_clips_of_one_emotion_are_refused(cls):
     ],
     ids=str,
 )
-def test_values_out_of_range_are_refused(cls, change, message):
+def test_invalid_values_raise_value_error(cls, change, message):
     with pytest.raises(ValueError, match=message):
         cls(**COMMON | VALUES[cls] | change)
 
 
 @pytest.mark.parametrize("counts", [COUNTS["even"], COUNTS["rare"]], ids=["even", "rare"])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_shared_distances_give_the_scores_of_a_machine_a_candidate(counts, class_weight):
-    """The search computes the kernel from distances; that only saves time."""
+def test_shared_distances_match_one_svm_per_candidate(counts, class_weight):
+    """The search computes all kernels from shared distances, which must only save time."""
     clips = Clips(counts, frames=3)
     model = clips.fit(SVM, class_weight=class_weight)
     search = model.pipeline[-1]
@@ -380,7 +381,7 @@ def test_shared_distances_give_the_scores_of_a_machine_a_candidate(counts, class
 
 @every
 @of_each_kind
-def test_parameters_are_the_fitted_numbers(cls, counts):
+def test_count_parameters_counts_fitted_values(cls, counts):
     model = Clips(counts).fit(cls)
     classes = sum(count > 0 for count in counts)
     search = model.pipeline[-1]
@@ -398,7 +399,7 @@ def test_parameters_are_the_fitted_numbers(cls, counts):
 
 
 @every
-def test_a_clip_has_the_same_answer_in_any_batch(cls):
+def test_logits_do_not_depend_on_batch(cls):
     clips = Clips(COUNTS["even"], frames=6)
     model = clips.fit(cls)
     together = clips.predicted_by(model)

@@ -8,7 +8,7 @@ CLASSES = 3
 
 
 def drawn(rows: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows that lie near one of three points, and which."""
+    """Return standardized rows scattered around one center per class, and their classes."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(rows) % CLASSES
     centres = torch.randn(CLASSES, 6, generator=generator, dtype=torch.float64)
@@ -22,12 +22,12 @@ def pretrained(x: torch.Tensor, **change):
 
 
 def made_up_again(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """The best that the weights of a machine can make of a row, by least squares: how much it has kept."""
+    """Reconstruct the rows from the hidden units of a restricted Boltzmann machine by least squares."""
     hidden = torch.cat([top_layer(x, [(weight, bias)]), torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     return hidden @ torch.linalg.lstsq(hidden, x).solution
 
 
-def test_machines_lie_on_each_other():
+def test_top_layer_stacks_pretrained_layers():
     x, _ = drawn()
     layers = pretrained(x)
     assert [tuple(weight.shape) for weight, _ in layers] == [(5, 6), (4, 5)]
@@ -37,25 +37,25 @@ def test_machines_lie_on_each_other():
     torch.testing.assert_close(top_layer(x, layers), by_hand)
 
 
-def test_the_first_machine_does_not_know_of_the_next():
+def test_first_layer_does_not_depend_on_later_layers():
     x, _ = drawn()
     one, two = pretrained(x, hidden=[5]), pretrained(x, hidden=[5, 4])
     assert torch.equal(one[0][0], two[0][0])
 
 
-def test_a_machine_keeps_more_the_longer_it_is_trained():
+def test_longer_pretraining_improves_reconstruction():
     x, _ = drawn()
     kept = []
     for epochs in (1, 200):
-        ((weight, bias),) = pretrained(x, hidden=[2], epochs=epochs)  # fewer units than rows vary in
+        ((weight, bias),) = pretrained(x, hidden=[2], epochs=epochs)  # fewer units than dimensions
         kept.append((x - made_up_again(x, weight, bias)).square().mean())
         start = pretrained(x, hidden=[2], epochs=0)[0][0]
         assert start.abs().max() < 0.05 < weight.abs().max() + 0.05
     assert kept[1] < 0.9 * kept[0]
 
 
-def test_one_step_of_contrastive_divergence_by_hand():
-    """All clips in one batch, once; what is drawn comes from a generator in the same state."""
+def test_contrastive_divergence_step_matches_manual_computation():
+    """Train for one epoch with a single batch, and draw the same numbers with a generator of the same seed."""
     x, _ = drawn(12)
     for gaussian, of in ((True, 0), (False, 1)):
         layers = pretrained(x, epochs=1, batch=12)
@@ -79,14 +79,14 @@ def test_one_step_of_contrastive_divergence_by_hand():
         torch.testing.assert_close(layers[of][1], rate * (on - then).mean(0))
 
 
-def test_a_machine_that_diverges_is_told():
+def test_diverging_pretraining_raises_input_error():
     x, _ = drawn()
     with pytest.raises(InputError, match=r"machine 1 of the belief network diverged; lower model\.pretrain_lr"):
         pretrained(x, rates=[1e200, 0.1])
 
 
 def loss(x: torch.Tensor, targets: torch.Tensor, layers) -> float:
-    """How well a softmax on the topmost layer tells the classes apart, at its best."""
+    """Return the loss of the best softmax classifier on the top layer."""
     hidden = torch.cat([top_layer(x, layers), torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     weight = torch.zeros(CLASSES, hidden.size(1), dtype=x.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight], max_iter=50)
@@ -101,14 +101,14 @@ def loss(x: torch.Tensor, targets: torch.Tensor, layers) -> float:
     return closure().item()
 
 
-def test_fine_tuning_tells_the_classes_apart_the_better_the_longer():
+def test_longer_fine_tuning_lowers_classification_loss():
     x, targets = drawn()
     layers = pretrained(x, epochs=2)
     losses = [loss(x, targets, fine_tune(x, targets, layers, classes=CLASSES, steps=s)) for s in (0, 3, 60)]
     assert losses[0] > losses[1] > losses[2]
 
 
-def test_no_step_leaves_the_layers_as_they_are():
+def test_fine_tuning_does_not_modify_pretrained_layers():
     x, targets = drawn()
     layers = pretrained(x)
     assert fine_tune(x, targets, layers, classes=CLASSES, steps=0) is layers
@@ -117,7 +117,7 @@ def test_no_step_leaves_the_layers_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(before, [t for layer in layers for t in layer], strict=True))
 
 
-def test_fine_tuning_works_where_no_gradient_is_wanted():
+def test_fine_tuning_works_under_no_grad():
     x, targets = drawn()
     layers = pretrained(x)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A fitted pipeline in a checkpoint: exact, reproducible, and harmless whoever wrote it."""
+"""Tests of fitted pipelines in checkpoints: exact, reproducible, and safe to load from untrusted files."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def to_tensor(data: bytes) -> torch.Tensor:
 @every
 @of_each_kind
 @pytest.mark.parametrize("frames", [1, 4])
-def test_a_loaded_baseline_predicts_the_same_bits(cls, counts, frames):
+def test_loaded_baseline_makes_identical_predictions(cls, counts, frames):
     clips, new = Clips(counts, frames=frames), Clips([7] * CLASSES, frames=frames, seed=1)
     model = clips.fit(cls)
     file = io.BytesIO()
@@ -53,14 +53,14 @@ def test_a_loaded_baseline_predicts_the_same_bits(cls, counts, frames):
     assert torch.equal(dump_pipeline(loaded.pipeline), dump_pipeline(model.pipeline))
 
 
-def test_frames_of_a_mixture_are_loaded_too():
+def test_loaded_gmm_of_frames_makes_identical_predictions():
     clips = Clips(COUNTS["even"], frames=5)
     model = clips.fit(GMM, of_frames=True)
     loaded = load(dump_pipeline(model.pipeline), recipe_of(GMM, of_frames=True))
     assert torch.equal(clips.predicted_by(loaded), clips.predicted_by(model))
 
 
-def test_two_processes_write_the_same_bytes():
+def test_stored_bytes_are_identical_between_processes():
     code = (
         "import hashlib; from tests.baselines.test_baselines import *; from ser_lightning.baselines.storage import *;"
         "print(hashlib.sha256(dump_pipeline(Clips(COUNTS['even']).fit({}).pipeline).numpy()).hexdigest())"
@@ -76,7 +76,7 @@ def test_two_processes_write_the_same_bytes():
 
 
 class Payload:
-    """Runs a command as soon as it is unpickled."""
+    """Run a command when unpickled."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -95,7 +95,7 @@ def svm() -> bytes:
 def rewritten(
     data: bytes, edit: Callable[[dict, dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED
 ) -> bytes:
-    """The archive with another schema or other members."""
+    """Return the archive with its schema or members edited."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop("schema.json"))
@@ -107,12 +107,12 @@ def rewritten(
     return packed.getvalue()
 
 
-def test_rewriting_alone_changes_nothing(svm):
-    """Else the tests that follow would be of the rewriting."""
+def test_archive_rewritten_without_edits_loads(svm):
+    """Check that the failures below are caused by the edits and not by rewriting the archive."""
     assert load(to_tensor(rewritten(svm, lambda schema, members: None)), recipe_of(SVM)).chosen
 
 
-def test_another_version_of_scikit_learn_is_logged_once(svm, caplog):
+def test_scikit_learn_version_mismatch_is_logged_once(svm, caplog):
     def edit(schema: dict, members: dict[str, bytes]) -> None:
         schema["content"] = json.loads(json.dumps(schema["content"]).replace(sklearn.__version__, "1.5.0"))
 
@@ -127,7 +127,7 @@ def steps_of(schema: dict) -> list[dict]:
 
 
 def foreign(loader: str, module: str, name: str, **more) -> Callable[[dict, dict[str, bytes]], None]:
-    """Puts an object of another type in the place of the first step."""
+    """Return an edit that replaces the first step with an object of another type."""
 
     def edit(schema: dict, members: dict[str, bytes]) -> None:
         node = {"__loader__": loader, "__module__": module, "__class__": name, "__id__": 999999, **more}
@@ -151,7 +151,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("edit", HOSTILE.values(), ids=HOSTILE)
-def test_an_archive_that_asks_for_another_type_is_refused_before_anything_is_imported(svm, edit, tmp_path, monkeypatch):
+def test_untrusted_types_are_rejected_before_import(svm, edit, tmp_path, monkeypatch):
     (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match=r"^x\.ckpt asks for .*nothing in it was executed") as refused:
@@ -161,7 +161,7 @@ def test_an_archive_that_asks_for_another_type_is_refused_before_anything_is_imp
 
 
 def test_pickled_arrays_are_not_unpickled(svm, tmp_path):
-    """What np.load would execute if it were allowed to."""
+    """With ``allow_pickle=True``, np.load would execute the payload."""
     mark = tmp_path / "executed"
     packed = io.BytesIO()
     np.save(packed, np.array([Payload(f"touch {mark}")], dtype=object), allow_pickle=True)
@@ -175,7 +175,7 @@ def test_pickled_arrays_are_not_unpickled(svm, tmp_path):
     assert not mark.exists()
 
 
-def test_a_pickle_is_no_archive(tmp_path):
+def test_pickle_instead_of_archive_is_rejected(tmp_path):
     import pickle
 
     mark = tmp_path / "executed"
@@ -185,13 +185,13 @@ def test_a_pickle_is_no_archive(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
-def test_a_truncated_archive_is_refused_in_one_line(svm, share):
+def test_truncated_archive_raises_one_line_error(svm, share):
     with pytest.raises(InputError, match=r"^x\.ckpt is damaged") as refused:
         load(to_tensor(svm[: max(1, int(share * len(svm)))]), recipe_of(SVM))
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_an_archive_that_unpacks_to_more_is_refused(svm):
+def test_archive_over_unpacked_size_limit_is_rejected(svm):
     def edit(schema: dict, members: dict[str, bytes]) -> None:
         members["zeros"] = bytes(10**7)
 
@@ -204,7 +204,7 @@ def test_an_archive_that_unpacks_to_more_is_refused(svm):
     [None, "text", torch.zeros(9), torch.zeros(1, dtype=torch.uint8).expand(10**12)],
     ids=["none", "text", "floats", "huge"],
 )
-def test_what_holds_no_bytes_is_refused(stored):
+def test_stored_value_without_bytes_is_rejected(stored):
     with pytest.raises(InputError, match=r"x\.ckpt holds no fitted pipeline.*SVM"):
         load(stored, recipe_of(SVM))
 
@@ -214,24 +214,24 @@ def test_what_holds_no_bytes_is_refused(stored):
     [recipe_of(Logistic), recipe_of(DBNSVM), recipe_of(SVM, folds=4), recipe_of(SVM, c=[3])],
     ids=["logistic", "dbn", "folds", "c"],
 )
-def test_another_model_than_the_config_describes_is_refused(svm, recipe):
+def test_pipeline_not_matching_config_is_rejected(svm, recipe):
     with pytest.raises(InputError, match=r"^x\.ckpt holds another model than its config describes"):
         load(to_tensor(svm), recipe)
 
 
-def test_without_standardization_is_another_model(svm):
+def test_pipeline_with_other_standardize_is_rejected(svm):
     with pytest.raises(InputError, match="another model"):
         load(to_tensor(svm), recipe_of(SVM, standardize=False))
 
 
-def test_another_pipeline_of_scikit_learns_is_refused():
+def test_other_scikit_learn_estimators_are_rejected():
     x, y = np.eye(4), np.arange(4) % 2
     for estimator in (StandardScaler().fit(x), Pipeline([("f", FunctionTransformer())]).fit(x), GaussianNB().fit(x, y)):
         with pytest.raises(InputError, match=r"x\.ckpt (holds another model|asks for)"):
             load(to_tensor(skops.io.dumps(estimator)), recipe_of(SVM))
 
 
-def test_other_features_and_fewer_classes_are_refused(svm):
+def test_mismatched_features_or_classes_are_rejected(svm):
     for change in ({"features": SIZE + 1}, {"classes": CLASSES - 1}):
         with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
             load(to_tensor(svm), recipe_of(SVM), **change)
@@ -249,8 +249,8 @@ MACHINE = {
 
 
 @pytest.mark.parametrize("name", MACHINE)
-def test_arrays_of_a_machine_that_do_not_fit_never_reach_libsvm(name):
-    """It would read beyond them."""
+def test_svm_with_inconsistent_arrays_is_rejected(name):
+    """Otherwise libsvm would read beyond the ends of the arrays."""
     model = Clips(COUNTS["even"]).fit(SVM)
     machine = model.pipeline[-1].classifier_
     setattr(machine, name, MACHINE[name](getattr(machine, name)))
@@ -258,14 +258,14 @@ def test_arrays_of_a_machine_that_do_not_fit_never_reach_libsvm(name):
         load(dump_pipeline(model.pipeline), recipe_of(SVM))
 
 
-def test_numbers_that_are_not_finite_are_refused():
+def test_non_finite_coefficients_are_rejected():
     model = Clips(COUNTS["even"]).fit(Logistic)
     model.pipeline[-1].classifier_.coef_[:] = np.nan
     with pytest.raises(InputError, match=r"x\.ckpt is damaged"):
         load(dump_pipeline(model.pipeline), recipe_of(Logistic))
 
 
-def test_a_damaged_byte_of_an_array_is_found(svm):
+def test_corrupted_array_byte_is_detected(svm):
     with zipfile.ZipFile(io.BytesIO(svm)) as archive:
         largest = max(archive.infolist(), key=lambda member: member.file_size)
     spoilt = bytearray(svm)

@@ -14,7 +14,7 @@ LINES = [
 ]
 
 
-def test_lines_of_epochs_that_are_trained_again_are_forgotten(tmp_path):
+def test_forget_epochs_removes_log_lines_of_repeated_epochs(tmp_path):
     log = tmp_path / "train.log"
     assert logged_epochs(log) == set()
     forget_epochs(log, done=0)
@@ -35,7 +35,7 @@ def handler(tmp_path):
     handler.close()
 
 
-def test_a_log_that_is_open_goes_on_in_the_mended_file(tmp_path, handler):
+def test_open_log_handler_continues_after_forget_epochs(tmp_path, handler):
     handler.setFormatter(logging.Formatter(f"{TIME} %(levelname)s %(message)s"))
     log = logging.getLogger("ser_lightning")
     log.warning("before")

@@ -11,7 +11,7 @@ from ser_lightning.callbacks.requeue import Requeue
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="has no SIGUSR1"),
-    # Of Lightning, by calling it without a run's settings.
+    # Lightning warns because these tests do not use the settings of a run.
     pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*:FutureWarning"),
 ]
@@ -24,7 +24,7 @@ SLURM = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1"
 
 
 class Line(pl.LightningModule):
-    """A line through two points."""
+    """A linear model with one input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Line(pl.LightningModule):
 
 
 class Signal(pl.Callback):
-    """Send the signal inside a hook, and look whether it was answered there."""
+    """Send the signal inside a hook and record whether it was handled there."""
 
     def __init__(self, hook, asked) -> None:
         self.asked, self.inside = asked, []
@@ -51,7 +51,7 @@ class Signal(pl.Callback):
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    """The file that holds what SLURM was asked."""
+    """Return the file in which a fake scontrol records its calls."""
     path = tmp_path / "asked"
     fake = tmp_path / "bin" / "scontrol"
     fake.parent.mkdir()
@@ -79,7 +79,7 @@ def fit(folder, *callbacks, epochs=2):
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_start", "on_train_epoch_start", "on_train_epoch_end"])
-def test_the_signal_is_answered_between_two_batches_and_not_where_it_comes(hook, asked, tmp_path):
+def test_requeue_is_deferred_until_after_the_hook(hook, asked, tmp_path):
     before = signal.getsignal(signal.SIGUSR1)
     sender = Signal(hook, asked)
     fit(tmp_path / "run", sender, Requeue(), epochs=1)
@@ -88,10 +88,10 @@ def test_the_signal_is_answered_between_two_batches_and_not_where_it_comes(hook,
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
-def test_the_signal_may_come_while_tensorboard_holds_its_lock(asked, tmp_path):
+def test_requeue_does_not_deadlock_with_tensorboard_lock(asked, tmp_path):
     class Writing(pl.Callback):
         def on_train_epoch_end(self, trainer, pl_module):
-            # As in a flush: Lightning's own handler would wait here for the lock that this process holds.
+            # As during a flush: Lightning's own handler would deadlock on the lock that this process holds.
             with trainer.logger.experiment._get_file_writer().event_writer._async_writer._lock:
                 os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -99,7 +99,7 @@ def test_the_signal_may_come_while_tensorboard_holds_its_lock(asked, tmp_path):
     assert asked.read_text().splitlines() == ["requeue 77"] * 2
 
 
-def test_without_slurm_the_signal_is_nobodys(tmp_path):
+def test_no_signal_handler_is_installed_without_slurm(tmp_path):
     before = signal.getsignal(signal.SIGUSR1)
     callback = Requeue()
     fit(tmp_path / "run", callback)

@@ -1,6 +1,6 @@
-"""The corpora beside RAVDESS, on made-up files of the right names; EmoDB and EMOVO on the real ones too.
+"""Tests of the corpora other than RAVDESS on dummy files with valid names, and of EmoDB and EMOVO on real files.
 
-What all share, such as links, copies and files that cannot be read, is in test_ravdess.py.
+Behavior common to all corpora, such as links, duplicates and unreadable files, is tested in test_ravdess.py.
 """
 
 from collections import Counter
@@ -57,7 +57,7 @@ def write(path: Path, content: str | None = None) -> Path:
     return path
 
 
-# Written out again here, so that the tests do not agree with the code by construction.
+# Written out independently of the code, so that the tests detect errors in it.
 def crema_d_files() -> list[str]:
     sentences = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI")
     codes = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
@@ -99,14 +99,14 @@ def emovo_files() -> list[str]:
 
 
 def emodb_files() -> list[str]:
-    return [f"wav/{id_}.wav" for id_ in sorted(emodb._design())]  # whose counts are held against the published ones
+    return [f"wav/{id_}.wav" for id_ in sorted(emodb._design())]  # its counts are compared with the published ones
 
 
 FILES = {
     **{"emodb": emodb_files, "emovo": emovo_files, "crema_d": crema_d_files, "savee": savee_files},
     **{"tess": tess_files},
 }
-# As published; of CREMA-D less the seven that are left out.
+# As published; CREMA-D without the seven excluded clips.
 EMOTIONS_OF = {
     "emodb": {"angry": 127, "bored": 81, "disgust": 46, "fearful": 69, "happy": 71, "sad": 62, "neutral": 79},
     "emovo": dict.fromkeys(("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised"), 84),
@@ -144,7 +144,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def part(tmp_path: Path) -> Callable[[str, int], Path]:
-    """Some files of a corpus, spread over it."""
+    """Return a function that writes evenly spaced files of a corpus."""
 
     def make(name: str, count: int) -> Path:
         files = FILES[name]()
@@ -156,7 +156,7 @@ def part(tmp_path: Path) -> Callable[[str, int], Path]:
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_a_complete_corpus_has_the_published_counts(complete, name: str) -> None:
+def test_complete_corpus_matches_published_counts(complete, name: str) -> None:
     scan = corpus(name, complete(name)).scan()
     assert Counter(u.emotion for u in scan.utterances) == EMOTIONS_OF[name]
     speakers = Counter(u.speaker for u in scan.utterances)
@@ -178,16 +178,16 @@ def test_a_complete_corpus_has_the_published_counts(complete, name: str) -> None
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_the_labels_are_words_of_the_common_vocabulary_in_its_order(name: str) -> None:
+def test_labels_follow_order_of_common_vocabulary(name: str) -> None:
     labels = corpus(name, None).emotions
     assert set(labels) == set(EMOTIONS_OF[name])
     assert list(labels) == [word for word in EMOTIONS if word in labels]
     assert set(MODULES[name].CODES.values()) == set(labels)
-    for word in labels:  # the docstring tells every word
+    for word in labels:  # the docstring lists every label
         assert word in str(CORPORA[name].__doc__)
 
 
-def test_every_list_of_names_tells_its_provenance() -> None:
+def test_name_lists_start_with_comment_and_are_sorted() -> None:
     files = sorted((Path(emodb.__file__).parent / "names").glob("*.txt"))
     assert [path.stem for path in files] == ["crema_d_women", "emodb", "tess_words"]
     for path in files:
@@ -196,7 +196,7 @@ def test_every_list_of_names_tells_its_provenance() -> None:
         assert names == sorted(set(names))
 
 
-def test_the_labels_of_ravdess_are_where_they_were() -> None:
+def test_ravdess_labels_keep_their_indices() -> None:
     assert EMOTIONS[:8] == RAVDESS
     assert RAVDESS == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
@@ -221,7 +221,7 @@ def test_the_labels_of_ravdess_are_where_they_were() -> None:
         ("tess", "OA_bite_neutral.wav", ("OAF_bite_neutral", "OAF", "female", "neutral", "unspecified", "bite", 1)),
     ],
 )
-def test_a_name_tells(name: str, file: str, said: tuple) -> None:
+def test_read_name_parses_all_fields(name: str, file: str, said: tuple) -> None:
     read = MODULES[name].read_name(PurePath(file))
     fields = ("id", "speaker", "gender", "emotion", "intensity", "statement", "repetition")
     assert tuple(getattr(read, field) for field in fields) == said
@@ -262,7 +262,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("name", "file", "reason"), FOREIGN)
-def test_a_foreign_or_misplaced_file_is_named_and_left_out(part, name: str, file: str, reason: str) -> None:
+def test_invalid_file_is_reported_and_skipped(part, name: str, file: str, reason: str) -> None:
     root = part(name, 20)
     before = corpus(name, root, on_problem="skip").scan()
     write(root / file, "another sound")
@@ -273,7 +273,7 @@ def test_a_foreign_or_misplaced_file_is_named_and_left_out(part, name: str, file
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_missing_doubled_and_mislabelled_files_are_named(part, name: str) -> None:
+def test_missing_duplicate_and_mislabeled_files_are_reported(part, name: str) -> None:
     root = part(name, 20)
     total = len(FILES[name]())
     scan = corpus(name, root, on_problem="skip").scan()
@@ -287,7 +287,7 @@ def test_missing_doubled_and_mislabelled_files_are_named(part, name: str) -> Non
     other.write_text(scan.utterances[2].path.read_text())  # the sound of another clip
     spoilt = corpus(name, root, on_problem="skip").scan()
     reasons = list(problems(spoilt).values())
-    if one.name.startswith(("a", "d", "f", "h", "n", "s")) and name == "savee":  # no folder tells the man
+    if one.name.startswith(("a", "d", "f", "h", "n", "s")) and name == "savee":  # no folder gives the speaker
         assert sum("neither the name" in reason for reason in reasons) == 1
     else:
         assert sum("duplicate of" in reason for reason in reasons) == 1
@@ -296,7 +296,7 @@ def test_missing_doubled_and_mislabelled_files_are_named(part, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_no_corpus_says_how_to_get_it(tmp_path, name: str) -> None:
+def test_missing_corpus_error_names_root_variable(tmp_path, name: str) -> None:
     write(tmp_path / "erkennung.txt")
     for root, what in (
         (None, "expected the folder of"),
@@ -309,7 +309,7 @@ def test_no_corpus_says_how_to_get_it(tmp_path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_unknown_choices_are_refused(name: str) -> None:
+def test_unknown_choices_raise_input_error(name: str) -> None:
     with pytest.raises(InputError, match=r"corpus\.on_problem: expected refuse or skip, got 'ask'"):
         corpus(name, None, on_problem="ask")
     with pytest.raises(InputError, match=r"corpus\.downmix: expected mean, interleave or right, got 'left'"):
@@ -318,14 +318,14 @@ def test_unknown_choices_are_refused(name: str) -> None:
     assert corpus(name, "").root is None
 
 
-def test_corpora_and_the_reader_know_the_same_ways_of_mixing_down() -> None:
+def test_corpus_and_reader_downmixes_agree() -> None:
     assert scanning.DOWNMIXES == reader.DOWNMIXES
 
 
 # ---------------------------------------------------------------------- merging
 
 
-def test_a_merge_is_of_the_labels_and_of_the_clips(part) -> None:
+def test_merge_applies_to_labels_and_utterances(part) -> None:
     root = part("emodb", 60)
     plain = corpus("emodb", root, on_problem="skip")
     merged = corpus("emodb", root, on_problem="skip", merge={"bored": "neutral", "sad": "calm"})
@@ -349,12 +349,12 @@ def test_a_merge_is_of_the_labels_and_of_the_clips(part) -> None:
         ({"sad": "angry", "angry": "happy"}, r"counts sad as 'angry'"),
     ],
 )
-def test_a_merge_that_means_nothing_is_refused(make, merge, message: str) -> None:
+def test_invalid_merge_raises_input_error(make, merge, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make(merge)
 
 
-# ---------------------------------------------------------------------- each its own
+# ---------------------------------------------------------------------- single corpora
 
 
 def tone(path: Path, seconds: float, *, number: int, channels: int = 1) -> Path:
@@ -366,7 +366,7 @@ def tone(path: Path, seconds: float, *, number: int, channels: int = 1) -> Path:
 
 
 @pytest.mark.parametrize("on_problem", ["refuse", "skip"])
-def test_a_copy_of_emodb_that_was_cut_is_refused(tmp_path, monkeypatch, on_problem: str) -> None:
+def test_emodb_with_truncated_recordings_is_rejected(tmp_path, monkeypatch, on_problem: str) -> None:
     files = emodb_files()[:4]
     monkeypatch.setattr(emodb, "_design", lambda: {Path(file).stem for file in files})
     for number, file in enumerate(files):
@@ -377,7 +377,7 @@ def test_a_copy_of_emodb_that_was_cut_is_refused(tmp_path, monkeypatch, on_probl
     assert len(corpus("emodb", tmp_path, on_problem=on_problem).scan().utterances) == 4
 
 
-def test_emovo_is_heard_by_one_of_its_microphones(tmp_path) -> None:
+def test_emovo_downmix_right_loads_one_microphone(tmp_path) -> None:
     for number, file in enumerate(emovo_files()[:2]):
         tone(tmp_path / file, 0.5, number=number, channels=2 - number)  # one of the published files is mono
     made = corpus("emovo", tmp_path, on_problem="skip", downmix="right")
@@ -391,7 +391,7 @@ def test_emovo_is_heard_by_one_of_its_microphones(tmp_path) -> None:
     np.testing.assert_array_equal(right.load(mono).wave, soundfile.read(mono, dtype="float32")[0])
 
 
-def test_what_crema_d_was_published_with_is_left_out_told_and_no_obstacle(complete) -> None:
+def test_unusable_crema_d_clips_are_excluded_and_reported(complete) -> None:
     scan = corpus("crema_d", complete("crema_d")).scan()
     assert len(scan.utterances) == 7435
     assert (
@@ -403,17 +403,17 @@ def test_what_crema_d_was_published_with_is_left_out_told_and_no_obstacle(comple
     assert not crema_d.NEVER_RECORDED & crema_d._design()
 
 
-def test_a_corpus_that_git_lfs_did_not_fetch_is_named(part) -> None:
+def test_git_lfs_pointer_is_reported(part) -> None:
     root = part("crema_d", 20)
     path = next(root.rglob("*.wav"))
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 72862\n")
     scan = corpus("crema_d", root, on_problem="skip").scan()
     file = path.relative_to(root).as_posix()
     assert problems(scan)[file] == "a pointer of git-lfs, not the audio: git lfs pull fetches it"
-    assert path.stem not in {problem.path for problem in scan.problems}  # and not missing too
+    assert path.stem not in {problem.path for problem in scan.problems}  # not also reported as missing
 
 
-def test_both_layouts_of_savee_are_one_corpus(complete, tmp_path) -> None:
+def test_savee_layouts_give_the_same_utterances(complete, tmp_path) -> None:
     deep = corpus("savee", complete("savee")).scan()
     for utterance in deep.utterances:
         write(tmp_path / "ALL" / f"{utterance.id}.wav", utterance.path.read_text())
@@ -425,7 +425,7 @@ def test_both_layouts_of_savee_are_one_corpus(complete, tmp_path) -> None:
     assert "2 of 482 files are byte-identical copies under" in refusal("savee", tmp_path)
 
 
-def test_the_doubled_archive_of_tess_is_told_in_a_line(part) -> None:
+def test_doubled_tess_archive_is_reported_once(part) -> None:
     root = part("tess", 20)
     for path in sorted(root.rglob("*.wav")):
         write(root / "TESS data" / path.relative_to(root), path.read_text())
@@ -438,7 +438,7 @@ def test_the_doubled_archive_of_tess_is_told_in_a_line(part) -> None:
 
 
 @pytest.mark.real
-def test_the_real_emodb_scans_clean(emodb_root: Path) -> None:
+def test_real_emodb_has_no_problems(emodb_root: Path) -> None:
     scan = corpus("emodb", emodb_root).scan()
     assert (emodb_root / "erkennung.txt").is_file()
     assert scan.problems == ()
@@ -448,7 +448,7 @@ def test_the_real_emodb_scans_clean(emodb_root: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_real_emovo_scans_clean(emovo_root: Path) -> None:
+def test_real_emovo_has_no_problems(emovo_root: Path) -> None:
     scan = corpus("emovo", emovo_root).scan()
     assert scan.problems == ()
     assert Counter(u.emotion for u in scan.utterances) == EMOTIONS_OF["emovo"]

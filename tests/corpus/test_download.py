@@ -17,13 +17,13 @@ from ser_lightning.corpus.download import download, extract, progress_bar, stagi
 from ser_lightning.corpus.ravdess import ARCHIVE, Ravdess
 from ser_lightning.errors import InputError
 
-CONTENT = bytes(range(256)) * 800  # three chunks and a rest
+CONTENT = bytes(range(256)) * 800  # three chunks and a remainder
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 SIZE = len(CONTENT)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` and misbehaves as ``script`` says, one word per request."""
+    """Serve ``content``, taking the misbehavior of each request from ``script``."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = CONTENT
         self.script: list[str] = []
-        self.ranges: list[str | None] = []  # what was asked for
+        self.ranges: list[str | None] = []  # the Range header of each request
         self.released = threading.Event()
 
     @property
@@ -39,7 +39,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/corpus.zip"
 
     def handle_error(self, *_: object) -> None:
-        """Pass over the connections that the tests break."""
+        """Ignore errors of connections that the tests break."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def log_message(self, *_: object) -> None:
-        """Keep the terminal for pytest."""
+        """Do not log requests to the terminal."""
 
     def do_GET(self) -> None:
         asked = self.headers["Range"]
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server() as running:
-        # A long poll would make the shutdown of every test wait for it.
+        # A short poll interval keeps the shutdown after each test fast.
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -125,7 +125,7 @@ def test_download(server: Server, tmp_path: Path) -> None:
     assert len(calls) > 2
 
 
-def test_a_complete_file_is_verified_and_not_downloaded_again(server: Server, tmp_path: Path) -> None:
+def test_existing_file_is_verified_instead_of_downloaded(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "corpus.zip"
     path.write_bytes(CONTENT)
     get(server, path)
@@ -154,29 +154,31 @@ def test_a_complete_file_is_verified_and_not_downloaded_again(server: Server, tm
     ],
     ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
 )
-def test_download_goes_on(server: Server, tmp_path: Path, script: list[str], ranges: list[str | None]) -> None:
+def test_download_recovers_from_server_errors(
+    server: Server, tmp_path: Path, script: list[str], ranges: list[str | None]
+) -> None:
     server.script = script
-    # Short only where it is waited for: on a busy machine even the good server may take its time.
+    # Use a short timeout only where the test waits for it: on a busy machine even a working server can be slow.
     get(server, tmp_path / "corpus.zip", timeout=0.2 if script[0] in ("hang", "stall") else 5.0)
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
     assert server.ranges == ranges
 
 
-def test_an_earlier_part_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_partial_download_is_resumed(server: Server, tmp_path: Path) -> None:
     part_of(tmp_path / "corpus.zip").write_bytes(CONTENT[:1000])
     get(server, tmp_path / "corpus.zip")
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
     assert server.ranges == ["bytes=1000-"]
 
 
-def test_a_complete_part_needs_no_server(server: Server, tmp_path: Path) -> None:
+def test_complete_part_file_needs_no_request(server: Server, tmp_path: Path) -> None:
     part_of(tmp_path / "corpus.zip").write_bytes(CONTENT)
     get(server, tmp_path / "corpus.zip")
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
     assert server.ranges == []
 
 
-def test_a_part_larger_than_the_file_is_started_over(server: Server, tmp_path: Path) -> None:
+def test_oversized_part_file_is_downloaded_again(server: Server, tmp_path: Path) -> None:
     part_of(tmp_path / "corpus.zip").write_bytes(CONTENT + b"x")
     get(server, tmp_path / "corpus.zip")
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
@@ -184,7 +186,7 @@ def test_a_part_larger_than_the_file_is_started_over(server: Server, tmp_path: P
 
 
 @pytest.mark.parametrize("act", ["500", "slam", "drop after 100", "416"])
-def test_attempts_are_bounded(server: Server, tmp_path: Path, act: str) -> None:
+def test_number_of_attempts_is_limited(server: Server, tmp_path: Path, act: str) -> None:
     server.script = [act] * 20
     with pytest.raises(InputError, match=rf"{server.url}: .*of {SIZE} bytes are in .*\.part; run it again"):
         get(server, tmp_path / "corpus.zip")
@@ -192,21 +194,21 @@ def test_attempts_are_bounded(server: Server, tmp_path: Path, act: str) -> None:
     assert not (tmp_path / "corpus.zip").exists()
 
 
-def test_connections_that_bring_something_may_be_many(server: Server, tmp_path: Path) -> None:
+def test_attempts_with_progress_are_not_limited(server: Server, tmp_path: Path) -> None:
     server.script = ["drop after 20000"] * 9
     get(server, tmp_path / "corpus.zip")
     assert len(server.ranges) == 10
 
 
 @pytest.mark.parametrize("status", ["403", "404", "410"])
-def test_a_refusal_is_final(server: Server, tmp_path: Path, status: str) -> None:
+def test_client_errors_are_not_retried(server: Server, tmp_path: Path, status: str) -> None:
     server.script = [status]
     with pytest.raises(InputError, match=rf"{server.url}: the server answers {status} "):
         get(server, tmp_path / "corpus.zip")
     assert len(server.ranges) == 1
 
 
-def test_nobody_listens(server: Server, tmp_path: Path) -> None:
+def test_refused_connection_raises_input_error(server: Server, tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
@@ -214,7 +216,7 @@ def test_nobody_listens(server: Server, tmp_path: Path) -> None:
             download(url, tmp_path / "a", size=1, md5=MD5, attempts=2, backoff=0.001)
 
 
-def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
+def test_download_with_wrong_checksum_is_removed(server: Server, tmp_path: Path) -> None:
     server.content = bytes(SIZE)
     got = hashlib.md5(server.content, usedforsecurity=False).hexdigest()
     with pytest.raises(InputError, match=rf"\.part: expected .*{MD5}; got .*{got}; removed; run it again"):
@@ -223,7 +225,7 @@ def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>please log in</html>", CONTENT + b"more"])
-def test_a_file_of_another_size_does_not_cost_the_part(server: Server, tmp_path: Path, content: bytes) -> None:
+def test_wrong_size_from_server_keeps_part_file(server: Server, tmp_path: Path, content: bytes) -> None:
     server.content = content
     server.script = ["no range"]
     part = part_of(tmp_path / "corpus.zip")
@@ -249,20 +251,20 @@ def test_a_file_of_another_size_does_not_cost_the_part(server: Server, tmp_path:
         "http://127.0.0.1/a\r\nX: y",
     ],
 )
-def test_only_web_addresses(tmp_path: Path, url: str) -> None:
+def test_invalid_urls_raise_input_error(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match="expected an http or https address"):
         download(url, tmp_path / "a", size=1, md5=MD5)
     assert listing(tmp_path) == []
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1:1/a"])
-def test_a_redirection_out_of_the_web_is_not_followed(server: Server, tmp_path: Path, target: str) -> None:
+def test_redirects_to_other_schemes_are_not_followed(server: Server, tmp_path: Path, target: str) -> None:
     server.script = [f"go to {target}"] * 3
     with pytest.raises(InputError, match=r"unknown url type|not allowed|answers 302"):
         get(server, tmp_path / "corpus.zip")
 
 
-def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
+def test_unwritable_folder_raises_input_error(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"corpus\.zip: cannot be written: "):
         get(server, tmp_path / "file" / "corpus.zip")
@@ -282,7 +284,7 @@ def pack(path: Path, files: dict[str, bytes], **attributes: object) -> Path:
     with zipfile.ZipFile(path, "w") as file:
         for name, content in files.items():
             member = zipfile.ZipInfo(name)
-            member.filename = name  # ZipInfo itself cuts a name at a zero byte
+            member.filename = name  # the constructor cuts names at a zero byte
             member.compress_type = zipfile.ZIP_DEFLATED
             for key, value in attributes.items():
                 setattr(member, key, value)
@@ -316,7 +318,7 @@ def test_extract(tmp_path: Path, state: str) -> None:
     assert listing(folder.parent) == ["out"]
 
 
-def test_nothing_is_seen_before_all_is_unpacked(tmp_path: Path) -> None:
+def test_extracted_files_appear_only_when_complete(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", FILES)
     for folder, expected in ((tmp_path / "absent", None), (tmp_path / "full", {"mine"})):
         if expected:
@@ -330,7 +332,7 @@ def test_nothing_is_seen_before_all_is_unpacked(tmp_path: Path) -> None:
         unpack(archive, folder, progress=look)
 
 
-def test_an_interrupted_extraction_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_extraction_leaves_no_files(tmp_path: Path) -> None:
     def interrupt(*_: int) -> None:
         raise KeyboardInterrupt
 
@@ -340,7 +342,7 @@ def test_an_interrupted_extraction_leaves_nothing(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["a.zip"]
 
 
-def test_what_a_killed_extraction_left_is_completed(tmp_path: Path) -> None:
+def test_killed_extraction_is_completed(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", FILES)
     folder = tmp_path / "out"
     unpack(archive, folder)
@@ -355,7 +357,7 @@ def test_what_a_killed_extraction_left_is_completed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Actor_01", "notes.txt"])
 @pytest.mark.parametrize("as_folder", [True, False])
-def test_other_content_is_never_overwritten(tmp_path: Path, name: str, as_folder: bool) -> None:
+def test_extraction_never_overwrites_existing_files(tmp_path: Path, name: str, as_folder: bool) -> None:
     archive = pack(tmp_path / "a.zip", FILES)
     mine = tmp_path / "out" / name / ("mine" if as_folder else "")
     mine.parent.mkdir(parents=True)
@@ -381,7 +383,7 @@ def test_other_content_is_never_overwritten(tmp_path: Path, name: str, as_folder
         (".", "leads out of the archive"),
     ],
 )
-def test_members_that_would_be_written_elsewhere(tmp_path: Path, name: str, reason: str) -> None:
+def test_members_outside_target_folder_are_rejected(tmp_path: Path, name: str, reason: str) -> None:
     refuse(tmp_path, pack(tmp_path / "a.zip", {"good": b"good", name: b"x"}), reason)
 
 
@@ -393,33 +395,33 @@ def refuse(tmp_path: Path, archive: Path, reason: str, **limits: object) -> None
     assert not Path("/etc/a").exists()
 
 
-def test_a_zero_byte_in_a_name(tmp_path: Path) -> None:
+def test_zero_byte_in_member_name_is_rejected(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", {"good.wav~.exe": b"x"})
     archive.write_bytes(archive.read_bytes().replace(b"~", b"\0"))
     refuse(tmp_path, archive, "has a backslash or a zero byte in its path")
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-def test_members_that_are_no_files(tmp_path: Path, kind: int) -> None:
+def test_link_and_device_members_are_rejected(tmp_path: Path, kind: int) -> None:
     archive = pack(tmp_path / "a.zip", {"a": b"/etc/passwd"}, external_attr=(kind | 0o644) << 16)
     refuse(tmp_path, archive, "is a link or a device")
 
 
-def test_other_compressions(tmp_path: Path) -> None:
+def test_unsupported_compression_is_rejected(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", {"a": b"a"}, compress_type=zipfile.ZIP_LZMA)
     refuse(tmp_path, archive, "is neither stored nor deflated")
 
 
-def test_encrypted_members(tmp_path: Path) -> None:
+def test_encrypted_members_are_rejected(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", {"a": b"a"})
     content = bytearray(archive.read_bytes())
-    content[6] |= 1  # the flags in the local header and in the directory
+    content[6] |= 1  # the flags in the local header and in the central directory
     content[content.index(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(content)
     refuse(tmp_path, archive, "is encrypted")
 
 
-def test_limits(tmp_path: Path) -> None:
+def test_size_and_ratio_limits_are_enforced(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", {"a": bytes(500_000), "b": bytes(500_000)})
     unpack(archive, tmp_path / "fits", max_bytes=1_000_000, max_ratio=1100)
     refuse(tmp_path, archive, "it is over 999999 bytes", max_bytes=999_999, max_ratio=1100)
@@ -428,8 +430,8 @@ def test_limits(tmp_path: Path) -> None:
     unpack(small, tmp_path / "small", max_ratio=1)
 
 
-def test_the_header_is_not_believed(tmp_path: Path) -> None:
-    """The directory says 10 bytes, the content has 500,000: they must never reach the disk."""
+def test_size_in_archive_directory_is_not_trusted(tmp_path: Path) -> None:
+    """The directory claims 10 bytes but the content has 500,000, which must never reach the disk."""
     archive = pack(tmp_path / "a.zip", {"a": bytes(500_000)})
     lie = archive.read_bytes().replace((500_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     archive.write_bytes(lie)
@@ -437,12 +439,12 @@ def test_the_header_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + bytes(10)])
-def test_no_archive(tmp_path: Path, content: bytes) -> None:
+def test_invalid_archive_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     refuse(tmp_path, tmp_path / "a.zip", "damaged, or no ZIP archive")
 
 
-def test_absent_archive_and_names_that_clash(tmp_path: Path) -> None:
+def test_missing_archive_and_name_clashes_raise_input_error(tmp_path: Path) -> None:
     refuse(tmp_path, tmp_path / "a.zip", "cannot be unpacked into .*No such file")
     refuse(tmp_path, pack(tmp_path / "a.zip", {"a": b"", "a/b": b""}), "cannot be unpacked into ")
     (tmp_path / "out").write_bytes(b"a file")
@@ -461,7 +463,7 @@ GOOD = archive_bytes()
 
 
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=3))
-def test_damaged_archives_are_refused_or_harmless(
+def test_damaged_archives_are_rejected_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
 ) -> None:
     root = tmp_path_factory.mktemp("damaged")
@@ -482,7 +484,7 @@ def test_damaged_archives_are_refused_or_harmless(
 
 @pytest.fixture
 def local(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ravdess]:
-    """RAVDESS with a small archive on the local server."""
+    """Return a function that makes a RAVDESS corpus with a small archive on the local server."""
     server.content = GOOD
     monkeypatch.setattr(Ravdess, "url", server.url)
     monkeypatch.setattr(Ravdess, "size", len(GOOD))
@@ -498,41 +500,45 @@ def names(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if not path.name.startswith(".fetch"))
 
 
-def test_fetch_points_to_zenodo() -> None:
+def test_ravdess_url_size_and_md5_match_zenodo() -> None:
     assert Ravdess.url == f"https://zenodo.org/records/1188976/files/{ARCHIVE}?download=1"
     assert (Ravdess.size, Ravdess.md5) == (208468073, "bc696df654c87fed845eb13823edef8a")
 
 
 def test_fetch(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    for _ in range(2):  # the second finds the audio
+    for _ in range(2):  # the second call finds the audio
         local(tmp_path / "new").fetch(lambda done, total: calls.append((done, total)))
         assert names(tmp_path / "new") == ["b.wav", "folder"]
     assert len(server.ranges) == 1
     assert (len(GOOD), len(GOOD)) in calls  # the download
-    assert calls[-1] == (244, 244)  # the unpacking
+    assert calls[-1] == (244, 244)  # the extraction
 
 
-def test_fetch_only_when_asked(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
+def test_fetch_does_nothing_when_download_is_disabled(
+    local: Callable[..., Ravdess], server: Server, tmp_path: Path
+) -> None:
     local(tmp_path, allowed=False).fetch()
     local(None, allowed=False).fetch()
     assert listing(tmp_path) == []
     assert server.ranges == []
 
 
-def test_fetch_needs_a_root(local: Callable[..., Ravdess]) -> None:
+def test_fetch_requires_root(local: Callable[..., Ravdess]) -> None:
     with pytest.raises(InputError, match=r"give corpus\.root=<folder>"):
         local(None).fetch()
 
 
-def test_fetch_takes_an_archive_that_is_there(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
+def test_fetch_uses_existing_archive(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
     (tmp_path / ARCHIVE).write_bytes(GOOD)
     local(tmp_path).fetch()
     assert names(tmp_path) == ["b.wav", "folder"]
     assert server.ranges == []
 
 
-def test_fetch_refuses_a_wrong_archive(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
+def test_fetch_rejects_archive_with_wrong_content(
+    local: Callable[..., Ravdess], server: Server, tmp_path: Path
+) -> None:
     (tmp_path / ARCHIVE).write_bytes(b"wrong")
     with pytest.raises(InputError, match=rf"{ARCHIVE}: expected .*got 5 bytes.*delete it"):
         local(tmp_path).fetch()
@@ -540,7 +546,7 @@ def test_fetch_refuses_a_wrong_archive(local: Callable[..., Ravdess], server: Se
     assert server.ranges == []
 
 
-def test_fetch_completes_an_unpacking_that_was_killed(local: Callable[..., Ravdess], tmp_path: Path) -> None:
+def test_fetch_completes_killed_extraction(local: Callable[..., Ravdess], tmp_path: Path) -> None:
     (tmp_path / ARCHIVE).write_bytes(GOOD)
     (tmp_path / "b.wav").write_bytes(b"more")
     staging(tmp_path).mkdir()
@@ -548,7 +554,7 @@ def test_fetch_completes_an_unpacking_that_was_killed(local: Callable[..., Ravde
     assert names(tmp_path) == ["b.wav", "folder"]
 
 
-def test_two_fetches_at_once(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
+def test_concurrent_fetches_download_once(local: Callable[..., Ravdess], server: Server, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(local(tmp_path).fetch, lambda *_: None) for _ in range(4)]:
             done.result()
@@ -556,13 +562,15 @@ def test_two_fetches_at_once(local: Callable[..., Ravdess], server: Server, tmp_
     assert len(server.ranges) == 1
 
 
-def test_fetch_into_a_file(local: Callable[..., Ravdess], tmp_path: Path) -> None:
+def test_fetch_into_existing_file_raises_input_error(local: Callable[..., Ravdess], tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"file: cannot be written: File exists; give another corpus\.root"):
         local(tmp_path / "file").fetch()
 
 
-def test_fetch_shows_a_bar(local: Callable[..., Ravdess], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_shows_progress_bars(
+    local: Callable[..., Ravdess], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     local(tmp_path).fetch()
     out, err = capsys.readouterr()
     assert out == ""
@@ -570,7 +578,7 @@ def test_fetch_shows_a_bar(local: Callable[..., Ravdess], tmp_path: Path, capsys
     assert "RAVDESS: unpacking" in err
 
 
-def test_progress_bar_shows_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_shows_current_size(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("label") as progress:
         progress(500, 1000)
     assert "0.5/1.0 kB" in capsys.readouterr().err

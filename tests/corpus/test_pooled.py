@@ -1,4 +1,4 @@
-"""Several corpora as one: labels, ids, speakers and ways of mixing down."""
+"""Tests of pooled corpora: labels, ids, speakers and downmixes."""
 
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +22,7 @@ UTTERANCE = Utterance(
 
 
 class Made:
-    """A corpus of the same ids, speakers and statements as every other one."""
+    """A corpus with the same ids, speakers and statements as its other instances."""
 
     def __init__(self, name: str, emotions: tuple[str, ...], downmix: str, problem: str = "") -> None:
         self.name, self.emotions, self.downmix, self.problem = name, emotions, downmix, problem
@@ -55,12 +55,12 @@ def pool(*, merge=None, downmix=None, problem: str = "") -> Pooled:
     return Pooled(parts=parts, merge=merge, downmix=downmix or {name: part.downmix for name, part in parts.items()})
 
 
-def test_labels_are_the_union_in_the_order_of_the_vocabulary() -> None:
+def test_labels_are_union_in_vocabulary_order() -> None:
     assert pool().emotions == ("neutral", "calm", "happy", "sad", "bored")
     assert pool().name == "one+two"
 
 
-def test_ids_speakers_and_statements_are_unique_and_the_corpus_is_kept() -> None:
+def test_ids_speakers_and_statements_are_prefixed_with_corpus() -> None:
     found = pool().scan().utterances
     assert len({u.id for u in found}) == len(found) == 2 * 4 * 3 * 2 * 2
     assert [u.id for u in found] == sorted(u.id for u in found)
@@ -70,7 +70,7 @@ def test_ids_speakers_and_statements_are_unique_and_the_corpus_is_kept() -> None
     assert all(u.id.startswith(f"{u.corpus}/") for u in found)
 
 
-def test_a_merge_counts_over_all_parts() -> None:
+def test_merge_applies_to_all_parts() -> None:
     merged = pool(merge={"calm": "neutral"})
     assert merged.emotions == ("neutral", "happy", "sad", "bored")
     counts = Counter(u.emotion for u in merged.scan().utterances)
@@ -82,7 +82,7 @@ def test_a_merge_counts_over_all_parts() -> None:
         pool(merge={"angry": "sad"})
 
 
-def test_the_problems_of_a_part_have_its_name() -> None:
+def test_problems_are_prefixed_with_part_name() -> None:
     with pytest.raises(
         ProblemsError, match=r"1 problem: lost \(of the part two: what is called corpus.root alone"
     ) as error:
@@ -91,7 +91,7 @@ def test_the_problems_of_a_part_have_its_name() -> None:
     made = pool(problem="lost")
     made.parts["two"].on_problem = "skip"
     assert [problem.path for problem in made.scan().problems] == ["two/b.wav"]
-    assert made.on_problem == "refuse"  # the other part still does
+    assert made.on_problem == "refuse"  # the other part still refuses
     made.parts["one"].on_problem = "skip"
     assert made.on_problem == "skip"
 
@@ -104,20 +104,20 @@ def test_the_problems_of_a_part_have_its_name() -> None:
         ({"downmix": {"one": "mean"}}, r"for two, got None"),
     ],
 )
-def test_what_is_no_pool_is_refused(change, message: str) -> None:
+def test_invalid_pool_raises_input_error(change, message: str) -> None:
     parts = {name: Made(name, ("sad",), "mean") for name in ("one", "two")}
     with pytest.raises(InputError, match=message):
         Pooled(**({"parts": parts, "merge": None, "downmix": "mean"} | change))
 
 
-def test_the_parts_that_can_be_downloaded_are() -> None:
+def test_fetch_downloads_supported_parts() -> None:
     made, asked = pool(), []
     made.parts["two"].fetch = lambda: asked.append("two")
     made.fetch()
     assert asked == ["two"]
 
 
-def test_splits_and_the_audit_tell_the_corpora_apart() -> None:
+def test_splits_and_leak_checks_distinguish_corpora() -> None:
     corpus = pool().scan().utterances
     nothing = Contents(samples={}, near=(), unread={})
     of = {u.id: u for u in corpus}
@@ -135,6 +135,6 @@ def test_splits_and_the_audit_tell_the_corpora_apart() -> None:
     assert drawn["other take in training"].found
     for one, other in drawn["other take in training"].examples:
         assert one.split("/")[0] == other.split("/")[0]
-    new = StatementSplit(fold=0, val=0.2, seed=0)(corpus)  # one/01; two/01 is another sentence
+    new = StatementSplit(fold=0, val=0.2, seed=0)(corpus)  # two/01 is not the sentence one/01
     assert {of[id_].statement for id_ in new.test} == {"one/01"}
     assert {of[id_].statement for id_ in new.train} == {"one/02", "two/01", "two/02"}

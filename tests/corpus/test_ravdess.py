@@ -15,7 +15,7 @@ from ser_lightning.corpus.ravdess import Ravdess, RavdessName, parse_stem
 from ser_lightning.corpus.utterance import Problem, Scan
 from ser_lightning.errors import InputError, shown
 
-# Written out again here, so that the tests do not agree with the code by construction.
+# Written out independently of the code, so that the tests detect errors in it.
 STEMS = [
     f"03-01-{emotion:02}-{intensity:02}-{statement:02}-{repetition:02}-{actor:02}"
     for actor, emotion, intensity, statement, repetition in product(range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2))
@@ -67,7 +67,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A complete corpus of five clips: most of what can go wrong does not need 1440 files."""
+    """Return a complete corpus of five clips, because most error cases do not need 1440 files."""
     monkeypatch.setattr(ravdess, "_design", lambda: set(SMALL))
     return build(tmp_path / "small", SMALL)
 
@@ -109,7 +109,7 @@ FIELD = st.sampled_from(("00", "01", "02", "03", "08", "09", "24", "25", "1", "\
 
 
 @given(st.text() | st.lists(FIELD, min_size=6, max_size=8).map("-".join))
-def test_parse_stem_takes_the_design_and_nothing_else(text: str) -> None:
+def test_parse_stem_accepts_only_valid_names(text: str) -> None:
     if text in VALID:
         assert parse_stem(text).actor == int(text[-2:])
     else:
@@ -142,7 +142,7 @@ def test_parse_stem_takes_the_design_and_nothing_else(text: str) -> None:
         ("03-01-06-01-02-01-\uff11\uff12", "not a RAVDESS name"),  # full-width 12
     ],
 )
-def test_parse_stem_names_what_is_wrong(stem: str, message: str) -> None:
+def test_parse_stem_error_states_invalid_field(stem: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(f"{stem!r}: {message}")):
         parse_stem(stem)
 
@@ -150,7 +150,7 @@ def test_parse_stem_names_what_is_wrong(stem: str, message: str) -> None:
 # ---------------------------------------------------------------------- constructor
 
 
-def test_constructor_keeps_its_arguments() -> None:
+def test_constructor_stores_arguments() -> None:
     made = Ravdess(root="~/speech", on_problem="skip", download=True, downmix="interleave", merge=None)
     assert (made.root, made.on_problem, made.download, made.downmix) == (
         Path.home() / "speech",
@@ -168,17 +168,17 @@ def test_constructor_keeps_its_arguments() -> None:
         ("downmix", "mean, interleave or right, got 'ignore'"),
     ],
 )
-def test_constructor_refuses_unknown_choices(key: str, message: str) -> None:
+def test_unknown_choices_raise_input_error(key: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"corpus\.{key}: .*{message}"):
         values = {"root": None, "on_problem": "skip", "download": False, "downmix": "mean", "merge": None}
         Ravdess(**(values | {key: "ignore"}))
 
 
-# ---------------------------------------------------------------------- good scans
+# ---------------------------------------------------------------------- valid corpora
 
 
 @pytest.mark.parametrize("on_problem", ["refuse", "skip"])
-def test_a_complete_corpus_scans_clean(pristine: Path, on_problem: str) -> None:
+def test_complete_corpus_has_no_problems(pristine: Path, on_problem: str) -> None:
     scan = corpus(pristine, on_problem).scan()
     assert scan.problems == ()
     assert [utterance.id for utterance in scan.utterances] == sorted(STEMS)
@@ -195,7 +195,7 @@ def test_a_complete_corpus_scans_clean(pristine: Path, on_problem: str) -> None:
     assert scan.utterances[0].gender == "male"
 
 
-def test_any_layout(small: Path, tmp_path: Path) -> None:
+def test_any_folder_layout_is_supported(small: Path, tmp_path: Path) -> None:
     for number, stem in enumerate(SMALL):
         folder = tmp_path / "any" / ("", f"deep/er/ACTOR_{stem[-2:]}", "mixed")[number // 2]
         write(folder / f"{stem}{('.wav', '.WAV', '.Flac')[number % 3]}")
@@ -203,7 +203,7 @@ def test_any_layout(small: Path, tmp_path: Path) -> None:
     assert [utterance.id for utterance in scan.utterances] == SMALL
 
 
-def test_other_and_hidden_files_are_passed_over(small: Path) -> None:
+def test_other_and_hidden_files_are_ignored(small: Path) -> None:
     write(small / "README.txt")
     write(small / "Actor_12" / f"._{VICTIM}.wav")
     write(small / "__MACOSX" / f"._{FIRST}.wav")
@@ -213,7 +213,7 @@ def test_other_and_hidden_files_are_passed_over(small: Path) -> None:
     assert len(corpus(small).scan().utterances) == len(SMALL)
 
 
-def test_a_linked_root_and_links_within_it_are_followed(small: Path, tmp_path: Path) -> None:
+def test_linked_root_and_inner_links_are_followed(small: Path, tmp_path: Path) -> None:
     store = small / ".annex"
     store.mkdir()
     (small / HOME).rename(store / "key")
@@ -222,7 +222,7 @@ def test_a_linked_root_and_links_within_it_are_followed(small: Path, tmp_path: P
     assert corpus(tmp_path / "link").scan().problems == ()
 
 
-def test_the_published_pair_is_kept(small: Path) -> None:
+def test_published_duplicate_pair_is_kept(small: Path) -> None:
     for stem in PAIR:
         write(small / "Actor_07" / f"{stem}.wav", "the same")
     scan = corpus(small).scan()
@@ -231,7 +231,7 @@ def test_the_published_pair_is_kept(small: Path) -> None:
     assert len(set(digests)) == 1
 
 
-# ---------------------------------------------------------------------- no corpus
+# ---------------------------------------------------------------------- missing corpus
 
 
 @pytest.mark.parametrize("on_problem", ["refuse", "skip"])
@@ -245,7 +245,9 @@ def test_the_published_pair_is_kept(small: Path) -> None:
         ("hidden", "holds no .wav or .flac file"),
     ],
 )
-def test_no_corpus(tmp_path: Path, name: str | None, what: str, on_problem: str) -> None:
+def test_missing_corpus_error_explains_how_to_get_it(
+    tmp_path: Path, name: str | None, what: str, on_problem: str
+) -> None:
     write(tmp_path / "file.txt")
     write(tmp_path / "hidden" / f"._{VICTIM}.wav")
     message = refusal(tmp_path / name if name else None, on_problem)
@@ -260,13 +262,13 @@ def test_no_corpus(tmp_path: Path, name: str | None, what: str, on_problem: str)
         assert way in message
 
 
-def test_an_empty_environment_variable_is_no_root(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_root_counts_as_missing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small)
     assert "got none" in refusal("")
 
 
 @pytest.mark.parametrize("on_problem", ["refuse", "skip"])
-def test_nothing_usable(tmp_path: Path, on_problem: str) -> None:
+def test_corpus_without_usable_clips_raises_input_error(tmp_path: Path, on_problem: str) -> None:
     write(tmp_path / "song.wav")
     message = refusal(tmp_path, on_problem)
     assert "song.wav: not a RAVDESS name" in message
@@ -274,7 +276,7 @@ def test_nothing_usable(tmp_path: Path, on_problem: str) -> None:
     assert "1440 x missing (03-01-01-01-01-01-01, " in message
 
 
-# ---------------------------------------------------------------------- problems that add to a full corpus
+# ---------------------------------------------------------------------- additional bad files
 
 
 def link_out(path: Path) -> None:
@@ -307,7 +309,7 @@ EXTRA = [
     file_case("copy", f"old/{VICTIM}.wav", f"duplicate of {HOME}"),
     file_case("folder", f"x.wav/{VICTIM}.wav", "a folder with the name of an audio file", printed="x.wav"),
     case(
-        lambda root: write(root / f"{VICTIM}.flac", "other bytes"),  # and higher up
+        lambda root: write(root / f"{VICTIM}.flac", "other bytes"),  # and closer to the root
         f"{VICTIM}.flac",
         f"same clip in two formats: {HOME} is kept",
         "two formats",
@@ -323,7 +325,7 @@ EXTRA = [
 
 
 @pytest.mark.parametrize(("make", "path", "reason"), EXTRA)
-def test_a_bad_file_beside_a_complete_corpus(
+def test_additional_bad_file_is_reported_and_skipped(
     small: Path, make: Callable[[Path], object], path: str, reason: str
 ) -> None:
     make(small)
@@ -340,7 +342,7 @@ def test_a_bad_file_beside_a_complete_corpus(
     assert problem.reason.startswith(reason)
 
 
-# ---------------------------------------------------------------------- problems that cost some clips
+# ---------------------------------------------------------------------- problems that exclude clips
 
 
 def other_content(root: Path) -> None:
@@ -396,7 +398,7 @@ COST: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]], set[str]]
 
 
 @pytest.mark.parametrize("case", COST)
-def test_a_clip_that_cannot_be_used(small: Path, case: str) -> None:
+def test_unusable_clips_are_reported_and_excluded(small: Path, case: str) -> None:
     spoil, problems, lost = COST[case]
     spoil(small)
 
@@ -410,7 +412,7 @@ def test_a_clip_that_cannot_be_used(small: Path, case: str) -> None:
     assert {utterance.id for utterance in scan.utterances} == set(SMALL) - lost
 
 
-def test_many_missing_clips_make_one_readable_line(tmp_path: Path) -> None:
+def test_many_missing_clips_are_summarized_in_one_line(tmp_path: Path) -> None:
     full = build(tmp_path, STEMS[:60])
     shown_names = "03-01-01-01-01-01-02, 03-01-01-01-01-01-03, 03-01-01-01-01-01-04, ..."
     message = refusal(full)
@@ -421,7 +423,7 @@ def test_many_missing_clips_make_one_readable_line(tmp_path: Path) -> None:
     }
 
 
-def test_problems_are_counted_by_kind(small: Path) -> None:
+def test_problems_are_grouped_by_kind(small: Path) -> None:
     write(small / "one.wav")
     write(small / "two.wav")
     write(small / "03-02-01-01-01-01-01.wav")
@@ -432,8 +434,8 @@ def test_problems_are_counted_by_kind(small: Path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Root may read everything, so file permissions would not do as a test.
+def test_unreadable_file_is_reported(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Mocked, because file permissions do not apply to the root user.
     sha256 = scanning.sha256
 
     def denied(path: Path) -> str:
@@ -448,7 +450,7 @@ def test_a_file_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPatch
     assert len(scan.utterances) == len(SMALL) - 1
 
 
-def test_a_file_that_vanishes_between_listing_and_reading(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_removed_during_scan_is_reported(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = os.walk
 
     def walk_and_delete(*args: object, **kwargs: object) -> Iterable[tuple[str, list[str], list[str]]]:
@@ -460,7 +462,7 @@ def test_a_file_that_vanishes_between_listing_and_reading(small: Path, monkeypat
     assert present(skip(small)) == [(HOME, "unreadable file")]
 
 
-def test_a_folder_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_reported(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scandir = os.scandir
 
     def denied(path: str) -> object:
@@ -475,10 +477,10 @@ def test_a_folder_that_cannot_be_read(small: Path, monkeypatch: pytest.MonkeyPat
     assert present(skip(small)) == [("Actor_12", "unreadable folder: Permission denied")]
 
 
-# ---------------------------------------------------------------------- copies
+# ---------------------------------------------------------------------- duplicates
 
 
-def test_the_doubled_kaggle_archive(small: Path) -> None:
+def test_doubled_kaggle_archive_is_reported_once(small: Path) -> None:
     build(small / "audio_speech_actors_01-24", SMALL)
     line = (
         "5 of 10 files are byte-identical copies under audio_speech_actors_01-24 "
@@ -491,7 +493,7 @@ def test_the_doubled_kaggle_archive(small: Path) -> None:
     assert all(utterance.path.parent.parent == small for utterance in scan.utterances)
 
 
-def test_copies_are_not_summed_up_when_one_of_them_differs(small: Path) -> None:
+def test_copies_are_reported_individually_when_one_differs(small: Path) -> None:
     build(small / "copy", set(SMALL) - {VICTIM})
     write(small / "copy" / "Actor_12" / f"{VICTIM}.wav", "other bytes")
     problems = present(skip(small))
@@ -500,7 +502,7 @@ def test_copies_are_not_summed_up_when_one_of_them_differs(small: Path) -> None:
     assert "4 x duplicate (copy/Actor_01/" in refusal(small)
 
 
-def test_copies_all_over_the_folder_are_listed_one_by_one(small: Path) -> None:
+def test_scattered_copies_are_reported_individually(small: Path) -> None:
     write(small / "Actor_01" / "copy" / f"{FIRST}.wav")
     write(small / "Actor_12" / "copy" / f"{VICTIM}.wav")
     assert present(skip(small)) == [
@@ -509,7 +511,7 @@ def test_copies_all_over_the_folder_are_listed_one_by_one(small: Path) -> None:
     ]
 
 
-def test_the_clips_that_only_the_copy_has_are_kept(small: Path) -> None:
+def test_clips_found_only_in_the_copy_are_kept(small: Path) -> None:
     build(small / "copy", SMALL)
     (small / HOME).unlink()
     scan = skip(small)
@@ -530,7 +532,7 @@ def test_shown_is_always_one_printable_line(text: str) -> None:
 
 
 @pytest.mark.real
-def test_the_real_corpus_scans_clean(ravdess_root: Path) -> None:
+def test_real_ravdess_has_no_problems(ravdess_root: Path) -> None:
     scan = corpus(ravdess_root).scan()
     assert [utterance.id for utterance in scan.utterances] == sorted(STEMS)
     assert len({utterance.digest for utterance in scan.utterances}) == 1439  # the published pair

@@ -1,4 +1,4 @@
-"""The synthetic corpus: its design, its acting, and that it is made once and always the same."""
+"""Tests of the synthetic corpus: design, acoustics, reproducibility and reuse."""
 
 import shutil
 from collections import Counter
@@ -31,7 +31,7 @@ def corpus(root: Path, **changes: object) -> Synthetic:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("synthetic")
-    part = root / f".{FOLDER}.part"  # as a killed build leaves it
+    part = root / f".{FOLDER}.part"  # left behind by a killed build
     (part / "Actor_01").mkdir(parents=True)
     (part / "Actor_01" / "03-01-01-01-01-01-01.flac").write_bytes(b"half a clip")
     corpus(root).scan()
@@ -51,14 +51,14 @@ def copy(root, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def bases():
-    """The base sentences, as a fresh process speaks them."""
+    """Return the base sentences, synthesized in a fresh process."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(speak)
 
 
 @pytest.fixture(scope="module")
 def measured(scan) -> dict[str, dict[str, float]]:
-    """Median F0 in Hz, its spread in semitones, spoken seconds, level and brightness in dB, by clip."""
+    """Return median F0 in Hz, its spread in semitones, spoken seconds, level and brightness in dB for each clip."""
     values = {}
     for utterance in scan.utterances:
         samples, rate = soundfile.read(utterance.path)
@@ -85,7 +85,7 @@ def average(measured, what: str, *, emotion: str, intensity: str = "02", actor: 
     return float(np.mean(chosen))
 
 
-def test_design(scan):
+def test_scan_follows_design(scan):
     assert scan.problems == ()
     assert len(scan.utterances) == 60
     assert [u.id for u in scan.utterances] == sorted(stems(speakers=2, repetitions=1))
@@ -104,16 +104,16 @@ def test_design(scan):
 
 
 @pytest.mark.parametrize(("speakers", "repetitions", "clips"), [(8, 2, 480), (24, 2, 1440), (2, 2, 120)])
-def test_design_of_other_sizes(speakers, repetitions, clips):
+def test_stems_of_other_corpus_sizes(speakers, repetitions, clips):
     names = stems(speakers=speakers, repetitions=repetitions)
     assert len(set(names)) == clips
     assert names == sorted(names)
     assert {parse_stem(name).actor for name in names} == set(range(1, speakers + 1))
-    # A larger corpus is the smaller one and more: no clip changes its name or its sentence.
+    # A larger corpus contains every clip of a smaller one.
     assert set(stems(speakers=2, repetitions=1)) <= set(names)
 
 
-def test_clips_are_like_those_of_ravdess(scan):
+def test_clips_have_format_and_duration_of_ravdess(scan):
     for utterance in scan.utterances:
         info = soundfile.info(utterance.path)
         assert (info.samplerate, info.channels, info.subtype, info.format) == (48_000, 1, "PCM_16", "FLAC")
@@ -124,7 +124,7 @@ def test_clips_are_like_those_of_ravdess(scan):
             assert 0 < np.sqrt(np.mean(silence**2)) < 0.01 * np.abs(samples).max()
 
 
-def test_emotions_are_heard(measured):
+def test_emotions_differ_in_acoustic_measures(measured):
     for what, order in {
         "pitch": ("sad", "neutral", "happy", "fearful"),
         "seconds": ("happy", "neutral", "sad"),
@@ -137,27 +137,27 @@ def test_emotions_are_heard(measured):
         assert values[-1] - values[0] > 0.05 * abs(values[0]), (what, order)
 
 
-def test_strong_exaggerates(measured):
+def test_strong_intensity_raises_pitch_and_level(measured):
     assert average(measured, "pitch", emotion="fearful") > average(measured, "pitch", emotion="fearful", intensity="01")
     assert average(measured, "level", emotion="angry") > average(measured, "level", emotion="angry", intensity="01")
 
 
-def test_men_speak_lower_than_women(measured):
+def test_male_voices_are_lower_than_female_voices(measured):
     for emotion in RAVDESS[1:]:
         man, woman = (average(measured, "pitch", emotion=emotion, actor=actor) for actor in ("-01", "-02"))
         assert 70 < man < 0.85 * woman < 500
 
 
-def test_clips_depend_on_their_stem_alone(scan, bases):
-    """Regression: a normal random number left over in Praat made a clip depend on the one before."""
+def test_clips_depend_only_on_their_stem(scan, bases):
+    """Regression test: a random number cached in Praat made a clip depend on the previous one."""
     clips = {u.id: u for u in scan.utterances}
     chosen = ["03-01-06-02-01-01-02", "03-01-05-02-02-01-01", "03-01-01-01-01-01-01", "03-01-08-01-02-01-02"]
-    for stem in chosen:  # another order, and another process than the one of the fixture
+    for stem in chosen:  # in another order and process than the fixture
         expected, _ = soundfile.read(clips[stem].path, dtype="int16")
         np.testing.assert_array_equal(render(stem, bases[base_of(parse_stem(stem))]), expected)
 
 
-def test_bytes_do_not_depend_on_workers_or_company(scan, tmp_path):
+def test_clips_do_not_depend_on_workers_or_other_clips(scan, tmp_path):
     names = ["03-01-08-02-02-01-02", "03-01-03-01-01-01-01", "03-01-07-01-01-02-24"]
     make_corpus(tmp_path, names, workers=1)
     digests = {line[66:]: line[:64] for line in (tmp_path / MANIFEST).read_text().splitlines()}
@@ -168,7 +168,7 @@ def test_bytes_do_not_depend_on_workers_or_company(scan, tmp_path):
     assert set(digests) == {"Actor_24/03-01-07-01-01-02-24.flac"}  # the others were compared
 
 
-def test_takes_and_speakers_differ(bases):
+def test_repetitions_and_speakers_differ(bases):
     one = render("03-01-03-01-01-01-01", bases["Male1", "01"])
     for stem in ("03-01-03-01-01-02-01", "03-01-03-01-01-01-13"):  # actor 13 has the voice of actor 1
         assert base_of(parse_stem(stem)) == ("Male1", "01")
@@ -182,25 +182,25 @@ def test_every_voice_speaks_every_statement(bases):
     assert all(1.2 * 24_000 < len(base) < 3 * 24_000 for base in bases.values())
 
 
-def test_speech_is_the_plain_sentence():
+def test_base_sentence_has_plausible_voicing_and_pitch():
     base = speak()["Annie", "02"]  # not reproducible in this process, but speech
     pitch = parselmouth.Sound(base.astype(float), 24_000).to_pitch(0.01, 75, 500).selected_array["frequency"]
     assert 0.4 < np.mean(pitch > 0) < 0.95
     assert 150 < np.median(pitch[pitch > 0]) < 300
 
 
-def test_make_clips_returns_the_digests_of_what_it_wrote(bases, scan, tmp_path):
+def test_make_clips_returns_digests_of_written_files(bases, scan, tmp_path):
     clip = scan.utterances[0]
     made = make_clips(tmp_path, [clip.id], bases[base_of(parse_stem(clip.id))])
     assert made == {f"Actor_01/{clip.id}.flac": clip.digest}
 
 
-def test_a_killed_build_leaves_nothing(root):
+def test_remains_of_killed_build_are_removed(root):
     assert [path.name for path in root.iterdir() if not path.name.endswith(".lock")] == [FOLDER]
     assert len(list((root / FOLDER).rglob("*.*"))) == 60
 
 
-def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
+def test_failed_build_leaves_no_files(tmp_path, monkeypatch):
     def interrupted(words, **_):
         (Path(words[3]) / "some.flac").write_bytes(b"clip")
         raise KeyboardInterrupt
@@ -211,7 +211,7 @@ def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 
-def test_a_failing_clip_stops_the_build(tmp_path):
+def test_failing_clip_stops_the_build(tmp_path):
     with pytest.raises(InputError, match="03-01-09"):
         make_corpus(tmp_path, ["03-01-09-01-01-01-01"], workers=1)
     (tmp_path / "Actor_01").write_text("a file where a folder should be")
@@ -220,7 +220,7 @@ def test_a_failing_clip_stops_the_build(tmp_path):
     assert not (tmp_path / MANIFEST).exists()
 
 
-def test_the_second_of_two_builders_finds_the_corpus(root, tmp_path, monkeypatch):
+def test_second_builder_reuses_corpus_of_the_first(root, tmp_path, monkeypatch):
     class Lock:
         def __init__(self, path):
             assert path.parent == tmp_path
@@ -236,14 +236,14 @@ def test_the_second_of_two_builders_finds_the_corpus(root, tmp_path, monkeypatch
     assert len(corpus(tmp_path).scan().utterances) == 60
 
 
-def test_cache_is_reused(root, scan, monkeypatch):
+def test_existing_corpus_is_reused(root, scan, monkeypatch):
     before = {u.path: u.path.stat().st_mtime_ns for u in scan.utterances}
     monkeypatch.setattr(synthetic.subprocess, "run", lambda *a, **k: pytest.fail("made again"))
     assert corpus(root, workers=1).scan() == scan
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_sizes_have_folders_of_their_own(tmp_path):
+def test_each_corpus_size_has_its_own_folder(tmp_path):
     folders = {corpus(tmp_path, speakers=s, repetitions=r).folder for s in (2, 4) for r in (1, 2)}
     assert len(folders) == 4
 
@@ -268,7 +268,7 @@ CLIP = "Actor_02/03-01-05-02-01-01-02.flac"
         (MANIFEST, lambda path: path.write_text(path.read_text().replace(CLIP, "x.flac")), "does not list"),
     ],
 )
-def test_a_damaged_cache_is_refused(copy, path, damage, reason):
+def test_damaged_corpus_raises_input_error(copy, path, damage, reason):
     assert len(corpus(copy).scan().utterances) == 60
     path = copy / FOLDER / path
     damage(path)
@@ -277,7 +277,7 @@ def test_a_damaged_cache_is_refused(copy, path, damage, reason):
     assert "\n" not in str(error.value)
 
 
-def test_an_unreadable_clip_is_refused(copy, monkeypatch):
+def test_unreadable_clip_raises_input_error(copy, monkeypatch):
     def fail(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -286,7 +286,7 @@ def test_an_unreadable_clip_is_refused(copy, monkeypatch):
         corpus(copy).scan()
 
 
-def test_a_root_that_cannot_be_written_is_refused(tmp_path):
+def test_unwritable_root_raises_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file.*cannot be written: .*; give another corpus\.root"):
         corpus(tmp_path / "file" / "root").scan()
@@ -301,12 +301,12 @@ def test_a_root_that_cannot_be_written_is_refused(tmp_path):
         ("downmix", "left"),
     ],
 )
-def test_bad_arguments_are_refused(tmp_path, key, value):
+def test_invalid_arguments_raise_input_error(tmp_path, key, value):
     with pytest.raises(InputError, match=rf"corpus\.{key}: expected .*, got {value!r}"):
         corpus(tmp_path, **{key: value})
     assert corpus(tmp_path, downmix="interleave").downmix == "interleave"
 
 
-def test_every_emotion_has_a_rule():
+def test_every_emotion_has_a_distinct_rule():
     assert tuple(synthesis.RULES) == RAVDESS
     assert len({str(rule) for rule in synthesis.RULES.values()}) == 8

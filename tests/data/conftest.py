@@ -10,7 +10,7 @@ from ser_lightning.corpus.utterance import Utterance
 
 @pytest.fixture
 def utterances(tmp_path: Path) -> list[Utterance]:
-    """Four clips in files, of 0.5 to 1.25 s."""
+    """Return four utterances with audio files of 0.5 to 1.25 s."""
     rng = np.random.default_rng(0)
     made = []
     for i, id_ in enumerate("abcd"):

@@ -27,7 +27,7 @@ def dataset(clips) -> FeatureDataset:
     )
 
 
-def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
+def test_batch_is_zero_padded_to_longest_clip(dataset, clips):
     batch = dataset.__getitems__([3, 0, 2])
     assert batch.features.shape == (3, 2, 5)
     assert batch.lengths.tolist() == [5, 3, 1]
@@ -39,13 +39,13 @@ def test_a_batch_is_padded_with_zeros_to_its_longest_clip(dataset, clips):
         assert not features[:, k:].any()
 
 
-def test_a_batch_does_not_write_to_the_store(dataset):
+def test_modifying_a_batch_does_not_modify_dataset(dataset):
     before = dataset.frames.copy()
     dataset.__getitems__([0, 1]).features.fill_(9.0)
     np.testing.assert_array_equal(dataset.frames, before)
 
 
-def test_statistics_are_of_the_real_frames(dataset, clips):
+def test_statistics_match_mean_and_std_of_frames(dataset, clips):
     mean, deviation = dataset.statistics()
     frames = np.concatenate([clip.T for clip in clips])
     np.testing.assert_allclose(mean, frames.mean(0), rtol=1e-5)
@@ -60,7 +60,7 @@ def sampler(**change) -> BatchSampler:
 
 @pytest.mark.parametrize("bucket", [True, False])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_every_clip_comes_once_an_epoch(bucket, shuffle):
+def test_every_clip_appears_once_per_epoch(bucket, shuffle):
     batches = list(sampler(bucket=bucket, shuffle=shuffle))
     assert sorted(sum(batches, [])) == list(range(1000))
     assert len(batches) == len(sampler()) == 16
@@ -68,7 +68,7 @@ def test_every_clip_comes_once_an_epoch(bucket, shuffle):
 
 
 @pytest.mark.parametrize("bucket", [True, False])
-def test_no_training_batch_is_a_clip_alone(bucket):
+def test_training_batches_have_at_least_two_clips(bucket):
     batches = list(sampler(lengths=range(1, 130), bucket=bucket))
     assert sorted(len(batch) for batch in batches) == [64, 65]
     assert len(sampler(lengths=range(1, 130), bucket=bucket)) == 2
@@ -76,7 +76,7 @@ def test_no_training_batch_is_a_clip_alone(bucket):
 
 
 @pytest.mark.parametrize("bucket", [True, False])
-def test_the_order_is_a_function_of_seed_and_epoch(bucket):
+def test_order_depends_on_seed_and_epoch(bucket):
     one, two = sampler(bucket=bucket), sampler(bucket=bucket)
     assert list(one) == list(two)
     one.set_epoch(1)
@@ -86,7 +86,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(bucket):
     assert list(sampler(bucket=bucket, seed=1)) != list(two)
 
 
-def test_an_order_of_evaluation_stays():
+def test_evaluation_order_is_the_same_in_every_epoch():
     kept = sampler(reshuffle=False)
     before = list(kept)
     kept.set_epoch(5)
@@ -94,29 +94,29 @@ def test_an_order_of_evaluation_stays():
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_buckets_save_padding(shuffle):
+def test_bucketing_reduces_padding(shuffle):
     def padded(batches: BatchSampler) -> int:
         return sum(len(batch) * int(batches.lengths[batch].max()) for batch in batches)
 
     assert padded(sampler(bucket=True, shuffle=shuffle)) < 0.75 * padded(sampler(bucket=False, shuffle=shuffle))
 
 
-uneven = np.repeat([0, 1, 2, 5], [700, 200, 7, 93])  # of 1000 clips, 250 draws each
+uneven = np.repeat([0, 1, 2, 5], [700, 200, 7, 93])  # 250 draws per class in an epoch of 1000 clips
 
 
 @pytest.mark.parametrize("bucket", [True, False])
-def test_a_balanced_epoch_draws_every_class_equally_often(bucket):
+def test_balanced_epoch_draws_classes_equally(bucket):
     drawn = np.concatenate(list(sampler(bucket=bucket, balance=uneven)))
     assert len(drawn) == 1000
     times = np.bincount(drawn, minlength=1000)
     assert [times[uneven == one].sum() for one in (0, 1, 2, 5)] == [250] * 4
-    # No clip is drawn twice before all of its class were: 250 of 700, 200 once and 50 of them twice, ...
+    # A clip is drawn again only after all others of its class: 250 of 700 once, 200 once and 50 of them twice, ...
     assert [(times[uneven == one].min(), times[uneven == one].max()) for one in (0, 1, 2, 5)] == [
         *((0, 1), (1, 2), (35, 36), (2, 3))
     ]
 
 
-def test_what_a_balanced_epoch_draws_is_a_function_of_seed_and_epoch():
+def test_balanced_draws_depend_on_seed_and_epoch():
     one, two = sampler(balance=uneven), sampler(balance=uneven)
     first = list(one)
     assert first == list(two)
@@ -129,7 +129,7 @@ def test_what_a_balanced_epoch_draws_is_a_function_of_seed_and_epoch():
 
 
 @pytest.mark.parametrize("clips", [997, 998, 999])
-def test_what_cannot_be_divided_goes_to_classes_by_lot(clips):
+def test_remainder_of_balanced_draws_goes_to_random_classes(clips):
     seen = set()
     for seed in range(20):
         drawn = np.concatenate(list(sampler(lengths=range(clips), balance=uneven[-clips:], seed=seed)))
@@ -140,7 +140,7 @@ def test_what_cannot_be_divided_goes_to_classes_by_lot(clips):
     assert len(seen) > 1
 
 
-def test_what_lives_on_a_device_makes_the_same_batches(dataset):
+def test_resident_dataset_makes_the_same_batches(dataset):
     resident = ResidentDataset(dataset, device=torch.device("cpu"))
     assert len(resident) == len(dataset)
     for rows in ([3, 0, 2], [1], [2, 2, 1, 0]):
@@ -148,5 +148,5 @@ def test_what_lives_on_a_device_makes_the_same_batches(dataset):
             assert (ours is None and theirs is None) or torch.equal(ours, theirs)
 
 
-def test_on_a_processor_the_store_stays_where_it_is(dataset):
+def test_fits_is_false_on_cpu(dataset):
     assert not fits(dataset, torch.device("cpu"))

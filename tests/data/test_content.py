@@ -1,4 +1,4 @@
-"""What is in a file, whatever its name and its format; and that it is read once."""
+"""Tests of audio digests, near-duplicate detection and their cache."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ RATE = 16000
 
 
 def sound(seed: int) -> np.ndarray:
-    """Noise on the grid of 16 bits, so that every lossless format holds it exactly."""
+    """Return noise quantized to 16 bits, which every lossless format stores exactly."""
     return np.random.default_rng(seed).integers(-9000, 9000, RATE) / 32768
 
 
@@ -32,7 +32,7 @@ def files(tmp_path) -> dict[str, Path]:
         ("one24.wav", sound(0), RATE, "PCM_24"),
         ("softer.wav", sound(0) / 2, RATE, "PCM_24"),
         ("stereo.wav", np.stack([sound(0)] * 2, axis=1), RATE, "PCM_16"),
-        ("interleaved.wav", np.repeat(sound(0), 2), RATE, "PCM_16"),  # the bytes of stereo.wav
+        ("interleaved.wav", np.repeat(sound(0), 2), RATE, "PCM_16"),  # same audio bytes as stereo.wav
         ("faster.wav", sound(0), 2 * RATE, "PCM_16"),
         ("other.wav", sound(1), RATE, "PCM_16"),
     ):
@@ -41,7 +41,7 @@ def files(tmp_path) -> dict[str, Path]:
     return {path.name: path for path in tmp_path.iterdir()}
 
 
-def test_the_same_samples_are_identical_in_every_lossless_format(files):
+def test_digest_is_the_same_in_every_lossless_format(files):
     samples = read(files).samples
     assert samples["one.wav"] == samples["one.flac"] == samples["one24.wav"]
     others = [samples[name] for name in ("one.wav", "softer.wav", "stereo.wav", "interleaved.wav", "other.wav")]
@@ -49,7 +49,7 @@ def test_the_same_samples_are_identical_in_every_lossless_format(files):
     assert len(set(others)) == 6
 
 
-def test_other_samples_of_the_same_sound_are_near_duplicates(files):
+def test_scaled_and_stereo_versions_are_near_duplicates(files):
     contents = read(files)
     name_of = {digest: name for name, digest in sorted(contents.samples.items(), reverse=True)}
     pairs = {frozenset((name_of[one], name_of[other])) for one, other, _ in contents.near}
@@ -60,14 +60,14 @@ def test_other_samples_of_the_same_sound_are_near_duplicates(files):
     }
 
 
-def test_what_cannot_be_read_is_told(files):
+def test_unreadable_files_are_reported(files):
     contents = read(files)
     assert set(contents.unread) == {"bad.wav"}
     assert str(files["bad.wav"]) in contents.unread["bad.wav"]
     assert "bad.wav" not in contents.samples
 
 
-def test_the_number_of_threads_does_not_matter(files):
+def test_contents_do_not_depend_on_workers(files):
     assert read(files, workers=1) == read(files, workers=5)
 
 
@@ -92,7 +92,7 @@ def stored(utterances, folder, calls):
     return stored_contents(utterances, folder=folder, workers=1, progress=progress)
 
 
-def test_a_corpus_is_read_once(utterances, tmp_path):
+def test_contents_of_a_corpus_are_cached(utterances, tmp_path):
     calls = []
     first = stored(utterances, tmp_path / "store", calls)
     assert len(first.near) == 3
@@ -100,7 +100,7 @@ def test_a_corpus_is_read_once(utterances, tmp_path):
     assert calls == [3]
 
 
-def test_another_corpus_is_read_anew(utterances, tmp_path):
+def test_changed_corpus_is_read_again(utterances, tmp_path):
     calls = []
     first = stored(utterances, tmp_path / "store", calls)
     soundfile.write(utterances[0].path, sound(5), RATE)
@@ -110,7 +110,7 @@ def test_another_corpus_is_read_anew(utterances, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"samples": 1, "near": []}', '{"samples": {}, "near": [[1]]}'])
-def test_a_damaged_file_is_made_again(utterances, tmp_path, content):
+def test_damaged_cache_file_is_rebuilt(utterances, tmp_path, content):
     calls = []
     first = stored(utterances, tmp_path / "store", calls)
     (path,) = (tmp_path / "store").iterdir()
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_made_again(utterances, tmp_path, content):
     assert calls == [3, 3]
 
 
-def test_what_could_not_be_read_is_tried_again(utterances, tmp_path):
+def test_unreadable_files_are_retried(utterances, tmp_path):
     calls = []
     utterances[0].path.rename(tmp_path / "away.wav")
     assert len(stored(utterances, tmp_path / "store", calls).unread) == 1
@@ -129,7 +129,7 @@ def test_what_could_not_be_read_is_tried_again(utterances, tmp_path):
     assert calls == [3, 3]
 
 
-def test_a_folder_that_takes_no_file_is_no_reason_to_fail(utterances, tmp_path):
+def test_unwritable_cache_folder_is_tolerated(utterances, tmp_path):
     (tmp_path / "file").write_text("in the way")
     contents = stored(utterances, tmp_path / "file", [])
     assert not contents.unread

@@ -40,7 +40,7 @@ def make(synthetic_root, shared_folder):
     return make
 
 
-def test_subsets_have_their_sizes_and_only_training_has_copies(make):
+def test_subset_sizes_with_copies_only_in_training(make):
     data = make()
     assert {name: len(dataset) for name, dataset in data.datasets.items()} == {
         "train": 36 * 3,
@@ -55,7 +55,7 @@ def test_subsets_have_their_sizes_and_only_training_has_copies(make):
     assert sum(len(batch.target) for batch in data.test_dataloader()) == 15
 
 
-def test_targets_are_those_of_the_corpus(make):
+def test_targets_match_corpus_labels(make):
     data = make()
     emotion_of = {u.id: u.emotion for u in data.preparation.utterances}
     for dataset in data.datasets.values():
@@ -63,8 +63,8 @@ def test_targets_are_those_of_the_corpus(make):
         assert named == [emotion_of[id_] for id_ in dataset.utterances]
 
 
-def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make, tmp_path):
-    """Spoil every frame outside training: neither a training batch nor the standardisation may change."""
+def test_training_batches_and_statistics_have_no_leakage(make, tmp_path):
+    """Set every frame outside the training set to NaN: training batches and statistics must not change."""
     data = make(store=tmp_path)
     clean = [batch.features.clone() for batch in data.train_dataloader()]
     mean, deviation = data.training_statistics()
@@ -79,11 +79,11 @@ def test_no_frame_of_another_subset_reaches_training_or_its_statistics(make, tmp
     after = data.training_statistics()
     assert torch.equal(after[0], mean)
     assert torch.equal(after[1], deviation)
-    # and no copy outside training was even computed
+    # No copies are computed of clips outside the training set.
     assert {id_ for id_, name in data.preparation.store.open()[1] if name} == set(data.preparation.split.train)
 
 
-def test_two_splits_share_one_store(make):
+def test_splits_share_one_feature_cache(make):
     one, two = make(), make(split=RandomSplit(seed=1, train=0.6, val=0.15, test=0.25))
     assert one.preparation.store.folder == two.preparation.store.folder
     assert one.preparation.split != two.preparation.split
@@ -101,7 +101,7 @@ def test_two_splits_share_one_store(make):
         {"balance": "classes"},
     ],
 )
-def test_every_value_is_alive(make, change):
+def test_every_parameter_has_an_effect(make, change):
     def orders(data):
         loaders = [data.train_dataloader(), data.val_dataloader(), data.eval_dataloader("test")]
         return [[batch.row.tolist() for batch in loader] for loader in loaders]
@@ -109,7 +109,7 @@ def test_every_value_is_alive(make, change):
     assert orders(make(**change)) != orders(make())
 
 
-def test_shuffled_evaluation_is_shuffled_once(make):
+def test_eval_shuffle_keeps_one_order(make):
     loader = make(eval_shuffle=True, eval_batch_size=10).eval_dataloader("test")
     batches = [batch.row.tolist() for batch in loader]
     assert [len(batch) for batch in batches] == [10, 5]
@@ -119,13 +119,13 @@ def test_shuffled_evaluation_is_shuffled_once(make):
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5, 7, 14, 15, 99])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_the_smallest_batch_is_known_before_there_are_features(make, size, shuffle):
+def test_smallest_eval_batch_matches_loader(make, size, shuffle):
     data = make(eval_batch_size=size, eval_shuffle=shuffle)
     for subset in ("train", "val", "test"):
         assert data.smallest_eval_batch(subset) == min(len(b.target) for b in data.eval_dataloader(subset))
 
 
-def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path):
+def test_unreadable_clip_raises_or_is_skipped(make, synthetic_root, tmp_path):
     corpus = Synthetic(root=synthetic_root, speakers=2, repetitions=1, workers=1, downmix="mean", merge=None)
     victim = corpus.scan().utterances[0]
 
@@ -145,7 +145,7 @@ def test_an_unreadable_clip_stops_or_is_left_out(make, synthetic_root, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "workers"])
-def test_numbers_below_one_are_refused(make, name):
+def test_counts_below_one_raise_input_error(make, name):
     with pytest.raises(InputError, match=rf"data\.{name} is 0"):
         make(**{name: 0})
 
@@ -156,7 +156,7 @@ def test_features_are_finite_and_not_constant(make):
     assert np.ptp(frames, axis=0).min() > 0
 
 
-def test_bucketing_changes_no_evaluation_result(make):
+def test_bucketing_does_not_change_predictions(make):
     model = network(masked=True)
     plain, bucketed = make(), make(bucket=True)
     for subset in ("val", "test"):
@@ -170,7 +170,7 @@ def test_bucketing_changes_no_evaluation_result(make):
         np.testing.assert_array_equal(one.target, other.target)
 
 
-def test_a_balanced_epoch_has_as_many_clips_of_each_emotion_and_evaluation_all_of_its_own(make):
+def test_balance_equalizes_classes_in_training_only(make):
     data, plain = make(balance="classes"), make()
     rows = [batch.row for batch in data.train_dataloader()]
     assert sum(map(len, rows)) == 36 * 3
@@ -178,7 +178,7 @@ def test_a_balanced_epoch_has_as_many_clips_of_each_emotion_and_evaluation_all_o
     counts = data.training_counts()
     assert counts == plain.training_counts()
     assert sum(counts) == 36 * 3
-    assert max(counts) > 2 * min(counts)  # uneven as the corpus is
+    assert max(counts) > 2 * min(counts)  # the corpus is imbalanced
     assert set(drawn.tolist()) == {13, 14}
     for subset in ("train", "val", "test"):
         loaders = [module.eval_dataloader(subset) for module in (data, plain)]
@@ -186,7 +186,7 @@ def test_a_balanced_epoch_has_as_many_clips_of_each_emotion_and_evaluation_all_o
         assert one == other
 
 
-def test_another_balance_is_refused(make):
+def test_unknown_balance_raises_input_error(make):
     with pytest.raises(
         InputError, match=r"data\.balance is 'class'; expected none or classes; the nearest .* 'classes'"
     ):
@@ -205,16 +205,16 @@ def epoch(data, number: int = 0) -> list:
 
 
 @EVERY_STEP
-def test_a_batch_is_altered_as_seed_epoch_and_clips_say(make, augment):
+def test_batch_augmentation_depends_on_seed_epoch_and_clips(make, augment):
     data, again = make(augment=augment), make(augment=augment)
     first = epoch(data)
     for one, two in zip(first, epoch(again), strict=True):
         assert torch.equal(one.features, two.features)
         assert torch.equal(one.row, two.row)
     epoch(data, 1)
-    (alone, *_) = epoch(data)  # whatever was drawn between
+    (alone, *_) = epoch(data)  # draws in between must not matter
     assert torch.equal(alone.features, first[0].features)
-    # The same clips in another epoch, or in a run of another seed, get something else.
+    # Another epoch or seed augments the same clips differently.
     loader = data.train_dataloader()
     rows = first[0].row.tolist()
     assert torch.equal(loader.dataset.__getitems__(rows).features, first[0].features)
@@ -230,7 +230,7 @@ def _cut(batch) -> torch.Tensor:
 
 
 @EVERY_STEP
-def test_evaluation_and_the_store_know_nothing_of_what_is_done_to_batches(make, augment):
+def test_batch_augmentation_does_not_affect_cache_or_evaluation(make, augment):
     data, plain = make(augment=augment), make(augment=NONE)
     assert data.preparation.store.folder == plain.preparation.store.folder
     before = data.datasets["train"].frames.copy()
@@ -245,7 +245,7 @@ def test_evaluation_and_the_store_know_nothing_of_what_is_done_to_batches(make, 
     assert all(map(torch.equal, data.training_statistics(), plain.training_statistics()))
 
 
-def test_what_is_masked_is_0_once_it_is_standardised(make):
+def test_masked_values_are_zero_after_standardization(make):
     data, plain = make(augment=MASKS), make(augment=NONE)
     standardize = Standardize(features=162)
     standardize.fit(*data.training_statistics())
@@ -260,7 +260,7 @@ def test_what_is_masked_is_0_once_it_is_standardised(make):
     assert masked > 0
 
 
-def test_the_label_of_a_mixture_is_mixed_as_its_features_are(make):
+def test_mixup_mixes_labels_like_features(make):
     data = make(augment=Mixup(alpha=1.0))
     dataset, found = data.datasets["train"], set()
     for batch in epoch(data):

@@ -1,4 +1,4 @@
-"""Rows beside their clips, and rows drawn as clips."""
+"""Tests of how clips and their augmented copies are assigned to subsets."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from ser_lightning.split.takes import TakeSplit
 COPIES = ("", "b", "a")
 
 
-def test_rows_lie_beside_their_clips_and_clip_by_clip():
+def test_rows_are_grouped_by_clip_in_its_subset():
     split = Split(train=("x", "y"), val=("k",), test=("t",))
     members = beside_their_clips(split, lambda subset: COPIES if subset == "train" else ("",))
     assert members == {
@@ -24,7 +24,7 @@ def test_rows_lie_beside_their_clips_and_clip_by_clip():
     }
 
 
-def test_every_row_is_drawn_once_and_the_clips_are_where_their_own_rows_are():
+def test_drawn_as_clips_assigns_every_row_once():
     clips = corpus(200)
     split, members = drawn_as_clips(clips, RandomSplit(**DESIGN), COPIES)
     assert {subset: len(keys) for subset, keys in members.items()} == {"train": 360, "val": 90, "test": 150}
@@ -33,20 +33,20 @@ def test_every_row_is_drawn_once_and_the_clips_are_where_their_own_rows_are():
     for subset in SUBSETS:
         assert getattr(split, subset) == tuple(id_ for id_, copy in members[subset] if not copy)
         assert [id_ for id_, _ in members[subset]] == sorted(id_ for id_, _ in members[subset])
-    # Nothing keeps the copies of a clip together: all three are in training as often as by chance.
+    # Copies of a clip are drawn independently: all three are in training as often as expected by chance.
     together = Counter(id_ for id_, _ in members["train"])
     assert 0.6**3 - 0.1 < sum(count == 3 for count in together.values()) / 200 < 0.6**3 + 0.1
     assert drawn_as_clips(clips[::-1], RandomSplit(**DESIGN), COPIES) == (split, members)
     assert drawn_as_clips(clips, RandomSplit(**DESIGN | {"seed": 1}), COPIES) != (split, members)
 
 
-def test_one_copy_a_clip_is_the_split_of_the_clips():
+def test_drawn_as_clips_without_copies_equals_plain_split():
     split, members = drawn_as_clips(corpus(50), RandomSplit(**DESIGN), ("",))
     assert split == RandomSplit(**DESIGN)(corpus(50))
     assert members == beside_their_clips(split, lambda _: ("",))
 
 
-def test_what_cannot_be_drawn_as_clips_is_refused():
+def test_check_draws_clips_rejects_unsupported_setups():
     check_draws_clips(RandomSplit(**DESIGN), ("noise",))
     with pytest.raises(InputError, match="TakeSplit does not draw clips one by one"):
         check_draws_clips(TakeSplit(**DESIGN), ("noise",))
@@ -54,7 +54,7 @@ def test_what_cannot_be_drawn_as_clips_is_refused():
         check_draws_clips(RandomSplit(**DESIGN), ())
 
 
-def test_the_rows_are_written_and_are_no_manifest(tmp_path):
+def test_written_rows_are_rejected_as_split_manifest(tmp_path):
     _, members = drawn_as_clips(corpus(3), RandomSplit(**DESIGN), COPIES)
     write_rows(tmp_path / "split.csv", members, corpus(3))
     header, *lines = (tmp_path / "split.csv").read_text().splitlines()

@@ -48,7 +48,7 @@ def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
 ALL = dict.fromkeys("abcd", ("", "noise", "pitch+3"))
 
 
-def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):
+def test_cache_contains_features_of_every_copy(tmp_path, utterances):
     s = store(tmp_path / "store", utterances)
     assert s.ensure(ALL, workers=1, progress=silent) == {}
     frames, rows, unvoiced = s.open()
@@ -62,7 +62,7 @@ def test_the_store_holds_the_features_of_every_copy(tmp_path, utterances):
 
 
 @pytest.mark.parametrize("option", options("augment"))
-def test_every_augmentation_is_stored_the_same_by_any_number_of_workers(tmp_path, utterances, option):
+def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, option):
     augment = build("augment", composed(f"augment={option}")["augment"])
     wanted = dict.fromkeys("abcd", ("", *copies_of(augment)))
     stores = [store(tmp_path / f"store{workers}", utterances, augment=augment) for workers in (1, 2)]
@@ -73,7 +73,7 @@ def test_every_augmentation_is_stored_the_same_by_any_number_of_workers(tmp_path
     frames, rows, _ = stores[0].open()
     assert set(rows) == {(id_, name) for id_, names in wanted.items() for name in names}
     assert np.isfinite(frames).all()
-    # Each is what the part that makes it makes of the clip, made alone.
+    # Each row equals the features of the copy when computed separately.
     wave = stores[0].audio.load(utterances[1].path).wave
     original = stores[0].features(wave)
     made = {name: stores[0].features(copy) for name, copy in augment(wave, utterance="b").items()}
@@ -84,7 +84,7 @@ def test_every_augmentation_is_stored_the_same_by_any_number_of_workers(tmp_path
         np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, matrix, rtol=1e-4, atol=1e-4)
 
 
-def test_what_makes_no_copies_shares_one_store(tmp_path, utterances):
+def test_options_without_copies_share_one_cache(tmp_path, utterances):
     def of(option: str) -> Path:
         return store(tmp_path, utterances, augment=build("augment", composed(f"augment={option}")["augment"])).folder
 
@@ -92,7 +92,7 @@ def test_what_makes_no_copies_shares_one_store(tmp_path, utterances):
     assert len({of(option) for option in options("augment")}) == len(options("augment")) - 2
 
 
-def test_images_are_made_of_the_features_whether_or_not_these_are_stored(tmp_path, utterances):
+def test_feature_copies_do_not_require_cached_original(tmp_path, utterances):
     augment = build("augment", composed("augment=daarip", "augment.images=3")["augment"])
     s = store(tmp_path, utterances, augment=augment)
     assert s.ensure({"a": ("",)}, workers=1, progress=silent) == {}
@@ -104,7 +104,7 @@ def test_images_are_made_of_the_features_whether_or_not_these_are_stored(tmp_pat
     np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_any_number_of_workers_gives_the_same_bytes(tmp_path, utterances):
+def test_cache_bytes_do_not_depend_on_workers(tmp_path, utterances):
     stores = {workers: store(tmp_path / f"store{workers}", utterances) for workers in (1, 2, 3)}
     for workers, s in stores.items():
         s.ensure(ALL, workers=workers, progress=silent)
@@ -112,8 +112,8 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, utterances):
     assert len({s.index.read_text() for s in stores.values()}) == 1
 
 
-@pytest.mark.parametrize("slot", [4, 30_000, 2**23])  # bytes: no features, some, and all of them find room
-def test_shared_memory_changes_nothing_however_little_and_often_used(tmp_path, utterances, monkeypatch, slot):
+@pytest.mark.parametrize("slot", [4, 30_000, 2**23])  # bytes, with room for none, some or all of the features
+def test_shared_memory_size_does_not_change_features(tmp_path, utterances, monkeypatch, slot):
     clean, s = store(tmp_path / "clean", utterances), store(tmp_path / "store", utterances)
     clean.ensure(ALL, workers=1, progress=silent)
     for name, value in {"CHUNK": 1, "AHEAD": 1, "SLOT": slot}.items():
@@ -123,7 +123,7 @@ def test_shared_memory_changes_nothing_however_little_and_often_used(tmp_path, u
     assert s.index.read_text() == clean.index.read_text()
 
 
-def test_what_is_there_is_not_computed_again(tmp_path, utterances):
+def test_cached_features_are_not_recomputed(tmp_path, utterances):
     seen = []
 
     def watch(results, total):
@@ -141,7 +141,7 @@ def test_what_is_there_is_not_computed_again(tmp_path, utterances):
     assert s.open()[1]["a", ""] == before
 
 
-def test_an_open_store_is_not_disturbed_by_growth_nor_can_it_be_written(tmp_path, utterances):
+def test_open_cache_is_read_only_and_unaffected_by_growth(tmp_path, utterances):
     s = store(tmp_path / "store", utterances)
     s.ensure({"a": ("",)}, workers=1, progress=silent)
     frames, rows, _ = s.open()
@@ -152,7 +152,7 @@ def test_an_open_store_is_not_disturbed_by_growth_nor_can_it_be_written(tmp_path
         frames[rows["a", ""].offset] = 0
 
 
-def test_remains_of_a_killed_build_are_cut_off(tmp_path, utterances):
+def test_partial_data_of_killed_build_is_truncated(tmp_path, utterances):
     clean = store(tmp_path / "clean", utterances)
     clean.ensure(ALL, workers=1, progress=silent)
     s = store(tmp_path / "store", utterances)
@@ -163,7 +163,7 @@ def test_remains_of_a_killed_build_are_cut_off(tmp_path, utterances):
     assert s.data.read_bytes() == clean.data.read_bytes()
 
 
-def test_a_clip_without_speech_is_listed(tmp_path, utterances):
+def test_clip_without_voiced_frames_is_listed(tmp_path, utterances):
     soundfile.write(utterances[1].path, np.zeros(8000), 16000)
     utterances[1] = replace(utterances[1], digest=sha256(utterances[1].path))
     s = store(tmp_path / "store", utterances, audio=Audio(**AUDIO))
@@ -172,7 +172,7 @@ def test_a_clip_without_speech_is_listed(tmp_path, utterances):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_unreadable_clip_is_named_and_the_others_are_kept(tmp_path, utterances, workers):
+def test_unreadable_clip_is_reported_and_others_are_cached(tmp_path, utterances, workers):
     utterances[2].path.write_text("no sound")
     s = store(tmp_path / "store", utterances)
     failures = s.ensure(ALL, workers=workers, progress=silent)
@@ -181,7 +181,7 @@ def test_an_unreadable_clip_is_named_and_the_others_are_kept(tmp_path, utterance
     assert {id_ for id_, _ in s.open()[1]} == {"a", "b", "d"}
 
 
-def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
+def test_cache_key_covers_corpus_and_feature_config(tmp_path, utterances):
     folders = {
         store(tmp_path, utterances).folder,
         store(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
@@ -196,8 +196,8 @@ def test_the_key_covers_what_shapes_the_features(tmp_path, utterances):
     assert store(tmp_path, utterances[::-1]).folder in folders
 
 
-def test_each_clip_is_mixed_down_as_its_corpus_says(tmp_path, utterances):
-    """Four stereo clips of two corpora in one store."""
+def test_clips_use_downmix_of_their_corpus(tmp_path, utterances):
+    """Cache four stereo clips of two corpora together."""
     rng = np.random.default_rng(1)
     stereo = []
     for number, utterance in enumerate(utterances):
@@ -217,11 +217,12 @@ def test_each_clip_is_mixed_down_as_its_corpus_says(tmp_path, utterances):
     assert one_way.folder != s.folder
 
 
-def test_describe_and_digest(utterances):
+def test_describe_and_corpus_digest(utterances):
     described = describe(WaveformCopies(**AUGMENT))
     assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"
     assert described["pitch_steps"] == [3]
-    assert describe(Audio(**AUDIO)).keys() == {"class", *AUDIO} - {"offset_s", "duration_s"}  # as before there were any
+    # Arguments added later are omitted at their defaults, so that the keys of older feature caches stay valid.
+    assert describe(Audio(**AUDIO)).keys() == {"class", *AUDIO} - {"offset_s", "duration_s"}
     assert describe(Audio(**AUDIO | {"vad_mode": None, "offset_s": 0.1})).keys() == {"class", *AUDIO} - {"duration_s"}
     assert corpus_digest(utterances) == corpus_digest(utterances[::-1])
     assert Row(0, 3) == Row(offset=0, frames=3)

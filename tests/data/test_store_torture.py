@@ -1,4 +1,4 @@
-"""The worst that can happen to a store: killed builders, full disks, two builders, changed clips, other versions."""
+"""Stress tests of the feature cache: killed and concurrent builders, full disks, changed clips, other versions."""
 
 import json
 import logging
@@ -21,8 +21,8 @@ from ser_lightning.corpus.scanning import sha256
 from ser_lightning.data import store as module
 from ser_lightning.errors import InputError
 
-# A builder of its own process: ``folder`` and ``corpus`` are given, and how many seconds each clip but the first takes;
-# less than none: until there is a file ``go`` beside the clips.
+# A builder in its own process. Each clip but the first takes ``seconds``; if negative, it waits until there is a file
+# ``go`` in ``corpus``.
 BUILDER = """
 import logging, sys, time
 from pathlib import Path
@@ -55,7 +55,7 @@ COPIES = sum(map(len, ALL.values()))
 
 
 def listed(corpus: Path):
-    """The utterances of a folder of clips."""
+    """Return the utterances of a folder of clips."""
     from ser_lightning.corpus.utterance import Utterance
 
     of = {"corpus": "c", "speaker": "01", "gender": "male", "emotion": "calm", "intensity": "normal"}
@@ -66,11 +66,11 @@ def listed(corpus: Path):
 
 
 class Builder:
-    """A process that builds a store, what it says line by line, and its end."""
+    """A subprocess that builds a feature cache."""
 
     def __init__(self, folder: Path, corpus: Path, *, seconds: float = 0.0, workers: int = 1, saved: int = 1) -> None:
         words = [sys.executable, "-c", BUILDER, str(folder), str(corpus), str(seconds), str(workers), str(saved)]
-        self.process = subprocess.Popen(  # ended by the fixture that made it
+        self.process = subprocess.Popen(  # killed by the ``build`` fixture
             words,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -102,7 +102,7 @@ class Builder:
 
 @pytest.fixture
 def build(tmp_path: Path, utterances) -> Iterator[Callable[..., Builder]]:
-    """Start builders of one store; none of them outlives the test."""
+    """Return a function that starts builders of one feature cache, and kill them all after the test."""
     started: list[Builder] = []
 
     def start(**how: float) -> Builder:
@@ -116,14 +116,14 @@ def build(tmp_path: Path, utterances) -> Iterator[Callable[..., Builder]]:
 
 @pytest.fixture
 def clean(tmp_path: Path, utterances) -> bytes:
-    """The frames of a store that nothing has happened to."""
+    """Return the frames of a feature cache that was built without disturbance."""
     whole = store(tmp_path / "clean", utterances)
     whole.ensure(ALL, workers=1, progress=silent)
     return whole.data.read_bytes()
 
 
 def complete(folder: Path, utterances) -> bytes:
-    """The frames of a store that is read as any reader does, and lacks nothing."""
+    """Check that a feature cache is complete and return its frames."""
     s = store(folder, utterances)
     frames, rows, _ = s.open()
     assert len(rows) == COPIES
@@ -131,11 +131,11 @@ def complete(folder: Path, utterances) -> bytes:
     return s.data.read_bytes()
 
 
-def test_a_killed_builder_leaves_what_was_complete_and_the_next_goes_on(tmp_path, utterances, clean, build):
+def test_killed_builder_keeps_finished_clips_and_is_resumed(tmp_path, utterances, clean, build):
     folder = tmp_path / "store"
     s = store(folder, utterances)
     builder = build(seconds=0.2)
-    builder.until("c")  # so a and b are written down
+    builder.until("c")  # a and b are saved by now
     builder.kill()
     _, rows, _ = s.open()
     assert {("a", ""), ("b", "pitch+3")} <= set(rows)
@@ -146,8 +146,8 @@ def test_a_killed_builder_leaves_what_was_complete_and_the_next_goes_on(tmp_path
     assert complete(folder, utterances) == clean
 
 
-def test_a_builder_killed_again_and_again_at_any_moment_gets_done(tmp_path, utterances, clean, build):
-    """A reader that looks all the time sees a store that is sound, or none."""
+def test_repeatedly_killed_builder_finishes(tmp_path, utterances, clean, build):
+    """A concurrent reader sees a valid feature cache or none."""
     folder = tmp_path / "store"
     s = store(folder, utterances)
     rng = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_a_builder_killed_again_and_again_at_any_moment_gets_done(tmp_path, utte
     assert complete(folder, utterances) == clean
 
 
-def test_of_two_builders_one_builds_and_the_other_waits_and_says_so(tmp_path, utterances, clean, build):
+def test_second_builder_logs_and_waits_for_the_first(tmp_path, utterances, clean, build):
     folder = tmp_path / "store"
     first = build(seconds=-1)
     first.until("a")
@@ -176,18 +176,18 @@ def test_of_two_builders_one_builds_and_the_other_waits_and_says_so(tmp_path, ut
     assert f"another process makes the store {folder}/" in said
     assert "waiting for it" in said
     (utterances[0].path.parent / "go").touch()
-    assert second.end() == (0, "started\ndone {}\n", "")  # it found everything made
+    assert second.end() == (0, "started\ndone {}\n", "")  # everything was already built
     assert first.end() == (0, "b\nc\nd\ndone {}\n", "")
     assert complete(folder, utterances) == clean
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_who_waits_takes_over_when_the_builder_is_killed(tmp_path, utterances, clean, build, workers):
+def test_waiting_builder_takes_over_after_kill(tmp_path, utterances, clean, build, workers):
     folder = tmp_path / "store"
     first = build(seconds=-1, workers=workers)
     if workers == 1:
         first.until("a")
-    else:  # which brings its clips in one go, and so none yet
+    else:  # all clips are returned in one chunk, so none is printed yet
         while len(first.children()) < workers:
             time.sleep(0.01)
     second = build()
@@ -198,7 +198,8 @@ def test_who_waits_takes_over_when_the_builder_is_killed(tmp_path, utterances, c
     (utterances[0].path.parent / "go").touch()
     code, out, err = second.end()
     assert code == 0, err
-    # Nobody ends the workers of the dead: they would wait for work for ever, and old filelocks would let them hold on.
+    # Workers of a killed builder must exit by themselves: they could otherwise wait forever and, with old versions of
+    # filelock, keep the lock.
     end = time.monotonic() + 60
     while any(Path(f"/proc/{child}").exists() for child in family):
         assert time.monotonic() < end
@@ -209,14 +210,14 @@ def test_who_waits_takes_over_when_the_builder_is_killed(tmp_path, utterances, c
 
 @pytest.fixture
 def little_space() -> Iterator[None]:
-    """No file of this process may grow over 100 kB: what a full disk does to a write, without one."""
+    """Limit the files of this process to 100 kB, which simulates a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_said_and_what_was_complete_is_kept(tmp_path, utterances, clean, monkeypatch, request):
+def test_full_disk_raises_input_error_and_keeps_finished_clips(tmp_path, utterances, clean, monkeypatch, request):
     monkeypatch.setattr(module, "SAVED", 1)
     folder = tmp_path / "store"
     s = store(folder, utterances)
@@ -233,8 +234,8 @@ def test_a_full_disk_is_said_and_what_was_complete_is_kept(tmp_path, utterances,
     assert complete(folder, utterances) == clean
 
 
-def test_a_full_disk_ends_prepare_in_one_line(command, small, tmp_path):
-    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # there is a corpus
+def test_full_disk_ends_prepare_with_one_line_error(command, small, tmp_path):
+    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # builds the corpus
     words = [sys.executable, "-c", "from ser_lightning.commands.prepare import main; main()"]
     overrides = [word for word in small if not word.startswith("data.store")]
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
@@ -251,7 +252,7 @@ def test_a_full_disk_ends_prepare_in_one_line(command, small, tmp_path):
     assert "File too large" in done.stderr
 
 
-def test_a_changed_clip_gets_a_store_of_its_own(tmp_path, utterances):
+def test_changed_clip_gets_its_own_feature_cache(tmp_path, utterances):
     s = store(tmp_path / "store", utterances)
     s.ensure(ALL, workers=1, progress=silent)
     before = s.open()[0].copy()
@@ -265,7 +266,7 @@ def test_a_changed_clip_gets_a_store_of_its_own(tmp_path, utterances):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_clip_that_changes_after_it_was_listed_is_not_stored_under_its_old_digest(tmp_path, utterances, workers):
+def test_clip_changed_after_scan_is_not_cached(tmp_path, utterances, workers):
     soundfile.write(utterances[1].path, np.full(9000, 0.1), 16000)
     s = store(tmp_path / "store", utterances)
     failures = s.ensure(ALL, workers=workers, progress=silent)
@@ -300,7 +301,7 @@ def remove_data(s) -> str:
 
 
 @pytest.mark.parametrize("damage", [damage_format, damage_index, damage_rows, damage_data, remove_data])
-def test_a_store_that_is_damaged_or_of_another_version_is_made_again_and_that_is_said(
+def test_damaged_or_outdated_cache_is_rebuilt_with_warning(
     tmp_path,
     utterances,
     clean,
@@ -309,7 +310,7 @@ def test_a_store_that_is_damaged_or_of_another_version_is_made_again_and_that_is
 ):
     s = store(tmp_path / "store", utterances)
     s.ensure(ALL, workers=1, progress=silent)
-    frames, rows, _ = s.open()  # somebody reads it all the while
+    frames, rows, _ = s.open()  # a concurrent reader
     kept = frames[: rows["a", ""].frames].copy()
     said = damage(s)
     with pytest.raises(InputError, match=f"{said}.*; delete .*, it is made again"):
@@ -319,11 +320,11 @@ def test_a_store_that_is_damaged_or_of_another_version_is_made_again_and_that_is
     assert said in caplog.text
     assert "; it is made again" in caplog.text
     assert complete(tmp_path / "store", utterances) == clean
-    if damage is not damage_data:  # which wrote into the reader's own file
+    if damage is not damage_data:  # which changes the file that the reader has open
         np.testing.assert_array_equal(frames[: rows["a", ""].frames], kept)
 
 
-def test_a_store_made_with_other_libraries_is_made_again_and_that_is_said(tmp_path, utterances, caplog, monkeypatch):
+def test_cache_of_other_libraries_is_rebuilt_with_warning(tmp_path, utterances, caplog, monkeypatch):
     version = module.importlib.metadata.version
     with monkeypatch.context() as patch:
         patch.setattr(module.importlib.metadata, "version", lambda name: "1.2.3" if name == "numpy" else version(name))
@@ -337,11 +338,11 @@ def test_a_store_made_with_other_libraries_is_made_again_and_that_is_said(tmp_pa
     assert len(new.open()[1]) == COPIES
 
 
-def test_a_complete_store_is_used_where_nothing_may_be_written(tmp_path, utterances):
+def test_complete_cache_works_without_write_access(tmp_path, utterances):
     s = store(tmp_path / "store", utterances)
     s.ensure(ALL, workers=1, progress=silent)
     (s.folder / "lock").unlink(missing_ok=True)
-    (s.folder / "lock").mkdir()  # so that no lock can be taken, whoever asks
+    (s.folder / "lock").mkdir()  # so that the lock cannot be acquired, even by root
     assert s.ensure(ALL, workers=1, progress=silent) == {}
     with pytest.raises(InputError, match="cannot be written"):
         store(tmp_path / "store", [replace(u) for u in utterances]).ensure(
@@ -349,7 +350,7 @@ def test_a_complete_store_is_used_where_nothing_may_be_written(tmp_path, utteran
         )
 
 
-def test_a_killed_worker_is_said_in_one_line(tmp_path, utterances, monkeypatch):
+def test_killed_worker_raises_input_error(tmp_path, utterances, monkeypatch):
     s = store(tmp_path / "store", utterances)
     monkeypatch.setattr(type(s.features), "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(InputError, match=r"was killed.*data\.workers=1"):

@@ -1,4 +1,4 @@
-"""A clip that is one vector goes where a clip of many frames goes."""
+"""Tests of features that are one vector per clip, in the feature cache and in batches."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def dataset_of(frames, rows):
 
 @pytest.mark.parametrize("option", ["kaggle", "functionals", "prosody", "egemaps"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_store_batch_and_statistics(tmp_path, utterances, option, workers):
+def test_vectors_in_cache_batch_and_statistics(tmp_path, utterances, option, workers):
     store = store_of(tmp_path, utterances, option)
     assert store.ensure(COPIES, workers=workers, progress=silent) == {}
     frames, rows, _ = store.open()
@@ -45,14 +45,14 @@ def test_store_batch_and_statistics(tmp_path, utterances, option, workers):
     assert batch.lengths.tolist() == [1] * 8
     wave = store.audio.load(utterances[0].path).wave
     np.testing.assert_array_equal(batch.features[0].numpy(), store.features(wave))
-    mean, deviation = dataset.statistics()  # over clips, each of which counts once
+    mean, deviation = dataset.statistics()  # over clips, which have equal weights
     clips = batch.features[:, :, 0].double()
     np.testing.assert_allclose(mean, clips.mean(0), rtol=1e-5, atol=1e-6)
     expected = clips.std(0, correction=0)
     np.testing.assert_allclose(deviation, expected, rtol=1e-3, atol=1e-4 * float(clips.abs().max()))
 
 
-def test_the_version_of_what_makes_the_features_is_part_of_the_key(tmp_path, utterances):
+def test_cache_key_contains_versions_of_feature_libraries(tmp_path, utterances):
     versions = {option: store_of(tmp_path, utterances, option).spec["libraries"] for option in ("kaggle", "prosody")}
     assert versions["kaggle"].keys() == set(LIBRARIES)
     assert versions["prosody"].keys() == {*LIBRARIES, "praat-parselmouth"}

@@ -1,4 +1,4 @@
-"""The C kernels compute what librosa does, for every option of ``conf/features/`` that has both."""
+"""Tests of the native backend against librosa for every option in ``conf/features/`` that has both."""
 
 import re
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from ser_lightning.kernels.backend import native_is_available
 
 
 class Bound(NamedTuple):
-    """How far the two may be apart.
+    """Tolerance between the two backends.
 
     Args:
-        relative: to the largest value of the block of rows (all MFCC, all mel bands, ...) in the clip
+        relative: relative to the largest value of the block of rows (all MFCC, all mel bands, ...) in the clip
         absolute: in the unit of the row
 
     """
@@ -34,7 +34,7 @@ BOUNDS = {
     "spectrogram": Bound(1e-6, 1e-4),  # dB
     "stft": Bound(1e-6),
 }
-SPEAKERS_CLIPS = 8  # real clips, evenly spread
+SPEAKERS_CLIPS = 8  # evenly spaced real clips
 
 
 def both(option):
@@ -56,14 +56,14 @@ def differences(native, reference, wave):
     }
 
 
-def test_every_option_with_kernels_has_a_bound():
+def test_every_native_option_has_a_tolerance():
     assert BOUNDS.keys() == {option for option in OPTIONS if "backend" in values_of(option)}
     assert sorted([*BOUNDS, "compare", "egemaps"]) == OPTIONS
 
 
 @pytest.mark.parametrize("name", WAVES)
 @pytest.mark.parametrize("option", BOUNDS)
-def test_native_features_equal_the_reference(option, name):
+def test_native_backend_matches_librosa(option, name):
     bound = BOUNDS[option]
     for block, (difference, largest) in differences(*both(option), WAVES[name]).items():
         assert difference <= bound.relative * largest + bound.absolute, block
@@ -71,7 +71,7 @@ def test_native_features_equal_the_reference(option, name):
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", BOUNDS)
-def test_native_features_equal_the_reference_on_real_clips(ravdess_root, option):
+def test_native_backend_matches_librosa_on_real_clips(ravdess_root, option):
     bound, (native, reference) = BOUNDS[option], both(option)
     audio = Audio(
         sampling_rate=16000, downmix="mean", resampler="soxr", vad_mode=2, frame_ms=20, offset_s=None, duration_s=None
@@ -85,7 +85,7 @@ def test_native_features_equal_the_reference_on_real_clips(ravdess_root, option)
 
 
 @pytest.mark.parametrize("option", BOUNDS)
-def test_the_reference_keeps_the_promises_of_every_option(option):
+def test_librosa_backend_handles_edge_cases(option):
     _, reference = both(option)
     noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
     for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
@@ -98,7 +98,7 @@ def test_the_reference_keeps_the_promises_of_every_option(option):
             reference(refused)
 
 
-def test_auto_is_native_where_the_kernels_are():
+def test_auto_backend_is_native_when_available():
     assert native_is_available()
     assert build("features", values_of("logmel")).backend == "native"
     assert build("features", values_of("functionals")).rows.backend == "native"
@@ -106,14 +106,14 @@ def test_auto_is_native_where_the_kernels_are():
     assert build("features", without).backend == "native"
 
 
-def test_an_unknown_backend_is_refused_by_name():
+def test_unknown_backend_raises_input_error():
     with pytest.raises(InputError, match=r"features\.backend is 'libroza'; expected .*librosa") as refused:
         build("features", values_of("logmel") | {"backend": "libroza"})
     assert "\n" not in str(refused.value)
 
 
-def test_a_config_names_the_backend_that_computes():
+def test_resolve_backends_replaces_auto():
     config = {"features": {"backend": "auto"}, "augment": {"backend": "torchaudio"}, "seed": 0, "model": None}
     assert resolve_backends(config) == config | {"features": {"backend": "native"}}
     assert usable_backends(resolve_backends(config)) == resolve_backends(config)
-    assert config["features"] == {"backend": "auto"}  # the one that was given is left alone
+    assert config["features"] == {"backend": "auto"}  # the input is not modified

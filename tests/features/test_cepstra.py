@@ -1,4 +1,4 @@
-"""MFCC and chroma are librosa's, as TIM-Net and ResLSTM call it."""
+"""Tests of MFCC and chroma against librosa, called as in TIM-Net and ResLSTM."""
 
 import warnings
 
@@ -20,7 +20,7 @@ VALUES = {
 
 def of_librosa(wave, rate, *, n_mfcc, n_fft, hop_length, n_chroma):
     with warnings.catch_warnings():
-        # librosa warns of waves shorter than a frame and of waves without pitch, which are both given here.
+        # The tests include waves shorter than a frame and waves without pitch, of which librosa warns.
         warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
         warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
         frames = {"n_fft": n_fft, "hop_length": hop_length}
@@ -38,7 +38,7 @@ def assert_equal(features, expected):
 @pytest.mark.parametrize("frames", [(2048, 512), (4096, 2048)], ids=str)
 @pytest.mark.parametrize("n_chroma", [0, 12])
 @pytest.mark.parametrize("name", odd_waves())
-def test_equals_librosa(name, frames, n_chroma):
+def test_cepstra_match_librosa(name, frames, n_chroma):
     wave = odd_waves()[name]
     values = {"n_fft": frames[0], "hop_length": frames[1], "n_chroma": n_chroma, "n_mfcc": 34}
     features, expected = Cepstra(**VALUES | values)(wave), of_librosa(wave, RATE, **values)
@@ -46,7 +46,7 @@ def test_equals_librosa(name, frames, n_chroma):
     np.testing.assert_allclose(features[34:], expected[34:], atol=1e-5)
 
 
-def test_chroma_is_of_the_power_and_not_of_the_magnitude():
+def test_chroma_is_not_computed_from_magnitude():
     wave = odd_waves()["vowel"]
     ours = Cepstra(**VALUES)(wave)[34:]
     magnitude = librosa.feature.chroma_stft(S=np.abs(librosa.stft(wave)), sr=RATE)
@@ -55,7 +55,7 @@ def test_chroma_is_of_the_power_and_not_of_the_magnitude():
 
 @pytest.mark.parametrize("length", [1, 2, 1000, 1001])
 @pytest.mark.parametrize("samples", [1, 2, 999, 1000, 1001, 2500])
-def test_a_clip_is_brought_to_a_length_as_tim_net_does(length, samples):
+def test_fit_pads_and_crops_like_tim_net(length, samples):
     wave = np.arange(1, samples + 1, dtype=np.float32)
     fitted = fit(wave, length)
     assert len(fitted) == length
@@ -67,7 +67,7 @@ def test_a_clip_is_brought_to_a_length_as_tim_net_does(length, samples):
         np.testing.assert_array_equal(np.diff(fitted), np.ones(length - 1))
 
 
-def test_the_length_makes_all_clips_alike():
+def test_signal_length_gives_all_clips_the_same_shape():
     features = Cepstra(**VALUES | {"signal_length": 20000})
     for wave in odd_waves().values():
         assert features(wave).shape == (46, 1 + 20000 // 512)
@@ -76,7 +76,7 @@ def test_the_length_makes_all_clips_alike():
     )
 
 
-def test_a_gain_changes_only_the_first_coefficient():
+def test_gain_changes_only_first_mfcc():
     wave = odd_waves()["vowel"]
     loud, soft = Cepstra(**VALUES)(wave), Cepstra(**VALUES)(np.float32(0.5) * wave)
     np.testing.assert_array_equal(soft[34:], loud[34:])
@@ -85,9 +85,9 @@ def test_a_gain_changes_only_the_first_coefficient():
 
 
 @pytest.mark.real
-@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
-def test_mfcc_are_tim_nets_on_raw_recordings(ravdess_root):
-    """Written as its extraction does it: load, pad or cut to so many samples, librosa's MFCC."""
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # imported by librosa.load
+def test_mfcc_matches_tim_net_on_ravdess(ravdess_root):
+    """Reproduce the extraction of TIM-Net: load, pad or crop to a fixed length, and compute librosa's MFCC."""
     for length in (110000, 80000):
         values = config_of("features", "features=mfcc", "audio=untrimmed_22k") | {"signal_length": length}
         audio, features = build("audio", config_of("audio", "audio=untrimmed_22k")), build("features", values)
@@ -95,7 +95,7 @@ def test_mfcc_are_tim_nets_on_raw_recordings(ravdess_root):
         for path in sorted(ravdess_root.rglob("*.flac"))[::97]:
             wave = audio.load(path).wave
             signal, rate = librosa.load(path)
-            signal = signal[: len(wave)]  # librosa rounds the number of samples up, and fills up with a zero
+            signal = signal[: len(wave)]  # librosa rounds the number of samples up and pads with a zero
             np.testing.assert_array_equal(wave, signal)
             missing = length - len(signal)
             longer += missing < 0
@@ -109,7 +109,7 @@ def test_mfcc_are_tim_nets_on_raw_recordings(ravdess_root):
 
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")
-def test_mfcc_and_chroma_are_res_lstms_on_raw_recordings(ravdess_root):
+def test_mfcc_and_chroma_match_res_lstm_on_ravdess(ravdess_root):
     audio = build("audio", config_of("audio", "audio=untrimmed_48k"))
     features = build("features", config_of("features", "features=mfcc_chroma", "audio=untrimmed_48k"))
     for path in sorted(ravdess_root.rglob("*.flac"))[::97]:

@@ -1,4 +1,4 @@
-"""What every option of ``conf/features/`` promises: rows with names, numbers that are finite, every value alive."""
+"""Tests of every option in ``conf/features/``: named rows, finite values, and parameters that have an effect."""
 
 import copy
 import pickle
@@ -16,9 +16,9 @@ from ser_lightning.errors import InputError
 OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))
 VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps"}
 WAVES = odd_waves()
-SLOW = {"compare", "egemaps"}  # a tenth of a second a clip
+SLOW = {"compare", "egemaps"}  # 0.1 s per clip
 FEW = ("silence", "one_sample", "clipped", "dc", "vowel")
-# Another value of each key that is as good, and which changes the numbers or how many there are.
+# Another valid value of each key, which changes the features or their shape.
 OTHERS = {
     **{"sampling_rate": 8000, "analysis_rate": 12000, "filterbank_rate": 12000, "n_fft": 1024, "win_length": 200},
     **{"hop_length": 100, "window": "blackman", "n_chroma": 24, "n_mfcc": 7, "n_mels": 50, "log": None},
@@ -47,12 +47,12 @@ def option(request):
     return request.param
 
 
-def test_every_option_is_looked_at():
+def test_all_options_are_found():
     assert len(OPTIONS) == 13
     assert set(OPTIONS) > VECTORS
 
 
-def test_every_row_has_a_name_and_a_finite_value_whatever_is_heard(option):
+def test_rows_are_named_and_finite_for_odd_waves(option):
     features = build("features", values_of(option))
     assert features.size == len(features.names) == len(set(features.names))
     for name, wave in waves_for(option).items():
@@ -64,7 +64,7 @@ def test_every_row_has_a_name_and_a_finite_value_whatever_is_heard(option):
         assert np.isfinite(matrix).all(), name
 
 
-def test_the_same_clip_gives_the_same_bytes_whatever_came_before(option):
+def test_features_do_not_depend_on_previous_clips(option):
     features = build("features", values_of(option))
     wave = WAVES["vowel"]
     before = features(wave).tobytes()
@@ -75,29 +75,29 @@ def test_the_same_clip_gives_the_same_bytes_whatever_came_before(option):
     assert travelled(wave).tobytes() == before
 
 
-def test_the_wave_is_left_alone(option):
+def test_input_wave_is_not_modified(option):
     wave = WAVES["clipped"].copy()
     wave.setflags(write=False)
     build("features", values_of(option))(wave)
 
 
-def test_the_loudest_wave_does_not_overflow(option):
+def test_very_loud_waves_do_not_overflow(option):
     noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
     for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
         assert np.isfinite(build("features", values_of(option))(wave)).all()
 
 
 @pytest.mark.parametrize("wave", [np.zeros(0, np.float32), np.zeros(100), np.array([0, np.nan], np.float32)])
-def test_a_wave_without_features_is_refused(option, wave):
+def test_invalid_wave_raises_input_error(option, wave):
     with pytest.raises(InputError, match="but got"):
         build("features", values_of(option))(wave)
 
 
-def test_attributes_are_what_was_given(option):
-    """By which the store tells one configuration from another."""
+def test_attributes_match_constructor_arguments(option):
+    """The feature cache identifies a configuration by these attributes."""
     values = values_of(option)
     if "backend" in values:
-        values["backend"] = "librosa"  # native is left out: older stores do not name it
+        values["backend"] = "librosa"  # native is omitted for older feature caches
     described = describe(build("features", values))
     assert described.pop("class") == values.pop("_target_")
     assert described == values
@@ -117,9 +117,9 @@ KNOBS = [(option, key) for option in OPTIONS for key in values_of(option) if key
 
 
 @pytest.mark.parametrize(("option", "key"), KNOBS)
-def test_every_value_is_alive(option, key):
+def test_every_parameter_has_an_effect(option, key):
     values = values_of(option)
-    # A voice, for what listens to voices, and something in every bin.
+    # A voice for the pitch and formant trackers, and noise for energy in every bin.
     rng = np.random.default_rng(0)
     wave = WAVES["vowel"] + np.float32(0.01) * rng.standard_normal(len(WAVES["vowel"])).astype(np.float32)
     before = build("features", values)(wave)
@@ -132,7 +132,7 @@ COUNTS += ("delta_frames", "signal_length", "n_formants", "max_formants")
 
 
 @pytest.mark.parametrize(("option", "key"), [(option, key) for option, key in KNOBS if key in COUNTS])
-def test_a_count_below_one_is_refused_by_name(option, key):
+def test_counts_below_one_raise_input_error(option, key):
     values = values_of(option)
     with pytest.raises(InputError, match=f"features.{key} is 0; expected a positive whole number"):
         build("features", values | {key: 0})
@@ -172,6 +172,6 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("option", "change", "message"), REFUSED)
-def test_a_value_out_of_range_is_refused(option, change, message):
+def test_invalid_values_raise_input_error(option, change, message):
     with pytest.raises(InputError, match=message):
         build("features", values_of(option) | change)

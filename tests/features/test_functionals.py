@@ -1,4 +1,4 @@
-"""Statistics over time are NumPy's and SciPy's, and the Kaggle notebooks' on their recordings."""
+"""Tests of statistics over time against NumPy, SciPy and the Kaggle notebooks."""
 
 import librosa
 import numpy as np
@@ -26,18 +26,18 @@ REFERENCE = {
 
 @pytest.mark.parametrize("functional", FUNCTIONALS)
 @pytest.mark.parametrize("frames", [2, 3, 100])
-def test_a_statistic_is_scipys(functional, frames):
+def test_functionals_match_numpy_and_scipy(functional, frames):
     rows = np.random.default_rng(0).gamma(2, size=(5, frames)).astype(np.float32)
     expected = REFERENCE[functional](rows.astype(np.float64))
     np.testing.assert_allclose(summarize(rows, [functional]), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_every_statistic_has_a_reference():
+def test_every_functional_has_a_reference():
     assert FUNCTIONALS.keys() == REFERENCE.keys()
 
 
 @pytest.mark.parametrize("frames", [1, 7])
-def test_a_row_that_does_not_change_has_a_level_and_no_shape(frames):
+def test_constant_rows_have_zero_spread_and_shape(frames):
     rows = np.full((1, frames), 0.1, np.float32)
     values = dict(zip(FUNCTIONALS, summarize(rows, list(FUNCTIONALS)), strict=True))
     assert values == {
@@ -45,7 +45,7 @@ def test_a_row_that_does_not_change_has_a_level_and_no_shape(frames):
     }
 
 
-def test_the_rows_come_statistic_by_statistic():
+def test_output_is_ordered_by_functional():
     rows = np.array([[1, 3], [10, 50]], np.float32)
     np.testing.assert_array_equal(summarize(rows, ["mean", "max"]), [2, 30, 3, 50])
     assert names_of(("a", "b"), ("mean", "max")) == ("a_mean", "b_mean", "a_max", "b_max")
@@ -53,7 +53,7 @@ def test_the_rows_come_statistic_by_statistic():
 
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("name", odd_waves())
-def test_they_are_statistics_of_the_162(name, log):
+def test_functionals_summarize_spectral162(name, log):
     wave, values = odd_waves()[name], VALUES | {"log": log}
     features = Functionals(**values, functionals=["std", "mean"])
     rows = Spectral162(**values)(wave).astype(np.float64)
@@ -65,7 +65,7 @@ def test_they_are_statistics_of_the_162(name, log):
     assert features.names[162:] == tuple(f"{row}_mean" for row in Spectral162(**values).names)
 
 
-def test_statistics_of_what_does_not_hear_a_gain_do_not_either():
+def test_gain_does_not_change_zcr_and_chroma_functionals():
     values = VALUES | {"functionals": list(FUNCTIONALS)}
     loud, soft = (
         dict(zip(Functionals(**values).names, Functionals(**values)(gain * odd_waves()["vowel"])[:, 0], strict=True))
@@ -90,8 +90,8 @@ def of_the_notebook(y, sr):
 
 
 @pytest.mark.real
-@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # what librosa.load imports
-def test_kaggle_hears_what_the_notebooks_hear(ravdess_root):
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # imported by librosa.load
+def test_kaggle_features_match_notebooks_on_ravdess(ravdess_root):
     words = ("audio=kaggle", "features=kaggle")
     audio, features = (build(part, config_of(part, *words)) for part in ("audio", "features"))
     paths = sorted(ravdess_root.rglob("*.flac"))[::97]

@@ -1,4 +1,4 @@
-"""Log-mel bands are librosa's, and the deltas are its line through five frames and the paper's formula."""
+"""Tests of log-mel bands and deltas against librosa and the formula of the paper."""
 
 import warnings
 
@@ -18,7 +18,7 @@ VALUES = {
 
 def of_librosa(wave):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)  # of a wave shorter than a frame
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)  # for waves shorter than a frame
         frames = {"n_fft": 512, "win_length": 400, "hop_length": 160, "window": "hamming"}
         mel = librosa.feature.melspectrogram(y=wave, sr=16000, **frames, n_mels=40)
     level = librosa.power_to_db(mel, ref=1.0, top_db=None)
@@ -27,7 +27,7 @@ def of_librosa(wave):
 
 
 def by_the_formula(rows, frames):
-    """As it is written, a number at a time."""
+    """Evaluate the formula of the paper value by value."""
     last = rows.shape[1] - 1
     weights = range(1, frames + 1)
     return np.array(
@@ -43,7 +43,7 @@ def by_the_formula(rows, frames):
 
 
 @pytest.mark.parametrize("name", odd_waves())
-def test_equals_librosa(name):
+def test_logmel_deltas_match_librosa(name):
     wave = odd_waves()[name]
     features, expected = LogMelDeltas(**VALUES)(wave), of_librosa(wave)
     assert features.shape == expected.shape
@@ -52,18 +52,18 @@ def test_equals_librosa(name):
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
-def test_deltas_are_the_papers(frames, count):
+def test_delta_matches_formula_of_the_paper(frames, count):
     rows = np.random.default_rng(0).standard_normal((3, count)).astype(np.float32)
     np.testing.assert_allclose(delta(rows, frames=frames), by_the_formula(rows, frames), atol=1e-6)
 
 
-def test_the_delta_of_a_slope_is_the_slope():
+def test_delta_of_a_ramp_is_its_slope():
     slope = np.outer([1.0, -2.0], np.arange(20)).astype(np.float32)
     np.testing.assert_allclose(delta(slope, frames=2)[:, 2:-2], np.tile([[1.0], [-2.0]], 16), atol=1e-6)
     np.testing.assert_array_equal(delta(np.full((2, 9), 7, np.float32), frames=2), np.zeros((2, 9)))
 
 
-def test_names_follow_the_rows():
+def test_names_match_rows():
     features = LogMelDeltas(**VALUES)
     assert features.size == 120
     assert [features.names[i] for i in (0, 39, 40, 80, 119)] == [
@@ -78,16 +78,16 @@ def test_names_follow_the_rows():
     np.testing.assert_array_equal(matrix[80:], delta(matrix[40:80], frames=2))
 
 
-def test_deltas_do_not_hear_a_gain():
+def test_gain_does_not_change_deltas():
     wave = odd_waves()["vowel"]
     loud, soft = LogMelDeltas(**VALUES)(wave), LogMelDeltas(**VALUES)(np.float32(0.5) * wave)
-    assert loud[:40].min() > -90  # nowhere at the floor
+    assert loud[:40].min() > -90  # no value at the floor
     np.testing.assert_allclose(soft[:40], loud[:40] + 20 * np.log10(0.5), atol=1e-4)
     np.testing.assert_allclose(soft[40:], loud[40:], atol=1e-4)
 
 
 @pytest.mark.real
-def test_equals_librosa_on_real_clips(reference_root):
+def test_logmel_deltas_match_librosa_on_real_clips(reference_root):
     features = features_of("logmel_deltas")
     for path in released_clips(reference_root)[::20]:
         wave = read(path)

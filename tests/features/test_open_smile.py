@@ -1,4 +1,4 @@
-"""The functionals are openSMILE's."""
+"""Tests of the openSMILE features."""
 
 import sys
 
@@ -27,7 +27,7 @@ def direct(wave, feature_set, rate=RATE):
 
 @sets
 @pytest.mark.parametrize("name", ["vowel", "silence", "chirp", "half_silent", "dc"])
-def test_equals_opensmile(feature_set, name):
+def test_features_match_opensmile(feature_set, name):
     wave = odd_waves()[name] * np.float32(0.9)  # below full scale
     features, expected = features_of(feature_set), direct(wave, feature_set)
     assert features.names == tuple(expected.columns)
@@ -35,7 +35,7 @@ def test_equals_opensmile(feature_set, name):
     np.testing.assert_array_equal(features(wave)[:, 0], expected.to_numpy()[0].astype(np.float32))
 
 
-def test_it_hears_16_bits_as_a_file_holds_them(tmp_path):
+def test_features_match_opensmile_on_16_bit_file(tmp_path):
     pcm = np.round(odd_waves()["vowel"] * 30000).astype(np.int16)
     ours = features_of("eGeMAPSv02")(pcm.astype(np.float32) / np.float32(32768))
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
@@ -45,20 +45,20 @@ def test_it_hears_16_bits_as_a_file_holds_them(tmp_path):
 
 
 @sets
-def test_what_is_beyond_full_scale_is_clipped_and_does_not_wrap_around(feature_set):
+def test_samples_beyond_full_scale_are_clipped(feature_set):
     wave = odd_waves()["vowel"]
     clipped = np.clip(2 * wave, -1, 1 - 2**-15).astype(np.float32)
     features = features_of(feature_set)
     np.testing.assert_array_equal(features(2 * wave), features(clipped))
     full_scale = features_of("eGeMAPSv02")(np.sign(wave))
-    wrapped = direct(np.sign(wave), "eGeMAPSv02").to_numpy()[0]  # 1 becomes -1 there
+    wrapped = direct(np.sign(wave), "eGeMAPSv02").to_numpy()[0]  # openSMILE wraps 1 to -1
     assert not np.allclose(full_scale[:, 0], wrapped)
 
 
 @sets
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
-def test_what_is_too_short_is_filled_up_with_silence(feature_set, rate):
-    """openSMILE gives nothing but NaN for less."""
+def test_short_clips_are_padded_with_silence(feature_set, rate):
+    """openSMILE returns only NaN for clips shorter than 0.1 s."""
     features = features_of(feature_set, sampling_rate=rate, analysis_rate=rate)
     noise = 0.1 * np.random.default_rng(0).standard_normal(rate // 10).astype(np.float32)
     for samples in (1, 10, rate // 20, rate // 10 - 1):
@@ -69,8 +69,8 @@ def test_what_is_too_short_is_filled_up_with_silence(feature_set, rate):
 
 
 @sets
-def test_no_nan_reaches_training(monkeypatch, feature_set):
-    """None was seen of a tenth of a second; should another version give one, it is 0."""
+def test_nan_features_are_replaced_with_zero(monkeypatch, feature_set):
+    """No NaN was observed for clips of at least 0.1 s, but another version of openSMILE might return one."""
     names = features_of(feature_set).names
     monkeypatch.setattr(open_smile, "SHORTEST", 0.0)
     with pytest.warns(UserWarning, match="filling with NaN"):
@@ -78,7 +78,7 @@ def test_no_nan_reaches_training(monkeypatch, feature_set):
     np.testing.assert_array_equal(vector, np.zeros((len(names), 1)))
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
+def test_missing_opensmile_error_explains_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     open_smile._extractor.cache_clear()
     with pytest.raises(InputError, match=r"openSMILE is not installed.*pip install 'ser-lightning\[opensmile\]'"):

@@ -1,4 +1,4 @@
-"""MFCC, zero crossings and energy are librosa's; pitch and formants are Praat's and those of a voice that is known."""
+"""Tests of MFCC, ZCR and energy against librosa, and of pitch and formants against Praat and synthetic voices."""
 
 import librosa
 import numpy as np
@@ -21,7 +21,7 @@ ANALYSIS |= {"n_formants": 3, "max_formants": 5, "formant_ceiling": 5500.0}
 
 
 def voice(hertz, formants, seconds=1.0):
-    """Return pulses that fall by 6 dB an octave, through resonances with a bandwidth of 80 Hz, (samples,)."""
+    """Return pulses that fall by 6 dB per octave, filtered by resonances of 80 Hz bandwidth, (samples,)."""
     wave = np.zeros(int(RATE * seconds))
     wave[:: RATE // hertz] = 1
     wave = scipy.signal.lfilter([1], [1, -0.97], wave)
@@ -39,7 +39,7 @@ def named(wave, **change):
 @pytest.mark.parametrize(
     ("hertz", "formants"), [(125, (700, 1200, 2600, 3500, 4500)), (200, (300, 2200, 3000, 3900, 4900))]
 )
-def test_a_known_voice_is_heard(hertz, formants):
+def test_pitch_and_formants_of_synthetic_voice(hertz, formants):
     values = named(voice(hertz, formants))
     assert values["f0_median"] == pytest.approx(hertz, rel=0.01)
     assert values["f0_std"] < 2
@@ -47,8 +47,8 @@ def test_a_known_voice_is_heard(hertz, formants):
         assert values[f"f{n}_median"] == pytest.approx(formant, rel=0.05), n
 
 
-def test_pitch_and_formants_are_praats():
-    """By the commands of its scripting language, frame by frame."""
+def test_pitch_and_formants_match_praat():
+    """Compare with Praat's scripting commands frame by frame."""
     wave = odd_waves()["vowel"] * np.hanning(RATE).astype(np.float32)
     heard = praat.analyse(wave, sampling_rate=RATE, **ANALYSIS)
     sound = parselmouth.Sound(wave.astype(np.float64), RATE)
@@ -65,8 +65,8 @@ def test_pitch_and_formants_are_praats():
 
 
 @pytest.mark.parametrize("name", ["silence", "vowel", "clipped", "white_noise", "one_sample", "dc", "chirp"])
-@pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")  # librosa's, of a wave shorter than a frame
-def test_the_rest_is_librosas(name):
+@pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")  # from librosa, for waves shorter than a frame
+def test_mfcc_zcr_and_energy_match_librosa(name):
     wave, values = odd_waves()[name], named(odd_waves()[name])
     frames = {"n_fft": 512, "hop_length": 160, "window": "hamming"}
     mfcc = librosa.feature.mfcc(y=wave, sr=RATE, n_mfcc=13, n_mels=40, **frames)
@@ -81,7 +81,7 @@ def test_the_rest_is_librosas(name):
 
 
 @pytest.mark.parametrize("name", ["silence", "one_sample", "ten_samples", "dc"])
-def test_without_a_voice_pitch_and_formants_are_zero(name):
+def test_pitch_and_formants_are_zero_without_voice(name):
     values = named(odd_waves()[name])
     silent = [name for name in values if name[:3] in {"f0_", "f1_", "f2_", "f3_"}]
     assert len(silent) == 4 * 5
@@ -90,21 +90,21 @@ def test_without_a_voice_pitch_and_formants_are_zero(name):
 
 @pytest.mark.parametrize("samples", [1, 2, 100, 639, 640, 641, 800, 801, 1000])
 @pytest.mark.parametrize("change", [{}, {"pitch_floor": 30.0}, {"pitch_floor": 400.0}])
-def test_no_clip_is_too_short_for_praat(samples, change):
-    """Of a single sample, Praat frees what is not its own, and the process dies."""
+def test_very_short_clips_do_not_crash_praat(samples, change):
+    """Given a single sample, Praat frees memory that it does not own and crashes the process."""
     wave = voice(125, (700, 1200, 2600, 3500, 4500))[3000 : 3000 + samples]
     heard = praat.analyse(wave, sampling_rate=RATE, **ANALYSIS | change)
     assert heard.formants.shape == (3, len(heard.pitch))
 
 
-def test_a_frame_without_a_formant_is_left_out():
+def test_frames_without_formant_are_excluded():
     features = Prosody(**VALUES)
     row = np.array([np.nan, 500, 700], np.float32)
     np.testing.assert_array_equal(features._summarize_defined(row), [600, 100, 500, 700, 600])
     np.testing.assert_array_equal(features._summarize_defined(row[:1]), np.zeros(5))
 
 
-def test_a_gain_changes_neither_pitch_nor_formants():
+def test_gain_does_not_change_pitch_formants_and_zcr():
     wave = voice(125, (700, 1200, 2600, 3500, 4500))
     loud, soft = named(wave), named(np.float32(0.5) * wave)
     for name, value in loud.items():
@@ -114,7 +114,7 @@ def test_a_gain_changes_neither_pitch_nor_formants():
 
 
 @pytest.mark.real
-def test_women_of_ravdess_speak_higher_than_men(ravdess_root):
+def test_median_pitch_of_women_and_men_in_ravdess(ravdess_root):
     audio = build("audio", config_of("audio", "audio=untrimmed"))
     pitches = {}
     for path in sorted(ravdess_root.rglob("03-01-01-01-01-01-*.flac")):

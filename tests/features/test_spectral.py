@@ -1,4 +1,4 @@
-"""The features are librosa's, block by block, on odd, random and real signals."""
+"""Tests of the spectral features against librosa on edge-case, random and real signals."""
 
 import pickle
 import warnings
@@ -45,7 +45,7 @@ ANALYSIS_RATES = {"true_rate": 16000, "released": 22050}
 
 
 def plain(wave, analysis_rate, n_chroma=12):
-    """Return the features and the tuning as the study's calls to librosa give them."""
+    """Return the features and the tuning computed by librosa, called as in the study."""
     return librosa_features(wave, analysis_rate=analysis_rate, n_chroma=n_chroma), librosa_tuning(
         wave, analysis_rate, n_chroma
     )
@@ -53,7 +53,7 @@ def plain(wave, analysis_rate, n_chroma=12):
 
 def librosa_tuning(wave, analysis_rate, n_chroma=12):
     with warnings.catch_warnings():
-        # librosa warns of waves shorter than a frame and of waves without pitch, which are both given here.
+        # The tests include waves shorter than a frame and waves without pitch, of which librosa warns.
         warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
         warnings.filterwarnings("ignore", message="Trying to estimate tuning", category=UserWarning)
         y = librosa.resample(wave, orig_sr=RATE, target_sr=analysis_rate, res_type="soxr_hq")
@@ -68,7 +68,7 @@ def tuning_of(wave, analysis_rate, n_chroma=12):
 
 
 def assert_equal_blocks(features, expected):
-    """Ten times nearer than ``make parity`` promises, which allows for other machines."""
+    """Compare with a tenth of the tolerance of ``make parity``, which allows for other machines."""
     assert features.shape == expected.shape
     assert features.dtype == np.float32
     for block, error in relative_errors(features, expected).items():
@@ -79,7 +79,7 @@ def odd_waves():
     noise = np.random.default_rng(0)
     time = np.arange(RATE) / RATE
     pulses = np.zeros(RATE)
-    pulses[:: RATE // 125] = 1  # a voice of 125 Hz through two formants
+    pulses[:: RATE // 125] = 1  # a voice of 125 Hz with two formants
     vowel = pulses
     for formant in (700, 1200):
         pole = 0.98 * np.exp(2j * np.pi * formant / RATE)
@@ -110,7 +110,7 @@ def odd_waves():
 
 @pytest.mark.parametrize("analysis_rate", ANALYSIS_RATES.values(), ids=ANALYSIS_RATES)
 @pytest.mark.parametrize("wave", odd_waves().values(), ids=odd_waves())
-def test_equals_librosa(wave, analysis_rate):
+def test_spectral162_matches_librosa(wave, analysis_rate):
     expected, tuning = plain(wave, analysis_rate)
     assert_equal_blocks(Spectral162(**VALUES | {"analysis_rate": analysis_rate})(wave), expected)
     assert tuning_of(wave, analysis_rate) == tuning
@@ -124,7 +124,7 @@ def test_equals_librosa(wave, analysis_rate):
     noise=st.floats(0, 1),
     amplitude=st.floats(1e-3, 100),
 )
-def test_equals_librosa_on_random_waves(samples, seed, hertz, noise, amplitude):
+def test_spectral162_matches_librosa_on_random_waves(samples, seed, hertz, noise, amplitude):
     wave = np.sin(2 * np.pi * hertz * np.arange(samples) / RATE)
     wave += noise * np.random.default_rng(seed).standard_normal(samples)
     wave = (amplitude * wave).astype(np.float32)
@@ -133,7 +133,7 @@ def test_equals_librosa_on_random_waves(samples, seed, hertz, noise, amplitude):
     assert tuning_of(wave, RATE) == tuning
 
 
-def test_chroma_and_tuning_follow_the_number_of_pitch_classes():
+def test_chroma_and_tuning_match_librosa_with_24_classes():
     wave = odd_waves()["vowel"]
     expected, tuning = plain(wave, RATE, n_chroma=24)
     features = Spectral162(**VALUES | {"n_chroma": 24})(wave)
@@ -142,18 +142,18 @@ def test_chroma_and_tuning_follow_the_number_of_pitch_classes():
 
 
 @pytest.mark.parametrize("name", ["vowel", "white_noise", "chirp"])
-def test_spectrum_is_librosas_to_the_last_bit_but_for_the_order_of_additions(name):
+def test_magnitude_matches_librosa_up_to_rounding(name):
     wave = odd_waves()[name]
     spectrum = spectral.magnitude(spectral.frame(wave, n_fft=2048, hop_length=512), spectral.window_of("hann", 2048))
     expected = np.abs(librosa.stft(wave)).T
     top = expected.max(axis=1, keepdims=True)
-    # Both transform in double precision and round once: what differs, differs by a unit or two in the last place, or
-    # by what is left of double precision where a bin is much weaker than its frame.
+    # Both transform in double precision and round once, so they differ by at most two units in the last place, or by
+    # double-precision rounding errors where a bin is much weaker than its frame.
     assert (np.abs(spectrum - expected) <= 2 * np.spacing(expected) + 1e-14 * top).all()
-    assert np.mean((spectrum != expected)[expected > 0.1 * top]) < 1e-4  # among these are the peaks that tune
+    assert np.mean((spectrum != expected)[expected > 0.1 * top]) < 1e-4  # these include the peaks used for tuning
 
 
-def test_filterbanks_without_a_pitch_in_range_have_no_tuning():
+def test_tuning_is_zero_without_pitch_in_range():
     assert estimate_tuning(np.ones((3, 1025), np.float32), sampling_rate=200, n_chroma=12) == 0.0
 
 
@@ -166,7 +166,7 @@ def test_number_of_frames(samples, analysis_rate):
     assert features.shape == (162, 1 + at_analysis_rate // 512)
 
 
-def test_names_follow_the_rows():
+def test_names_match_rows():
     features = Spectral162(**VALUES)
     assert features.size == len(features.names) == len(set(features.names)) == 162
     first = {name: features.names[rows.start] for name, rows in BLOCKS.items()}
@@ -176,13 +176,13 @@ def test_names_follow_the_rows():
     assert small.size == 79 == len(small(np.ones(4000, np.float32)))
 
 
-def test_attributes_are_what_was_given():
+def test_attributes_match_constructor_arguments():
     features = Spectral162(**VALUES | {"standardize": True})
     assert {name: getattr(features, name) for name in VALUES} == VALUES | {"standardize": True}
 
 
 @pytest.mark.parametrize("name", ["silence", "vowel", "white_noise"])
-def test_log_changes_mel_and_rms_alone(name):
+def test_log_changes_only_mel_and_rms(name):
     wave = odd_waves()[name]
     raw, log = Spectral162(**VALUES)(wave), Spectral162(**VALUES | {"log": True})(wave)
     same = np.r_[0:33]
@@ -193,7 +193,7 @@ def test_log_changes_mel_and_rms_alone(name):
     assert not np.allclose(log[33:], raw[33:])
 
 
-def test_same_clip_same_bytes_whatever_came_before():
+def test_features_do_not_depend_on_previous_clips():
     waves = odd_waves()
     features = Spectral162(**VALUES | {"analysis_rate": 22050})
     before = features(waves["vowel"]).tobytes()
@@ -204,7 +204,7 @@ def test_same_clip_same_bytes_whatever_came_before():
     assert travelled(waves["vowel"]).tobytes() == before
 
 
-def test_wave_is_left_alone():
+def test_input_wave_is_not_modified():
     wave = odd_waves()["vowel"]
     wave.setflags(write=False)
     Spectral162(**VALUES)(wave)
@@ -222,12 +222,12 @@ def test_wave_is_left_alone():
         (np.array([0, 1e20], np.float32), "but got a peak of 1"),
     ],
 )
-def test_wave_without_features_is_refused(wave, message):
+def test_invalid_wave_raises_input_error(wave, message):
     with pytest.raises(InputError, match=message):
         Spectral162(**VALUES)(wave)
 
 
-def test_loudest_wave_does_not_overflow():
+def test_very_loud_waves_do_not_overflow():
     noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
     for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
         assert np.isfinite(Spectral162(**VALUES)(wave)).all()
@@ -246,14 +246,14 @@ def test_loudest_wave_does_not_overflow():
         ({"window": "hamn"}, "features.window is 'hamn'; expected a name of"),
     ],
 )
-def test_value_out_of_range_is_refused(values, message):
+def test_invalid_values_raise_input_error(values, message):
     with pytest.raises(InputError, match=message):
         Spectral162(**VALUES | values)
 
 
 @pytest.mark.parametrize("option", ["released", "paper"])
-def test_a_gain_changes_only_what_measures_level(option):
-    """What promises not to hear a gain: a rate of signs, a chroma whose strongest is 1, and the shape of a cepstrum."""
+def test_gain_changes_only_level_features(option):
+    """Zero-crossing rate, normalized chroma and all but the first MFCC do not depend on the gain."""
     features = features_of(option)
     wave = odd_waves()["vowel"]
     loud, soft = features(wave), features(np.float32(0.5) * wave)
@@ -267,7 +267,7 @@ def test_a_gain_changes_only_what_measures_level(option):
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", SETTINGS)
-def test_equals_the_reference_values(reference_root, option):
+def test_spectral162_matches_reference_values(reference_root, option):
     number = 0
     for features, expected in pairs_with_reference(reference_root, option):
         assert_equal_blocks(features, expected)
@@ -277,7 +277,7 @@ def test_equals_the_reference_values(reference_root, option):
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", SETTINGS)
-def test_equals_librosa_on_real_clips(reference_root, option):
+def test_spectral162_matches_librosa_on_real_clips(reference_root, option):
     number = 0
     for features, expected in pairs_with_librosa(reference_root, option):
         assert_equal_blocks(features, expected)
@@ -287,7 +287,7 @@ def test_equals_librosa_on_real_clips(reference_root, option):
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", SETTINGS)
-def test_tuning_is_librosas_on_real_clips(reference_root, option):
+def test_tuning_matches_librosa_on_real_clips(reference_root, option):
     rate = features_of(option).analysis_rate
     for path in released_clips(reference_root):
         wave = read(path)

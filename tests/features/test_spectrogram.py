@@ -1,4 +1,4 @@
-"""The short-time spectrum is librosa's."""
+"""Tests of the spectrogram against librosa."""
 
 import warnings
 
@@ -18,8 +18,8 @@ VALUES = {
 
 def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, scale, **_):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)  # of a wave shorter than a frame
-        if not center:  # librosa refuses such a wave
+        warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)  # for waves shorter than a frame
+        if not center:  # librosa rejects waves shorter than n_fft
             wave = np.pad(wave, (0, max(0, n_fft - len(wave))))
         frames = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": window}
         spectrum = np.abs(librosa.stft(wave, **frames, center=center))[:bins]
@@ -32,7 +32,7 @@ def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, sca
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("frames", [(256, 256, 128), (800, 640, 160), (512, 399, 77)], ids=str)
 @pytest.mark.parametrize("name", odd_waves())
-def test_equals_librosa(name, frames, center, scale):
+def test_spectrogram_matches_librosa(name, frames, center, scale):
     wave = odd_waves()[name]
     n_fft, win_length, hop_length = frames
     values = VALUES | {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": "hamming"}
@@ -40,27 +40,27 @@ def test_equals_librosa(name, frames, center, scale):
     expected = of_librosa(wave, **values)
     spectrum = Spectrogram(**values)(wave)
     assert spectrum.shape == expected.shape
-    # What cancels out is rounding, of which every transform has its own.
+    # Bins that cancel out hold rounding errors, which differ between transforms.
     atol = 1e-4 if scale == "decibels" else 1e-6 * expected.max()
     np.testing.assert_allclose(spectrum, expected, rtol=1e-6, atol=atol)
 
 
-def test_frames_that_do_not_reach_beyond_the_end():
+def test_number_of_frames_with_and_without_center():
     for samples, frames in ((1, 1), (255, 1), (256, 1), (383, 1), (384, 2), (16000, 124)):
         wave = np.ones(samples, np.float32)
         assert Spectrogram(**VALUES | {"center": False})(wave).shape == (129, frames)
         assert Spectrogram(**VALUES)(wave).shape == (129, 1 + samples // 128)
 
 
-def test_a_tone_is_in_the_bin_of_its_frequency():
+def test_tone_peaks_in_bin_of_its_frequency():
     values = VALUES | {"n_fft": 800, "win_length": 640, "hop_length": 160, "bins": 200}
     wave = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
     features = Spectrogram(**values)
-    assert (features(wave)[:, 5:-5].argmax(axis=0) == 50).all()  # of 20 Hz
+    assert (features(wave)[:, 5:-5].argmax(axis=0) == 50).all()  # bins of 20 Hz
     assert features.names[50] == "bin_0050"
 
 
-def test_what_a_gain_does():
+def test_gain_scales_spectrogram():
     wave = odd_waves()["vowel"]
     for scale, change in (("magnitude", lambda x: x / 2), ("power", lambda x: x / 4)):
         features = Spectrogram(**VALUES | {"scale": scale})
@@ -72,7 +72,7 @@ def test_what_a_gain_does():
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", ["stft", "spectrogram"])
-def test_equals_librosa_on_real_clips(reference_root, option):
+def test_spectrogram_matches_librosa_on_real_clips(reference_root, option):
     features, values = features_of(option), config_of("features", f"features={option}")
     for path in released_clips(reference_root)[::20]:
         wave = read(path)

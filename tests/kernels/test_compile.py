@@ -1,4 +1,4 @@
-"""The library of the kernels is that of their sources, or a line says why there is none."""
+"""Tests of the compilation of the C kernels."""
 
 import shutil
 
@@ -15,7 +15,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_compiled_once_and_again_when_a_source_changes(folder):
+def test_kernels_are_recompiled_only_when_a_source_changes(folder):
     first = compiled(folder)
     made = first.stat().st_mtime_ns
     assert compiled(folder) == first
@@ -26,7 +26,7 @@ def test_compiled_once_and_again_when_a_source_changes(folder):
     assert not list(folder.glob(".kernels.*"))
 
 
-def test_what_is_wrong_is_said_in_one_line(folder, monkeypatch):
+def test_compiler_failures_raise_input_error(folder, monkeypatch):
     (folder / "pitch.c").write_text("this is no C\n")
     with pytest.raises(InputError, match=r"cannot compile the kernels: .*pitch\.c:1.*error.*; a C compiler is needed"):
         compiled(folder)

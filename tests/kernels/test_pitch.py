@@ -1,4 +1,4 @@
-"""The phase vocoder's kernels against the same in NumPy, written plainly."""
+"""Tests of the phase vocoder kernels against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ WINDOW = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
 
 def frames_of(count):
     wave = np.random.default_rng(0).standard_normal(N_FFT + (count - 1) * HOP).astype(np.float32)
-    wave[: 2 * N_FFT] = 0  # digital silence has a phase too
+    wave[: 2 * N_FFT] = 0  # includes digital silence
     return np.lib.stride_tricks.sliding_window_view(wave, N_FFT)[::HOP]
 
 
@@ -22,12 +22,12 @@ def plain_advances(frames):
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 30])
-def test_advances(count):
+def test_advances_match_numpy(count):
     magnitude, advance, start = plain_advances(frames_of(count))
     got = kernels.advances(frames_of(count), WINDOW)
     np.testing.assert_allclose(got.magnitude, magnitude, atol=1e-5)
     np.testing.assert_allclose(got.start[0] + 1j * got.start[1], start, atol=1e-5)
-    # Where hardly anything sounds, a phase means nothing.
+    # The phase of a bin with almost no energy is arbitrary.
     sure = np.minimum(magnitude[1:], magnitude[:-1]) > 1e-2
     np.testing.assert_allclose((got.advance[:, 0] + 1j * got.advance[:, 1])[sure], advance[sure], atol=1e-4)
     np.testing.assert_allclose(np.hypot(got.advance[:, 0], got.advance[:, 1]), 1, atol=1e-6)
@@ -38,7 +38,7 @@ def test_advances(count):
 
 @pytest.mark.parametrize("rate", [0.5, 0.84, 1.0, 1.19, 2.0])
 @pytest.mark.parametrize("count", [1, 7, 8, 30])
-def test_stretched(rate, count):
+def test_stretched_matches_numpy(rate, count):
     got = kernels.advances(frames_of(count), WINDOW)
     magnitude, advance = got.magnitude.astype(float), got.advance[:, 0] + 1j * got.advance[:, 1].astype(float)
     phase, frames = got.start[0] + 1j * got.start[1].astype(float), []
@@ -56,7 +56,7 @@ def test_stretched(rate, count):
     np.testing.assert_allclose(weight, envelope, atol=1e-6)
 
 
-def test_filtered_samples_between_samples():
+def test_filtered_interpolates_between_samples():
     wave = np.arange(30, dtype=np.float32)
     between = np.linspace(0, 1, 5)[:, None]
     filters = np.zeros((5, 8), np.float32)
@@ -65,7 +65,7 @@ def test_filtered_samples_between_samples():
     np.testing.assert_allclose(got, np.arange(12) * 5 / 3, rtol=1e-6)
 
 
-def test_filters_that_reach_beyond_the_signal_are_refused():
+def test_filters_beyond_signal_raise_value_error():
     filters = np.zeros((5, 8), np.float32)
     with pytest.raises(ValueError, match="expected taps by 8 and 26 samples but got 8 and 25"):
         kernels.filtered(np.zeros(25, np.float32), filters, step=5, every=3, samples=12)

@@ -1,4 +1,4 @@
-"""Every kernel against the same in NumPy, written plainly."""
+"""Tests of the spectrum kernels against plain NumPy and librosa."""
 
 import librosa
 import numpy as np
@@ -9,31 +9,31 @@ from hypothesis import strategies as st
 from ser_lightning.kernels import spectrum as kernels
 from ser_lightning.kernels.roots import roots
 
-LENGTHS = [2, 4, 6, 10, 22, 62, 96, 250, 512, 1000, 1922, 2048, 4096]  # whose halves have all kinds of divisors
+LENGTHS = [2, 4, 6, 10, 22, 62, 96, 250, 512, 1000, 1922, 2048, 4096]  # halves with various prime factors
 
 
 def frames_of(count, n_fft, hop_length, seed=0):
-    """Overlapping views, as the features give them."""
+    """Return overlapping views, as the features pass them to the kernels."""
     wave = np.random.default_rng(seed).standard_normal(n_fft + (count - 1) * hop_length).astype(np.float32)
     return np.lib.stride_tricks.sliding_window_view(wave, n_fft)[::hop_length]
 
 
 @pytest.mark.parametrize("n_fft", LENGTHS)
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
-def test_spectra_are_numpys(n_fft, count):
+def test_spectra_match_numpy(n_fft, count):
     frames = frames_of(count, n_fft, max(1, n_fft // 4))
     window = np.random.default_rng(1).uniform(0, 1, n_fft)
     expected = np.fft.rfft(frames * window)
     spectra = kernels.spectra(frames, window)
     assert spectra.dtype == np.complex64
-    # Rounded to single precision after a transform in double.
+    # The kernel transforms in double precision and rounds to single precision.
     np.testing.assert_allclose(spectra, expected, rtol=2e-7, atol=1e-14 * np.abs(expected).max())
     assert not spectra[:, [0, -1]].imag.any()
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 4, 7, 96, 1024])
-def test_roots(n, kind):
+def test_roots_of_unity_match_numpy(n, kind):
     values, address = roots(n, kind)
     np.testing.assert_allclose(values @ [1, 1j], np.exp(-2j * np.pi * np.arange(n) / n), atol=8 * np.finfo(kind).eps)
     assert np.array_equal(values[0], [1, 0])
@@ -44,7 +44,7 @@ def test_roots(n, kind):
 
 
 @pytest.mark.parametrize("n_fft", [1, 2, 15, 16, 100, 2048])
-def test_energies(n_fft):
+def test_energies_match_numpy(n_fft):
     frames = frames_of(7, n_fft, 3)
     np.testing.assert_allclose(kernels.energies(frames), np.square(frames).sum(axis=1), rtol=1e-6)
 
@@ -55,7 +55,7 @@ def test_energies(n_fft):
     hop_length=st.integers(1, 400),
     seed=st.integers(0, 99),
 )
-def test_crossings(samples, n_fft, hop_length, seed):
+def test_crossings_match_numpy(samples, n_fft, hop_length, seed):
     wave = np.random.default_rng(seed).choice([-1, -1e-11, 0, 1e-3], samples).astype(np.float32)
     padded = np.pad(wave < -1e-10, n_fft // 2, mode="edge")
     starts = range(0, samples + 1, hop_length)
@@ -65,10 +65,10 @@ def test_crossings(samples, n_fft, hop_length, seed):
 
 
 @pytest.mark.parametrize("bins", [1, 5, 8, 33, 1025])
-def test_band_sums(bins):
+def test_band_sums_match_numpy(bins):
     generator = np.random.default_rng(0)
     bank = generator.uniform(0, 1, (12, bins)).astype(np.float32)
-    for row in bank:  # filters of all widths at all places, and one of nothing
+    for row in bank:  # filters of various widths and positions, and an empty one
         row[: generator.integers(0, bins)] = 0
         row[generator.integers(0, bins) :] = 0
     bank[3] = 0
@@ -78,7 +78,7 @@ def test_band_sums(bins):
     assert not sums[:, 3].any()
 
 
-def test_filters_wider_than_the_spectrum_are_refused():
+def test_filters_wider_than_spectrum_raise_value_error():
     bands = kernels.bands_of(np.ones((2, 16), np.float32))
     with pytest.raises(ValueError, match="beyond the 15 bins"):
         kernels.band_sums(np.ones((3, 15), np.float32), bands)
@@ -94,7 +94,7 @@ def pitches_of_librosa(spectrum, rate, height):
 
 @pytest.mark.parametrize("count", [1, 2, 40])
 @pytest.mark.parametrize("seed", range(5))
-def test_pitches_are_librosas_to_the_last_bit(count, seed):
+def test_pitches_match_librosa_exactly(count, seed):
     spectrum = np.abs(kernels.spectra(frames_of(count, 2048, 512, seed), np.hanning(2048)))
     low, high = np.searchsorted(np.fft.rfftfreq(2048, 1 / 16000), (150.0, 4000.0))
     got = kernels.pitches(spectrum, low=low, high=high, height=0.1, sampling_rate=16000)
@@ -102,11 +102,11 @@ def test_pitches_are_librosas_to_the_last_bit(count, seed):
     assert len(got) > 20 * count
 
 
-def test_plateaus_and_silence():
+def test_pitches_of_plateaus_and_silence():
     spectrum = np.zeros((2, 33), np.float32)
-    spectrum[1, 5:7] = 1  # of equal neighbours the first is the peak
-    spectrum[1, 20] = 0.05  # too low
-    spectrum[1, 32] = 9  # the last bin has no neighbour
+    spectrum[1, 5:7] = 1  # the first of equal neighbors is the peak
+    spectrum[1, 20] = 0.05  # below the threshold
+    spectrum[1, 32] = 9  # the last bin has no upper neighbor
     got = kernels.pitches(spectrum, low=1, high=32, height=0.1, sampling_rate=6400)
     assert len(got) == 1
     assert got[0] == pytest.approx(5.5 * 100)
@@ -114,13 +114,13 @@ def test_plateaus_and_silence():
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 5), (6, 5), (1, 33)])
-def test_a_peak_needs_neighbours(low, high):
+def test_pitches_reject_bins_without_neighbors(low, high):
     with pytest.raises(ValueError, match=f"expected 1 <= low <= high < 33 but got {low} and {high}"):
         kernels.pitches(np.ones((2, 33), np.float32), low=low, high=high, height=0.1, sampling_rate=16000)
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 300), n_chroma=st.sampled_from([1, 12, 24]))
-def test_the_mode_is_that_of_numpys_histogram(seed, count, n_chroma):
+def test_mode_of_deviations_matches_numpy_histogram(seed, count, n_chroma):
     edges = np.linspace(-0.5, 0.5, 101)
     generator = np.random.default_rng(seed)
     octaves = generator.uniform(0, 8, count).astype(np.float32)
@@ -132,7 +132,7 @@ def test_the_mode_is_that_of_numpys_histogram(seed, count, n_chroma):
     assert kernels.mode_of_deviations(octaves, n_chroma=n_chroma, edges=edges) == counts.argmax()
 
 
-def test_arrays_of_another_kind_or_with_gaps_are_refused():
+def test_wrong_dtype_or_layout_raises_type_error():
     frames = frames_of(4, 64, 16)
     window = np.ones(64)
     with pytest.raises(TypeError, match="expected rows of float32 without gaps but got float64"):
@@ -145,19 +145,19 @@ def test_arrays_of_another_kind_or_with_gaps_are_refused():
         kernels.crossings(np.ones(100, np.float32)[::2], n_fft=8, hop_length=4)
 
 
-def test_no_room_is_an_error():
+def test_failed_allocation_raises_memory_error():
     with pytest.raises(MemoryError, match="no room"):
         kernels.checked(1, np.ones(3))
 
 
 @pytest.mark.parametrize(("frame", "window"), [(997, 997), (1, 1), (0, 0), (512, 510), (512, 1024)])
-def test_frames_and_windows_that_do_not_fit_are_refused(frame, window):
+def test_mismatched_frames_and_window_raise_value_error(frame, window):
     with pytest.raises(ValueError, match=f"got {frame} and \\({window},\\)"):
         kernels.spectra(np.zeros((2, frame), np.float32), np.ones(window))
 
 
 @pytest.mark.parametrize("n_fft", [2, 4, 6, 14, 100, 194, 1022, 1536, 1994])
-def test_any_even_length_is_transformed(n_fft):
+def test_spectra_support_any_even_length(n_fft):
     frames = np.random.default_rng(n_fft).standard_normal((5, n_fft)).astype(np.float32)
     window = np.hanning(n_fft) + 0.1
     expected = np.fft.rfft(frames * window)
