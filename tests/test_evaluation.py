@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ser_lightning.corpus.utterance import Utterance
-from ser_lightning.data.batch import FeatureDataset
+from ser_lightning.data.batch import FeatureDataset, as_batch
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import (
@@ -61,7 +61,7 @@ def loader(batch_size: int, shuffle: bool = False) -> DataLoader:
     sampler = BatchSampler(
         lengths=lengths, batch_size=batch_size, shuffle=shuffle, reshuffle=False, bucket=True, seed=0
     )
-    return DataLoader(dataset, sampler=sampler, batch_size=None)
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch)
 
 
 def test_predictions_are_in_dataset_order_for_any_batch_size(model):

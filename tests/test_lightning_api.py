@@ -61,6 +61,7 @@ def test_trainer_test_with_ckpt_path(trained, best, data, tmp_path):
     tested = pl.Trainer(
         accelerator="cpu",
         logger=False,
+        enable_checkpointing=False,
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=False,
         default_root_dir=tmp_path,

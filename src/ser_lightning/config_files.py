@@ -1,5 +1,6 @@
 """Read the YAML files of the configuration without Hydra, for fast help, completion and error messages."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,23 @@ def default_options(name: str = "train") -> dict[str, str | None]:
             chosen |= {group: option for group, option in entry.items() if group in groups()}
         elif entry != "_self_":
             chosen |= default_options(entry)
-    return chosen
+    return chosen | chosen_by(chosen)
+
+
+def chosen_by(chosen: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return group -> option that the chosen options override in their own defaults lists.
+
+    >>> chosen_by({"corpus": "ravdess"})
+    {'split': 'released'}
+    """
+    found: dict[str, str | None] = {}
+    for group, option in chosen.items():
+        if isinstance(option, str) and group != "experiment" and option in options(group):
+            for entry in read_file(f"{group}/{option}").get("defaults", []):
+                for key, value in entry.items() if isinstance(entry, dict) else ():
+                    if key.startswith("override /"):
+                        found[key.removeprefix("override /").partition("@")[0]] = value
+    return found
 
 
 def values_of(group: str, option: str) -> dict[str, Any]:
@@ -107,7 +124,9 @@ def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
                 found[f"{prefix}{key}"] = value
 
     collect(primary_values(name), "")
-    for group, option in (default_options(name) | (chosen or {})).items():
-        if option is not None and group != "experiment" and option in options(group):
-            collect(values_of(group, option), f"{group}.")
+    chosen = chosen or {}
+    for group, option in (default_options(name) | chosen_by(chosen) | chosen).items():
+        for one in option if isinstance(option, list) else [option]:
+            if one is not None and group != "experiment" and one in options(group):
+                collect(values_of(group, one), f"{group}.")
     return found

@@ -53,7 +53,7 @@ LATER: dict[str, Any] = {
 }
 # Backend keys, and the key next to which each belongs. Older runs used native kernels without naming them, so native is
 # excluded from the digest. So is auto, which a run replaces by the backend in use.
-BACKENDS = {"features.backend": "n_fft", "augment.backend": "pitch_steps"}
+BACKENDS = {"features.backend": "n_fft", "augment.backend": "noise_sigma"}
 NATIVE = ("native", "auto")
 # Default classes of parts whose class older runs did not name; they are excluded from the digest.
 DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.loss.EmotionLoss"}

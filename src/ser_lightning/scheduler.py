@@ -26,6 +26,7 @@ class WarmupCosine(LambdaLR):
     Raises:
         ValueError: a value is out of range
 
+    >>> import torch
     >>> parameter = torch.nn.Parameter(torch.zeros(1))
     >>> schedule = WarmupCosine(torch.optim.SGD([parameter], lr=1.0), total_steps=10, warmup=0.2, final=0.0)
     >>> [round(schedule.lr_lambdas[0](step), 3) for step in (0, 1, 2, 6, 10)]

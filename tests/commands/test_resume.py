@@ -198,7 +198,7 @@ def test_checkpoint_not_from_the_end_of_an_epoch_is_skipped(stopped, tmp_path, c
 
 def test_resume_with_validation_every_other_epoch(command, small, tmp_path):
     """A checkpoint is also written after epochs without validation."""
-    odd = "+trainer.check_val_every_n_epoch=2"
+    odd = "trainer.check_val_every_n_epoch=2"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*could not find the monitored key.*")  # before the first validation
         assert command("train", *words(small, tmp_path / "whole"), odd).code == 0

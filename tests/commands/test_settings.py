@@ -81,7 +81,13 @@ def test_option_replaces_the_whole_group():
 @pytest.mark.parametrize("group", stored_groups("experiment", "callbacks", "logger", "split"))
 def test_every_option_of_every_group_can_be_selected(group):
     for option in options(group):
-        base = STORED | {"dropout": {"p": 0.1}, "features": {"standardize": True}, "monitor": "val/uar", "mode": "max"}
+        base = STORED | {
+            "dropout": {"p": 0.1},
+            "features": {"standardize": True},
+            "optim": {"lr": 0.1},
+            "monitor": "val/uar",
+            "mode": "max",
+        }
         assert isinstance(change_config(base, [f"{group}={option}"], choices=[group])[group], dict)
 
 

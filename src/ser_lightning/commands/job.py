@@ -126,7 +126,7 @@ def _check_names(config: DictConfig, job: Any) -> None:
     keys = [override.get_key_element() for override in parse(words)]
     swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
     own = [word for word in words if word.startswith("run_id=")]
-    if own and swept and "run_id" not in swept and "${" not in own[-1]:
+    if own and swept and "run_id" not in swept and "${" not in own[-1].replace("\\", ""):  # Hydra escapes the braces
         raise InputError(
             f"run_id={config.run_id} gives every job of the sweep the same folder; leave it out, or name what differs:"
             f" run_id='${{{swept[0]}}}'"

@@ -57,7 +57,7 @@ def value_text(value: Any) -> str:
     >>> [value_text(value) for value in (0.003, "gain", [2, 5], True, None)]
     ['0.003', 'gain', '2+5', 'true', 'null']
     >>> value_text("/data/emo db"), value_text("/data/emo_db")
-    ('_data_emo_db~f4aa83c0', '_data_emo_db~fd91c6c8')
+    ('_data_emo_db~a6667e4e', '_data_emo_db~7213cdf3')
     """
     value = _plain(value)
     items = value if isinstance(value, list) else [value]

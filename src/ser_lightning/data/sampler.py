@@ -105,7 +105,7 @@ class BatchSampler(Sampler[list[int]]):
                 ]
             )
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1:
+        if self.shuffle and len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
             batches[-2:] = [np.concatenate(batches[-2:])]  # BatchNorm cannot train on a single clip
         if self.bucket and self.shuffle:
             batches = [batches[i] for i in generator.permutation(len(batches))]
