@@ -117,7 +117,7 @@ def test_digest_ignores_later_keys_of_existing_parts():
     assert science_digest(config | {"audio": {}}) != science_digest(config)  # vad_mode is not a later key
 
 
-@pytest.mark.parametrize(("part", "beside"), [("features", "n_fft"), ("augment", "pitch_steps")])
+@pytest.mark.parametrize(("part", "beside"), [("features", "n_fft"), ("augment", "noise_sigma")])
 def test_digest_distinguishes_native_and_librosa_backends(part, beside):
     """Older runs used the native kernels without naming them; ``auto`` is the value before the choice is made."""
     older = CONFIG | {part: {beside: 1}}
