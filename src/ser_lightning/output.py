@@ -1,6 +1,5 @@
 """Check where a command writes to before any work, and write files atomically without replacing special files."""
 
-import errno
 import fcntl
 import os
 import re
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import NO_SPACE, InputError, shown
 
 STANDARD_OUTPUT = "-"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LINKS = 40  # maximum number of symbolic links followed, as in Linux
 
 

@@ -47,7 +47,7 @@ class FolderGuard(pl.Callback):
         """
         if not self.kept:
             raise InputError(
-                f"{shown(self.folder)} was removed while the run was writing it; rerun the same command to begin anew"
+                f"{shown(self.folder)} was removed while the run was writing it; rerun the same command to start again"
             )
 
     @contextmanager

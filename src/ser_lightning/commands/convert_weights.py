@@ -62,11 +62,11 @@ def convert_weights(weights: str, *, output: str | None, settings: Sequence[str]
     )
     target.write(content.getvalue())
     count = sum(parameter.numel() for parameter in model.parameters())
-    told = sys.stderr if target.is_standard_output else sys.stdout
+    stream = sys.stderr if target.is_standard_output else sys.stdout
     if json:
-        print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=told)
+        print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=stream)
     else:
-        print(f"{count} parameters of {shown(path)}: {target.name}", file=told)
+        print(f"{count} parameters of {shown(path)}: {target.name}", file=stream)
 
 
 def rename(name: str) -> str:

@@ -40,7 +40,7 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
     audio, extract = build("audio", config["audio"]), build("features", config["features"])
     recordings, failures = find_recordings(inputs)
     total = len(recordings) + len(failures)
-    told = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None
+    listing = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None
     targets: list[tuple[Path, Path, Output]] = []
     for recording, name in _named(recordings):
         try:
@@ -57,9 +57,9 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
         content = io.BytesIO()
         np.save(content, matrix)
         target.write(content.getvalue())
-        if told is not None:
+        if listing is not None:
             path, features = (str(name).encode("utf-8", "backslashreplace").decode() for name in (source, file))
-            told.write(json_lines([{"path": path, "features": features, "shape": list(matrix.shape)}]))
+            listing.write(json_lines([{"path": path, "features": features, "shape": list(matrix.shape)}]))
     done = f"{total - len(failures)} of {total} recordings: features in {shown(folder)}"
     print(done, file=sys.stderr if json else sys.stdout)
     return report_failures("ser-features", failures, total=total)

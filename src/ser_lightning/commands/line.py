@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from ser_lightning import config_files
-from ser_lightning.errors import InputError
-from ser_lightning.output import NO_SPACE, ClosedPipeError, describe, flush_standard_output, forget_standard_output
+from ser_lightning.errors import NO_SPACE, InputError
+from ser_lightning.output import ClosedPipeError, describe, flush_standard_output, forget_standard_output
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # if 1, errors are printed with a traceback
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes as in shells: 128 plus the signal number
