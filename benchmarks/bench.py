@@ -36,7 +36,7 @@ from ser_lightning.audio.reader import read_audio
 from ser_lightning.augment.pitch import analyse, pitch_shift
 from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import build_model
-from ser_lightning.commands.assemble import assemble_data, assemble_preparation
+from ser_lightning.cli.assemble import assemble_data, assemble_preparation
 from ser_lightning.features import spectral
 from ser_lightning.kernels.spectrum import spectra
 from ser_lightning.memory import keep_freed_memory
@@ -184,8 +184,8 @@ class Bench:
         """Measure a second start up to the first batch, without imports."""
         run_command("prepare", "experiment=paper", *self.corpus, f"data.store={self.store}", quiet=True)
         code = (
-            "import json, sys, time\nfrom ser_lightning.commands.assemble import assemble_data\n"
-            "import ser_lightning.commands.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
+            "import json, sys, time\nfrom ser_lightning.cli.assemble import assemble_data\n"
+            "import ser_lightning.cli.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
             "data = assemble_data(config, progress=lambda results, _: results)\ndata.prepare_data()\ndata.setup()\n"
             "next(iter(data.train_dataloader()))\nprint(time.perf_counter() - start)"
         )

@@ -25,14 +25,14 @@ from omegaconf import OmegaConf
 
 from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import build_model
-from ser_lightning.corpus.utterance import Scan, Utterance
+from ser_lightning.corpora.utterance import Scan, Utterance
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.evaluation import EVALUATION_MODE
-from ser_lightning.loss import EmotionLoss
+from ser_lightning.losses import EmotionLoss
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.report.figures import save
-from ser_lightning.split.random import RandomSplit
+from ser_lightning.splits.random import RandomSplit
 from ser_lightning.task import EmotionTask
 
 SIZES = (1, 2, 4, 8)

@@ -20,7 +20,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.runs import LeftOut, Run, read_runs
 from ser_lightning.report.tables import NOTHING, Table, left_out_table
-from ser_lightning.runs import write_json
+from ser_lightning.results import write_json
 
 CORPORA = ("ravdess", "emodb", "emovo")
 FOLDS = {"ravdess": 6, "emodb": 5, "emovo": 3, "crema_d": 6, "savee": 4, "synthetic": 4}  # number of speaker folds

@@ -20,7 +20,7 @@ from ser_lightning.report.figures import forest_figure, save
 from ser_lightning.report.runs import LeftOut, Run, read_runs
 from ser_lightning.report.statistics import PairedDifference, paired_difference
 from ser_lightning.report.tables import NOTHING, Table, interval_text, left_out_table
-from ser_lightning.runs import write_json
+from ser_lightning.results import write_json
 
 BASES = ("released", "corrected")
 DONE_TO = {"released": "mended", "corrected": "put back"}

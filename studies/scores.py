@@ -20,7 +20,7 @@ from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import LeftOut, Run, read_runs
-from ser_lightning.runs import write_json
+from ser_lightning.results import write_json
 
 
 @dataclass(frozen=True, kw_only=True)

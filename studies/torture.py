@@ -27,7 +27,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch import Tensor
 
 from ser_lightning.checkpoint import load_plain
-from ser_lightning.commands import train
+from ser_lightning.cli import train
 
 EPOCHS = 6
 TINY = (

@@ -83,7 +83,7 @@ def synthetic_root(shared_folder: Path) -> Path:
 
 
 def _run(command: str, *words: str) -> tuple[int, None]:
-    module = import_module(f"ser_lightning.commands.{command}")
+    module = import_module(f"ser_lightning.cli.{command}")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr("sys.argv", [f"ser-{command}", *words])
         try:
@@ -140,8 +140,8 @@ def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic clips under about 130 EmoDB names: up to two per speaker and emotion, which sets the brightness."""
-    from ser_lightning.corpus.emodb import CODES
-    from ser_lightning.corpus.listed import listed
+    from ser_lightning.corpora.emodb import CODES
+    from ser_lightning.corpora.listed import listed
 
     root = tmp_path_factory.mktemp("emodb")
     kept: dict[str, list[str]] = {}

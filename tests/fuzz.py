@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.reader import LOUDEST, RATES, SAMPLES, SECONDS, read_audio
-from ser_lightning.corpus.ravdess import RavdessName, parse_stem
+from ser_lightning.corpora.ravdess import RavdessName, parse_stem
 from ser_lightning.errors import InputError
-from ser_lightning.split.split import Split, read_split
+from ser_lightning.splits.split import Split, read_split
 
 MEMORY = 3 * 2**29  # bytes in addition to the libraries; a header may claim 2^30 bytes of samples before it is detected
 HANG = 20  # seconds
@@ -176,7 +176,7 @@ def manifests(folder: Path) -> Callable[[object], None]:
 
 def results(folder: Path) -> Callable[[object], None]:
     """Return a test of the readers of result.json and predictions.csv."""
-    from ser_lightning.commands.evaluate_run import read_result
+    from ser_lightning.cli.evaluate_run import read_result
     from ser_lightning.report.runs import read_runs
 
     def test(content: object) -> None:

@@ -31,12 +31,12 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect
 from ser_lightning.build import build, config_folder
-from ser_lightning.emotions import RAVDESS
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
+from ser_lightning.labels import RAVDESS
 
 Floats = npt.NDArray[np.float32]
-# Runs a command, given the name of a module in ser_lightning.commands and the command-line arguments.
+# Runs a command, given the name of a module in ser_lightning.cli and the command-line arguments.
 Run = Callable[..., None]
 
 RATE = 16000  # Hz; sampling rate of the released clips and of the study's filterbanks
@@ -354,7 +354,7 @@ def run_apart(name: str, *words: str) -> None:
         NotFoundError: the command fails
 
     """
-    code = f"from ser_lightning.commands.{name} import main; main()"
+    code = f"from ser_lightning.cli.{name} import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotFoundError(f"{done.stderr.strip()} (in REFERENCE_ROOT or RAVDESS_ROOT)")

@@ -8,44 +8,44 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ser_lightning"
-LEAVES = {"errors", "atomic", "emotions", "interrupts", "metrics", "memory", "kernels", "config_files"}
+LEAVES = {"errors", "atomic", "labels", "interrupts", "metrics", "memory", "kernels", "config_files"}
 # Parts of the package that each part may import, besides itself and the leaves.
 ALLOWED = {
     "audio": set(),
     "augment": set(),
     "features": set(),
-    "model": set(),
+    "models": set(),
     "baselines": set(),
-    "corpus": set(),
-    "split": {"corpus"},
-    "data": {"corpus", "split", "audio", "augment", "features"},
-    "task": {"build", "checkpoint", "data", "evaluation", "loss", "scheduler"},
+    "corpora": set(),
+    "splits": {"corpora"},
+    "data": {"corpora", "splits", "audio", "augment", "features"},
+    "task": {"build", "checkpoint", "data", "evaluation", "losses", "scheduler"},
     "trainer_options": {"data", "task"},
     "scheduler": set(),
-    "loss": set(),
-    "evaluation": {"data", "corpus", "split"},
-    "report": {"runs"},
+    "losses": set(),
+    "evaluation": {"data", "corpora", "splits"},
+    "report": {"results"},
     "build": set(),
     "output": set(),
-    "runs": set(),
+    "results": set(),
     "checkpoint": {"build", "baselines"},
     "callbacks": {"data", "evaluation", "checkpoint", "task"},
-    "commands": None,  # everything
+    "cli": None,  # everything
 }
 THIRD_PARTY_FORBIDDEN = {
     "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra", "pandas"},
     "metrics": {"torch", "pytorch_lightning"},
-    "corpus": {"torch", "pytorch_lightning", "hydra"},
-    "split": {"torch", "pytorch_lightning", "hydra"},
+    "corpora": {"torch", "pytorch_lightning", "hydra"},
+    "splits": {"torch", "pytorch_lightning", "hydra"},
     "audio": {"torch", "pytorch_lightning", "hydra"},
     "augment": {"pytorch_lightning", "hydra"},
     "features": {"torch", "pytorch_lightning", "hydra"},
     "kernels": {"torch", "pytorch_lightning", "hydra", "scipy"},
-    "model": {"pytorch_lightning", "hydra", "sklearn"},
+    "models": {"pytorch_lightning", "hydra", "sklearn"},
     "baselines": {"pytorch_lightning", "hydra"},
     "data": {"hydra"},
     "task": {"hydra"},
-    "loss": {"pytorch_lightning", "hydra"},
+    "losses": {"pytorch_lightning", "hydra"},
     "callbacks": {"hydra"},
 }
 
@@ -108,7 +108,7 @@ def test_importing_augmentations_does_not_import_torch():
     ],
 )
 def test_commands_do_not_import_slow_unused_libraries(command, spared):
-    code = f"import sys, ser_lightning.commands.{command}; print(*sys.modules)"
+    code = f"import sys, ser_lightning.cli.{command}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert f"ser_lightning.commands.{command}" in done.stdout.split()
+    assert f"ser_lightning.cli.{command}" in done.stdout.split()
     assert not spared & set(done.stdout.split())

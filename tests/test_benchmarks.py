@@ -13,9 +13,9 @@ import torch
 from benchmarks import accelerator, plain
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpus.synthetic import Synthetic
+from ser_lightning.corpora.synthetic import Synthetic
 from ser_lightning.features.spectral162 import Spectral162
-from tests.model.test_cnn_bilstm import batch, clips, network
+from tests.models.test_cnn_bilstm import batch, clips, network
 
 FEATURES = {
     **{"sampling_rate": 16000, "analysis_rate": 16000, "filterbank_rate": 16000, "n_fft": 2048, "hop_length": 512},

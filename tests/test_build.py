@@ -70,7 +70,7 @@ def test_nested_targets_are_not_called(tmp_path):
         ("audio", "ser_lightning.audio.reader.soundfile.SoundFile"),
         ("audio", "ser_lightning.audio.reader.Path"),
         ("audio", "ser_lightning.augment.waveform.WaveformCopies"),
-        ("model", "ser_lightning.corpus.synthetic.Synthetic"),
+        ("model", "ser_lightning.corpora.synthetic.Synthetic"),
         ("loger", "pytorch_lightning.loggers.TensorBoardLogger"),
     ],
 )
@@ -126,14 +126,14 @@ def test_config_folder_exists():
 
 
 EMODB = {
-    "_target_": "ser_lightning.corpus.emodb.Emodb",
+    "_target_": "ser_lightning.corpora.emodb.Emodb",
     **{"root": None, "on_problem": "skip", "downmix": "mean", "merge": None},
 }
-POOL = {"_target_": "ser_lightning.corpus.pooled.Pooled", "downmix": "mean", "merge": None}
+POOL = {"_target_": "ser_lightning.corpora.pooled.Pooled", "downmix": "mean", "merge": None}
 
 
 def test_build_pooled_corpus():
-    emovo = EMODB | {"_target_": "ser_lightning.corpus.emovo.Emovo"}
+    emovo = EMODB | {"_target_": "ser_lightning.corpora.emovo.Emovo"}
     pool = build_corpus(POOL | {"parts": {"emodb": EMODB, "emovo": emovo}})
     assert [type(part).__name__ for part in pool.parts.values()] == ["Emodb", "Emovo"]
     assert pool.name == "emodb+emovo"
@@ -144,7 +144,7 @@ def test_build_pooled_corpus():
     ("parts", "message"),
     [
         ({"emodb": EMODB, "x": {"_target_": "os.system"}}, r"corpus\.parts\.x\._target_ is 'os\.system'"),
-        ({"x": {"_target_": "ser_lightning.audio.audio.Audio"}}, r"only classes of ser_lightning\.corpus"),
+        ({"x": {"_target_": "ser_lightning.audio.audio.Audio"}}, r"only classes of ser_lightning\.corpora"),
         ({"x": EMODB | {"rot": 1}}, r"corpus\.parts\.x\.rot is unknown to Emodb; .* nearest valid name is 'root'"),
         ({"x": POOL | {"parts": {"emodb": EMODB}}}, r"corpus\.parts\.x is .*; expected the values of a single corpus"),
         ({"x": "emodb"}, r"corpus\.parts\.x is 'emodb'"),

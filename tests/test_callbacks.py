@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ser_lightning.task import EmotionTask
-from tests.commands.test_resume import stop
+from tests.cli.test_resume import stop
 
 BATCHES = 5
 

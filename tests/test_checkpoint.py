@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.commands.convert_weights import read_state
+from ser_lightning.cli.convert_weights import read_state
 from ser_lightning.errors import InputError
 
 

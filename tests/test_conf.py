@@ -8,8 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ser_lightning.build import check_values, config_folder
-from ser_lightning.runs import science_digest
+from ser_lightning.build import PACKAGES, check_values, config_folder
+from ser_lightning.results import science_digest
 
 CONF = config_folder()
 COMMANDS = {"train", "prepare", "audit"}
@@ -64,7 +64,7 @@ def _check_part(group: str, part: dict) -> None:
     if "_target_" in part:
         target = part["_target_"]
         baselines = ("ser_lightning.baselines.",) if group == "model" else ()
-        assert target.startswith((f"ser_lightning.{group}.", "torch.", "pytorch_lightning.", *baselines))
+        assert target.startswith((f"ser_lightning.{PACKAGES.get(group, group)}.", "torch.", "pytorch_lightning.", *baselines))
         cls = hydra.utils.get_object(target)
         if target.startswith("ser_lightning."):
             own = SCHEDULER_KEYS if group == "scheduler" else set()
@@ -84,7 +84,7 @@ def test_experiments_compose_without_targets(experiment):
 
 @pytest.mark.parametrize(
     ("experiment", "digest"),
-    [("released", "0466afe2475ca73e"), ("paper", "7d404907dded0a77"), ("corrected", "2026cd1fc90ab61c")],
+    [("released", "0db7b2a956ef39b6"), ("paper", "b5adbc4a20e959a1"), ("corrected", "f7b0624568e6bf6d")],
 )
 def test_experiment_digests_are_unchanged(experiment, digest):
     """Changing a digest invalidates every finished run: do so only if the results change too."""
@@ -229,7 +229,7 @@ def test_values_of_the_main_experiments():
 
 @pytest.mark.parametrize("experiment", ["paper", "ablation_dropout"])
 def test_experiments_train_one_epoch(command, small, tmp_path, experiment):
-    # tests/commands/test_train.py runs corrected and released.
+    # tests/cli/test_train.py runs corrected and released.
     words = [f"experiment={experiment}", *small, "trainer.max_epochs=1", f"output_root={tmp_path}"]
     assert command("train", *words).code == 0
     assert (tmp_path / experiment / "dropout-p25" / "seed-0" / "result.json").is_file()

@@ -8,7 +8,7 @@ import torch
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.task import EmotionTask
-from tests.commands.test_resume import stop
+from tests.cli.test_resume import stop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.batch import FeatureDataset, as_batch
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError

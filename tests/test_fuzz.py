@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ser_lightning.audio.reader import read_audio
-from ser_lightning.corpus.ravdess import parse_stem
+from ser_lightning.corpora.ravdess import parse_stem
 from tests import fuzz
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser_lightning.corpus.synthetic import MANIFEST
+from ser_lightning.corpora.synthetic import MANIFEST
 from tests.zoo import call
 
 CONFIG = "ser_lightning"
@@ -108,8 +108,8 @@ CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
         "audio._target_ is 'logging.FileHandler'",
     ),
     "a class of another part": (
-        lambda c, m: c["features"].update(_target_="ser_lightning.corpus.synthetic.Synthetic", root=str(m)),
-        "features._target_ is 'ser_lightning.corpus",
+        lambda c, m: c["features"].update(_target_="ser_lightning.corpora.synthetic.Synthetic", root=str(m)),
+        "features._target_ is 'ser_lightning.corpora",
     ),
     "in a part": (
         lambda c, m: c["model"].update(hidden={"_target_": "os.system", "command": f"touch {m}"}, _recursive_=True),

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
-from ser_lightning.commands import cli
-from ser_lightning.commands.assemble import assemble_data
+from ser_lightning.cli import hydra_app
+from ser_lightning.cli.assemble import assemble_data
 from ser_lightning.errors import InputError
 from ser_lightning.task import EmotionTask
 
@@ -28,7 +28,7 @@ def best(trained):
 @pytest.fixture
 def data(trained):
     config = json.loads((trained / "result.json").read_text())["config"]
-    return assemble_data(config, progress=cli.progress("features"))
+    return assemble_data(config, progress=hydra_app.progress("features"))
 
 
 def trainer(tmp_path) -> pl.Trainer:
@@ -106,7 +106,7 @@ def worst_recall(confusion):
 
 metrics.METRICS["worst"] = metrics.Metric(name="worst", title="worst recall", compute=worst_recall, sums=None)
 command, sys.argv = sys.argv[1], [f"ser-{sys.argv[1]}", *sys.argv[2:]]
-__import__(f"ser_lightning.commands.{command}", fromlist=["main"]).main()
+__import__(f"ser_lightning.cli.{command}", fromlist=["main"]).main()
 """
 
 

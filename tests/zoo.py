@@ -27,7 +27,7 @@ import numpy as np
 import soundfile
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.corpus.download import extract
+from ser_lightning.corpora.download import extract
 from ser_lightning.errors import InputError, shown
 
 RATE = 16000

@@ -26,6 +26,12 @@ BORROWED = {  # parts whose classes come from torch or Lightning
     "callbacks": "pytorch_lightning.",
     "logger": "pytorch_lightning.",
 }
+PACKAGES = {
+    "corpus": "corpora",
+    "split": "splits",
+    "model": "models",
+    "loss": "losses",
+}  # part -> package
 BASELINES = f"{OURS}baselines."  # classical models, fitted without a Trainer
 REFERENCES = {"features": "librosa", "augment": "torchaudio"}  # parts with C kernels -> their reference backend
 # Torch and Lightning accept other values silently, although a negative clip value reverses the gradient.
@@ -150,7 +156,7 @@ def _allowed_class(name: str, target: str) -> type:
 
     """
     part = name.split(".", maxsplit=1)[0]
-    homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{part}.",)
+    homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{PACKAGES.get(part, part)}.",)
     if part == "model":
         homes = (*homes, BASELINES)
     only = f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config"

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
-from ser_lightning.split.split import SUBSETS
+from ser_lightning.splits.split import SUBSETS
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule

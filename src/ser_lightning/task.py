@@ -22,7 +22,7 @@ from ser_lightning.checkpoint import KEY, Checkpoint, build_model, contents, loa
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
-from ser_lightning.loss import EmotionLoss
+from ser_lightning.losses import EmotionLoss
 from ser_lightning.metrics import METRICS, compute_metrics
 from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_scheduler_config
 

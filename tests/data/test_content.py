@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lightning.corpus.scanning import sha256
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.content import read_contents, stored_contents
 
 RATE = 16000

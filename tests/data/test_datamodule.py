@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 import torch
 from tests.data.test_store import AUDIO, AUGMENT, FEATURES
-from tests.model.test_cnn_bilstm import network
+from tests.models.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.mixup import Mixup
 from ser_lightning.augment.spec_augment import SpecAugment
 from ser_lightning.augment.waveform import WaveformCopies
-from ser_lightning.corpus.synthetic import Synthetic
+from ser_lightning.corpora.synthetic import Synthetic
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, predict
 from ser_lightning.features.spectral162 import Spectral162
-from ser_lightning.model.layers import Standardize
-from ser_lightning.split.random import RandomSplit
+from ser_lightning.models.layers import Standardize
+from ser_lightning.splits.random import RandomSplit
 
 
 @pytest.fixture

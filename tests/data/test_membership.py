@@ -3,13 +3,13 @@
 from collections import Counter
 
 import pytest
-from tests.split.test_split import DESIGN, corpus
+from tests.splits.test_split import DESIGN, corpus
 
 from ser_lightning.data.membership import beside_their_clips, check_draws_clips, drawn_as_clips
 from ser_lightning.errors import InputError
-from ser_lightning.split.random import RandomSplit
-from ser_lightning.split.split import SUBSETS, Split, read_split, write_rows
-from ser_lightning.split.takes import TakeSplit
+from ser_lightning.splits.random import RandomSplit
+from ser_lightning.splits.split import SUBSETS, Split, read_split, write_rows
+from ser_lightning.splits.takes import TakeSplit
 
 COPIES = ("", "b", "a")
 

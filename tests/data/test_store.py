@@ -9,8 +9,8 @@ from tests.test_conf import composed, options
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.build import build
-from ser_lightning.corpus.scanning import sha256
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.extract import FeatureAugment, copies_of
 from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
 from ser_lightning.features.spectral162 import Spectral162

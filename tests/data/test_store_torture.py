@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from tests.data.test_store import ALL, silent, store
 
-from ser_lightning.corpus.scanning import sha256
+from ser_lightning.corpora.scanning import sha256
 from ser_lightning.data import store as module
 from ser_lightning.errors import InputError
 
@@ -56,7 +56,7 @@ COPIES = sum(map(len, ALL.values()))
 
 def listed(corpus: Path):
     """Return the utterances of a folder of clips."""
-    from ser_lightning.corpus.utterance import Utterance
+    from ser_lightning.corpora.utterance import Utterance
 
     of = {"corpus": "c", "speaker": "01", "gender": "male", "emotion": "calm", "intensity": "normal"}
     return [
@@ -236,7 +236,7 @@ def test_full_disk_raises_input_error_and_keeps_finished_clips(tmp_path, utteran
 
 def test_full_disk_ends_prepare_with_one_line_error(command, small, tmp_path):
     assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # builds the corpus
-    words = [sys.executable, "-c", "from ser_lightning.commands.prepare import main; main()"]
+    words = [sys.executable, "-c", "from ser_lightning.cli.prepare import main; main()"]
     overrides = [word for word in small if not word.startswith("data.store")]
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
     done = subprocess.run(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_lightning.emotions import RAVDESS
+from ser_lightning.labels import RAVDESS
 from ser_lightning.metrics import accuracy, confusion_matrix, macro_f1, recall_per_class, uar
 
 COUNTS = {"val": 216, "test": 360}

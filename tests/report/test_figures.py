@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ser_lightning.emotions import RAVDESS
+from ser_lightning.labels import RAVDESS
 from ser_lightning.report.figures import (
     confusion_figure,
     curves_figure,

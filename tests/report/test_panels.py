@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_lightning.emotions import RAVDESS
+from ser_lightning.labels import RAVDESS
 from ser_lightning.report.figures import save, svg
 from ser_lightning.report.panels import confusion_panel, curves_panel, difference_panel, paired_panel, shares_panel
 

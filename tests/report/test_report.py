@@ -290,7 +290,7 @@ def test_report_json_is_strict_and_holds_all_numbers(sweep: Path) -> None:
 
 def test_report_does_not_import_torch() -> None:
     code = (
-        "import sys, ser_lightning.report.report, ser_lightning.commands.report\n"
+        "import sys, ser_lightning.report.report, ser_lightning.cli.report\n"
         "found = {'torch', 'pytorch_lightning', 'pandas', 'matplotlib.pyplot'} & sys.modules.keys()\n"
         "assert not found, found"
     )

@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio, to_mono
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.split.twins import RATE, SAME, Contents, near_duplicates
+from ser_lightning.splits.twins import RATE, SAME, Contents, near_duplicates
 
 FORMAT = 1  # increase it when the same files give different contents
 

@@ -12,7 +12,7 @@ from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError, nearest
-from ser_lightning.split.split import SUBSETS
+from ser_lightning.splits.split import SUBSETS
 
 BALANCES = ("none", "classes")
 

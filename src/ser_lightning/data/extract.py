@@ -18,7 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpus.scanning import sha256
+from ser_lightning.corpora.scanning import sha256
 from ser_lightning.errors import InputError, shown
 from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.kernels.backend import NATIVE

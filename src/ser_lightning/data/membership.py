@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.split.split import SUBSETS, UNUSED, Split
+from ser_lightning.splits.split import SUBSETS, UNUSED, Split
 
 Key = tuple[str, str]  # utterance id and name of the copy; "" is the original clip
 Members = Mapping[str, Sequence[Key]]  # rows of each subset

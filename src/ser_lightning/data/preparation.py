@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpus.utterance import Problem, ProblemsError, Scan, Utterance
+from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features, copies_of
 from ser_lightning.data.membership import Members, beside_their_clips, check_draws_clips, drawn_as_clips
 from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
 from ser_lightning.errors import InputError, shown
-from ser_lightning.split.split import SUBSETS, UNUSED, Split, check_split
+from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split
 
 Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
 

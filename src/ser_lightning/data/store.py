@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpus.utterance import Utterance
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import NATIVE

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import Run
-from ser_lightning.runs import is_unscientific
+from ser_lightning.results import is_unscientific
 
 ABSENT = "absent"
 FOLD = "split.fold"

@@ -13,7 +13,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.predictions import COLUMNS, PACKED, TOLD
 from ser_lightning.report.runs import Run
-from ser_lightning.runs import is_unscientific
+from ser_lightning.results import is_unscientific
 
 DIGITS = 5  # significant digits of a curve; more than a figure can show
 # Not part of the result; excluded because these entries may reveal paths and names.

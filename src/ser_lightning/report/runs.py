@@ -12,7 +12,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.metrics import Confusion, accuracy, macro_f1, uar
 from ser_lightning.report.predictions import Clips, UnusableError, read_predictions
 from ser_lightning.report.statistics import Pair
-from ser_lightning.runs import complete
+from ser_lightning.results import complete
 
 FORMAT = 1
 RECOMPUTED = {"accuracy": accuracy, "uar": uar, "macro_f1": macro_f1}

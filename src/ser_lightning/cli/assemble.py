@@ -1,0 +1,93 @@
+"""Build the data pipeline of a config, from raw files to batches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ser_lightning.build import build, build_corpus, check_values
+from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.data.preparation import Preparation, Progress
+from ser_lightning.splits.split import Split
+
+if TYPE_CHECKING:
+    from ser_lightning.data.datamodule import SpeechDataModule
+    from ser_lightning.evaluation import Evaluation
+    from ser_lightning.losses import EmotionLoss
+
+
+Strategy = Callable[[Sequence[Utterance]], Split]
+
+
+def assemble_preparation(
+    config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None
+) -> Preparation:
+    """Build the corpus, the split, the feature cache and the parts that they need.
+
+    Args:
+        config: resolved config of a run
+        progress: wrapper that shows the progress of the feature computation
+        split: replaces the split of the config, if given
+
+    Raises:
+        InputError: a part rejects one of its values
+
+    """
+    corpus = build_corpus(config["corpus"])
+    parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
+    parts |= {"corpus": corpus, "split": build("split", config["split"]) if split is None else split}
+    if hasattr(corpus, "fetch"):  # downloads the corpus if its config asks for it
+        corpus.fetch()
+    values, _ = _divide(config["data"])
+    check_values("data", Preparation, values, parts | {"progress": progress})
+    return Preparation(**values, **parts, progress=progress)
+
+
+def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None) -> SpeechDataModule:
+    """Build the data module and its parts.
+
+    Args:
+        config: resolved config of a run
+        progress: wrapper that shows the progress of the feature computation
+        split: replaces the split of the config, if given
+
+    Raises:
+        InputError: a part rejects one of its values
+
+    """
+    from ser_lightning.data.datamodule import SpeechDataModule  # imports Lightning, which takes seconds
+
+    preparation = assemble_preparation(config, progress=progress, split=split)
+    rest = {"preparation": preparation, "seed": config["seed"]}
+    _, values = _divide(config["data"])
+    check_values("data", SpeechDataModule, values, rest)
+    return SpeechDataModule(**values, **rest)
+
+
+def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
+    """Build the evaluation settings of a network.
+
+    Raises:
+        InputError: a value is not a bool
+
+    """
+    evaluation: Evaluation = build("evaluation", config["evaluation"])
+    return evaluation
+
+
+def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
+    """Build the training loss.
+
+    Raises:
+        InputError: a value is out of range
+
+    """
+    loss: EmotionLoss = build("loss", config["loss"])
+    return loss
+
+
+def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the values of ``data`` into those of the preparation and those of the data module."""
+    first = {key: value for key, value in values.items() if key in inspect.signature(Preparation).parameters}
+    return first, {key: value for key, value in values.items() if key not in first}

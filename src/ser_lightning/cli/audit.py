@@ -1,0 +1,185 @@
+"""``ser-audit``: check a split for train/test leakage."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ser_lightning.cli import hydra_app
+from ser_lightning.cli.assemble import assemble_preparation
+from ser_lightning.corpora.scanning import find_audio, sha256
+from ser_lightning.corpora.utterance import Problem
+from ser_lightning.data.content import read_contents, stored_contents
+from ser_lightning.data.preparation import Corpus
+from ser_lightning.errors import InputError
+from ser_lightning.results import write_json
+from ser_lightning.splits.audit import (
+    DEFECT,
+    SHARED,
+    Finding,
+    audit_choice,
+    audit_folder,
+    audit_normaliser,
+    audit_rows,
+    audit_siblings,
+    audit_split,
+    audit_statistics,
+    summarise,
+)
+from ser_lightning.splits.split import SUBSETS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ser_lightning.data.datamodule import SpeechDataModule
+
+UNREAD, LEAKING = 3, 4  # exit codes
+LISTED = 20  # maximum number of excluded files that are printed
+
+
+def main() -> None:
+    """Run the console script ``ser-audit``."""
+    hydra_app.run("ser-audit", "audit", audit)
+
+
+def audit(config: DictConfig) -> int:
+    """Check a split of a corpus folder for leakage and return the exit code.
+
+    The exit code is 4 if a leak or bug was found, otherwise 3 if a clip could not be read, otherwise 0.
+
+    Raises:
+        InputError: there is no corpus, the split does not fit it, or no clip can be read
+
+    """
+    plain = hydra_app.plain(config)
+    output = plain.pop("output")
+    if output is not None and not isinstance(output, str):
+        raise InputError(f"output is {output!r}; expected the path of a JSON file")
+    for part in plain["corpus"].get("parts", {"": plain["corpus"]}).values():
+        if "on_problem" in part:
+            part["on_problem"] = "skip"  # the audit reports unusable files and continues
+    data = assemble_preparation(plain, progress=hydra_app.progress("features"))
+    scan = data.corpus.scan()
+    console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+    _print_problems(console, scan.problems)
+    split, members = data.draw(scan.utterances)
+
+    digests = {utterance.path: utterance.digest for utterance in scan.utterances}
+    roots = _roots(data.corpus)
+    files = (root / file for root in roots for file in find_audio(root)[0])
+    left_out = {path: sha256(path) for path in files if path not in digests}
+    contents = read_contents(
+        {digest: path for path, digest in (left_out | digests).items()},
+        workers=data.workers,
+        progress=hydra_app.progress("audio"),
+    )
+    if not any(digest in contents.samples for digest in digests.values()):
+        raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {roots[0]} can be read")
+    # Files that cannot be decoded are still compared by the hash of their bytes.
+    held, spare = (
+        {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
+        for files in (digests, left_out)
+    )
+    findings = [
+        audit_folder(held, spare),
+        *audit_split(scan.utterances, split, contents),
+        *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
+        audit_statistics(updated=plain["evaluation"]["update_statistics"]),
+        audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
+    ]
+    unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
+    section = summarise(findings)
+    sizes = {subset: len(getattr(split, subset)) for subset in SUBSETS}
+    _print_findings(console, findings, title=f"{data.corpus.name}: {'/'.join(map(str, sizes.values()))} utterances")
+    for _, reason in unread:
+        print(f"ser-audit: not compared: {reason}", file=sys.stderr)
+    for finding in findings:
+        if finding.found and finding.severity in (DEFECT, SHARED):
+            console.print(f"{finding.severity}: {finding.sentence}", soft_wrap=True)
+    console.print(section["summary"], soft_wrap=True, style="bold" if section["leak"] else None)
+    if output is not None:
+        where = {"corpus": data.corpus.name, "root": ", ".join(map(str, roots))}
+        content = {**where, "split": plain["split"], "counts": sizes, **section}
+        write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
+        print(output)
+    if any(finding.found and finding.severity != SHARED for finding in findings):
+        return LEAKING
+    return UNREAD if unread else 0
+
+
+def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a trained run for leakage: its split, dataset rows, feature normalization and checkpoint selection.
+
+    Args:
+        data: the data module, already set up
+        model: the trained network
+        config: resolved config of the run
+
+    Returns:
+        The section ``audit`` of the result. The seconds it took are recorded with those of the preparation.
+
+    """
+    of, start = data.preparation, time.perf_counter()
+    contents = stored_contents(
+        of.utterances, folder=of.store_folder, workers=of.workers, progress=hydra_app.progress("audit")
+    )
+    # Rows are identified by the offset of their frames, independently of the names that the dataset reports.
+    key_at = {row.offset: key for key, row in of.rows.items()}
+    rows = {
+        subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
+    }
+    standardize = getattr(model, "standardize", None)
+    held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
+    training = (of.rows[key] for key in of.members["train"])
+    section = summarise(
+        [
+            *audit_split(of.utterances, of.split, contents),
+            audit_rows(rows, of.split),
+            *([audit_siblings(rows)] if of.augment_first else []),
+            audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
+            audit_statistics(updated=config["evaluation"]["update_statistics"]),
+            audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
+        ]
+    )
+    of.seconds["audit"] = time.perf_counter() - start
+    return section
+
+
+def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return callback name -> metric it monitors; callbacks may override the config's ``monitor``."""
+    callbacks = {name: part for name, part in (config["callbacks"] or {}).items() if part is not None}
+    return {name: part["monitor"] for name, part in callbacks.items() if "monitor" in part}
+
+
+def _roots(corpus: Corpus) -> list[Path]:
+    """Return the root folder of the corpus, or those of its parts."""
+    parts = getattr(corpus, "parts", {"": corpus}).values()
+    return [Path(getattr(part, "folder", None) or part.root) for part in parts]
+
+
+def _print_problems(console: Console, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    table = Table("file", "reason", title=f"left out: {len(problems)}")
+    for problem in problems[:LISTED]:
+        table.add_row(problem.path, problem.reason)
+    if len(problems) > LISTED:
+        table.add_row("...", f"and {len(problems) - LISTED} more; ser-prepare corpus.on_problem=skip lists them all")
+    console.print(table)
+
+
+def _print_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
+    table = Table("looked for", "it is", "train", "val", "test", "for example", title=title)
+    for finding in findings:
+        counts = {subset: f"{count} of {of}" for subset, (count, of) in finding.counts.items()}
+        example = " and ".join(finding.examples[0]) if finding.examples else ""
+        state = (f"a {finding.severity}" if finding.severity != SHARED else SHARED) if finding.found else "not found"
+        table.add_row(finding.name, state, *(counts.get(subset, "") for subset in SUBSETS), example)
+    console.print(table)

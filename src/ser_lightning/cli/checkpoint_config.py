@@ -1,0 +1,108 @@
+"""Use the config stored in a checkpoint as the base config of a command."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ser_lightning.build import usable_backends
+from ser_lightning.checkpoint import Checkpoint
+from ser_lightning.cli.settings import change_config, compose_corpus, stored_groups
+from ser_lightning.config_files import groups, primary_values
+from ser_lightning.errors import InputError
+from ser_lightning.results import complete
+
+DROPOUT = "the checkpoint's model.dropout holds its value; set that"
+EXPERIMENT = "an experiment is what a run was trained by; set the groups and values that shall be different"
+
+
+def config_of(
+    checkpoint: Checkpoint,
+    path: str | Path,
+    settings: Sequence[str],
+    *,
+    without: Sequence[str] = (),
+    corpora: Sequence[str] = (),
+    refused: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the config of a checkpoint with settings applied, as plain values.
+
+    Checkpoints may come from untrusted sources. The config must therefore consist of the known parts of a run and of
+    plain values; an interpolation could read the user's environment. The classes that it names are checked where they
+    are built. Downloads that were requested in training are disabled.
+
+    Args:
+        checkpoint: the checkpoint as read
+        path: its file, for messages
+        settings: the user's settings, each ``key=value``
+        without: parts of the config that the command does not use
+        corpora: corpora to use in place of the training corpus, with their own setting for mixing down channels
+        refused: key -> why this command cannot change it
+
+    Raises:
+        InputError: the config is not that of a run, or a setting does not fit it
+
+    """
+    config = usable_backends(complete(checkpoint.config))
+    _check_plain(config, path)
+    config = {key: value for key, value in config.items() if key not in without}
+    if corpora:
+        config["corpus"] = compose_corpus(corpora)
+        config["audio"] = config.get("audio", {}) | {"downmix": "${corpus.downmix}"}
+    elif "corpus" in config:
+        config["corpus"] = _without_download(config["corpus"])
+    refused = {"dropout": DROPOUT, "experiment": EXPERIMENT, **(refused or {})}
+    try:
+        return change_config(config, settings, choices=stored_groups(*without), refused=refused)
+    except RecursionError as error:
+        raise InputError(f"{path}: its config is nested too deeply; use a checkpoint of ser-train") from error
+
+
+def require_parts(config: Mapping[str, Any], parts: Sequence[str], path: str | Path) -> None:
+    """Check that a config has the given parts.
+
+    Raises:
+        InputError: a part is missing
+
+    """
+    for part in parts:
+        if part not in config:
+            raise InputError(f"{path}: {part} is missing in its config; use a checkpoint that ser-train has written")
+
+
+def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of a corpus, and of its parts, with ``download`` turned off."""
+    if isinstance(corpus.get("parts"), dict):
+        parts = {name: _without_download(part) for name, part in corpus["parts"].items() if isinstance(part, dict)}
+        corpus = corpus | {"parts": corpus["parts"] | parts}
+    return corpus | {"download": False} if "download" in corpus else corpus
+
+
+def _check_plain(config: dict[str, Any], path: str | Path) -> None:
+    """Check that a config contains only known parts of a run and plain values.
+
+    Raises:
+        InputError: there is an unknown part, an object, or a string with an interpolation
+
+    """
+    known = {*groups(), *primary_values("train")}
+    for key in config:
+        if key not in known:
+            raise InputError(
+                f"{path}: the config in it has {key!r}, which is no part of a run; use a checkpoint that ser-train or"
+                " ser-import has written"
+            )
+    for key in config.keys() & {*groups()}:
+        if not isinstance(config[key], dict):
+            raise InputError(f"{path}: {key} in its config is {config[key]!r}; expected keys and values")
+    todo: list[tuple[str, Any]] = list(config.items())
+    while todo:  # iterative, because an untrusted config may be nested arbitrarily deep
+        key, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(f"{key}.{name}", inner) for name, inner in value.items()]
+            todo += [(f"{key}: a name", name) for name in value]
+        elif isinstance(value, list):
+            todo += [(f"{key}[{index}]", inner) for index, inner in enumerate(value)]
+        elif isinstance(value, str) and "${" in value:
+            raise InputError(f"{path}: {key} in its config is {value!r}; expected plain text, no interpolation")
+        elif value is not None and type(value) not in (str, int, float, bool):
+            raise InputError(f"{path}: {key} in its config is a {type(value).__name__}; expected a plain value")

@@ -1,0 +1,98 @@
+"""Convert the weights released by the study to a checkpoint of this package."""
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ser_lightning.build import build, build_corpus
+from ser_lightning.checkpoint import KEY, build_model, contents, load_plain, load_state
+from ser_lightning.cli.settings import compose_config
+from ser_lightning.config_files import groups
+from ser_lightning.errors import InputError, shown
+from ser_lightning.output import check_output, expand_user, json_lines
+
+CHECKPOINT = ".ckpt"
+
+# Names in the released SER_Dropout_Model -> names in CNNBiLSTM.
+NAMES = (
+    (r"MFCC_feature_extraction\.0\.(\w+)", r"convolutions.0.\1"),
+    (r"MFCC_feature_extraction\.2\.(\w+)", r"convolutions.1.\1"),
+    (r"lstm\.(\w+_l0)_reverse", r"lstm.back.\1"),
+    (r"lstm\.(\w+_l0)", r"lstm.ahead.\1"),
+    (r"classify\.(\d+\.\w+)", r"classifier.\1"),
+)
+
+
+def convert_weights(weights: str, *, output: str | None, settings: Sequence[str], json: bool) -> None:
+    """Write a checkpoint with the released weights.
+
+    Args:
+        weights: path of the released state dict
+        output: path of the checkpoint to write
+        settings: changes to the config of ``experiment=released``, each ``key=value``
+        json: print the summary as JSON
+
+    Raises:
+        InputError: the weights are not the released ones, or the config does not fit them
+
+    """
+    if output is None:
+        raise InputError("--output is missing; give --output released.ckpt")
+    target = check_output(output, formats=(CHECKPOINT,), default=CHECKPOINT)
+    path = Path(expand_user(weights))
+    target.check_differs([path])
+    state = {rename(name): value for name, value in read_state(path).items()}
+    config = compose_config({"experiment": "released", "run_id": "imported"}, settings, choices=groups())
+    emotions = build_corpus(config["corpus"]).emotions
+    features = build("features", config["features"]).size
+    model = build_model(config, features=features, classes=len(emotions))
+    load_state(model, state, path=path)
+    content = io.BytesIO()
+    torch.save(
+        {
+            "state_dict": {f"model.{name}": value for name, value in model.state_dict().items()},
+            KEY: contents(config=config, emotions=emotions, features=features),
+        },
+        content,
+    )
+    target.write(content.getvalue())
+    count = sum(parameter.numel() for parameter in model.parameters())
+    stream = sys.stderr if target.is_standard_output else sys.stdout
+    if json:
+        print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=stream)
+    else:
+        print(f"{count} parameters of {shown(path)}: {target.name}", file=stream)
+
+
+def rename(name: str) -> str:
+    """Return this package's name of a released tensor; unknown names are returned unchanged and rejected on loading.
+
+    >>> rename("lstm.weight_ih_l0_reverse")
+    'lstm.back.weight_ih_l0'
+    """
+    for pattern, replacement in NAMES:
+        if re.fullmatch(pattern, name):
+            return re.sub(pattern, replacement, name)
+    return name
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict without executing code from the file.
+
+    Raises:
+        InputError: the file is missing, is not a state dict, or holds values that are not tensors
+
+    """
+    if not path.is_file():
+        raise InputError(f"there is no {shown(path)}; give the released model.pt")
+    state = load_plain(path)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise InputError(f"{path} holds a {type(state).__name__} that is no state dict; expected names and tensors")
+    return dict(state)

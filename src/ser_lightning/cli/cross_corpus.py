@@ -1,0 +1,129 @@
+"""Cross-corpus evaluation: evaluate a trained network on all clips of another corpus."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ser_lightning import metrics
+from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.cli import hydra_app
+from ser_lightning.cli.assemble import assemble_data, assemble_evaluation
+from ser_lightning.data.store import corpus_digest
+from ser_lightning.errors import InputError
+from ser_lightning.evaluation import Predictions, check_batches, predict
+from ser_lightning.splits.everything import EveryKnownClip
+
+
+def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) -> dict[str, Any]:
+    """Evaluate a checkpoint on a corpus that it was not trained on; print the metrics and return them.
+
+    All clips whose emotion is among the network's classes are evaluated. Predictions are restricted to the emotions
+    that network and corpus share: an emotion absent from the corpus could only be a wrong prediction, and an emotion
+    unknown to the network cannot be predicted.
+
+    Args:
+        config: config of the run, with the other corpus in it
+        path: the checkpoint
+        quiet: print nothing
+
+    Raises:
+        InputError: the network was trained on this corpus, or they share fewer than two emotions
+
+    """
+    checkpoint = read_checkpoint(path)
+    both = corpora_of(config["corpus"]) & corpora_of(checkpoint.config["corpus"])
+    if both:
+        raise InputError(
+            f"{path} was trained on {', '.join(sorted(both))}: evaluating on all of it would include training clips;"
+            " leave out --corpus to evaluate on its own test clips (--set corpus.root=<folder> for another copy)"
+        )
+    evaluation = assemble_evaluation(config)
+    strategy = EveryKnownClip(emotions=checkpoint.emotions)
+    data = assemble_data(config, progress=hydra_app.progress("features"), split=strategy)
+    preparation = data.preparation
+    corpus = preparation.corpus
+    shared = tuple(emotion for emotion in checkpoint.emotions if emotion in corpus.emotions)
+    if len(shared) < 2:
+        raise InputError(
+            f"{path} knows {', '.join(checkpoint.emotions)}, and {corpus.name} has {', '.join(corpus.emotions)};"
+            " expected at least two emotions in common"
+        )
+    preparation.scan()
+    check_batches(data, evaluation=evaluation)
+    data.prepare_data()
+    data.setup()
+    model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
+    predictions = predict(model, data.eval_dataloader("test"), evaluation=evaluation, device=torch.device("cpu"))
+    found = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
+    utterances = preparation.utterances
+    left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)
+    never = [emotion for emotion in checkpoint.emotions if emotion not in shared]
+    if not quiet:
+        _print(found, shared, name=corpus.name, total=len(utterances), left_out=left_out, never=never)
+    return {
+        "corpus": {"name": corpus.name, "digest": corpus_digest(utterances), "utterances": len(utterances)},
+        "emotions": list(shared),
+        "left_out": dict(left_out),
+        "never_predicted": never,
+        "clips": len(found.target),
+        "metrics": found.summary(),
+        "confusion_matrix": found.confusion.tolist(),
+        "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
+        "config": dict(config),
+    }
+
+
+def corpora_of(config: Mapping[str, Any]) -> set[str]:
+    """Return the names of the Python classes of a corpus, or of its parts."""
+    parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
+    return {str(part["_target_"]).rpartition(".")[2] for part in parts}
+
+
+def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str], shared: Sequence[str]) -> Predictions:
+    """Restrict predictions to the emotions that a corpus and a network share.
+
+    Args:
+        found: predictions with targets indexed by the corpus's emotions (all shared) and logits by the network's
+        corpus: emotions of the corpus, in order
+        known: emotions of the network, in order
+        shared: shared emotions, in the order of the returned classes
+
+    """
+    place = {corpus.index(emotion): number for number, emotion in enumerate(shared)}
+    return Predictions(
+        np.array([place[target] for target in found.target.tolist()], dtype=np.int64),
+        found.logits[:, [known.index(emotion) for emotion in shared]],
+    )
+
+
+def _print(
+    found: Predictions,
+    shared: Sequence[str],
+    *,
+    name: str,
+    total: int,
+    left_out: Mapping[str, int],
+    never: Sequence[str],
+) -> None:
+    figures, recalls = found.summary(), metrics.recall_per_class(found.confusion)
+    table = Table("true \\ predicted", *shared, "recall", title=f"{name}: {len(found.target)} of {total} clips")
+    for emotion, row, recall in zip(shared, found.confusion.tolist(), recalls, strict=True):
+        share = "" if np.isnan(recall) else f"{100 * recall:.1f} %"
+        table.add_row(emotion, *map(str, row), share)
+    Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
+    print(f"predictions are taken over the {len(shared)} emotions that network and corpus have in common")
+    if left_out:
+        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(left_out.items()))
+        print(f"left out, because the network does not know them: {counts}")
+    if never:
+        print(f"never predicted, because the corpus has none: {', '.join(never)}")
+    accuracy, uar, chance = (f"{100 * x:.1f} %" for x in (figures["accuracy"], figures["uar"], 1 / len(shared)))
+    print(f"accuracy {accuracy}  UAR {uar}  (by chance {chance})")

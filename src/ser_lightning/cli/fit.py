@@ -1,0 +1,222 @@
+"""Train a classical model: fit it once to all training clips, without a Trainer."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.baselines.baseline import Baseline, fit_baseline
+from ser_lightning.baselines.storage import KEY as ESTIMATOR
+from ser_lightning.baselines.storage import dump_pipeline
+from ser_lightning.build import build, config_folder
+from ser_lightning.checkpoint import KEY, build_recipe, contents, read_checkpoint, rebuild_model
+from ser_lightning.cli import hydra_app
+from ser_lightning.cli.assemble import assemble_data
+from ser_lightning.cli.audit import audit_run
+from ser_lightning.cli.outcome import tell, write_results
+from ser_lightning.cli.run_folder import last_checkpoint, start_folder
+from ser_lightning.cli.train import log_data, loggers, write_run_split
+from ser_lightning.data.altered import BatchAugment
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.errors import InputError
+from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
+from ser_lightning.metrics import study_metric
+from ser_lightning.results import is_unscientific, science_digest
+from ser_lightning.splits.split import SUBSETS
+
+log = logging.getLogger(__name__)
+
+# Parts of a config that only apply to the training and evaluation of networks.
+OF_NETWORKS = ("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance")
+BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight
+CPU = torch.device("cpu")
+
+
+def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit and evaluate a classical model and write its run folder.
+
+    An interrupted run is restarted from the beginning, because it has no intermediate state.
+
+    Args:
+        config: resolved config of the run
+        folder: folder of the run
+        identity: digest, choices and overrides to store in the result
+
+    Returns:
+        the content of ``result.json``
+
+    Raises:
+        InputError: an option that only applies to networks was changed, or a part rejects a value
+
+    """
+    recipe = build_recipe(config)
+    check_fit_config(config, model=type(recipe).__name__)
+    _check_folder(folder, str(identity["digest"]))
+    torch.set_num_threads(config["threads"])
+    data = assemble_data(
+        config, progress=hydra_app.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}")
+    )
+    preparation = data.preparation
+    if isinstance(preparation.augment, BatchAugment):
+        raise InputError(
+            f"augment alters batches, and {type(recipe).__name__} is fitted to all clips at once. Choose one that makes"
+            " copies, or augment=none."
+        )
+    preparation.scan()
+    start_folder(folder, config, identity["overrides"], unfinished=None)
+    write_run_split(folder / "split.csv", preparation)
+    data.prepare_data()
+    data.setup()
+    log_data(data)
+
+    start = time.perf_counter()
+    classes = len(preparation.corpus.emotions)
+    clips = data.training_clips()
+    model = fit_baseline(recipe, **clips._asdict(), seed=config["seed"], classes=classes)
+    preparation.seconds["train"] = time.perf_counter() - start
+    path = save_checkpoints(model, folder, config=config, data=data)
+
+    start = time.perf_counter()
+    # Evaluate the saved checkpoint, so that the result describes the file.
+    saved = rebuild_model(read_checkpoint(path), path=path)
+    predictions = {
+        subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
+        for subset in SUBSETS
+    }
+    preparation.seconds["test"] = time.perf_counter() - start
+    result = write_results(
+        data,
+        folder=folder,
+        config=config,
+        predictions=predictions,
+        evaluated=_evaluated(predictions, config),
+        facts={
+            "epochs": 0,
+            "steps": 0,
+            "parameters": model.count_parameters(),
+            "chosen": model.chosen,
+            "history": {},
+            "device": "cpu",
+        },
+        audit=audit_run(data, model, config | {"callbacks": {}}),
+        loggers=[build(f"logger.{name}", part) for name, part in loggers(config)],
+        identity=identity,
+    )
+    tell(result)
+    return result
+
+
+def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the result; the best and last checkpoints are the same."""
+    metrics = {subset: of.summary() for subset, of in predictions.items()}
+    evaluated: dict[str, Any] = {
+        "metrics": metrics,
+        "checkpoints": {which: {"epoch": 0, "metrics": metrics} for which in ("best", "last")},
+    }
+    if config["study_metric"]:
+        evaluated["study_metric"] = {subset: study_metric(of.confusion) for subset, of in predictions.items()}
+    return evaluated
+
+
+def save_checkpoints(model: Baseline, folder: Path, *, config: Mapping[str, Any], data: SpeechDataModule) -> Path:
+    """Write ``best.ckpt`` and ``last.ckpt`` with the same content and return the path of ``last.ckpt``."""
+    preparation = data.preparation
+    checkpoint = {
+        KEY: contents(config=config, emotions=preparation.corpus.emotions, features=preparation.features.size),
+        "state_dict": {f"model.{ESTIMATOR}": dump_pipeline(model.pipeline)},
+        "epoch": 0,
+    }
+    last = last_checkpoint(folder)
+    for path in (last.with_name("best.ckpt"), last):
+        with write_atomically(path, "wb") as file:
+            torch.save(checkpoint, file)
+    return last
+
+
+def _check_folder(folder: Path, digest: str) -> None:
+    """Check that a folder does not hold an unfinished run of another configuration.
+
+    Raises:
+        InputError: the folder holds such a run
+
+    """
+    path = last_checkpoint(folder)
+    if not path.exists():
+        return
+    try:
+        found = science_digest(read_checkpoint(path).config)
+    except InputError:  # a damaged checkpoint, for example after a power failure, may be overwritten
+        return
+    if found != digest:
+        raise InputError(
+            f"{folder} holds an unfinished run of another configuration (digest {found}, this one is {digest})."
+            " Choose another name= or run_id=, or remove the folder."
+        )
+
+
+def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
+    """Check that all options that only apply to networks have their defaults.
+
+    Args:
+        config: resolved config of the run
+        model: name of the model, for messages
+
+    Raises:
+        InputError: an option differs from its default
+
+    """
+    for part in OF_NETWORKS:
+        remedy = (
+            "For classes that count alike set model.class_weight=balanced." if part in BALANCED else "Leave it out."
+        )
+        defaults, values = _flatten(part, default_of(part, config)), _flatten(part, _value_of(config, part))
+        for key in sorted({*defaults, *values}):
+            value, default = values.get(key), defaults.get(key)
+            if value == default or is_unscientific(key) or (key == "trainer.accelerator" and value == "cpu"):
+                continue
+            raise InputError(
+                f"{key} is {json.dumps(value)}, expected its default {json.dumps(default)}: {model} is fitted to all"
+                f" clips at once, without a Trainer. {remedy}"
+            )
+
+
+def default_of(part: str, config: Mapping[str, Any]) -> Any:
+    """Return the default of a part of the config.
+
+    Args:
+        part: key of the part
+        config: resolved config of the run, to which the default may refer
+
+    """
+    primary: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"))
+    first = part.partition(".")[0]
+    if first in primary:
+        default = primary[first]
+    else:
+        (chosen,) = [entry[first] for entry in primary["defaults"] if isinstance(entry, dict) and first in entry]
+        default = {}
+        for option in [chosen] if isinstance(chosen, str) else chosen:
+            values: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{option}.yaml"))
+            default |= values
+    resolved: Any = OmegaConf.create({**config, first: default})
+    return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
+
+
+def _value_of(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for word in key.split("."):
+        value = value[word]
+    return value
+
+
+def _flatten(key: str, value: Any) -> dict[str, Any]:
+    """Return the values in a part of a config by their full dotted keys."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, inner in value.items() for k, v in _flatten(f"{key}.{name}", inner).items()}

@@ -1,0 +1,283 @@
+"""Run a job of a sweep as a subprocess, whose result is the ``result.json`` that it writes.
+
+Whichever Hydra launcher is used, the process in which it calls a job only waits for that subprocess. Jobs therefore
+share no state, and a job killed by the operating system does not affect the others.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from ser_lightning.atomic import remove_empty_folders
+from ser_lightning.cli.job_process import PARENT
+from ser_lightning.cli.overrides import parse, quote, set_texts, words_of
+from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
+from ser_lightning.errors import InputError
+from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
+from ser_lightning.results import finished, science_digest
+
+log = logging.getLogger(__name__)
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+WAIT = 0.25  # mean seconds between attempts to acquire processor cores
+TAIL, LONGEST = 50, 2000  # number of kept stderr lines of a job, and their maximum length in characters
+# Hydra's own options that are passed on to a job's command; launcher and sweeper belong to the sweep.
+PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
+TRIAL = {"metrics": {"val": {"uar": math.nan}}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """The command that started a sweep; launcher workers receive a copy.
+
+    Args:
+        pid: process id
+        cwd: working directory
+        full_error: whether the user requested tracebacks with ``HYDRA_FULL_ERROR=1``
+
+    """
+
+    pid: int
+    cwd: str
+    full_error: bool
+
+
+def run_job(config: DictConfig, *, command: Command) -> float:
+    """Run the command of one job of a sweep and wait for it.
+
+    Args:
+        config: config of the job
+        command: the command that started the sweep; if it dies, this process and the job end too
+
+    Returns:
+        the validation UAR in the job's ``result.json``
+
+    Raises:
+        JobFailedError: the job failed or its process died
+        InterruptedRunError: a signal was received; it was forwarded to the job, which has ended
+
+    """
+    job: Any = HydraConfig.get()
+    set_texts(config, words_of(job.overrides.task))
+    folder = str(config.folder)
+    epochs = OmegaConf.select(config, "trainer.max_epochs")
+    entry = {"number": int(job.job.num), "folder": folder, "epochs": epochs}
+
+    def report(state: str, reason: str = "") -> None:
+        report_state(job.callbacks.sweep.journal, entry | {"state": state, "reason": reason})
+
+    if os.getpid() != command.pid and os.getppid() == command.pid:
+        end_with(command.pid, signal.SIGTERM)
+    report(WAITING)
+    threads = config.threads if isinstance(config.threads, int) else 1  # the job itself reports any other value
+    try:
+        with ending_softly():
+            _check_names(config, job)
+            result = _done(config, folder=Path(folder))
+            if result is None:
+                with processor_cores(threads, sweep=str(job.sweep.dir)):
+                    report(RUNNING)
+                    reason = run_process(job_words(config, job), command=command)
+                    if reason:
+                        raise JobFailedError(reason)
+                # A trial run (trainer.fast_dev_run) writes no result.json.
+                trial = OmegaConf.select(config, "trainer.fast_dev_run")
+                result = TRIAL if trial else read_result(Path(folder))
+            uar = float(result["metrics"]["val"]["uar"])
+    except (JobFailedError, InputError) as error:
+        report(FAILED, " ".join(str(error).split()))
+        raise JobFailedError(f"{folder}: {error}") from None
+    finally:
+        # Hydra creates a folder for every job before the config is validated; empty ones are removed.
+        remove_empty_folders(Path(job.runtime.output_dir), below=Path(str(config.output_root)).absolute())
+    report(DONE)
+    return uar
+
+
+def _check_names(config: DictConfig, job: Any) -> None:
+    """Check that the jobs of a sweep do not share one folder.
+
+    Raises:
+        InputError: the user's ``run_id`` is the same in every job
+
+    """
+    words = words_of(job.overrides.task)
+    keys = [override.get_key_element() for override in parse(words)]
+    swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
+    own = [word for word in words if word.startswith("run_id=")]
+    if own and swept and "run_id" not in swept and "${" not in own[-1].replace("\\", ""):  # Hydra escapes the braces
+        raise InputError(
+            f"run_id={config.run_id} gives every job of the sweep the same folder; leave it out, or name what differs:"
+            f" run_id='${{{swept[0]}}}'"
+        )
+
+
+def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
+    """Return the result of a job that has already finished, or ``None`` if it has to run."""
+    try:
+        result = finished(folder, science_digest(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+    except InputError:
+        return None  # the job's own command reports the error
+    if result is not None:
+        log.info("done already: %s", folder)
+    return result
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the ``result.json`` that a job wrote.
+
+    Raises:
+        JobFailedError: the file is missing or unreadable
+
+    """
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobFailedError(f"its process ended without an error and left no result.json ({error})") from error
+    return result
+
+
+def job_words(config: DictConfig, job: Any) -> list[str]:
+    """Return the command line of the single run that corresponds to a job.
+
+    Args:
+        config: config of the job
+        job: Hydra configuration of the job
+
+    """
+    folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
+    return [
+        *(word for folder in folders for word in ("--config-dir", folder)),
+        *(word for word in words_of(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
+        *(word for word in words_of(job.overrides.task) if not word.startswith("run_id=")),
+        f"run_id={quote(str(config.run_id))}",
+        f"hydra.job.num={job.job.num}",
+    ]
+
+
+def run_process(words: Sequence[str], *, command: Command) -> str:
+    """Run ``ser-train`` for a single run; return why it failed in one line, or an empty string on success.
+
+    Args:
+        words: command line of the run
+        command: the command that started the sweep
+
+    Raises:
+        InterruptedRunError: a signal was received; it was forwarded, and the process has ended
+
+    """
+    environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
+    environment |= {PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
+    quiet = sys.stdout.isatty()  # the terminal shows the table of the sweep; the job's output is in its log
+    with subprocess.Popen(  # noqa: S603 - runs this package's own command
+        [sys.executable, "-m", "ser_lightning.cli.job_process", *words],
+        stdout=subprocess.DEVNULL if quiet else None,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=command.cwd if Path(command.cwd).is_dir() else None,
+        process_group=0,  # Ctrl-C in the terminal reaches only this process, which forwards it
+    ) as process:
+        lines: deque[str] = deque(maxlen=TAIL)
+        reader = threading.Thread(target=_read, args=(process.stderr, lines), kwargs={"quiet": quiet}, daemon=True)
+        reader.start()
+        try:
+            code = process.wait()
+        except InterruptedRunError as error:
+            process.send_signal(error.signum)
+            process.wait()
+            raise
+        reader.join(timeout=5)  # processes started by the job may keep the pipe open for a moment
+    return _reason(code, lines)
+
+
+def _read(stream: IO[bytes], lines: deque[str], *, quiet: bool) -> None:
+    """Keep the last lines of a stream and, unless ``quiet``, print all of them to stderr."""
+    for raw in stream:
+        line = raw.decode(errors="replace").rstrip("\n")
+        lines.append(line[:LONGEST])
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _reason(code: int, lines: Sequence[str]) -> str:
+    """Return in one line why a process failed, or an empty string on success."""
+    if code == 0:
+        return ""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was killed by {name}" + (", perhaps for lack of memory" if code == -signal.SIGKILL else "")
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].removeprefix("ser-train: ") if said else f"its process ended with {code} and printed no error"
+
+
+@contextmanager
+def processor_cores(threads: int, *, sweep: str) -> Iterator[None]:
+    """Wait until the other jobs of a sweep leave ``threads`` processor cores free on this machine, and reserve them.
+
+    This limits launchers that start all jobs at once.
+
+    Args:
+        threads: number of cores that the job uses
+        sweep: folder of the sweep
+
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    digest = hashlib.sha256(str(Path(sweep).absolute()).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"ser_lightning-{os.getuid() if hasattr(os, 'getuid') else ''}-{digest}"
+    folder.mkdir(exist_ok=True)
+    locks = [filelock.FileLock(folder / f"{core}.lock") for core in range(cores)]
+    needed = min(max(1, threads), cores)
+    while True:
+        with contextlib.ExitStack() as held:
+            found = 0
+            for lock in locks:
+                if found == needed:
+                    break
+                with contextlib.suppress(filelock.Timeout):
+                    held.enter_context(lock.acquire(timeout=0))
+                    found += 1
+            if found == needed:
+                yield
+                return
+        time.sleep(WAIT * random.uniform(0.5, 1.5))
+
+
+def start(config: DictConfig, *, command: Command) -> float:
+    """Train in this process, or as a job of a sweep in a subprocess; return the validation UAR.
+
+    Args:
+        config: config composed by Hydra
+        command: the command that started the sweep, of which this process may be a worker
+
+    """
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        from ser_lightning.cli.train import train  # imports torch, which a sweep itself does not need
+
+        return train(config)
+    try:
+        return run_job(config, command=command)
+    except InterruptedRunError as error:
+        if os.getpid() == command.pid:
+            raise
+        os._exit(error.code)  # otherwise the launcher's worker would start the next job

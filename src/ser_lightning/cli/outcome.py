@@ -1,0 +1,231 @@
+"""Evaluate a trained run, write its results and log its metrics."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import Logger
+
+from ser_lightning.atomic import sync
+from ser_lightning.callbacks.summary import logger_files, write_summary
+from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.cli.audit import audit_run
+from ser_lightning.cli.run_folder import finish_folder
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.store import corpus_digest
+from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
+from ser_lightning.memory import return_freed_memory
+from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
+from ser_lightning.report.figures import confusion_figure, curves_figure, save
+from ser_lightning.results import FORMAT, complete, provenance, write_json
+from ser_lightning.splits.split import SUBSETS
+from ser_lightning.task import EmotionTask, load_task_state
+
+log = logging.getLogger(__name__)
+
+
+def conclude(
+    task: EmotionTask,
+    data: SpeechDataModule,
+    *,
+    folder: Path,
+    config: dict[str, Any],
+    loggers: Sequence[Logger],
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Evaluate both checkpoints of a trained network and write all results of the run.
+
+    Args:
+        task: the trained task
+        data: the data module it was trained with
+        folder: folder of the run
+        config: resolved config
+        loggers: loggers of the run
+        identity: digest, choices and overrides to store in the result
+
+    Returns:
+        the content of ``result.json``
+
+    """
+    start = time.perf_counter()
+    return_freed_memory()  # release memory that training no longer needs
+    evaluated, predictions = _evaluate(task, data, folder / "checkpoints", config)
+    data.preparation.seconds["test"] = time.perf_counter() - start
+    facts = {
+        "epochs": len(task.epochs),
+        "steps": task.epochs[-1]["step"] + 1,  # optimizer steps
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        "history": task.history,
+        "device": device_name(task.trainer.strategy.root_device),
+    }
+    return write_results(
+        data,
+        folder=folder,
+        config=config,
+        predictions=predictions,
+        evaluated=evaluated,
+        facts=facts,
+        audit=audit_run(data, task.model, config),
+        loggers=loggers,
+        identity=identity,
+    )
+
+
+def write_results(
+    data: SpeechDataModule,
+    *,
+    folder: Path,
+    config: dict[str, Any],
+    predictions: Mapping[str, Predictions],
+    evaluated: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    audit: Mapping[str, Any],
+    loggers: Sequence[Logger],
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write all results of a run, ``result.json`` last.
+
+    Args:
+        data: the data module that the model was trained with
+        folder: folder of the run
+        config: resolved config
+        predictions: subset -> predictions of the checkpoint that is reported as the result
+        evaluated: metrics of the checkpoints
+        facts: properties of the trained model: number of parameters, history, device
+        audit: findings of the leak checks
+        loggers: loggers of the run
+        identity: digest, choices and overrides to store in the result
+
+    Returns:
+        the content of ``result.json``
+
+    """
+    preparation = data.preparation
+    emotions = preparation.corpus.emotions
+    result = {
+        "format": FORMAT,
+        "name": config["name"],
+        "run_id": config["run_id"],
+        "seed": config["seed"],
+        "checkpoint": config["checkpoint"],
+        **evaluated,
+        "per_class_recall": {
+            subset: {
+                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
+                for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
+            }
+            for subset in ("val", "test")
+        },
+        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
+        "emotions": list(emotions),
+        "audit": dict(audit),
+        "counts": {
+            subset: len(
+                preparation.members[subset] if preparation.augment_first else getattr(preparation.split, subset)
+            )
+            for subset in SUBSETS
+        }
+        | {"train_with_copies": len(data.datasets["train"])},
+        "corpus": {
+            "name": preparation.corpus.name,
+            "digest": corpus_digest(preparation.utterances),
+            "utterances": len(preparation.utterances),
+            "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
+            "nothing_voiced": preparation.nothing_voiced,
+        },
+        **facts,
+        "seconds": preparation.seconds,
+        **identity,
+        "config": config,
+        **provenance(),
+    }
+    rows = {subset: (preparation.members[subset], predictions[subset]) for subset in ("val", "test")}
+    write_predictions(folder / "predictions.csv", rows, utterances=preparation.utterances, emotions=emotions)
+    title = f"{config['name']} {config['run_id']}"
+    figures = {"confusion_matrix": confusion_figure(predictions["test"].confusion, emotions, f"{title}, test")}
+    if facts["history"]:
+        figures["curves"] = curves_figure(facts["history"], title)
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+    write_summary(
+        loggers, result, {"confusion_matrix": figures["confusion_matrix"]}, data=data, predictions=predictions["test"]
+    )
+    for path in logger_files(folder, loggers):
+        sync(path)
+    finish_folder(folder)
+    write_json(folder / "result.json", result)
+    return result
+
+
+def _evaluate(
+    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """Return the metrics of both checkpoints and the predictions of the reported one."""
+    tested = {which: _test(task, data, folder / f"{which}.ckpt", task.evaluation) for which in ("best", "last")}
+    headline, predictions = tested[config["checkpoint"]]
+    evaluated = {
+        "metrics": headline["metrics"],
+        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
+    }
+    if task.evaluation != EVALUATION_MODE:
+        summary, _ = _test(task, data, folder / f"{config['checkpoint']}.ckpt", EVALUATION_MODE)
+        evaluated["evaluation_mode_metrics"] = summary["metrics"]
+    if config["study_metric"]:
+        evaluated["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
+    return evaluated, predictions
+
+
+def _test(
+    task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    checkpoint = read_checkpoint(path)
+    load_task_state(task, checkpoint, path=path)
+    predictions = {
+        subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
+        for subset in SUBSETS
+    }
+    metrics = {subset: result.summary() for subset, result in predictions.items()}
+    return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device: the GPU model for CUDA, otherwise the device type.
+
+    >>> device_name(torch.device("cpu"))
+    'cpu'
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def tell(result: Mapping[str, Any]) -> None:
+    """Log the metrics of a result."""
+    switches = complete(result["config"])["evaluation"]
+    how = ", ".join(
+        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]
+    )
+    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
+    if "chosen" in result:
+        log.info("chosen by inner validation: %s", ", ".join(f"{k} {v:.4g}" for k, v in result["chosen"].items() if v))
+    if "evaluation_mode_metrics" in result:
+        log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
+    if "study_metric" in result:
+        log.info(
+            "study_metric %s: the study's own arithmetic (correct clips per batch of %d), no accuracy; the same"
+            " predictions counted rightly are %.1f %% of the test clips",
+            json.dumps({subset: round(value, 2) for subset, value in result["study_metric"].items()}),
+            STUDY_BATCH,
+            100 * result["metrics"]["test"]["accuracy"],
+        )
+    if result.get("audit", {}).get("leak"):
+        log.info("%s", result["audit"]["summary"])
+
+
+def _in_words(metrics: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
+        for subset in ("val", "test")
+    )

@@ -1,0 +1,45 @@
+"""Merge emotion labels into other labels, as configured by ``corpus.merge``."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ser_lightning.corpora.utterance import Scan
+from ser_lightning.errors import InputError, nearest
+from ser_lightning.labels import EMOTIONS, in_order
+
+
+def merged(labels: tuple[str, ...], merge: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return the labels that remain after the merge, in the order of the common vocabulary.
+
+    Args:
+        labels: labels of the corpus
+        merge: the replacement of each label to merge; None merges nothing
+
+    Raises:
+        InputError: the corpus lacks a label, or a replacement is not an emotion or is merged itself
+
+    >>> merged(("neutral", "calm", "happy"), {"calm": "neutral"})
+    ('neutral', 'happy')
+    """
+    if merge is None:
+        return labels
+    if not isinstance(merge, Mapping) or not merge:
+        raise InputError(
+            f"corpus.merge is {merge!r}; expected labels and what they count as, such as {{calm: neutral}}"
+        )
+    for label, word in merge.items():
+        if label not in labels:
+            known = f"the corpus has {', '.join(labels)}{nearest(str(label), labels)}"
+            raise InputError(f"corpus.merge names {label!r}; {known}")
+        if word not in EMOTIONS or word in merge:
+            words = [word for word in EMOTIONS if word not in merge]
+            raise InputError(f"corpus.merge counts {label} as {word!r}; expected one of {', '.join(words)}")
+    return in_order(merge.get(label, label) for label in labels)
+
+
+def relabel(scan: Scan, merge: Mapping[str, str] | None) -> Scan:
+    """Return the scan with every merged label replaced."""
+    if merge is None:
+        return scan
+    utterances = tuple(replace(u, emotion=merge.get(u.emotion, u.emotion)) for u in scan.utterances)
+    return replace(scan, utterances=utterances)

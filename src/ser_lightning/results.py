@@ -1,0 +1,219 @@
+"""Identity and state of runs; a run is a folder, and its ``result.json`` marks it as finished."""
+
+import copy
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ser_lightning.atomic import write_atomically
+from ser_lightning.errors import InputError
+
+FORMAT = 1
+LIBRARIES = (
+    *("ser-lightning", "torch", "torchaudio", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf"),
+    *("librosa", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
+    *("tensorboard",),
+)
+EXTRAS = ("praat-parselmouth", "opensmile")  # optional libraries
+# Paths of a checkout that affect results; changes elsewhere do not mark a run as dirty.
+MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
+# Config keys of locations, names and speed, which do not affect results.
+UNSCIENTIFIC = (
+    *(
+        "name",
+        "run_id",
+        "output_root",
+        "folder",
+        "logger",
+        "corpus.root",
+        "corpus.download",
+        "corpus.workers",
+    ),
+    *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
+)
+
+# Keys introduced after older runs were made -> their disabled defaults, which are excluded from the digest.
+LATER: dict[str, Any] = {
+    "evaluation": {"training_mode": False, "update_statistics": False},
+    "corpus.merge": None,
+    "audio.offset_s": None,
+    "audio.duration_s": None,
+    "loss": {"class_weights": False, "label_smoothing": 0.0},
+    "scheduler": {},
+    "data.balance": "none",
+    "data.augment_first": False,
+}
+# Backend keys, and the key next to which each belongs. Older runs used native kernels without naming them, so native is
+# excluded from the digest. So is auto, which a run replaces by the backend in use.
+BACKENDS = {"features.backend": "n_fft", "augment.backend": "noise_sigma"}
+NATIVE = ("native", "auto")
+# Default classes of parts whose class older runs did not name; they are excluded from the digest.
+DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.losses.EmotionLoss"}
+
+
+def is_unscientific(key: str) -> bool:
+    """Return whether a key or its section is excluded from the digest; parts of a pool are treated like a corpus.
+
+    >>> [is_unscientific(key) for key in ("corpus.root", "corpus.parts.emodb.root", "logger.name", "corpus.downmix")]
+    [True, True, True, False]
+    """
+    key = re.sub(r"^corpus\.parts\.[^.]+\.", "corpus.", key)
+    return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with later-introduced keys added at their disabled defaults, where their section exists.
+
+    >>> complete({"corpus": {"root": "x"}})["corpus"]
+    {'root': 'x', 'merge': None}
+    >>> complete({"seed": 1, "audio": {"offset_s": 0.6}})["audio"]
+    {'offset_s': 0.6, 'duration_s': None}
+    >>> complete({"loss": {"class_weights": True, "label_smoothing": 0.0}})["scheduler"]
+    {}
+    """
+    values = {name: dict(part) if isinstance(part, dict) else part for name, part in config.items()}
+    for key, off in LATER.items():
+        node, last = _find(values, key)
+        if node is not None:
+            node.setdefault(last, copy.copy(off))
+    for key, beside in BACKENDS.items():
+        node, last = _find(values, key)
+        if node is not None and beside in node:
+            node.setdefault(last, NATIVE[0])
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict):
+            values[name].setdefault("_target_", target)
+    return values
+
+
+def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the section of a config that contains a key (``None`` if missing), and the last part of the key."""
+    *parents, last = key.split(".")
+    node: Any = values
+    for parent in parents:
+        node = node.get(parent) if isinstance(node, dict) else None
+    return (node if isinstance(node, dict) else None), last
+
+
+def science_digest(config: Mapping[str, Any]) -> str:
+    """Compute a hexadecimal digest of a resolved config without the keys that do not affect results.
+
+    >>> science_digest({"seed": 1, "name": "a"}) == science_digest({"seed": 1, "name": "b"})
+    True
+    >>> science_digest({"seed": 1}) == science_digest({"seed": 2})
+    False
+    """
+    values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
+    for name, target in DEFAULT_CLASSES.items():
+        if isinstance(values.get(name), dict) and values[name].get("_target_") == target:
+            del values[name]["_target_"]
+    for key, off in LATER.items():
+        node, last = _find(values, key)
+        if node is not None and last in node and node[last] == off:
+            del node[last]
+    for key in BACKENDS:
+        node, last = _find(values, key)
+        if node is not None and node.get(last) in NATIVE:
+            del node[last]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in section.items()
+        if not is_unscientific(prefix + key)
+    }
+
+
+def check_checkpoint(which: object) -> None:
+    """Check that the name of a checkpoint is ``best`` or ``last``.
+
+    Raises:
+        InputError: the name is neither
+
+    """
+    if which not in ("best", "last"):
+        raise InputError(f"checkpoint is {which!r}; expected best or last")
+
+
+def finished(folder: Path, digest: str) -> dict[str, Any] | None:
+    """Return the result of a finished run, or ``None`` if the run has not finished.
+
+    Raises:
+        InputError: the folder holds the result of another configuration, or an unreadable result
+
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = result["digest"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error!r}); remove the folder to run again") from error
+    if found != digest:
+        raise InputError(
+            f"{folder} holds a run of another configuration (digest {found}, this one is {digest});"
+            " choose another name= or run_id=, or remove the folder"
+        )
+    return result
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    with write_atomically(path) as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and the libraries in use."""
+    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    for name in EXTRAS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def provenance() -> dict[str, Any]:
+    """Return library versions, code commit and machine description."""
+    return {
+        "versions": versions(),
+        "git": checkout(Path(__file__).parents[2]),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def checkout(source: Path) -> dict[str, Any] | None:
+    """Return the commit of a git checkout and whether its result-affecting files are modified; ``None`` if no checkout.
+
+    ``None`` is also returned if git fails.
+    """
+    if not (source / ".git").exists():  # an installed package
+        return None
+    try:
+        commit, status = (
+            subprocess.run(  # noqa: S603 - fixed arguments
+                ["git", "-C", str(source), *words],  # noqa: S607 - uses the git on the user's PATH
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *MAKES_RESULTS])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(status)}

@@ -1,0 +1,59 @@
+"""Speaker folds stored in the package."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.errors import InputError
+from ser_lightning.splits.speakers import split_by, subsets_of_speakers
+from ser_lightning.splits.split import Split
+from ser_lightning.splits.takes import check_fold
+
+FOLDS = Path(__file__).parent / "folds"
+
+
+class CommittedFolds:
+    """Test on one stored fold of speakers, validate on the next and train on the others.
+
+    Args:
+        manifest: name of a file in ``split/folds/`` without ``.csv``, with the columns ``speaker`` and ``fold``
+            (counted from 0); the header comment of the file states its source
+        fold: index of the test fold, counted from 0
+
+    Raises:
+        InputError: there is no such manifest, or ``fold`` is out of range
+
+    """
+
+    def __init__(self, *, manifest: str, fold: int) -> None:
+        known = sorted(path.stem for path in FOLDS.glob("*.csv"))
+        if manifest not in known:
+            raise InputError(f"split.manifest is {manifest!r}; expected one of {', '.join(known)}")
+        lines = (FOLDS / f"{manifest}.csv").read_text(encoding="utf-8").splitlines()
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+        self.dealt: list[list[str]] = [[] for _ in range(1 + max(int(row["fold"]) for row in rows))]
+        for row in rows:
+            self.dealt[int(row["fold"])].append(row["speaker"])
+        check_fold(fold, len(self.dealt))
+        self.manifest, self.fold = manifest, fold
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Split a corpus.
+
+        Raises:
+            InputError: the speakers of the corpus differ from those of the manifest
+
+        """
+        subset_of = subsets_of_speakers(self.dealt, fold=self.fold, val_folds=1)
+        speakers = {utterance.speaker for utterance in utterances}
+        for what, names in (
+            ("names speakers that the corpus lacks", sorted(subset_of.keys() - speakers)),
+            ("leaves out speakers of the corpus", sorted(speakers - subset_of.keys())),
+        ):
+            if names:
+                raise InputError(
+                    f"folds {self.manifest!r}: the manifest {what}: {', '.join(names)}; use the corpus it was made for,"
+                    " or draw folds with split=speaker"
+                )
+        return split_by(utterances, {u.id: subset_of[u.speaker] for u in utterances}, fold=self.fold)

@@ -1,0 +1,44 @@
+"""Split stored in the package."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.errors import InputError, nearest
+from ser_lightning.splits.split import Split, check_split, read_split
+
+MANIFESTS = Path(__file__).parent / "manifests"
+
+
+class ManifestSplit:
+    """Read the subset of each utterance from a manifest.
+
+    Args:
+        manifest: name of a file in ``split/manifests/`` without ``.csv``; the header comment of the file states its
+            source
+
+    Raises:
+        InputError: there is no such manifest
+
+    """
+
+    def __init__(self, *, manifest: str) -> None:
+        known = sorted(path.stem for path in MANIFESTS.glob("*.csv"))
+        if manifest not in known:
+            raise InputError(
+                f"split.manifest is {manifest!r}; expected one of {', '.join(known)}{nearest(manifest, known)}"
+            )
+        self.manifest = manifest
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Return the split, checked against the corpus.
+
+        Raises:
+            InputError: the manifest names utterances that the corpus lacks, or leaves some out
+
+        """
+        return check_split(
+            read_split(MANIFESTS / f"{self.manifest}.csv"),
+            utterances,
+            source=f"split manifest {self.manifest!r}",
+        )

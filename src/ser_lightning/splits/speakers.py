@@ -1,0 +1,163 @@
+"""Speaker-independent splits: test speakers are not in the training set."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.errors import InputError
+from ser_lightning.splits.split import Split, check_split
+from ser_lightning.splits.takes import check_fold, statements_of
+
+
+def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: int) -> list[tuple[str, ...]]:
+    """Deal the speakers to folds, balanced by gender: for each gender, the counts of two folds differ by at most one.
+
+    Args:
+        utterances: the corpus
+        folds: number of folds; None for one fold per speaker
+        seed: seed of the order of the speakers within each gender
+
+    Raises:
+        InputError: there are fewer speakers than folds, or fewer than the three that three subsets need
+
+    """
+    genders: dict[str, set[str]] = defaultdict(set)
+    for utterance in utterances:
+        genders[utterance.gender].add(utterance.speaker)
+    groups = [sorted(genders[gender]) for gender in sorted(genders)]
+    generator = random.Random(seed)
+    for group in groups:
+        generator.shuffle(group)
+    count = sum(map(len, groups))
+    if count < 3:
+        raise InputError(
+            f"the corpus has {count} speaker{'s' * (count != 1)}; expected at least 3 for a split by speakers, to test"
+            " on, to validate on and to learn from; use split=take, statement, kfold or random"
+        )
+    if folds is None:  # alternating, so that the validation speakers are of both genders
+        longest = max(map(len, groups), default=0)
+        return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
+    if count < folds:
+        raise InputError(f"split.folds is {folds}, but the corpus has {count} speakers; expected at most as many folds")
+    dealt: list[list[str]] = [[] for _ in range(folds)]
+    for n, speaker in enumerate(speaker for group in groups for speaker in group):
+        dealt[n % folds].append(speaker)
+    return [tuple(sorted(fold)) for fold in dealt]
+
+
+class SpeakerSplit:
+    """Test on the speakers of one fold, validate on those of the following folds and train on all others.
+
+    A sweep over ``fold`` is a cross-validation: every speaker is tested once.
+
+    Args:
+        folds: number of gender-balanced folds; None for one fold per speaker (leave one speaker out)
+        fold: index of the test fold, counted from 0
+        val_folds: number of following folds used for validation
+        seed: seed of the assignment of speakers to folds
+
+    Raises:
+        InputError: no validation fold or too few folds for training; ``fold`` out of range
+
+    """
+
+    def __init__(self, *, folds: int | None, fold: int, val_folds: int, seed: int) -> None:
+        check_folds(folds, val_folds)
+        check_fold(fold, folds)
+        self.folds, self.fold, self.val_folds, self.seed = folds, fold, val_folds, seed
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Split a corpus.
+
+        Raises:
+            InputError: there are too few speakers, or ``fold`` is out of range
+
+        """
+        dealt = deal_speakers(utterances, folds=self.folds, seed=self.seed)
+        subset_of = subsets_of_speakers(dealt, fold=self.fold, val_folds=self.val_folds)
+        return split_by(utterances, {u.id: subset_of[u.speaker] for u in utterances}, fold=self.fold)
+
+
+class SpeakerStatementSplit:
+    """Test on unseen speakers who say an unseen statement.
+
+    The training set contains neither the test speakers nor the test statement. The validation set contains other
+    speakers with the training statements, so that the test statement occurs only in the test set. The remaining clips,
+    test speakers with training statements and other speakers with the test statement, are unused.
+
+    Args:
+        folds: number of gender-balanced folds of speakers
+        fold: index of the test pair of speaker fold and statement, counted from 0; the speaker fold varies fastest
+        val_folds: number of speaker folds used for validation
+        seed: seed of the assignment of speakers to folds
+
+    Raises:
+        InputError: no validation fold or too few folds for training; ``fold`` below 0
+
+    """
+
+    def __init__(self, *, folds: int, fold: int, val_folds: int, seed: int) -> None:
+        check_folds(folds, val_folds)
+        check_fold(fold)
+        self.folds, self.fold, self.val_folds, self.seed = folds, fold, val_folds, seed
+
+    def __call__(self, utterances: Sequence[Utterance]) -> Split:
+        """Split a corpus.
+
+        Raises:
+            InputError: there are too few speakers or statements, or ``fold`` is out of range
+
+        """
+        statements = statements_of(utterances)
+        check_fold(self.fold, self.folds * len(statements), what="fold of speakers and statement")
+        new, fold = statements[self.fold // self.folds], self.fold % self.folds
+        dealt = deal_speakers(utterances, folds=self.folds, seed=self.seed)
+        subset_of = subsets_of_speakers(dealt, fold=fold, val_folds=self.val_folds)
+        subsets = {u.id: subset_of[u.speaker] for u in utterances}
+        unused = [u.id for u in utterances if (subsets[u.id] == "test") != (u.statement == new)]
+        return split_by(utterances, subsets | dict.fromkeys(unused, "unused"), fold=self.fold)
+
+
+def check_folds(folds: int | None, val_folds: int) -> None:
+    """Check that there are enough folds to train, validate and test.
+
+    Raises:
+        InputError: no fold is left for training, or there is no validation fold
+
+    """
+    if val_folds < 1 or (folds is not None and folds < val_folds + 2):
+        raise InputError(
+            f"split.folds is {folds} and split.val_folds {val_folds}; expected one fold at least to validate on and"
+            " two more, to test on and to learn from"
+        )
+
+
+def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds: int) -> dict[str, str]:
+    """Return the subset of every speaker.
+
+    Fold ``fold`` is the test set and the ``val_folds`` folds after it, wrapping around, are the validation set.
+
+    Raises:
+        InputError: ``fold`` is out of range, or no fold is left for training
+
+    """
+    check_fold(fold, len(dealt))
+    if len(dealt) < val_folds + 2:
+        speakers = sum(map(len, dealt))
+        raise InputError(
+            f"split.val_folds is {val_folds}, but the {speakers} speakers make {len(dealt)} folds; expected at most"
+            f" {len(dealt) - 2}, so that one is left to test on and one to learn from"
+        )
+    of_fold = dict.fromkeys(range(len(dealt)), "train") | {fold: "test"}
+    of_fold |= {(fold + n) % len(dealt): "val" for n in range(1, val_folds + 1)}
+    return {speaker: of_fold[n] for n, speakers in enumerate(dealt) for speaker in speakers}
+
+
+def split_by(utterances: Sequence[Utterance], subset_of: dict[str, str], *, fold: int) -> Split:
+    """Return the split with the given subset of every utterance id, checked against the corpus."""
+    members: dict[str, list[str]] = {"train": [], "val": [], "test": [], "unused": []}
+    for id_ in sorted(subset_of):
+        members[subset_of[id_]].append(id_)
+    split = Split(**{subset: tuple(ids) for subset, ids in members.items()})
+    return check_split(split, utterances, source=f"the split by speakers, fold {fold}")

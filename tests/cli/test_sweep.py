@@ -1,0 +1,422 @@
+"""Sweeps on the command line: jobs in subprocesses, failures, restarts and other launchers."""
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from studies.soak import descendants
+
+from ser_lightning.cli import job
+from ser_lightning.cli.sweep import listing_failures
+
+TRAIN = Path(sys.executable).parent / "ser-train"
+
+
+def sweep(small: list[str], root: Path, *words: str) -> list[str]:
+    return [str(TRAIN), "--multirun", *small, f"output_root={root}", "name=sweep", *words]
+
+
+def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        sweep(small, root, *words), capture_output=True, text=True, check=False, env=environment, timeout=600
+    )
+
+
+def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
+    """Run the jobs of a sweep one after another in this process, without a launcher."""
+    for seed in seeds:
+        assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
+
+
+def results(root: Path) -> dict[str, dict]:
+    found = {p.parent.relative_to(root / "sweep"): json.loads(p.read_text()) for p in root.rglob("result.json")}
+    return {str(folder): result["metrics"] for folder, result in sorted(found.items())}
+
+
+def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
+    until = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.02)
+
+
+def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
+    done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1")
+    assert done.returncode == 1
+    assert list(results(tmp_path)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
+    reason = "model: model.hidden is [0]; expected whole numbers of at least 1"
+    *failures, summary = done.stderr.splitlines()[-3:]
+    assert failures == [
+        f"ser-train: failed: {tmp_path}/sweep/model.hidden-0/dropout-p25/seed-{seed}: {reason}" for seed in (0, 1)
+    ]
+    assert summary.startswith("ser-train: 2 of 4 jobs failed.")
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"model.hidden-4", "multirun.yaml"}
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+def test_rerunning_a_sweep_resumes_a_killed_job(small, command, tmp_path):
+    """Finished jobs are skipped, and the results equal those of an uninterrupted sweep."""
+    values = ("model.hidden=4", "trainer.max_epochs=6")
+    one_by_one(command, small, tmp_path / "undisturbed", *values, seeds=range(3))
+    words = (*values, "seed=0,1,2")
+    root = tmp_path / "killed"
+    with subprocess.Popen(sweep(small, root, *words), stderr=subprocess.PIPE, text=True) as process:
+        folder = root / "sweep" / "dropout-p25" / "seed-0"
+        wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists() or process.poll() is not None)
+        children = [pid for pid in descendants(process.pid) if writes(pid, folder)]
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=300)
+    assert children
+    assert process.returncode == 1
+    assert f"failed: {folder}: its process was killed by SIGKILL, perhaps for lack of memory" in err
+    assert list(results(root)) == ["dropout-p25/seed-1", "dropout-p25/seed-2"]
+    stale = root / "sweep" / f".jobs-{socket.gethostname()}-{process.pid}-x.jsonl"  # as left behind by a killed sweep
+    stale.touch()
+    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("result.json")}
+    again = launch(small, root, *words)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done already") == 2
+    assert not list((root / "sweep").glob(".jobs-*"))
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert results(root) == results(tmp_path / "undisturbed")
+
+
+def writes(pid: int, folder: Path) -> bool:
+    """Return whether a process has a file of the folder open."""
+    try:
+        return any(str(folder) in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def test_terminal_shows_a_table_of_jobs(small, tmp_path):
+    leader, follower = pty.openpty()
+    words = sweep(small, tmp_path, "model.hidden=0,4", "seed=0")
+    with subprocess.Popen(words, stdout=follower, stderr=follower, env=os.environ | {"COLUMNS": "200"}) as process:
+        os.close(follower)
+        shown = bytearray()
+        try:
+            while part := os.read(leader, 65536):
+                shown += part
+        except OSError:
+            pass  # Linux raises an error once no process holds the terminal
+    os.close(leader)
+    assert process.returncode == 1
+    text = shown.decode(errors="replace")
+    for words_ in ("validation UAR", "2 of 2", "done", "failed", "expected whole numbers of at least 1"):
+        assert words_ in text, text[-3000:]
+
+
+@pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
+def test_other_launchers_give_the_same_results(small, command, tmp_path, launcher):
+    """submitit's local executor stands in for its SLURM executor; Ray is started on this machine."""
+    pytest.importorskip("submitit" if launcher == "submitit_local" else "ray")
+    extra = [] if launcher == "submitit_local" else ["+hydra.launcher.ray.init.num_cpus=2"]
+    root = tmp_path / launcher
+    done = launch(small, root, f"hydra/launcher={launcher}", "model.hidden=0,4", "seed=0,1", *extra)
+    assert done.returncode == 1, done.stderr
+    assert list(results(root)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
+    assert "2 of 4 jobs failed" in done.stderr, done.stderr
+    assert not list((root / "sweep").glob("model.hidden-0/*")), "a refused run leaves nothing, nor does its launcher"
+    one_by_one(command, small, tmp_path / "here", "model.hidden=4", seeds=range(2))
+    assert list(results(root).values()) == list(results(tmp_path / "here").values())
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_sweep_ends_its_jobs_and_prints_a_resume_hint(small, tmp_path, signum, code):
+    """The signal is sent to the whole process group, as a terminal does."""
+    long = ("model.hidden=4", "seed=0,1", "trainer.max_epochs=2000")
+    words = sweep([w for w in small if not w.startswith("trainer.max_epochs")], tmp_path, *long)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(lambda: len(list(tmp_path.rglob("last.ckpt"))) == 2 or process.poll() is not None)
+        family = descendants(process.pid)
+        os.killpg(process.pid, signum)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    assert err.splitlines()[-1] == "ser-train: interrupted; the same command resumes where it was"
+    assert len(family) >= 5
+    wait_for(lambda: all(over(pid) for pid in family))
+
+
+def over(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+# ---------------------------------------------------------------------- single jobs
+
+
+def this_command() -> job.Command:
+    return job.Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=False)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
+    """Run a job whose process executes ``code`` instead of the command; return its failure reason."""
+    python = sys.executable
+    started = subprocess.Popen
+    monkeypatch.setattr(job.subprocess, "Popen", lambda words, **options: started([python, "-c", code], **options))
+    return job.run_process([], command=this_command())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "its process was killed by SIGKILL, perhaps for lack of memory"),
+        ("import os; os._exit(7)", "its process ended with 7 and printed no error"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; print('x' * 10**6, file=sys.stderr); sys.exit('ser-train: seed is 3\\n')", "seed is 3"),
+        ("print('hello')", ""),
+    ],
+)
+def test_failure_reason_is_the_last_error_line_of_the_job(monkeypatch, code, reason):
+    assert run(monkeypatch, code) == reason
+
+
+def test_jobs_do_not_inherit_full_errors_set_by_the_cli(monkeypatch):
+    code = "import os, sys; sys.exit(os.environ.get('HYDRA_FULL_ERROR', 'unset'))"
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as hydra_app.run sets it for Hydra
+    assert run(monkeypatch, code) == "unset"
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 0), (2, 0), (1000, 1)])
+def test_concurrent_jobs_are_limited_by_processor_cores(tmp_path, threads, expected):
+    cores = len(os.sched_getaffinity(0))
+    now, most, lock = [0], [0], threading.Lock()
+
+    def work() -> None:
+        with job.processor_cores(threads, sweep=str(tmp_path)):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            time.sleep(0.2)
+            with lock:
+                now[0] -= 1
+
+    workers = [threading.Thread(target=work) for _ in range(2 * cores + 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert most[0] <= max(1, cores // threads)
+    assert most[0] >= (expected or 1)
+
+
+# ---------------------------------------------------------------------- run names
+
+
+def folders(root: Path) -> set[str]:
+    return {path.parent.relative_to(root).as_posix() for path in root.rglob("result.json")}
+
+
+def test_run_folders_contain_all_swept_keys(small, tmp_path):
+    """``name`` is kept as typed, although Hydra would read it as a number."""
+    words = ("optim.lr=0.001,3e-3", "seed=0,1", "trainer.max_epochs=1", "name=2026_11_27")
+    done = launch(small, tmp_path / "2026", *words)
+    assert done.returncode == 0, done.stderr
+    assert folders(tmp_path / "2026" / "2026_11_27") == {
+        f"optim.lr-{rate}/dropout-p25/seed-{seed}" for rate in ("0.001", "0.003") for seed in (0, 1)
+    }
+    found = [json.loads(path.read_text()) for path in (tmp_path / "2026").rglob("result.json")]
+    assert {(r["config"]["optim"]["lr"], r["seed"]) for r in found} == {(x, s) for x in (0.001, 0.003) for s in (0, 1)}
+    assert all(r["name"] == "2026_11_27" for r in found)
+
+
+def test_constant_run_id_in_a_sweep_is_refused_before_any_work(small, tmp_path):
+    done = launch(small, tmp_path, "seed=0,1", "run_id=mine")
+    assert done.returncode == 1
+    assert "run_id='${seed}'" in done.stderr.splitlines()[-2]
+    assert folders(tmp_path) == set()
+    assert not (tmp_path / "sweep" / "mine").exists()
+
+
+@pytest.fixture
+def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A function that returns the run IDs of a sweep in the order of its jobs, without running them."""
+    from ser_lightning.cli import hydra_app
+
+    def compose(*words: str) -> list[str]:
+        found = tmp_path / f"{len(list(tmp_path.iterdir()))}.txt"
+
+        def record(config) -> float:
+            with found.open("a") as file:
+                file.write(f"{HydraConfig.get().job.num} {config.run_id}\n")
+            return 0.5
+
+        fixed = (f"output_root={tmp_path / 'out'}", "hydra/launcher=basic")
+        monkeypatch.setattr("sys.argv", ["ser-train", "--multirun", *words, *fixed])
+        with pytest.raises(SystemExit) as ended, listing_failures("ser-train"):
+            hydra_app.run("ser-train", "train", record)
+        assert ended.value.code == 0
+        return [line.split(" ", 1)[1] for line in found.read_text().splitlines()]
+
+    return compose
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # seed, fold and dropout, named as before other keys were included
+        (["dropout=none,p25", "seed=0"], ["dropout-none/seed-0", "dropout-p25/seed-0"]),
+        (["split=speaker", "split.fold=3", "seed=0,1"], ["dropout-p25/fold-3/seed-0", "dropout-p25/fold-3/seed-1"]),
+        (["split=speaker", "split.fold=range(2)"], ["dropout-p25/fold-0/seed-0", "dropout-p25/fold-1/seed-0"]),
+        (["experiment=ablation_dropout", "seed=4"], ["dropout-none/seed-4", "dropout-p25/seed-4"]),
+        # config groups
+        (["augment=none,gain"], ["augment-none/dropout-p25/seed-0", "augment-gain/dropout-p25/seed-0"]),
+        (
+            ["split=speaker,random", "model=drcnn"],
+            ["split-speaker/dropout-p25/fold-0/seed-0", "split-random/dropout-p25/seed-0"],
+        ),
+        (
+            ["corpus=emodb,ravdess", "data.balance=none,classes"],
+            [
+                f"corpus-{corpus}/data.balance-{balance}/dropout-p25/seed-0"
+                for corpus in ("emodb", "ravdess")
+                for balance in ("none", "classes")
+            ],
+        ),
+        (
+            ["corpus=pooled", "corpus/parts=[emodb,emovo],[emodb,ravdess]"],
+            ["corpus.parts-emodb+emovo/dropout-p25/seed-0", "corpus.parts-emodb+ravdess/dropout-p25/seed-0"],
+        ),
+        (
+            ["experiment=[corrected,ablation_dropout],released", "dropout=p10"],
+            ["experiment-corrected+ablation_dropout/dropout-p10/seed-0", "experiment-released/dropout-p10/seed-0"],
+        ),
+        # the order of keys does not depend on the command line
+        (
+            ["seed=1,2", "optim.lr=0.1", "model.hidden=4,8", "data.batch_size=range(32,64,16)"],
+            [
+                f"data.batch_size-{size}/model.hidden-{hidden}/dropout-p25/seed-{seed}"
+                for seed in (1, 2)
+                for hidden in (4, 8)
+                for size in (32, 48)
+            ],
+        ),
+        (["dropout.p=0.3,0.5"], ["dropout.p-0.3/seed-0", "dropout.p-0.5/seed-0"]),
+        (["run_id=a-${seed}", "seed=3,4"], ["a-3", "a-4"]),
+    ],
+)
+def test_run_id_contains_the_swept_keys(run_ids, words, expected):
+    assert run_ids(*words) == expected
+
+
+def test_unusual_values_give_distinct_folder_names(run_ids):
+    paths = ["/data/emo db", "/data/emo_db", "[a]", "a/b", "ü", "x" * 300, "y" * 299 + "x", "2026_11_27"]
+    quoted = ",".join(f"'{path}'" for path in paths)
+    found = run_ids("corpus=emodb", f"corpus.root={quoted}")
+    assert len(set(found)) == len(paths)
+    for name in found:
+        folder, *rest = name.split("/")
+        assert rest == ["dropout-p25", "seed-0"]
+        assert re.fullmatch(r"corpus\.root-[A-Za-z0-9._~+-]{1,120}", folder)
+
+
+def test_tuning_grid_points_have_distinct_folders(run_ids):
+    found = run_ids("experiment=[released,tuning_grid]", "model.kernel_sizes=[2,3]")
+    assert len(set(found)) == len(found) == 12
+    assert "model.activation-relu/model.pool_sizes-4+4/dropout.p-0.3/seed-0" in found
+
+
+def test_optuna_trials_have_distinct_folders(small, tmp_path):
+    """Optuna maximizes the validation UAR, and a failed trial does not stop the others."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ("direction=maximize", "n_trials=4", "n_jobs=2", "max_failure_rate=1.0", "sampler.seed=1")
+    words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
+    words += ("model.hidden=choice(0,4)", "optim.lr=interval(0.001,0.01)")
+    done = launch(small, tmp_path, *words, "trainer.max_epochs=1")
+    found = {path.parent.relative_to(tmp_path / "sweep"): path for path in tmp_path.rglob("result.json")}
+    failed = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
+    assert len(found) + len(failed) == 4
+    assert found
+    assert failed
+    assert done.returncode == 1, done.stderr
+    for folder in found:
+        hidden, rate, *rest = folder.parts
+        assert hidden == "model.hidden-4"
+        assert re.fullmatch(r"optim\.lr-0\.\d+", rate)
+        assert rest == ["dropout-p25", "seed-0"]
+    best = max(json.loads(path.read_text())["metrics"]["val"]["uar"] for path in found.values())
+    assert OmegaConf.load(tmp_path / "sweep" / "optimization_results.yaml").best_value == pytest.approx(best)
+
+
+# ---------------------------------------------------------------------- folders that cannot be written
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """The mount point of a full file system."""
+    place = tmp_path / "full"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount the small file system that this test fills")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (place / "fill").write_bytes(bytes(1 << 20))
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_full_disk_is_reported_and_leaves_no_files(command, small, full_disk):
+    done = command("train", *small, f"output_root={full_disk}", "experiment=corrected")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("ser-train: ")
+    assert "No space left on device" in done.err.splitlines()[-1]
+    assert "output_root" in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+    assert {path.name for path in full_disk.iterdir()} == {"fill"}
+
+
+def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
+    words = ("corpus=synthetic_small", f"data.store={tmp_path}/store", f"output_root={full_disk}")
+    done = command("train", *words)
+    assert done.code == 1
+    line = done.err.splitlines()[-1]
+    assert "no space left" in line
+    assert "corpus.root" in line
+    assert "Traceback" not in done.err
+    assert not list(full_disk.glob("train*"))
+
+
+def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
+    (full_disk / "fill").write_bytes(bytes(128 << 10))
+    done = launch(small, full_disk, "seed=0,1")
+    assert done.returncode == 1
+    failures = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
+    assert len(failures) == 2
+    assert all("No space left on device" in line for line in failures)
+    assert {path.name for path in (full_disk / "sweep").iterdir()} <= {"multirun.yaml"}
+
+
+def test_removed_run_folder_gives_a_one_line_error(small, tmp_path):
+    words = [word for word in small if not word.startswith("trainer.max_epochs")]
+    command = [TRAIN, "experiment=corrected", *words, "trainer.max_epochs=3000", f"output_root={tmp_path}"]
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: (folder / "checkpoints" / "last.ckpt").exists() or process.poll() is not None)
+        moved = tmp_path / "moved"
+        folder.rename(moved)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith(f"ser-train: {folder} was removed")
+    assert "Traceback" not in err
+    assert not (tmp_path / "corrected").exists() or not list((tmp_path / "corrected").iterdir())
+    assert (moved / "checkpoints" / "last.ckpt").exists()
