@@ -64,7 +64,9 @@ def _check_part(group: str, part: dict) -> None:
     if "_target_" in part:
         target = part["_target_"]
         baselines = ("ser_lightning.baselines.",) if group == "model" else ()
-        assert target.startswith((f"ser_lightning.{PACKAGES.get(group, group)}.", "torch.", "pytorch_lightning.", *baselines))
+        assert target.startswith(
+            (f"ser_lightning.{PACKAGES.get(group, group)}.", "torch.", "pytorch_lightning.", *baselines)
+        )
         cls = hydra.utils.get_object(target)
         if target.startswith("ser_lightning."):
             own = SCHEDULER_KEYS if group == "scheduler" else set()

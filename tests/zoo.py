@@ -28,7 +28,7 @@ import soundfile
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.download import extract
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 RATE = 16000
 BIN = Path(sys.executable).parent
@@ -398,8 +398,8 @@ def meet_predict(folder: Path, checkpoint: Path) -> tuple[Ended, dict[str, str]]
         if path.encode("utf-8", "backslashreplace").decode() in heard:
             outcomes[name] = USED
         for reason in left_out:
-            if f"{shown(path)} " in reason:
-                outcomes[name] = outcomes.get(name, "") + reason.replace(shown(path), "it")
+            if f"{printable(path)} " in reason:
+                outcomes[name] = outcomes.get(name, "") + reason.replace(printable(path), "it")
     return ended, outcomes
 
 
@@ -424,9 +424,9 @@ def meet_prepare(folder: Path) -> tuple[Ended, dict[str, str]]:
     outcomes: dict[str, str] = {}
     for name, file in place.items():
         path = folder / "zoo" / file
-        reason = refused.get(shown(file)) or refused.get(shown(path))
+        reason = refused.get(printable(file)) or refused.get(printable(path))
         if reason is not None:
-            outcomes[name] = reason.replace(shown(path), "it")
+            outcomes[name] = reason.replace(printable(path), "it")
         elif path.stem in stored:
             outcomes[name] = USED
     return ended, outcomes
@@ -456,7 +456,7 @@ def table(specimens: list[Specimen], *columns: tuple[str, dict[str, str]]) -> st
         "|---" * (2 + len(columns)) + "|",
     ]
     for specimen in specimens:
-        name = shown(specimen.name if len(specimen.name) < 60 else f"{specimen.name[:10]}...")
+        name = printable(specimen.name if len(specimen.name) < 60 else f"{specimen.name[:10]}...")
         cells = [f"`{name}`", specimen.what]
         for _, outcomes in columns:
             outcome = outcomes[specimen.name]

@@ -13,7 +13,7 @@ import hydra.utils
 from hydra.errors import InstantiationException
 
 from ser_lightning.config_files import config_folder
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.kernels.backend import NATIVE, native_is_available, resolve_backend
 
 __all__ = ["build", "build_corpus", "check_values", "config_folder", "is_baseline"]
@@ -170,7 +170,8 @@ def _allowed_class(name: str, target: str) -> type:
         raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
     except AttributeError as error:
         raise InputError(
-            f"{name}._target_ is {target!r}, which cannot be imported: {path} has no {last}{nearest(last, dir(module))}"
+            f"{name}._target_ is {target!r}, which cannot be imported: {path} has no"
+            f" {last}{suggestion(last, dir(module))}"
         ) from error
     # The module's namespace also contains its imports, which are not allowed.
     if not isinstance(found, type) or not f"{found.__module__}.".startswith(homes):
@@ -195,7 +196,7 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
     given = [key for key in config if not key.startswith("_")]
     for key in given:
         if key not in parameters:
-            known = f"it takes {', '.join(parameters)}{nearest(key, parameters)}"
+            known = f"it takes {', '.join(parameters)}{suggestion(key, parameters)}"
             raise InputError(f"{name}.{key} is unknown to {cls.__name__}; {known}")
     for key, parameter in parameters.items():
         if config.get("_partial_"):

@@ -16,13 +16,13 @@ class InputError(ValueError):
     """
 
 
-def shown(name: str | PurePath) -> str:
+def printable(name: str | PurePath) -> str:
     r"""Escape a name so that it is printable and stays on one line.
 
     Args:
         name: any path, including one with line breaks or invalid UTF-8
 
-    >>> shown("odd\nname.wav")
+    >>> printable("odd\nname.wav")
     'odd\\nname.wav'
 
     """
@@ -30,7 +30,7 @@ def shown(name: str | PurePath) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Iterable[str]) -> str:
     """Return the end of a message that suggests the closest valid name; empty if no name is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; the nearest valid name is {close[0]!r}" if close else ""

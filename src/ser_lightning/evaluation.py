@@ -196,8 +196,8 @@ def write_predictions(
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         altered = any(copy for keys, _ in predictions.values() for _, copy in keys)
-        told = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
-        writer.writerow(["utterance", *["copy"] * altered, *told, *emotions])
+        columns = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
+        writer.writerow(["utterance", *["copy"] * altered, *columns, *emotions])
         for subset, (keys, result) in predictions.items():
             rows = zip(keys, result.target, result.prediction, result.probabilities, strict=True)
             for (id_, copy), target, prediction, probabilities in rows:

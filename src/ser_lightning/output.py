@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.errors import NO_SPACE, InputError, shown
+from ser_lightning.errors import NO_SPACE, InputError, printable
 
 STANDARD_OUTPUT = "-"
 LINKS = 40  # maximum number of symbolic links followed, as in Linux
@@ -177,7 +177,7 @@ def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
         InputError: the target is a folder, cannot be created or written, or has an unsupported suffix
 
     """
-    printed = shown(name) or "''"
+    printed = printable(name) or "''"
     if name == STANDARD_OUTPUT:
         return _check_descriptor(1, "standard output", default)
     if not name or "\0" in name:
@@ -200,7 +200,7 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
 
     """
     path, name, endings = Path(name), str(name), _listed(formats)
-    printed = shown(name) if printed is None else printed
+    printed = printable(name) if printed is None else printed
     status = _status(path, printed)
     if name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
         raise InputError(f"{printed} is a folder; give a file in it that ends in {endings}")
@@ -218,7 +218,7 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
     ending = _format(path, formats) or (_format(real, formats) if path.is_symlink() else None)
     if ending is None:
         has = f"ends in {path.suffix}" if path.suffix else "has no ending"
-        raise InputError(f"{printed} {shown(has)}; what can be written ends in {endings}")
+        raise InputError(f"{printed} {printable(has)}; what can be written ends in {endings}")
     _try(real, printed)
     return Output(name=printed, format=ending, path=real, descriptor=None, replaced=True)
 
@@ -230,7 +230,7 @@ def check_folder(name: str) -> Path:
         InputError: the path is not a folder, or cannot be created or written
 
     """
-    printed = shown(name) or "''"
+    printed = printable(name) or "''"
     if name == STANDARD_OUTPUT:
         raise InputError("- is standard output, and several files are written; give a folder")
     if not name or "\0" in name:
@@ -304,7 +304,7 @@ def _try(path: Path, printed: str) -> None:
         os.close(descriptor)
         Path(temporary).unlink()
     except OSError as error:
-        what = f"no file can be made in {shown(folder)}"
+        what = f"no file can be made in {printable(folder)}"
         raise InputError(f"{printed} cannot be written: {what} ({error.strerror}); give another output") from error
     finally:
         for parent in reversed(made):
@@ -329,7 +329,7 @@ def forget_standard_output() -> None:
 def describe(error: OSError) -> str | None:
     """Return an OSError as one line with a remedy, or ``None`` if neither its path nor its cause is known."""
     if error.filename is not None:
-        return f"{shown(str(error.filename))}: {error.strerror}; check the path and its rights"
+        return f"{printable(str(error.filename))}: {error.strerror}; check the path and its rights"
     if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"cannot write: {error.strerror}; free some space and start again"
     return None

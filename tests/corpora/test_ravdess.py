@@ -13,7 +13,7 @@ from ser_lightning import labels as emotion_labels
 from ser_lightning.corpora import ravdess, scanning
 from ser_lightning.corpora.ravdess import Ravdess, RavdessName, parse_stem
 from ser_lightning.corpora.utterance import Problem, Scan
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 # Written out independently of the code, so that the tests detect errors in it.
 STEMS = [
@@ -523,9 +523,9 @@ def test_clips_found_only_in_the_copy_are_kept(small: Path) -> None:
 
 @given(st.text())
 def test_shown_is_always_one_printable_line(text: str) -> None:
-    assert shown(text).isprintable()
-    assert bool(shown(text)) == bool(text)
-    assert shown(text).encode().decode() == shown(text)  # no lone surrogate
+    assert printable(text).isprintable()
+    assert bool(printable(text)) == bool(text)
+    assert printable(text).encode().decode() == printable(text)  # no lone surrogate
 
 
 # ---------------------------------------------------------------------- real

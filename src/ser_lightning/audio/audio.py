@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
-from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.errors import InputError, printable, suggestion
 
 
 class Clip(NamedTuple):
@@ -61,11 +61,11 @@ class Audio:
         for way in downmix.values() if isinstance(downmix, Mapping) else [downmix]:
             if way not in DOWNMIXES:
                 raise InputError(
-                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{nearest(str(way), DOWNMIXES)}"
+                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{suggestion(str(way), DOWNMIXES)}"
                 )
         if resampler not in RESAMPLERS:
             raise InputError(
-                f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{nearest(resampler, RESAMPLERS)}"
+                f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{suggestion(resampler, RESAMPLERS)}"
             )
         if vad_mode is not None:
             check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
@@ -130,7 +130,7 @@ class Audio:
             return DOWNMIXES[0]  # every downmix leaves a single channel unchanged
         if corpus is None or corpus not in self.downmix:
             raise InputError(
-                f"{shown(Path(path))} has {channels} channels and is of none of the corpora that audio.downmix names"
-                f" ({', '.join(self.downmix)}); set audio.downmix to {' or '.join(DOWNMIXES)}"
+                f"{printable(Path(path))} has {channels} channels and is of none of the corpora that"
+                f" audio.downmix names ({', '.join(self.downmix)}); set audio.downmix to {' or '.join(DOWNMIXES)}"
             )
         return self.downmix[corpus]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".au")
 
@@ -25,20 +25,20 @@ def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
     """
     path = Path(path)
     if not os.path.lexists(path):
-        raise InputError(f"there is no {shown(path)}; give a sound file or a folder of sound files")
+        raise InputError(f"there is no {printable(path)}; give a sound file or a folder of sound files")
     if not path.is_dir():
         return [path], []
     found: list[Path] = []
     problems: list[str] = []
 
     def unreadable(error: OSError) -> None:
-        problems.append(f"{shown(str(error.filename))} is a folder that cannot be read: {error.strerror}")
+        problems.append(f"{printable(str(error.filename))} is a folder that cannot be read: {error.strerror}")
 
     for folder, subfolders, names in os.walk(path, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         found += [p for name in subfolders if (p := Path(folder, name)).suffix.lower() in SUFFIXES]
         problems += [
-            f"{shown(link)} is a link to a folder, which is not followed; give that folder itself"
+            f"{printable(link)} is a link to a folder, which is not followed; give that folder itself"
             for name in subfolders
             if (link := Path(folder, name)).is_symlink() and link.suffix.lower() not in SUFFIXES
         ]
@@ -46,6 +46,6 @@ def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
     if not found:
         said = "".join(f"; {problem}" for problem in problems[:3])
         raise InputError(
-            f"the folder {shown(path)} holds no sound file ({', '.join(SUFFIXES)}); give one that does{said}"
+            f"the folder {printable(path)} holds no sound file ({', '.join(SUFFIXES)}); give one that does{said}"
         )
     return sorted(found), problems

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 # Files and folders that a run writes before its first checkpoint.
 BEGINNINGS = (".hydra", "checkpoints", "split.csv", "tensorboard", "train.log")
@@ -47,7 +47,8 @@ class FolderGuard(pl.Callback):
         """
         if not self.kept:
             raise InputError(
-                f"{shown(self.folder)} was removed while the run was writing it; rerun the same command to start again"
+                f"{printable(self.folder)} was removed while the run was writing it; rerun the same command to start"
+                " again"
             )
 
     @contextmanager

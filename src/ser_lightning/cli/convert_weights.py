@@ -13,7 +13,7 @@ from ser_lightning.build import build, build_corpus
 from ser_lightning.checkpoint import KEY, build_model, contents, load_plain, load_state
 from ser_lightning.cli.settings import compose_config
 from ser_lightning.config_files import groups
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.output import check_output, expand_user, json_lines
 
 CHECKPOINT = ".ckpt"
@@ -66,7 +66,7 @@ def convert_weights(weights: str, *, output: str | None, settings: Sequence[str]
     if json:
         print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=stream)
     else:
-        print(f"{count} parameters of {shown(path)}: {target.name}", file=stream)
+        print(f"{count} parameters of {printable(path)}: {target.name}", file=stream)
 
 
 def rename(name: str) -> str:
@@ -89,7 +89,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     """
     if not path.is_file():
-        raise InputError(f"there is no {shown(path)}; give the released model.pt")
+        raise InputError(f"there is no {printable(path)}; give the released model.pt")
     state = load_plain(path)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()

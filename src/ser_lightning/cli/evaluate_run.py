@@ -18,7 +18,7 @@ from ser_lightning.cli.assemble import assemble_data, assemble_evaluation
 from ser_lightning.cli.checkpoint_config import config_of, require_parts
 from ser_lightning.cli.cross_corpus import evaluate_on_corpus
 from ser_lightning.cli.settings import require_int
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import check_batches, predict
 from ser_lightning.output import STANDARD_OUTPUT, check_output, expand_user
 from ser_lightning.results import check_checkpoint, complete, science_digest
@@ -64,7 +64,7 @@ def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settin
     for setting in settings:
         key, _, value = setting.partition("=")
         if key == "corpus" and not value.startswith("{"):
-            raise InputError(f"--set {shown(setting)}: {CORPUS.format(name=shown(value))}")
+            raise InputError(f"--set {printable(setting)}: {CORPUS.format(name=printable(value))}")
     config = config_of(checkpoint, path, settings, corpora=corpora, refused=refused)
     require_parts(config, PARTS, path)
     check_checkpoint(config["checkpoint"])
@@ -99,10 +99,10 @@ def read_result(folder: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "; values of the configuration are given as --set key=value" if "=" in str(folder) else ""
         raise InputError(
-            f"{shown(folder)} is no finished run: it has no result.json; give a run folder that has one{hint}"
+            f"{printable(folder)} is no finished run: it has no result.json; give a run folder that has one{hint}"
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{shown(path)} cannot be read ({error!r}); train the run again") from error
+        raise InputError(f"{printable(path)} cannot be read ({error!r}); train the run again") from error
     return result
 
 

@@ -13,7 +13,7 @@ from ser_lightning.build import build
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.inputs import Recording, find_recordings, report_failures
 from ser_lightning.cli.settings import compose_config
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.output import STANDARD_OUTPUT, Output, check_folder, check_output, check_path, json_lines
 
 PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for how channels are mixed down
@@ -60,7 +60,7 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
         if listing is not None:
             path, features = (str(name).encode("utf-8", "backslashreplace").decode() for name in (source, file))
             listing.write(json_lines([{"path": path, "features": features, "shape": list(matrix.shape)}]))
-    done = f"{total - len(failures)} of {total} recordings: features in {shown(folder)}"
+    done = f"{total - len(failures)} of {total} recordings: features in {printable(folder)}"
     print(done, file=sys.stderr if json else sys.stdout)
     return report_failures("ser-features", failures, total=total)
 

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ser_lightning.build import config_folder
 from ser_lightning.cli.overrides import parse, words_of
-from ser_lightning.errors import NO_SPACE, InputError, full_disk, nearest, shown
+from ser_lightning.errors import NO_SPACE, InputError, full_disk, printable, suggestion
 from ser_lightning.interrupts import InterruptedRunError
 
 FULL = "HYDRA_FULL_ERROR"
@@ -122,7 +122,7 @@ def _check_corpus() -> None:
 
 def _reason(error: OSError) -> str:
     """Return an OSError as one line with a remedy; raise it again if neither its path nor its cause is known."""
-    where = "" if error.filename is None else f"{shown(str(error.filename))}: "
+    where = "" if error.filename is None else f"{printable(str(error.filename))}: "
     if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"{where or 'cannot write: '}{error.strerror}; free some space on that disk, or give another output_root"
     if where:
@@ -157,8 +157,8 @@ def explain(error: BaseException, config_name: str) -> str:
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         return (
-            f"{shown(error.override)} cannot be read as key=value; quote a value that has special characters:"
-            f""" "{key}='{shown(value)}'\""""
+            f"{printable(error.override)} cannot be read as key=value; quote a value that has special characters:"
+            f""" "{key}='{printable(value)}'\""""
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
@@ -205,7 +205,7 @@ def _keys(config_name: str) -> list[str]:
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    return nearest(name, names) or "; --help lists the valid names"
+    return suggestion(name, names) or "; --help lists the valid names"
 
 
 def progress(description: str) -> Callable[[Any, int], Any]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.config_files import config_folder, groups, options
-from ser_lightning.errors import InputError, nearest, shown
+from ser_lightning.errors import InputError, printable, suggestion
 from ser_lightning.output import expand_user
 
 # Last words of keys that hold paths or names; their values stay the typed text, also 2023_01_05 or 1e5.
@@ -132,19 +132,19 @@ def parse_value(key: str, text: str) -> Any:
     except HydraException:
         return text
     if given.is_sweep_override():
-        raise InputError(f"--set {shown(key)}={shown(text)} gives several values; expected one, or a [list]")
+        raise InputError(f"--set {printable(key)}={printable(text)} gives several values; expected one, or a [list]")
     return given.value()
 
 
 def _split(setting: str, refused: Mapping[str, str]) -> tuple[str, str]:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {shown(setting)}: expected key=value, such as audio.vad_mode=3")
+        raise InputError(f"--set {printable(setting)}: expected key=value, such as audio.vad_mode=3")
     key = key.strip()
     bare = key.lstrip("+~")
     for name, why in refused.items():
         if bare == name or bare.startswith(f"{name}."):
-            raise InputError(f"--set {shown(setting)}: {why}")
+            raise InputError(f"--set {printable(setting)}: {why}")
     return key, text
 
 
@@ -155,8 +155,8 @@ def _is_choice(key: str, text: str, choices: Collection[str]) -> bool:
 def _check_option(group: str, option: str, *, without: Sequence[str] = (), said: str = "") -> str:
     known = [name for name in options(group) if name not in without]
     if option not in known:
-        name = f"{said}{shown(option)}" if said else f"{group}={shown(option)}"
-        raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{nearest(option, known)}")
+        name = f"{said}{printable(option)}" if said else f"{group}={printable(option)}"
+        raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{suggestion(option, known)}")
     return option
 
 
@@ -167,17 +167,17 @@ def _set_values(
         names = _names(config if known is None else known)
         if key not in names:
             words = [*names, *(group for group in choices if group not in names)]
-            hint = nearest(key.lstrip("+~"), words) or f"; there are {', '.join(n for n in words if '.' not in n)}"
-            raise InputError(f"--set {shown(key)}={shown(text)}: unknown key {shown(key)!r}{hint}")
+            hint = suggestion(key.lstrip("+~"), words) or f"; there are {', '.join(n for n in words if '.' not in n)}"
+            raise InputError(f"--set {printable(key)}={printable(text)}: unknown key {printable(key)!r}{hint}")
         value = parse_value(key, text)
         if "." not in key and isinstance(config._get_node(key), DictConfig) and not isinstance(value, dict):
             below = [name for name in names if name.startswith(f"{key}.")]
             hint = f"give {below[0]}=<value>" if below else f"expected {key}={{<key>: <value>}}"
-            raise InputError(f"--set {shown(key)}={shown(text)}: {key} is a section of the config; {hint}")
+            raise InputError(f"--set {printable(key)}={printable(text)}: {key} is a section of the config; {hint}")
         try:
             OmegaConf.update(config, key, value, merge=True)
         except (OmegaConfBaseException, ValueError, TypeError) as error:
-            raise InputError(f"--set {shown(key)}={shown(text)}: {' '.join(str(error).split())}") from error
+            raise InputError(f"--set {printable(key)}={printable(text)}: {' '.join(str(error).split())}") from error
 
 
 def _names(config: DictConfig) -> dict[str, None]:

@@ -44,7 +44,7 @@ from ser_lightning.cli.sweep import listing_failures
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.store import corpus_digest
-from ser_lightning.errors import InputError, full_disk, nearest
+from ser_lightning.errors import InputError, full_disk, suggestion
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
 from ser_lightning.memory import keep_freed_memory
@@ -351,4 +351,4 @@ def _check(config: dict[str, Any]) -> None:
         monitors["scheduler.monitor"] = config["scheduler"]["monitor"]
     for key, monitor in monitors.items():
         if monitor not in known:
-            raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{nearest(str(monitor), known)}")
+            raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{suggestion(str(monitor), known)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.errors import shown
+from ser_lightning.errors import printable
 
 SUFFIXES = (".wav", ".flac")
 """Suffixes of audio files; of two formats of one clip, the first is preferred."""
@@ -51,17 +51,17 @@ def one_per_id(clips: Iterable[Clip]) -> tuple[list[Clip], list[Problem]]:
         first, *others = group
         if len({(_format(clip), clip.digest) for clip in group}) > len({_format(clip) for clip in group}):
             problems += [
-                Problem(path=shown(clip.path), reason=f"same id, different content: {shown(other.path)}")
+                Problem(path=printable(clip.path), reason=f"same id, different content: {printable(other.path)}")
                 for clip, other in zip(group, [*others, first], strict=True)
             ]
             continue
         kept.append(first)
         problems += [
             Problem(
-                path=shown(clip.path),
-                reason=f"duplicate of {shown(first.path)}"
+                path=printable(clip.path),
+                reason=f"duplicate of {printable(first.path)}"
                 if clip.digest == first.digest
-                else f"same clip in two formats: {shown(first.path)} is kept",
+                else f"same clip in two formats: {printable(first.path)} is kept",
             )
             for clip in others
         ]
@@ -113,7 +113,7 @@ def one_id_per_content(
             kept += group
             continue
         problems += [
-            Problem(path=shown(clip.path), reason=f"same content under another name: {shown(other.path)}")
+            Problem(path=printable(clip.path), reason=f"same content under another name: {printable(other.path)}")
             for clip, other in zip(group, [*group[1:], group[0]], strict=True)
         ]
     return kept, problems

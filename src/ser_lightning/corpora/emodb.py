@@ -12,7 +12,7 @@ from ser_lightning.corpora.listed import listed
 from ser_lightning.corpora.published import PublishedCorpus
 from ser_lightning.corpora.scanning import UNSPECIFIED, Design, Name
 from ser_lightning.corpora.utterance import Scan
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 HOW_TO_GET_IT = (
     "to get the corpus, download it from http://emodb.bilderbar.info and unpack it, or let corpus.root=<folder> or "
@@ -100,8 +100,8 @@ def _refuse_cut(root: Path, paths: Iterable[Path]) -> None:
         count += 1
     if count > 1:
         raise InputError(
-            f"{shown(root)}: all {count} recordings last exactly {CUT} s: this is a copy that was cut, the recordings"
-            f" of EmoDB last 1.2 to 9 s; {HOW_TO_GET_IT}"
+            f"{printable(root)}: all {count} recordings last exactly {CUT} s: this is a copy that was cut, the"
+            f" recordings of EmoDB last 1.2 to 9 s; {HOW_TO_GET_IT}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ser_lightning import labels as emotion_labels
 from ser_lightning.corpora.published import PublishedCorpus
 from ser_lightning.corpora.scanning import UNSPECIFIED, Design, Name
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 HOW_TO_GET_IT = (
     "to get the corpus, ask its authors (Costantini et al. 2014, LREC, pp. 3501-3504) for EMOVO and unpack it, or let "
@@ -70,7 +70,7 @@ def read_name(path: PurePath) -> Name:
             raise InputError(f"{path.stem!r}: wrong {what}: got {value}, expected one of {', '.join(allowed)}")
     for folder in path.parts[:-1]:
         if folder.lower() in SPEAKERS and folder.lower() != speaker:
-            raise InputError(f"folder of another speaker: {shown(folder)} holds a clip of {speaker}")
+            raise InputError(f"folder of another speaker: {printable(folder)} holds a clip of {speaker}")
     return Name(
         id=path.stem,
         speaker=speaker,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ser_lightning.corpora.utterance import Scan
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.labels import EMOTIONS, in_order
 
 
@@ -29,7 +29,7 @@ def merged(labels: tuple[str, ...], merge: Mapping[str, str] | None) -> tuple[st
         )
     for label, word in merge.items():
         if label not in labels:
-            known = f"the corpus has {', '.join(labels)}{nearest(str(label), labels)}"
+            known = f"the corpus has {', '.join(labels)}{suggestion(str(label), labels)}"
             raise InputError(f"corpus.merge names {label!r}; {known}")
         if word not in EMOTIONS or word in merge:
             words = [word for word in EMOTIONS if word not in merge]

@@ -14,7 +14,7 @@ from ser_lightning import labels as emotion_labels
 from ser_lightning.corpora.download import Progress, download, extract, progress_bar, staging
 from ser_lightning.corpora.published import PublishedCorpus
 from ser_lightning.corpora.scanning import Design, Name, find_audio
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 ARCHIVE = "Audio_Speech_Actors_01-24.zip"
 HOW_TO_GET_IT = (
@@ -127,7 +127,7 @@ def _read(path: PurePath) -> Name:
     for folder in path.parts[:-1]:
         match = re.fullmatch("actor_([0-9]+)", folder, re.IGNORECASE)
         if match and int(match[1]) != name.actor:
-            raise InputError(f"folder of another actor: {shown(folder)} holds a clip of actor {name.actor:02}")
+            raise InputError(f"folder of another actor: {printable(folder)} holds a clip of actor {name.actor:02}")
     return Name(
         id=path.stem,
         speaker=f"{name.actor:02}",
@@ -223,4 +223,4 @@ class Ravdess(PublishedCorpus):
                 archive.unlink()
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
-            raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error
+            raise InputError(f"{printable(self.root)}: {reason}; give another corpus.root") from error

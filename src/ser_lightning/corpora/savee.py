@@ -7,7 +7,7 @@ from typing import ClassVar
 from ser_lightning import labels as emotion_labels
 from ser_lightning.corpora.published import PublishedCorpus
 from ser_lightning.corpora.scanning import UNSPECIFIED, Design, Name
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 HOW_TO_GET_IT = (
     "to get the corpus, register at http://kahlan.eps.surrey.ac.uk/savee and unpack AudioData.zip, or let "
@@ -71,7 +71,7 @@ def read_name(path: PurePath) -> Name:
         raise InputError(f"{path.stem!r}: wrong speaker: {got}, expected one of {', '.join(SPEAKERS)}")
     for folder in folders:
         if folder != speaker:
-            raise InputError(f"folder of another speaker: {shown(folder)} holds a clip of {speaker}")
+            raise InputError(f"folder of another speaker: {printable(folder)} holds a clip of {speaker}")
     if code not in CODES:
         raise InputError(f"{path.stem!r}: wrong emotion: got {code}, expected one of {', '.join(CODES)}")
     if not 1 <= int(number) <= _sentences(code):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from ser_lightning.corpora.copies import SUFFIXES, Clip, collapse_copies, one_id_per_content, one_per_id
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 ON_PROBLEM = ("refuse", "skip")
 DOWNMIXES = ("mean", "interleave", "right")
@@ -109,10 +109,10 @@ def scan_folder(root: Path | None, design: Design, *, on_problem: str) -> Scan:
     except OSError as error:
         what = f"cannot be looked into ({error.strerror})"
     if what:
-        raise InputError(f"{shown(root)}: {what}; {design.how_to_get_it}")
+        raise InputError(f"{printable(root)}: {what}; {design.how_to_get_it}")
     files, problems = find_audio(root)
     if not files and not problems:
-        raise InputError(f"{shown(root)}: holds no .wav or .flac file; {design.how_to_get_it}")
+        raise InputError(f"{printable(root)}: holds no .wav or .flac file; {design.how_to_get_it}")
     # A clip that is present but unusable is reported once, and not as missing as well.
     there = {_id(path, design) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
     missing = set(design.ids) - there - design.unusable.keys()
@@ -123,14 +123,14 @@ def scan_folder(root: Path | None, design: Design, *, on_problem: str) -> Scan:
         try:
             name = design.read(file)
             if name.id in design.unusable:
-                left_out.append(Problem(path=shown(file), reason=design.unusable[name.id]))
+                left_out.append(Problem(path=printable(file), reason=design.unusable[name.id]))
             else:
                 clips.append(Clip(id=name.id, path=file, digest=sha256(root / file)))
                 names[name.id] = name
         except InputError as error:
-            problems.append(Problem(path=shown(file), reason=str(error).removeprefix(f"{file.stem!r}: ")))
+            problems.append(Problem(path=printable(file), reason=str(error).removeprefix(f"{file.stem!r}: ")))
         except OSError as error:
-            problems.append(Problem(path=shown(file), reason=f"unreadable file: {error.strerror}"))
+            problems.append(Problem(path=printable(file), reason=f"unreadable file: {error.strerror}"))
 
     kept, copies = one_per_id(clips)
     problems += collapse_copies(copies, total=len(clips), note=design.copies)
@@ -181,7 +181,7 @@ def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
     home = root.resolve()
 
     def report(path: str | Path, reason: str) -> None:
-        problems.append(Problem(path=shown(Path(path).relative_to(root)), reason=reason))
+        problems.append(Problem(path=printable(Path(path).relative_to(root)), reason=reason))
 
     def unreadable(error: OSError) -> None:
         report(error.filename, f"unreadable folder: {error.strerror}")
@@ -192,7 +192,7 @@ def find_audio(root: Path) -> tuple[list[PurePath], list[Problem]]:
             if path.suffix.lower() in SUFFIXES:
                 report(path, "a folder with the name of an audio file")
             elif path.is_symlink() and not _is_visited(path.resolve(), home):
-                report(path, f"link to a folder that is not searched: {shown(path.resolve())}")
+                report(path, f"link to a folder that is not searched: {printable(path.resolve())}")
         subfolders[:] = [n for n in subfolders if not n.startswith(".") and Path(n).suffix.lower() not in SUFFIXES]
         for name in names:
             path = Path(folder, name)
@@ -216,7 +216,7 @@ def _fault(path: Path, home: Path) -> str | None:
     except (OSError, RuntimeError):  # Python 3.12 and older raise RuntimeError for a link to itself
         return "a link to nothing" if path.is_symlink() else "unreadable file"
     if not target.is_relative_to(home):
-        return f"a link out of the folder: to {shown(target)}"
+        return f"a link out of the folder: to {printable(target)}"
     # Check the file type before opening: opening a FIFO would block until it has a writer.
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
@@ -264,7 +264,7 @@ def settle(
             else "no usable recording remains; is this the right corpus.root?"
         )
         count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
-        raise ProblemsError(f"{shown(root)}: {count}: {_by_kind(faults)}; {remedy}", faults)
+        raise ProblemsError(f"{printable(root)}: {count}: {_by_kind(faults)}; {remedy}", faults)
     noted = sorted(left_out, key=lambda problem: problem.path)
     return Scan(utterances=usable, problems=(*noted, *faults))
 

@@ -26,7 +26,7 @@ from ser_lightning.corpora.ravdess import parse_stem
 from ser_lightning.corpora.scanning import DOWNMIXES, find_audio, sha256
 from ser_lightning.corpora.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpora.utterance import Scan, Utterance
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with
 from ser_lightning.labels import RAVDESS
 
@@ -169,10 +169,12 @@ class Synthetic:
             if not self.folder.exists():  # checked before locking, because the root may be read-only
                 self._make()
         except subprocess.CalledProcessError as error:
-            raise InputError(f"{shown(self.root)}: the synthetic corpus could not be made; {self._remedy()}") from error
+            raise InputError(
+                f"{printable(self.root)}: the synthetic corpus could not be made; {self._remedy()}"
+            ) from error
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
-            raise InputError(f"{shown(self.root)}: {reason}; give another corpus.root") from error
+            raise InputError(f"{printable(self.root)}: {reason}; give another corpus.root") from error
         return relabel(Scan(utterances=self._check(), problems=()), self.merge)
 
     def _remedy(self) -> str:
@@ -184,8 +186,8 @@ class Synthetic:
     def _make(self) -> None:
         if importlib.util.find_spec("parselmouth") is None:
             raise InputError(
-                f"{shown(self.folder)} is missing, and making the synthetic corpus needs Praat, which is not installed;"
-                " install it with pip install 'ser-lightning[synthetic]' (GPL-3), or choose another corpus="
+                f"{printable(self.folder)} is missing, and making the synthetic corpus needs Praat, which is not"
+                " installed; install it with pip install 'ser-lightning[synthetic]' (GPL-3), or choose another corpus="
             )
         self.root.mkdir(parents=True, exist_ok=True)
         # A second process that starts at the same time waits here and then finds the corpus.
@@ -245,4 +247,4 @@ class Synthetic:
         )
 
     def _damaged(self, path: Path, reason: str) -> InputError:
-        return InputError(f"{shown(path)}: {reason}; delete {shown(self.folder)}, and it is made again")
+        return InputError(f"{printable(path)}: {reason}; delete {printable(self.folder)}, and it is made again")

@@ -9,7 +9,7 @@ from ser_lightning import labels as emotion_labels
 from ser_lightning.corpora.listed import listed
 from ser_lightning.corpora.published import PublishedCorpus
 from ser_lightning.corpora.scanning import UNSPECIFIED, Design, Name
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 HOW_TO_GET_IT = (
     "to get the corpus, download it from https://doi.org/10.5683/SP2/E8H2MF and unpack it, or let corpus.root=<folder> "
@@ -72,7 +72,7 @@ def read_name(path: PurePath) -> Name:
         who, _, kind = folder.partition("_")
         told = (who.upper(), FOLDERS.get(kind.lower()))
         if who.upper() in SPEAKERS and kind.lower() in FOLDERS and told != (speaker, code):
-            raise InputError(f"folder of another emotion or speaker: {shown(folder)} holds {id_}")
+            raise InputError(f"folder of another emotion or speaker: {printable(folder)} holds {id_}")
     return Name(
         id=id_,
         speaker=speaker,

@@ -11,7 +11,7 @@ from ser_lightning.data.batch import Batch, Clips, FeatureDataset, as_batch
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.splits.split import SUBSETS
 
 BALANCES = ("none", "classes")
@@ -59,7 +59,7 @@ class SpeechDataModule(pl.LightningDataModule):
             raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot learn from a clip alone")
         if balance not in BALANCES:
             raise InputError(
-                f"data.balance is {balance!r}; expected {' or '.join(BALANCES)}{nearest(balance, BALANCES)}"
+                f"data.balance is {balance!r}; expected {' or '.join(BALANCES)}{suggestion(balance, BALANCES)}"
             )
         self.preparation = preparation
         self.balance = balance

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.scanning import sha256
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.kernels.backend import NATIVE
 from ser_lightning.memory import keep_freed_memory
@@ -110,11 +110,11 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
         clip = audio.load(job.path, corpus=job.corpus)
         # Checked after loading: features cached under a digest must come from bytes with that digest.
         if sha256(job.path) != job.digest:
-            return Extracted(id=job.id, failure=f"{shown(job.path)} has changed since the corpus was listed")
+            return Extracted(id=job.id, failure=f"{printable(job.path)} has changed since the corpus was listed")
     except InputError as error:
         return Extracted(id=job.id, failure=str(error))
     except OSError as error:
-        return Extracted(id=job.id, failure=f"{shown(job.path)} cannot be read: {error.strerror}")
+        return Extracted(id=job.id, failure=f"{printable(job.path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
     if set(job.copies) & set(augment.names):
         waves |= augment(clip.wave, utterance=job.id)

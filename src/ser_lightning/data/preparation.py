@@ -14,7 +14,7 @@ from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Uttera
 from ser_lightning.data.extract import Augment, Extracted, Features, copies_of
 from ser_lightning.data.membership import Members, beside_their_clips, check_draws_clips, drawn_as_clips
 from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split
 
 Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
@@ -135,7 +135,7 @@ class Preparation:
         self.seconds["prepare"] = time.perf_counter() - start
 
     def _drop(self, failures: dict[str, str]) -> None:
-        path_of = {utterance.id: shown(utterance.path) for utterance in self.utterances}
+        path_of = {utterance.id: printable(utterance.path) for utterance in self.utterances}
         problems = tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
         if getattr(self.corpus, "on_problem", "refuse") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""

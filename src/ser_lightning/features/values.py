@@ -2,7 +2,7 @@
 
 import math
 
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.features import spectral
 
 
@@ -73,5 +73,5 @@ def check_choice(options: tuple[str, ...], **values: str) -> None:
     for name, value in values.items():
         if value not in options:
             raise InputError(
-                f"features.{name} is {value!r}; expected one of {', '.join(options)}{nearest(value, options)}"
+                f"features.{name} is {value!r}; expected one of {', '.join(options)}{suggestion(value, options)}"
             )

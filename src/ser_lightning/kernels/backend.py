@@ -4,7 +4,7 @@ import logging
 import os
 from functools import cache
 
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.kernels.library import library
 
 AUTO, NATIVE = "auto", "native"
@@ -31,7 +31,7 @@ def resolve_backend(backend: str, *, reference: str, key: str) -> str:
     """
     options = (AUTO, NATIVE, reference)
     if backend not in options:
-        raise InputError(f"{key} is {backend!r}; expected one of {', '.join(options)}{nearest(backend, options)}")
+        raise InputError(f"{key} is {backend!r}; expected one of {', '.join(options)}{suggestion(backend, options)}")
     if backend == NATIVE:
         try:
             library()

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 FOLDER = Path(__file__).parent
 # No fused multiply-add and no reordering of sums, so that the results are the same on every processor.
@@ -46,7 +46,7 @@ def compiled(folder: Path = FOLDER) -> Path:
 
 def _compile(sources: list[Path], path: Path) -> None:
     compiler = os.environ.get("CC") or "cc"
-    remedy = f"a C compiler is needed (CC names another than cc), and the right to write to {shown(path.parent)}"
+    remedy = f"a C compiler is needed (CC names another than cc), and the right to write to {printable(path.parent)}"
     try:
         # Compile under another name and rename, so that a concurrent process never loads a partial file.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as room:

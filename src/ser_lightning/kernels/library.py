@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 from ser_lightning.kernels.compile import compiled
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ def library() -> ctypes.CDLL:
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
-        raise InputError(f"the kernels in {shown(path)} cannot be loaded: {error}; delete the file") from error
+        raise InputError(f"the kernels in {printable(path)} cannot be loaded: {error}; delete the file") from error
     for name, signature in SIGNATURES.items():
         result, *arguments = (TYPES.get(word, ctypes.c_void_p) for word in signature.split())
         function = getattr(loaded, name)

@@ -104,12 +104,12 @@ def compare_arms(runs: Sequence[Run], *, arm: str, baseline: str | None) -> Comp
     )
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def suggestion(name: str, valid: Iterable[str]) -> str:
     """Return a suggestion for a mistyped name: the closest valid name, or the list of valid names.
 
-    >>> nearest("dropuot", ["dropout", "model"])
+    >>> suggestion("dropuot", ["dropout", "model"])
     "did you mean 'dropout'?"
-    >>> nearest("x", ["dropout", "model"])
+    >>> suggestion("x", ["dropout", "model"])
     'valid are dropout, model.'
 
     """
@@ -129,7 +129,7 @@ def _config_value(run: Run, flat: Mapping[str, str], arm: str) -> str:
         raise InputError(f"--arm {arm} is a section of the config. Give a group or one key, such as {arm}.<key>.")
     # There are too many config keys to list, so a key is suggested only if it is a close match.
     close = difflib.get_close_matches(arm, [*run.choices, *flat], 1)
-    hint = f"did you mean {close[0]!r}?" if close else nearest(arm, run.choices)
+    hint = f"did you mean {close[0]!r}?" if close else suggestion(arm, run.choices)
     raise InputError(f"--arm {arm} is neither a group nor a config key of run {run.path}; {hint}")
 
 

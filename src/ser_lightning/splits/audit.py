@@ -140,11 +140,11 @@ def _in_training(
     what: str,
 ) -> Finding:
     """Count the validation and test clips that have the same key as a training clip."""
-    taught: dict[Hashable, str] = {}
+    trained: dict[Hashable, str] = {}
     for utterance in members["train"]:
-        taught.setdefault(key(utterance), utterance.id)
+        trained.setdefault(key(utterance), utterance.id)
     pairs = {
-        subset: [(utterance.id, taught[key(utterance)]) for utterance in members[subset] if key(utterance) in taught]
+        subset: [(utterance.id, trained[key(utterance)]) for utterance in members[subset] if key(utterance) in trained]
         for subset in EVALUATED
     }
     return _count(name, severity, pairs, {subset: len(members[subset]) for subset in EVALUATED}, f"clips {what}")
@@ -178,8 +178,8 @@ def _count(
     what: str,
 ) -> Finding:
     counts = {subset: (len(found), of[subset]) for subset, found in pairs.items()}
-    told = {subset: count for subset, count in counts.items() if count[0]} or counts
-    *most, last = (f"{count} of {total} {subset}" for subset, (count, total) in told.items())
+    affected = {subset: count for subset, count in counts.items() if count[0]} or counts
+    *most, last = (f"{count} of {total} {subset}" for subset, (count, total) in affected.items())
     return Finding(
         name=name,
         severity=severity,
@@ -243,11 +243,11 @@ def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
         rows: utterance id and name of the copy of every row, by subset
 
     """
-    taught: dict[str, str] = {}
+    trained: dict[str, str] = {}
     for id_, copy in rows["train"]:
-        taught.setdefault(id_, f"{id_} {copy}".rstrip())
+        trained.setdefault(id_, f"{id_} {copy}".rstrip())
     pairs = {
-        subset: [(f"{id_} {copy}".rstrip(), taught[id_]) for id_, copy in rows[subset] if id_ in taught]
+        subset: [(f"{id_} {copy}".rstrip(), trained[id_]) for id_, copy in rows[subset] if id_ in trained]
         for subset in EVALUATED
     }
     of = {subset: len(rows[subset]) for subset in pairs}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError, nearest
+from ser_lightning.errors import InputError, suggestion
 from ser_lightning.splits.split import Split, check_split, read_split
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -26,7 +26,7 @@ class ManifestSplit:
         known = sorted(path.stem for path in MANIFESTS.glob("*.csv"))
         if manifest not in known:
             raise InputError(
-                f"split.manifest is {manifest!r}; expected one of {', '.join(known)}{nearest(manifest, known)}"
+                f"split.manifest is {manifest!r}; expected one of {', '.join(known)}{suggestion(manifest, known)}"
             )
         self.manifest = manifest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError, shown
+from ser_lightning.errors import InputError, printable
 
 SUBSETS = ("train", "val", "test")
 UNUSED = "unused"
@@ -132,7 +132,7 @@ def read_split(path: str | Path) -> Split:
             if not id_ or subset not in members:
                 raise InputError(f"{path}: utterance {id_!r} has subset {subset!r}, expected one of {(*members,)}")
             if id_ in seen:
-                raise InputError(f"{path}: utterance {shown(id_)} is listed twice; subsets must be disjoint")
+                raise InputError(f"{path}: utterance {printable(id_)} is listed twice; subsets must be disjoint")
             seen.add(id_)
             members[subset].append(id_)
     except csv.Error as error:
