@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Stackable(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Conv1d(FEATURES, 60, 5, 2), nn.Conv1d(60, 40, 3, 2)
-        self.ahead, self.back = nn.LSTM(40, 80), nn.LSTM(40, 80)
+        self.forward_lstm, self.backward_lstm = nn.LSTM(40, 80), nn.LSTM(40, 80)
         self.norm = nn.BatchNorm1d(320, track_running_stats=False)
         self.mlp = nn.Sequential(
             *(nn.Linear(320, 60), nn.ReLU(), nn.Dropout(0.25), nn.Linear(60, 50), nn.ReLU(), nn.Dropout(0.25)),
@@ -65,9 +66,9 @@ class Stackable(nn.Module):
         time_ = torch.arange(len(steps), device=x.device)[:, None]
         real = time_ < lengths  # (T, B)
         index = torch.where(real, lengths - 1 - time_, time_)
-        back = steps.gather(0, index[:, :, None].expand_as(steps))
+        reversed_steps = steps.gather(0, index[:, :, None].expand_as(steps))
         tops, means = [], []
-        for lstm, inputs in ((self.ahead, steps), (self.back, back)):
+        for lstm, inputs in ((self.forward_lstm, steps), (self.backward_lstm, reversed_steps)):
             y = _unroll(lstm, inputs)
             tops.append(torch.where(real[:, :, None], y, -torch.inf).amax(0))
             means.append(torch.where(real[:, :, None], y, 0.0).sum(0) / lengths[:, None])
@@ -76,11 +77,12 @@ class Stackable(nn.Module):
 
 
 def _unroll(lstm: nn.LSTM, x: Tensor) -> Tensor:
-    given = x @ lstm.weight_ih_l0.T + (lstm.bias_ih_l0 + lstm.bias_hh_l0)
+    input_weight, hidden_weight, input_bias, hidden_bias = lstm.all_weights[0]
+    given = x @ input_weight.T + (input_bias + hidden_bias)
     h = c = x.new_zeros(x.size(1), lstm.hidden_size)
     out = []
     for step in given:
-        i, f, g, o = (step + h @ lstm.weight_hh_l0.T).chunk(4, 1)
+        i, f, g, o = (step + h @ hidden_weight.T).chunk(4, 1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         out.append(h)
@@ -97,14 +99,9 @@ def batches(clips: FeatureDataset | ResidentDataset, *, seed: int) -> Iterator[B
 def ours(device: torch.device) -> nn.Module:
     """Build the network of ``corrected``."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("train", overrides=["experiment=corrected", "dropout=p25", "run_id=bench"])
-    model: nn.Module = build(
-        "model",
-        OmegaConf.to_container(config, resolve=True)["model"],
-        features=FEATURES,
-        classes=CLASSES,
-        standardize=True,
-    )
+        composed = compose("train", overrides=["experiment=corrected", "dropout=p25", "run_id=bench"])
+    config: dict[str, Any] = OmegaConf.to_container(composed.model, resolve=True)  # type: ignore[assignment]
+    model: nn.Module = build("model", config, features=FEATURES, classes=CLASSES, standardize=True)
     return model.to(device)
 
 
@@ -114,7 +111,7 @@ def train_one(clips: FeatureDataset | ResidentDataset, model: nn.Module, device:
     for batch in batches(clips, seed=0):
         logits = model(batch.features.to(device), batch.lengths.to(device))
         optimizer.zero_grad()
-        F.cross_entropy(logits, batch.target.to(device)).backward()
+        F.cross_entropy(logits, batch.target.to(device)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 

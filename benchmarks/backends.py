@@ -4,6 +4,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,13 @@ def main(folder: str) -> None:
     with threadpool_limits(1):
         for option in OPTIONS:
             values = part("features", f"features={option}")
-            both = [build("features", values | {"backend": backend}) for backend in ("native", "librosa")]
-            print(f"features={option:14} {compare(*both, waves)}", flush=True)
+            native, reference = (build("features", values | {"backend": name}) for name in ("native", "librosa"))
+            print(f"features={option:14} {compare(native, reference, waves)}", flush=True)
         values = part("augment", "augment=paper") | {"noise_sigma": None}
-        copies = [build("augment", values | {"backend": backend}) for backend in ("native", "torchaudio")]
-        both = [lambda wave, make=make: make(wave, utterance="") for make in copies]
-        print(f"{'pitch copies':23} {compare(*both, waves[:4])}", flush=True)
+        native, reference = (
+            partial(build("augment", values | {"backend": name}), utterance="") for name in ("native", "torchaudio")
+        )
+        print(f"{'pitch copies':23} {compare(native, reference, waves[:4])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from ser_lightning.audio.reader import read_audio
 from ser_lightning.augment.pitch import analyse, pitch_shift
@@ -152,18 +154,26 @@ class Bench:
         seconds, ours = self.compare(lambda: by(False), command)
         floor = self.preparation_floor()
         yield Row(
-            **{"work": "prepare the paper set, cold store", "baseline": "librosa's pitch shift", "unit": "s"},
-            **{"plain": seconds * whole, "ours": ours, "floor": floor, "target": ">= 6x", "note": note},
+            work="prepare the paper set, cold store",
+            baseline="librosa's pitch shift",
+            unit="s",
+            plain=seconds * whole,
+            ours=ours,
+            floor=floor,
+            target=">= 6x",
+            note=note,
         )
         if not self.quick:
             (seconds,) = self.compare(lambda: by(True))
             yield Row(
-                **{
-                    "work": "prepare the paper set, cold store",
-                    "baseline": "the study's way (torchaudio)",
-                    "unit": "s",
-                },
-                **{"plain": seconds * whole, "ours": ours, "floor": floor, "target": ">= 30x", "note": note},
+                work="prepare the paper set, cold store",
+                baseline="the study's way (torchaudio)",
+                unit="s",
+                plain=seconds * whole,
+                ours=ours,
+                floor=floor,
+                target=">= 30x",
+                note=note,
             )
 
     def preparation_floor(self) -> float:
@@ -192,8 +202,12 @@ class Bench:
         config = json.dumps(self.config("paper"))
         took = [float(python("-c", code, given=config)) for _ in range(self.repeats)]
         yield Row(
-            **{"work": "second start, warm store, to the first batch", "baseline": "", "unit": "s", "plain": None},
-            **{"ours": statistics.median(took), "target": "< 2 s beyond imports"},
+            work="second start, warm store, to the first batch",
+            baseline="",
+            unit="s",
+            plain=None,
+            ours=statistics.median(took),
+            target="< 2 s beyond imports",
         )
 
     # One clip, one thread
@@ -210,9 +224,14 @@ class Bench:
             )
             (floor,) = self.compare(lambda: [spectra(f, WINDOW) for f in frames])
         yield Row(
-            **{"work": "162 features of a clip, one thread", "baseline": "librosa", "unit": "ms"},
-            **{"plain": 1e3 * seconds / len(waves), "ours": 1e3 * ours / len(waves), "target": ">= 10x"},
-            **{"floor": 1e3 * floor / len(waves), "note": "floor: the Fourier transforms alone"},
+            work="162 features of a clip, one thread",
+            baseline="librosa",
+            unit="ms",
+            plain=1e3 * seconds / len(waves),
+            ours=1e3 * ours / len(waves),
+            target=">= 10x",
+            floor=1e3 * floor / len(waves),
+            note="floor: the Fourier transforms alone",
         )
         few = waves[: 5 if self.quick else 20]
         with threadpool_limits(1):
@@ -221,8 +240,12 @@ class Bench:
                 lambda: [pitch_shift(analyse(wave), sampling_rate=plain.RATE, steps=3) for wave in few],
             )
         yield Row(
-            **{"work": "pitch shift by 3 semitones, one thread", "baseline": "librosa", "unit": "ms"},
-            **{"plain": 1e3 * seconds / len(few), "ours": 1e3 * ours / len(few), "target": ">= 2x"},
+            work="pitch shift by 3 semitones, one thread",
+            baseline="librosa",
+            unit="ms",
+            plain=1e3 * seconds / len(few),
+            ours=1e3 * ours / len(few),
+            target=">= 2x",
         )
         if not self.quick:  # building torchaudio's resampling kernel takes 15 seconds
             transform = torchaudio.transforms.PitchShift(plain.RATE, 3)
@@ -231,8 +254,12 @@ class Bench:
                 transform(tensors[0])
                 (warm,) = self.compare(lambda: [transform(tensor) for tensor in tensors])
             yield Row(
-                **{"work": "pitch shift by 3 semitones, one thread", "baseline": "torchaudio, warm", "unit": "ms"},
-                **{"plain": 1e3 * warm / len(tensors), "ours": 1e3 * ours / len(few), "target": ">= 100x"},
+                work="pitch shift by 3 semitones, one thread",
+                baseline="torchaudio, warm",
+                unit="ms",
+                plain=1e3 * warm / len(tensors),
+                ours=1e3 * ours / len(few),
+                target=">= 100x",
             )
 
     # Training
@@ -257,12 +284,14 @@ class Bench:
                 ours.append(statistics.median(epoch_seconds(self.folder / "outputs" / name)))
             plain_seconds[experiment] = statistics.median(theirs)
             yield Row(
-                **{"work": f"training epoch of {experiment}, two threads", "baseline": baseline, "unit": "s"},
-                **{"plain": plain_seconds[experiment], "ours": statistics.median(ours), "target": target},
-                **{
-                    "floor": self.training_floor(experiment),
-                    "note": "validation, logging, progress bar, checkpoint on",
-                },
+                work=f"training epoch of {experiment}, two threads",
+                baseline=baseline,
+                unit="s",
+                plain=plain_seconds[experiment],
+                ours=statistics.median(ours),
+                target=target,
+                floor=self.training_floor(experiment),
+                note="validation, logging, progress bar, checkpoint on",
             )
         if self.quick:
             return
@@ -275,12 +304,12 @@ class Bench:
             pair = seconds[0] + (EPOCHS - 2) * (seconds[1] - seconds[0]) / 8
             rates.append(2 * 3600 / pair)
         yield Row(
-            **{"work": f"{EPOCHS}-epoch runs of corrected per hour, ser-train --multirun", "unit": "runs/h"},
-            **{
-                "baseline": "the plain loop, one run after another",
-                "plain": 3600 / (EPOCHS * plain_seconds["corrected"]),
-            },
-            **{"ours": statistics.median(rates), "target": ">= 2.5x"},
+            work=f"{EPOCHS}-epoch runs of corrected per hour, ser-train --multirun",
+            unit="runs/h",
+            baseline="the plain loop, one run after another",
+            plain=3600 / (EPOCHS * plain_seconds["corrected"]),
+            ours=statistics.median(rates),
+            target=">= 2.5x",
             note=f"ours from sweeps of 2 and 10 epochs, start-up counted; the plain loop's {EPOCHS} epochs without it",
         )
 
@@ -288,7 +317,7 @@ class Bench:
         """Run ser-train in a pseudo-terminal, so that progress bars are drawn; return the seconds."""
         start = time.perf_counter()
         leader, follower = pty.openpty()
-        command = [BIN / "ser-train", *words, f"output_root={self.folder}/outputs"]
+        command = [str(BIN / "ser-train"), *words, f"output_root={self.folder}/outputs"]
         child = subprocess.Popen(command, stdout=follower, stderr=follower, stdin=subprocess.DEVNULL)  # noqa: S603
         os.close(follower)
         shown = bytearray()
@@ -308,15 +337,15 @@ class Bench:
         data = assemble_data(config, progress=lambda results, _: results)
         data.prepare_data()
         data.setup()
-        model = config["model"]
-        inputs, operations = 162, 0
+        model, hidden = config["model"], int(config["model"]["hidden"])
+        inputs, operations = 162, 0.0
         lengths = data.datasets["train"].lengths.double()
         for channels, kernel, stride in zip(model["channels"], model["kernel_sizes"], model["strides"], strict=True):
             lengths = (lengths - kernel) / stride + 1
             backward = 2 if inputs == 162 else 3  # the input of the network needs no gradient
             operations += backward * 2 * kernel * inputs * channels * float(lengths.sum())
             lengths, inputs = lengths - 4, channels
-        operations += 3 * 2 * 2 * 4 * model["hidden"] * (inputs + model["hidden"]) * float(lengths.sum())
+        operations += 3 * 2 * 2 * 4 * hidden * (inputs + hidden) * float(lengths.sum())
         torch.set_num_threads(os.cpu_count() or 1)
         a = torch.randn(1024, 1024)
         a @ a
@@ -342,8 +371,12 @@ class Bench:
             )
             kilobytes = float(python("-c", code, str(BIN / f"ser-{command}"), *base, *words, given=""))
             yield Row(
-                **{"work": f"peak memory of a process, ser-{command}", "baseline": "", "unit": "GB", "plain": None},
-                **{"ours": kilobytes / 2**20, "target": target},
+                work=f"peak memory of a process, ser-{command}",
+                baseline="",
+                unit="GB",
+                plain=None,
+                ours=kilobytes / 2**20,
+                target=target,
             )
 
     # Prediction
@@ -357,22 +390,30 @@ class Bench:
         extract, audio = build("features", config["features"]), build("audio", config["audio"])
         model = build_model(config, features=extract.size, classes=8).eval()
         values = {key: config["model"][key] for key in ("channels", "kernel_sizes", "strides", "hidden", "masked")}
-        network = plain.Network(**values, mean=model.standardize.mean, deviation=model.standardize.deviation).eval()
+        network = plain.Network(
+            **values, mean=model.get_buffer("standardize.mean"), deviation=model.get_buffer("standardize.deviation")
+        ).eval()
 
-        def ours() -> None:
+        def ours() -> Tensor:
             matrix = torch.from_numpy(extract(audio.load(path).wave))[None]
-            model(matrix, torch.tensor([matrix.size(2)])).softmax(1)
+            logits: Tensor = model(matrix, torch.tensor([matrix.size(2)]))
+            return logits.softmax(1)
 
-        def theirs() -> None:
+        def theirs() -> Tensor:
             matrix = torch.from_numpy(plain.features(librosa.load(path, sr=plain.RATE)[0]))[None]
-            network(matrix, torch.tensor([matrix.size(2)])).softmax(1)
+            logits: Tensor = network(matrix, torch.tensor([matrix.size(2)]))
+            return logits.softmax(1)
 
         with torch.inference_mode(), threadpool_limits(1):
             ours(), theirs()
             seconds, took = self.compare(lambda: [theirs() for _ in range(20)], lambda: [ours() for _ in range(20)])
         yield Row(
-            **{"work": "prediction of a 3 s clip, warm process", "baseline": "librosa + plain network", "unit": "ms"},
-            **{"plain": 1e3 * seconds / 20, "ours": 1e3 * took / 20, "target": ">= 5x"},
+            work="prediction of a 3 s clip, warm process",
+            baseline="librosa + plain network",
+            unit="ms",
+            plain=1e3 * seconds / 20,
+            ours=1e3 * took / 20,
+            target=">= 5x",
         )
         words = ["experiment=corrected", *self.corpus, f"data.store={self.store}", "name=cold", "trainer.max_epochs=1"]
         self.train(*words)
@@ -380,8 +421,12 @@ class Bench:
         words = [str(path), "--model", str(checkpoint), "--output", f"{self.folder}/emotions.csv"]
         (cold,) = self.compare(lambda: run_command("predict", *words, quiet=True))
         yield Row(
-            **{"work": "prediction of a 3 s clip, cold command", "baseline": "", "unit": "s", "plain": None},
-            **{"ours": cold, "target": "< 4 s"},
+            work="prediction of a 3 s clip, cold command",
+            baseline="",
+            unit="s",
+            plain=None,
+            ours=cold,
+            target="< 4 s",
         )
 
 
@@ -396,7 +441,7 @@ def epoch_seconds(run: Path) -> list[float]:
     reader = EventAccumulator(str(folder))
     reader.Reload()
     ends = [event.wall_time for event in reader.Scalars("train/loss")]
-    return np.diff(ends).tolist()
+    return [end - start for start, end in pairwise(ends)]
 
 
 def run_command(command: str, *words: str, quiet: bool = False) -> None:

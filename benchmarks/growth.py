@@ -90,20 +90,35 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         preparing, seconds = own_memory(), preparation.seconds["prepare"]
         data = SpeechDataModule(
-            **{"preparation": preparation, "batch_size": 256, "eval_batch_size": 256, "bucket": False},
-            **{"balance": "none", "eval_shuffle": False, "seed": 0},
+            preparation=preparation,
+            batch_size=256,
+            eval_batch_size=256,
+            bucket=False,
+            balance="none",
+            eval_shuffle=False,
+            seed=0,
         )
         data.prepare_data()
         data.setup()
         model = build_model(config, features=preparation.features.size, classes=8)
         ends: list[float] = []
         task = EmotionTask(
-            **{"model": model, "optimizer": build("optim", config["optim"]), "classes": 8},
-            **{"evaluation": EVALUATION_MODE, "loss": EmotionLoss(class_weights=False, label_smoothing=0.0)},
+            model=model,
+            optimizer=build("optim", config["optim"]),
+            classes=8,
+            evaluation=EVALUATION_MODE,
+            loss=EmotionLoss(class_weights=False, label_smoothing=0.0),
         )
         ended = pl.callbacks.LambdaCallback(on_train_epoch_end=lambda *_: ends.append(time.perf_counter()))
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        trainer = pl.Trainer(max_epochs=2, accelerator="cpu", callbacks=[ended], enable_model_summary=False, **quiet)
+        trainer = pl.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            callbacks=[ended],
+            enable_model_summary=False,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
         trainer.fit(task, datamodule=data)
         return {
             **{"times": times, "clips": len(preparation.utterances), "rows": len(data.datasets["train"])},

@@ -120,6 +120,7 @@ class Network(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(i, o, k, s) for i, o, k, s in zip(inputs, channels, kernel_sizes, strides, strict=False)
         )
+        self.sizes = list(zip(kernel_sizes, strides, strict=True))
         self.pool = nn.MaxPool1d(5, 1)
         self.lstm = nn.LSTM(channels[-1], hidden, batch_first=True, bidirectional=True)
         self.classifier = nn.Sequential(
@@ -132,16 +133,16 @@ class Network(nn.Module):
         """Map features (B, 162, K) and lengths (B,) to logits (B, 8)."""
         if self.mean is not None and self.deviation is not None:
             x = (x - self.mean[:, None]) / self.deviation[:, None]
-        for convolution in self.convolutions:
+        for convolution, (kernel_size, stride) in zip(self.convolutions, self.sizes, strict=True):
             x = self.pool(convolution(x))
-            lengths = (lengths - convolution.kernel_size[0]) // convolution.stride[0] + 1 - 4
+            lengths = (lengths - kernel_size) // stride + 1 - 4
         x = x.transpose(1, 2)
         if not self.masked:
             y = self.lstm(x)[0]
-            return self.classifier(torch.cat([y.amax(1), y.mean(1)], 1))
+            return self.classifier(torch.cat([y.amax(1), y.mean(1)], 1))  # type: ignore[no-any-return]
         lengths = lengths.clamp(min=1)
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         y, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         padding = torch.arange(y.size(1)) >= lengths[:, None]
         top = y.masked_fill(padding[:, :, None], -torch.inf).amax(1)
-        return self.classifier(torch.cat([top, y.sum(1) / lengths[:, None]], 1))
+        return self.classifier(torch.cat([top, y.sum(1) / lengths[:, None]], 1))  # type: ignore[no-any-return]

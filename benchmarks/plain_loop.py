@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,8 +39,8 @@ def main(config: dict[str, Any], epochs: int) -> list[float]:
         for name, d in data.datasets.items()
     }
     longest = None if masked else max(clip.size(1) for part in clips.values() for clip, _ in part)
-    loaders = {
-        name: DataLoader(part, 256, shuffle=name == "train", collate_fn=lambda c: collate(longest, c))
+    loaders: dict[str, DataLoader[Any]] = {
+        name: DataLoader(part, 256, shuffle=name == "train", collate_fn=partial(collate, longest))  # type: ignore[arg-type]  # any sequence is a dataset
         for name, part in clips.items()
     }
     torch.manual_seed(0)
@@ -61,7 +62,7 @@ def main(config: dict[str, Any], epochs: int) -> list[float]:
                     loss = nn.functional.cross_entropy(logits, target)
                 if name == "train":
                     optimizer.zero_grad()
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                     optimizer.step()
                 loss_sum += loss.item() * len(target)

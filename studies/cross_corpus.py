@@ -116,7 +116,7 @@ def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds:
 def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, float]:
     """Return accuracy and UAR in percent, over the pooled folds or as the mean over folds."""
     matrices = [np.asarray(each["confusion_matrix"]) for each in found]
-    measured = [sum(matrices)] if together else matrices
+    measured = [np.sum(matrices, axis=0)] if together else matrices
     return {
         name: 100 * float(np.mean([metric(matrix) for matrix in measured]))
         for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar))

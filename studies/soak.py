@@ -100,7 +100,7 @@ def sample(pid: int, sweep: Path) -> Sample:
 def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
     """Run the sweep; return a sample after every run, and the exit code."""
     places = [f"output_root={folder}", f"corpus.root={folder / '.corpus'}", f"data.store={folder / '.store'}"]
-    words = [BIN / "ser-train", "--multirun", *TINY, *places, f"seed=range({runs})"]
+    words = [str(BIN / "ser-train"), "--multirun", *TINY, *places, f"seed=range({runs})"]
     samples: list[Sample] = []
     with (folder / "soak.log").open("w") as log:
         sweep = subprocess.Popen(words, stdout=log, stderr=log)  # noqa: S603 - fixed arguments
