@@ -46,7 +46,7 @@ from ser_lightning.memory import keep_freed_memory
 BIN = Path(sys.executable).parent
 NOTHING = "-"
 EPOCHS = 80
-WINDOW = spectral.window_of("hann", 2048)
+WINDOW = spectral.periodic_window("hann", 2048)
 PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "memory")
 
 
@@ -96,7 +96,7 @@ class Bench:
 
     def __init__(self, *, corpus: Sequence[str], repeats: int, quick: bool, folder: Path) -> None:
         self.corpus, self.repeats, self.quick, self.folder = corpus, repeats, quick, folder
-        self.store = folder / "store"
+        self.feature_cache = folder / "feature_cache"
         preparation = assemble_preparation(self.config("paper"), progress=lambda results, _: results)
         preparation.scan()
         self.split = preparation.split
@@ -105,7 +105,13 @@ class Bench:
 
     def config(self, experiment: str, *more: str) -> dict[str, Any]:
         """Return the resolved config of an experiment on the corpus."""
-        words = [f"experiment={experiment}", *self.corpus, f"data.store={self.store}", "run_id=bench", *more]
+        words = [
+            f"experiment={experiment}",
+            *self.corpus,
+            f"data.feature_cache={self.feature_cache}",
+            "run_id=bench",
+            *more,
+        ]
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             return OmegaConf.to_container(compose("train", overrides=words), resolve=True)  # type: ignore[return-value]
 
@@ -140,7 +146,11 @@ class Bench:
         def command() -> None:
             runs[0] += 1
             run_command(
-                "prepare", "experiment=paper", *self.corpus, f"data.store={self.folder}/cold{runs[0]}", quiet=True
+                "prepare",
+                "experiment=paper",
+                *self.corpus,
+                f"data.feature_cache={self.folder}/cold{runs[0]}",
+                quiet=True,
             )
 
         def by(torchaudio_pitch: bool) -> None:
@@ -154,7 +164,7 @@ class Bench:
         seconds, ours = self.compare(lambda: by(False), command)
         floor = self.preparation_floor()
         yield Row(
-            work="prepare the paper set, cold store",
+            work="prepare the paper set, cold feature cache",
             baseline="librosa's pitch shift",
             unit="s",
             plain=seconds * whole,
@@ -166,7 +176,7 @@ class Bench:
         if not self.quick:
             (seconds,) = self.compare(lambda: by(True))
             yield Row(
-                work="prepare the paper set, cold store",
+                work="prepare the paper set, cold feature cache",
                 baseline="the study's way (torchaudio)",
                 unit="s",
                 plain=seconds * whole,
@@ -192,7 +202,7 @@ class Bench:
 
     def warm_start(self) -> Iterable[Row]:
         """Measure a second start up to the first batch, without imports."""
-        run_command("prepare", "experiment=paper", *self.corpus, f"data.store={self.store}", quiet=True)
+        run_command("prepare", "experiment=paper", *self.corpus, f"data.feature_cache={self.feature_cache}", quiet=True)
         code = (
             "import json, sys, time\nfrom ser_lightning.cli.assemble import assemble_data\n"
             "import ser_lightning.cli.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
@@ -202,7 +212,7 @@ class Bench:
         config = json.dumps(self.config("paper"))
         took = [float(python("-c", code, given=config)) for _ in range(self.repeats)]
         yield Row(
-            work="second start, warm store, to the first batch",
+            work="second start, warm feature cache, to the first batch",
             baseline="",
             unit="s",
             plain=None,
@@ -272,9 +282,15 @@ class Bench:
             ("released", "plain loop, padded to the longest clip", ">= 2x"),
             ("corrected", "plain loop, pack_padded_sequence", ">= 3x"),
         ):
-            run_command("prepare", f"experiment={experiment}", *self.corpus, f"data.store={self.store}", quiet=True)
+            run_command(
+                "prepare",
+                f"experiment={experiment}",
+                *self.corpus,
+                f"data.feature_cache={self.feature_cache}",
+                quiet=True,
+            )
             config = json.dumps(self.config(experiment))
-            words = [f"experiment={experiment}", *self.corpus, f"data.store={self.store}", "threads=2"]
+            words = [f"experiment={experiment}", *self.corpus, f"data.feature_cache={self.feature_cache}", "threads=2"]
             theirs, ours = [], []
             for repeat in range(1 if self.quick else self.repeats):
                 took = json.loads(python("-m", "benchmarks.plain_loop", str(count), given=config))
@@ -295,7 +311,7 @@ class Bench:
             )
         if self.quick:
             return
-        words = ["experiment=corrected", *self.corpus, f"data.store={self.store}", "seed=0,1"]
+        words = ["experiment=corrected", *self.corpus, f"data.feature_cache={self.feature_cache}", "seed=0,1"]
         rates = []
         for repeat in range(self.repeats):
             seconds = [
@@ -360,8 +376,8 @@ class Bench:
         """Measure the peak resident memory of any process, including mapped files."""
         base = [*self.corpus, "experiment=released", f"output_root={self.folder}/memory"]
         for command, words, target in (
-            ("prepare", ["data.store=${output_root}/store"], "<= 1 a worker"),
-            ("train", ["data.store=${output_root}/store", "trainer.max_epochs=2"], "<= 1.5 a run"),
+            ("prepare", ["data.feature_cache=${output_root}/feature_cache"], "<= 1 a worker"),
+            ("train", ["data.feature_cache=${output_root}/feature_cache", "trainer.max_epochs=2"], "<= 1.5 a run"),
         ):
             # Run from a small process, because a forked child starts with the peak of its parent.
             code = (
@@ -415,7 +431,13 @@ class Bench:
             ours=1e3 * took / 20,
             target=">= 5x",
         )
-        words = ["experiment=corrected", *self.corpus, f"data.store={self.store}", "name=cold", "trainer.max_epochs=1"]
+        words = [
+            "experiment=corrected",
+            *self.corpus,
+            f"data.feature_cache={self.feature_cache}",
+            "name=cold",
+            "trainer.max_epochs=1",
+        ]
         self.train(*words)
         checkpoint = next((self.folder / "outputs" / "cold").rglob("last.ckpt"))
         words = [str(path), "--model", str(checkpoint), "--output", f"{self.folder}/emotions.csv"]

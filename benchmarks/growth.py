@@ -75,15 +75,15 @@ def measure(times: int, copies: Path) -> dict[str, float]:
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         composed = compose("train", overrides=["experiment=corrected", "run_id=growth"])
     config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
-    with tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory() as cache:
         parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
         preparation = Preparation(
             corpus=Repeated(corpus=build("corpus", config["corpus"]), times=times, folder=copies),
             split=RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
             **parts,
             augment_first=False,
-            store=store,
-            workers=2,
+            feature_cache=cache,
+            feature_workers=2,
         )
         preparation.scan()
         preparation.prepare()
@@ -140,7 +140,7 @@ def draw(results: list[dict[str, float]], path: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     clips = [result["clips"] for result in results]
-    for key, label in (("prepare_seconds", "prepare, cold store"), ("epoch_seconds", "a training epoch")):
+    for key, label in (("prepare_seconds", "prepare, cold feature cache"), ("epoch_seconds", "a training epoch")):
         left.plot(clips, [result[key] for result in results], "o-", label=label)
         left.annotate(
             f"{results[-1][key]:.0f} s",

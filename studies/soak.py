@@ -99,7 +99,11 @@ def sample(pid: int, sweep: Path) -> Sample:
 
 def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
     """Run the sweep; return a sample after every run, and the exit code."""
-    places = [f"output_root={folder}", f"corpus.root={folder / '.corpus'}", f"data.store={folder / '.store'}"]
+    places = [
+        f"output_root={folder}",
+        f"corpus.root={folder / '.corpus'}",
+        f"data.feature_cache={folder / '.feature_cache'}",
+    ]
     words = [str(BIN / "ser-train"), "--multirun", *TINY, *places, f"seed=range({runs})"]
     samples: list[Sample] = []
     with (folder / "soak.log").open("w") as log:

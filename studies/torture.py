@@ -32,9 +32,9 @@ from ser_lightning.cli import train
 EPOCHS = 6
 TINY = (
     *("corpus=synthetic_small", "split=random", "dropout=p25", f"trainer.max_epochs={EPOCHS}", "data.batch_size=32"),
-    *("optim.lr=0.01", "data.workers=2", "threads=1", "model.hidden=16", "name=torture", "run_id=run"),
+    *("optim.lr=0.01", "data.feature_workers=2", "threads=1", "model.hidden=16", "name=torture", "run_id=run"),
 )
-WARM, COLD = "shared store", "store of its own"
+WARM, COLD = "shared feature cache", "feature cache of its own"
 # The variants that are killed: correct evaluation; the study's evaluation, which draws random numbers and updates
 # running statistics; runs that resample clips and mix batches every epoch and change their learning rate by epoch or by
 # step, with one or two loggers; and, less often, a run that has to compute its features first.
@@ -123,9 +123,13 @@ class Torturer:
 
     def words(self, variant: str) -> list[str]:
         """Return the command line of a variant."""
-        overrides, store = VARIANTS[variant]
-        where = self.folder / "store" if store == WARM else self.folder / "now" / ".store"
-        places = (f"corpus.root={self.folder / 'corpus'}", f"data.store={where}", f"output_root={self.run.parents[1]}")
+        overrides, cache = VARIANTS[variant]
+        where = self.folder / "cache" if cache == WARM else self.folder / "now" / ".feature_cache"
+        places = (
+            f"corpus.root={self.folder / 'corpus'}",
+            f"data.feature_cache={where}",
+            f"output_root={self.run.parents[1]}",
+        )
         return [*TINY, *overrides, *places]
 
     def start(self, variant: str) -> int:

@@ -121,7 +121,7 @@ def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
     return [
         "corpus=synthetic_small",
         f"corpus.root={synthetic_root}",
-        f"data.store={shared_folder / 'store'}",
+        f"data.feature_cache={shared_folder / 'feature_cache'}",
         "split=random",
         "trainer.max_epochs=2",
         "data.batch_size=32",
@@ -168,7 +168,7 @@ def emodb_small(emodb_made_up: Path, shared_folder: Path) -> list[str]:
         "corpus=emodb",
         f"corpus.root={emodb_made_up}",
         "corpus.on_problem=skip",
-        f"data.store={shared_folder / 'store'}",
+        f"data.feature_cache={shared_folder / 'feature_cache'}",
         "split=speaker",
         "split.folds=5",
         "augment=none",

@@ -29,7 +29,7 @@ CONFIG = {
     "seed": 1,
     "logger": {"save_dir": "o"},
     "corpus": {"root": "/data", "download": False, "workers": 2, "downmix": "mean"},
-    "data": {"store": "s", "workers": 2, "batch_size": 4},
+    "data": {"feature_cache": "s", "feature_workers": 2, "batch_size": 4},
     "callbacks": {"best": {"dirpath": "o"}, "last": {"dirpath": "o"}},
     "trainer": {"enable_progress_bar": True, "max_epochs": 3},
 }

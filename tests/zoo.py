@@ -414,8 +414,8 @@ def meet_prepare(folder: Path) -> tuple[Ended, dict[str, str]]:
     place |= {specimen.name: specimen.name for specimen in NAMES}
     put(folder / "zoo", {place[specimen.name]: specimen for specimen in (*CONTENTS, *NAMES)})
     words = ("corpus=ravdess", f"corpus.root={folder}/zoo", "corpus.on_problem=skip", "split=random", "augment=none")
-    ended = call("ser-prepare", *words, f"data.store={folder}/store", cwd=folder)
-    (index,) = (folder / "store").glob("*/index.json")
+    ended = call("ser-prepare", *words, f"data.feature_cache={folder}/cache", cwd=folder)
+    (index,) = (folder / "cache").glob("*/index.json")
     stored = {id_ for id_, *_ in json.loads(index.read_text())["rows"]}
     rows = [
         [cell.strip() for cell in line.split("\u2502")[1:-1]] for line in ended.out.splitlines() if "\u2502" in line

@@ -195,15 +195,15 @@ def write_predictions(
     by_id = {utterance.id: utterance for utterance in utterances}
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        altered = any(copy for keys, _ in predictions.values() for _, copy in keys)
+        augmented = any(copy for keys, _ in predictions.values() for _, copy in keys)
         columns = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
-        writer.writerow(["utterance", *["copy"] * altered, *columns, *emotions])
+        writer.writerow(["utterance", *["copy"] * augmented, *columns, *emotions])
         for subset, (keys, result) in predictions.items():
             rows = zip(keys, result.target, result.prediction, result.probabilities, strict=True)
             for (id_, copy), target, prediction, probabilities in rows:
                 of = by_id[id_]
                 writer.writerow(
-                    [id_, *[copy] * altered, of.speaker, of.gender, of.intensity, subset]
+                    [id_, *[copy] * augmented, of.speaker, of.gender, of.intensity, subset]
                     + [emotions[target], emotions[prediction]]
                     + [f"{probability:.6f}" for probability in probabilities]
                 )

@@ -37,7 +37,13 @@ UNSCIENTIFIC = (
         "corpus.download",
         "corpus.workers",
     ),
-    *("data.store", "data.workers", "callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
+    *(
+        "data.feature_cache",
+        "data.feature_workers",
+        "callbacks.best.dirpath",
+        "callbacks.last.dirpath",
+        "trainer.enable_progress_bar",
+    ),
 )
 
 # Keys introduced after older runs were made -> their disabled defaults, which are excluded from the digest.

@@ -23,8 +23,8 @@ def batch(clips: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return frames, lengths
 
 
-def alter(augment, seed: int = 0, clips: int = 64):
-    return augment.alter(*batch(clips), mean=MEAN, generator=np.random.default_rng(seed))
+def augment_batch(augment, seed: int = 0, clips: int = 64):
+    return augment.augment_batch(*batch(clips), mean=MEAN, generator=np.random.default_rng(seed))
 
 
 BOTH = pytest.mark.parametrize("augment", [SpecAugment(**MASKS), Mixup(alpha=0.5)], ids=["spec_augment", "mixup"])
@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("augment", [SpecAugment(**MASKS), Mixup(alpha=0.5
 
 @BOTH
 def test_batch_is_not_modified_and_result_depends_on_generator(augment):
-    one, two, other = alter(augment), alter(augment), alter(augment, seed=1)
+    one, two, other = augment_batch(augment), augment_batch(augment), augment_batch(augment, seed=1)
     np.testing.assert_array_equal(one.frames, two.frames)
     assert not np.array_equal(one.frames[:, : other.frames.shape[1]], other.frames[:, : one.frames.shape[1]])
     assert one.frames.dtype == np.float32
@@ -42,9 +42,9 @@ def test_batch_is_not_modified_and_result_depends_on_generator(augment):
 @BOTH
 def test_padding_stays_zero(augment):
     for seed in range(5):
-        altered = alter(augment, seed)
-        assert altered.frames.shape[1] == altered.lengths.max()
-        for clip, length in zip(altered.frames, altered.lengths, strict=True):
+        augmented = augment_batch(augment, seed)
+        assert augmented.frames.shape[1] == augmented.lengths.max()
+        for clip, length in zip(augmented.frames, augmented.lengths, strict=True):
             assert not clip[length:].any()
             assert clip[:length].any()
 
@@ -61,11 +61,11 @@ def test_batch_augmentation_makes_no_copies(augment):
 def masks(augment: SpecAugment, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the fully masked rows (B, F), the fully masked frames (B, K) and all masked values (B, K, F)."""
     frames, lengths = batch()
-    altered = alter(augment, seed)
-    assert altered.partner is None
-    np.testing.assert_array_equal(altered.lengths, lengths)
-    changed = altered.frames != frames
-    assert np.array_equal(altered.frames[changed], np.broadcast_to(MEAN, frames.shape)[changed])
+    augmented = augment_batch(augment, seed)
+    assert augmented.partner is None
+    np.testing.assert_array_equal(augmented.lengths, lengths)
+    changed = augmented.frames != frames
+    assert np.array_equal(augmented.frames[changed], np.broadcast_to(MEAN, frames.shape)[changed])
     real = np.arange(LONGEST) < lengths[:, None]
     rows = (changed | ~real[:, :, None]).all(1)
     return rows, changed.all(2), changed
@@ -112,7 +112,7 @@ def test_spec_augment_keeps_torch_random_state():
     import torch
 
     before = torch.random.get_rng_state()
-    alter(SpecAugment(**MASKS))
+    augment_batch(SpecAugment(**MASKS))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -120,9 +120,9 @@ def test_spec_augment_ignores_torch_seed():
     import torch
 
     torch.manual_seed(1)
-    one = alter(SpecAugment(**MASKS)).frames
+    one = augment_batch(SpecAugment(**MASKS)).frames
     torch.manual_seed(2)
-    np.testing.assert_array_equal(alter(SpecAugment(**MASKS)).frames, one)
+    np.testing.assert_array_equal(augment_batch(SpecAugment(**MASKS)).frames, one)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
@@ -155,16 +155,18 @@ def test_mean_masked_share_matches_expectation():
     ],
 )
 def test_every_spec_augment_parameter_has_an_effect(change):
-    assert not np.array_equal(alter(SpecAugment(**MASKS | change)).frames, alter(SpecAugment(**MASKS)).frames)
+    assert not np.array_equal(
+        augment_batch(SpecAugment(**MASKS | change)).frames, augment_batch(SpecAugment(**MASKS)).frames
+    )
 
 
 def test_zero_masks_leave_batch_unchanged():
     nothing = SpecAugment(**MASKS | {"frequency_masks": 0, "time_masks": 0})
-    np.testing.assert_array_equal(alter(nothing).frames, batch()[0])
+    np.testing.assert_array_equal(augment_batch(nothing).frames, batch()[0])
 
 
 def test_frequency_width_may_exceed_number_of_rows():
-    assert np.isfinite(alter(SpecAugment(**MASKS | {"frequency_width": 1000})).frames).all()
+    assert np.isfinite(augment_batch(SpecAugment(**MASKS | {"frequency_width": 1000})).frames).all()
 
 
 @pytest.mark.parametrize(
@@ -185,38 +187,38 @@ def test_invalid_spec_augment_values_raise_input_error(change, message):
 def test_mixup_matches_manual_computation():
     frames = np.zeros((2, 4, 1), np.float32)
     frames[0, :, 0], frames[1, :2, 0] = [1, 2, 3, 4], [10, 20]
-    seed = next(s for s in range(99) if (alter_two(frames, s).partner == [1, 0]).all())
-    altered = alter_two(frames, seed)
-    own, other = altered.share, 1 - altered.share
+    seed = next(s for s in range(99) if (augment_two(frames, s).partner == [1, 0]).all())
+    augmented = augment_two(frames, seed)
+    own, other = augmented.share, 1 - augmented.share
     mean = 7.0  # contributed by the second clip after its end
     longest = [own * 1 + other * 10, own * 2 + other * 20, own * 3 + other * mean, own * 4 + other * mean]
-    assert altered.lengths.tolist() == [round(own * 4 + other * 2), round(own * 2 + other * 4)]
-    for clip, length, (one, two) in zip(altered.frames, altered.lengths, ((own, other), (other, own)), strict=True):
+    assert augmented.lengths.tolist() == [round(own * 4 + other * 2), round(own * 2 + other * 4)]
+    for clip, length, (one, two) in zip(augmented.frames, augmented.lengths, ((own, other), (other, own)), strict=True):
         expected = [one * 1 + two * 10, one * 2 + two * 20, one * 3 + two * mean, one * 4 + two * mean][:length]
         np.testing.assert_allclose(clip[:length, 0], expected, rtol=1e-6)
-    assert longest[0] == pytest.approx(float(altered.frames[0, 0, 0]))
+    assert longest[0] == pytest.approx(float(augmented.frames[0, 0, 0]))
 
 
-def alter_two(frames: np.ndarray, seed: int):
+def augment_two(frames: np.ndarray, seed: int):
     mean = np.array([7.0], np.float32)
-    return Mixup(alpha=1.0).alter(frames, np.array([4, 2]), mean=mean, generator=np.random.default_rng(seed))
+    return Mixup(alpha=1.0).augment_batch(frames, np.array([4, 2]), mean=mean, generator=np.random.default_rng(seed))
 
 
 def test_mixup_mixes_batch_with_its_permutation():
     frames, lengths = batch()
-    altered = alter(Mixup(alpha=0.5))
-    assert sorted(altered.partner) == list(range(len(frames)))
+    augmented = augment_batch(Mixup(alpha=0.5))
+    assert sorted(augmented.partner) == list(range(len(frames)))
     whole = np.where(np.arange(LONGEST)[:, None] < lengths[:, None, None], frames, MEAN)
-    expected = altered.share * whole + (1 - altered.share) * whole[altered.partner]
-    for clip, length, sum_ in zip(altered.frames, altered.lengths, expected, strict=True):
+    expected = augmented.share * whole + (1 - augmented.share) * whole[augmented.partner]
+    for clip, length, sum_ in zip(augmented.frames, augmented.lengths, expected, strict=True):
         np.testing.assert_allclose(clip[:length], sum_[:length], rtol=1e-4, atol=1e-4)
-    exact = altered.share * lengths + (1 - altered.share) * lengths[altered.partner]
-    assert np.abs(altered.lengths - exact).max() <= 0.5
+    exact = augmented.share * lengths + (1 - augmented.share) * lengths[augmented.partner]
+    assert np.abs(augmented.lengths - exact).max() <= 0.5
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
 def test_mixup_shares_follow_beta_distribution(alpha):
-    shares = [alter(Mixup(alpha=alpha), seed, clips=2).share for seed in range(400)]
+    shares = [augment_batch(Mixup(alpha=alpha), seed, clips=2).share for seed in range(400)]
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
     assert stats.kstest(shares, stats.beta(2 * alpha, 2 * alpha).cdf).pvalue < 1e-3
 

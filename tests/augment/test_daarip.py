@@ -43,7 +43,7 @@ def test_resizing_matches_torch_interpolate(mode, old, new):
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 def test_copies_match_features_resized_twice(mode):
     x = picture()
-    made = Daarip(**VALUES | {"interpolation": mode}).of_features(x, utterance="a")
+    made = Daarip(**VALUES | {"interpolation": mode}).augment_features(x, utterance="a")
     name = {"linear": "bilinear", "nearest": "nearest-exact"}[mode]
     assert list(made) == [f"image{n:02d}" for n in range(1, 41)]
     for copy, m in zip(made.values(), np.linspace(2, 0.2, 40), strict=True):
@@ -56,7 +56,7 @@ def test_copies_match_features_resized_twice(mode):
 
 def test_only_distant_images_lose_detail():
     lens = Daarip(**VALUES | {"frames": 50, "nearest": 1.2})
-    made = list(lens.of_features(picture(), utterance="a").values())
+    made = list(lens.augment_features(picture(), utterance="a").values())
     power = [float(np.square(copy).mean()) for copy in made]
     assert power[0] > 0.9 * np.square(picture()).mean()  # magnified five times
     errors = [np.square(copy - picture()).mean() for copy in made]
@@ -68,7 +68,7 @@ def test_images_are_deterministic_and_do_not_modify_features():
     x = picture()
     before = x.copy()
     x.flags.writeable = False
-    one, two = (Daarip(**VALUES).of_features(x, utterance=id_) for id_ in "ab")
+    one, two = (Daarip(**VALUES).augment_features(x, utterance=id_) for id_ in "ab")
     np.testing.assert_array_equal(x, before)
     assert all(np.array_equal(copy, two[name]) for name, copy in one.items())
     assert len({copy.tobytes() for copy in one.values()}) == 40
@@ -78,7 +78,7 @@ def test_images_are_deterministic_and_do_not_modify_features():
 
 @pytest.mark.parametrize(("rows", "columns"), [(162, 1), (1, 30), (1, 1)])
 def test_features_with_one_row_or_frame_are_supported(rows, columns):
-    made = Daarip(**VALUES).of_features(picture(rows, columns), utterance="a")
+    made = Daarip(**VALUES).augment_features(picture(rows, columns), utterance="a")
     assert {copy.shape for copy in made.values()} == {(rows, 64)}
     assert all(np.isfinite(copy).all() for copy in made.values())
 
@@ -95,7 +95,7 @@ def test_features_with_one_row_or_frame_are_supported(rows, columns):
     ],
 )
 def test_every_parameter_has_an_effect(change):
-    one, two = (Daarip(**VALUES | values).of_features(picture(), utterance="a") for values in ({}, change))
+    one, two = (Daarip(**VALUES | values).augment_features(picture(), utterance="a") for values in ({}, change))
     assert not all(np.array_equal(copy, two.get(name)) for name, copy in one.items())
 
 

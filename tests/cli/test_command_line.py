@@ -17,7 +17,7 @@ TYPED = ["2026", "2026_11_27", "1e5", "true", "null", "nan", "[a,b]", "a-b"]
 
 @pytest.mark.parametrize("text", TYPED)
 def test_paths_and_names_are_kept_as_typed(text):
-    keys = ("name", "run_id", "output_root", "output", "data.store", "corpus.root", "corpus.parts.emodb.root")
+    keys = ("name", "run_id", "output_root", "output", "data.feature_cache", "corpus.root", "corpus.parts.emodb.root")
     config = OmegaConf.create({})
     for key in keys:
         OmegaConf.update(config, key, 1)

@@ -39,7 +39,7 @@ def pool(emodb_made_up, synthetic_root, shared_folder) -> list[str]:
         f"corpus.parts.synthetic_small.root={synthetic_root}",
         f"corpus.parts.emodb.root={emodb_made_up}",
         "corpus.parts.emodb.on_problem=skip",
-        f"data.store={shared_folder / 'store'}",
+        f"data.feature_cache={shared_folder / 'feature_cache'}",
         *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
     ]
 
@@ -52,7 +52,11 @@ def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Pa
     root = tmp_path_factory.mktemp("pooled")
     words = [
         *(*POOL, f"corpus.parts.synthetic_small.root={synthetic_root}", f"corpus.parts.emodb.root={emodb_made_up}"),
-        *("corpus.parts.emodb.on_problem=skip", f"data.store={shared_folder / 'store'}", f"output_root={root}"),
+        *(
+            "corpus.parts.emodb.on_problem=skip",
+            f"data.feature_cache={shared_folder / 'feature_cache'}",
+            f"output_root={root}",
+        ),
         *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
     ]
     assert _run("train", "experiment=corrected", *words)[0] == 0
@@ -201,7 +205,7 @@ def test_sweep_over_pools(command, tmp_path, monkeypatch):
             "split.folds=5",
             "augment=none",
         ),
-        *("audio=untrimmed", "trainer.max_epochs=1", "data.workers=1", f"output_root={tmp_path}/out", "name=s"),
+        *("audio=untrimmed", "trainer.max_epochs=1", "data.feature_workers=1", f"output_root={tmp_path}/out", "name=s"),
     )
     assert done.code == 0, done.err
     found = {path.parent.relative_to(tmp_path / "out/s").as_posix() for path in tmp_path.rglob("result.json")}

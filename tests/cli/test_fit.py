@@ -128,7 +128,7 @@ def test_predict_matches_the_run_for_any_batch_size(command, runs, synthetic_roo
 
 @every
 def test_same_seed_gives_identical_runs(command, runs, small, tmp_path, experiment):
-    assert command("train", *words(small, tmp_path, experiment), "data.workers=1").code == 0
+    assert command("train", *words(small, tmp_path, experiment), "data.feature_workers=1").code == 0
     assert_same_end(folder_of(tmp_path, experiment), folder_of(runs, experiment))
 
 

@@ -62,7 +62,7 @@ def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, h
 def test_predict_accepts_unusual_checkpoint_and_output_names(command, clip, trained, here, name):
     Path("x.wav").symlink_to(clip)
     shutil.copy(trained / "checkpoints" / "best.ckpt", name)
-    done = command("predict", "x.wav", f"--model={name}", f"--output={name}.csv", f"--set=data.store={name}")
+    done = command("predict", "x.wav", f"--model={name}", f"--output={name}.csv", f"--set=data.feature_cache={name}")
     assert done.code == 0, done.err
     assert Path(f"{name}.csv").read_text().splitlines()[1].startswith("x.wav,")
 

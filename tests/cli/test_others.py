@@ -22,8 +22,8 @@ def clips_in(root: Path, n: int) -> list[Path]:
 
 
 def test_prepare_fills_the_feature_cache_and_prints_a_summary(command, small, tmp_path):
-    words = [w for w in small if not w.startswith(("data.store", "trainer", "data.batch"))]
-    done = command("prepare", *words, f"output_root={tmp_path}", f"data.store={tmp_path}/store")
+    words = [w for w in small if not w.startswith(("data.feature_cache", "trainer", "data.batch"))]
+    done = command("prepare", *words, f"output_root={tmp_path}", f"data.feature_cache={tmp_path}/store")
     assert done.code == 0, done.err
     assert "synthetic: 60 utterances" in done.out
     assert "144 training clips with their copies" in done.out

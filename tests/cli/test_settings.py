@@ -45,7 +45,7 @@ def test_values_are_parsed_like_hydra_or_kept_as_text(text, value):
 
 
 @pytest.mark.parametrize("text", ["2023_01_05", "1e5", "007", "nan", "true", "[x]", "{a}", "a,b", "a=b", "録音 (1)"])
-@pytest.mark.parametrize("key", ["corpus.root", "corpus.parts.emodb.root", "data.store", "output_root", "name"])
+@pytest.mark.parametrize("key", ["corpus.root", "corpus.parts.emodb.root", "data.feature_cache", "output_root", "name"])
 def test_paths_and_names_are_kept_as_typed(key, text):
     assert parse_value(key, text) == text
     assert parse_value(key, "null") is None

@@ -386,7 +386,7 @@ def test_full_disk_is_reported_and_leaves_no_files(command, small, full_disk):
 
 
 def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
-    words = ("corpus=synthetic_small", f"data.store={tmp_path}/store", f"output_root={full_disk}")
+    words = ("corpus=synthetic_small", f"data.feature_cache={tmp_path}/store", f"output_root={full_disk}")
     done = command("train", *words)
     assert done.code == 1
     line = done.err.splitlines()[-1]

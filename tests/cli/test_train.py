@@ -141,8 +141,10 @@ def same(one: dict, two: dict) -> bool:
 
 
 def test_same_seed_gives_identical_results_for_any_worker_count(command, trained, small, tmp_path):
-    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.workers=1"]
-    words = [w for w in words if not w.startswith("data.store")]  # use a separate feature cache, built by one process
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.feature_workers=1"]
+    words = [
+        w for w in words if not w.startswith("data.feature_cache")
+    ]  # use a separate feature cache, built by one process
     assert command("train", *words).code == 0
     again = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     assert same(result_of(again), result_of(trained))
@@ -324,7 +326,7 @@ def test_folder_that_cannot_be_created_is_reported(command, small, tmp_path):
         (["callbacks.best.monitor=val/war"], "callbacks.best.monitor is 'val/war'; logged are"),
         (["data.batch_size=0"], "data.batch_size is 0; expected at least 1"),
         (["data.batch_size=1"], "data.batch_size is 1; expected at least 2"),
-        (["data.workers=two"], "data.workers is 'two'"),
+        (["data.feature_workers=two"], "data.feature_workers is 'two'"),
         (["dropout.p=1.5"], "model: the dropout probability is 1.5"),
         (["model.activation=gelu"], "model.activation is 'gelu'"),
         (["split=random", "split.train=0.7"], "fractions between 0 and 1 that sum to 1"),

@@ -83,7 +83,7 @@ def test_naming_the_reference_backend_keeps_the_configuration(done, uncompiled, 
 
 def test_native_kernels_are_another_configuration(done, words, command):
     assert done.returncode == 0
-    (cache,) = (Path(word.partition("=")[2]) for word in words if word.startswith("data.store="))
+    (cache,) = (Path(word.partition("=")[2]) for word in words if word.startswith("data.feature_cache="))
     backends = [json.loads(path.read_text())["spec"]["features"].get("backend") for path in cache.glob("*/index.json")]
     assert backends.count("librosa") == 1
     native = command("train", *words)

@@ -10,7 +10,7 @@ import soundfile
 
 from ser_lightning.corpora.scanning import sha256
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.data.content import read_contents, stored_contents
+from ser_lightning.data.content import cached_contents, read_contents
 
 RATE = 16000
 
@@ -89,7 +89,7 @@ def stored(utterances, folder, calls):
         calls.append(total)
         return results
 
-    return stored_contents(utterances, folder=folder, workers=1, progress=progress)
+    return cached_contents(utterances, folder=folder, workers=1, progress=progress)
 
 
 def test_contents_of_a_corpus_are_cached(utterances, tmp_path):

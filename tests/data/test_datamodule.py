@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.data.test_store import AUDIO, AUGMENT, FEATURES
+from tests.data.test_feature_cache import AUDIO, AUGMENT, FEATURES
 from tests.models.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
@@ -27,7 +27,7 @@ def make(synthetic_root, shared_folder):
             "audio": Audio(**AUDIO),
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
-            **{"augment_first": False, "store": shared_folder / "datamodule", "workers": 1},
+            **{"augment_first": False, "feature_cache": shared_folder / "datamodule", "feature_workers": 1},
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
         batches |= {"balance": "none"}
@@ -65,7 +65,7 @@ def test_targets_match_corpus_labels(make):
 
 def test_training_batches_and_statistics_have_no_leakage(make, tmp_path):
     """Set every frame outside the training set to NaN: training batches and statistics must not change."""
-    data = make(store=tmp_path)
+    data = make(feature_cache=tmp_path)
     clean = [batch.features.clone() for batch in data.train_dataloader()]
     mean, deviation = data.training_statistics()
     own = data.datasets["train"]
@@ -80,14 +80,14 @@ def test_training_batches_and_statistics_have_no_leakage(make, tmp_path):
     assert torch.equal(after[0], mean)
     assert torch.equal(after[1], deviation)
     # No copies are computed of clips outside the training set.
-    assert {id_ for id_, name in data.preparation.store.open()[1] if name} == set(data.preparation.split.train)
+    assert {id_ for id_, name in data.preparation.cache.open()[1] if name} == set(data.preparation.split.train)
 
 
 def test_splits_share_one_feature_cache(make):
     one, two = make(), make(split=RandomSplit(seed=1, train=0.6, val=0.15, test=0.25))
-    assert one.preparation.store.folder == two.preparation.store.folder
+    assert one.preparation.cache.folder == two.preparation.cache.folder
     assert one.preparation.split != two.preparation.split
-    assert len(list(one.preparation.store.folder.glob("*.f32"))) == 1
+    assert len(list(one.preparation.cache.folder.glob("*.f32"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_unreadable_clip_raises_or_is_skipped(make, synthetic_root, tmp_path):
             return super().load(path, **of)
 
     with pytest.raises(InputError, match=rf"{victim.id}.*corpus\.on_problem=skip"):
-        make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
+        make(audio=OneBroken(**AUDIO), corpus=corpus, feature_cache=tmp_path)
     corpus.on_problem = "skip"
-    data = make(audio=OneBroken(**AUDIO), corpus=corpus, store=tmp_path)
+    data = make(audio=OneBroken(**AUDIO), corpus=corpus, feature_cache=tmp_path)
     assert len(data.preparation.utterances) == 59
     assert victim.id not in data.preparation.split.subset_of()
     assert [problem.path for problem in data.preparation.problems] == [str(victim.path)]
 
 
-@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "workers"])
+@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "feature_workers"])
 def test_counts_below_one_raise_input_error(make, name):
     with pytest.raises(InputError, match=rf"data\.{name} is 0"):
         make(**{name: 0})
@@ -232,11 +232,11 @@ def _cut(batch) -> torch.Tensor:
 @EVERY_STEP
 def test_batch_augmentation_does_not_affect_cache_or_evaluation(make, augment):
     data, plain = make(augment=augment), make(augment=NONE)
-    assert data.preparation.store.folder == plain.preparation.store.folder
+    assert data.preparation.cache.folder == plain.preparation.cache.folder
     before = data.datasets["train"].frames.copy()
-    raw, altered = epoch(plain), epoch(data)
-    assert all(torch.equal(one.row, two.row) for one, two in zip(raw, altered, strict=True))
-    assert not all(torch.equal(one.features, two.features) for one, two in zip(raw, altered, strict=True))
+    raw, augmented = epoch(plain), epoch(data)
+    assert all(torch.equal(one.row, two.row) for one, two in zip(raw, augmented, strict=True))
+    assert not all(torch.equal(one.features, two.features) for one, two in zip(raw, augmented, strict=True))
     np.testing.assert_array_equal(data.datasets["train"].frames, before)
     for subset in ("train", "val", "test"):
         for one, two in zip(data.eval_dataloader(subset), plain.eval_dataloader(subset), strict=True):
@@ -267,16 +267,16 @@ def test_mixup_mixes_labels_like_features(make):
         assert batch.shares.shape == (len(batch.row), 8)
         torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.row)))
         own = dataset.targets[batch.row]
-        altered = data.preparation.augment.alter(
+        augmented = data.preparation.augment.augment_batch(
             dataset.__getitems__(batch.row.tolist()).features.transpose(1, 2).numpy(),
             dataset.lengths[batch.row].numpy(),
             mean=data.training_statistics()[0].numpy(),
             generator=np.random.default_rng([0, 0, *batch.row.tolist()]),
         )
-        other = own[torch.from_numpy(altered.partner)]
-        expected = altered.share * torch.eye(8)[own] + (1 - altered.share) * torch.eye(8)[other]
+        other = own[torch.from_numpy(augmented.partner)]
+        expected = augmented.share * torch.eye(8)[own] + (1 - augmented.share) * torch.eye(8)[other]
         torch.testing.assert_close(batch.shares, expected)
-        assert torch.equal(batch.target, own if altered.share >= 0.5 else other)
-        assert torch.equal(batch.features, torch.from_numpy(altered.frames).transpose(1, 2))
-        found.add(altered.share >= 0.5)
+        assert torch.equal(batch.target, own if augmented.share >= 0.5 else other)
+        assert torch.equal(batch.features, torch.from_numpy(augmented.frames).transpose(1, 2))
+        found.add(augmented.share >= 0.5)
     assert found == {True, False}

@@ -2,22 +2,22 @@
 
 import numpy as np
 import pytest
-from tests.data.test_store import AUDIO, silent
+from tests.data.test_feature_cache import AUDIO, silent
 from tests.parity import config_of
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.build import build
 from ser_lightning.data.batch import FeatureDataset
-from ser_lightning.data.store import LIBRARIES, FeatureStore
+from ser_lightning.data.feature_cache import LIBRARIES, FeatureCache
 
 COPIES = dict.fromkeys("abcd", ("", "noise"))
 
 
-def store_of(folder, utterances, option):
+def make_cache(folder, utterances, option):
     augment = build("augment", config_of("augment", "augment=paper"))
     features = build("features", config_of("features", f"features={option}"))
     audio = Audio(**AUDIO | {"vad_mode": None})
-    return FeatureStore(folder=folder, utterances=utterances, audio=audio, augment=augment, features=features)
+    return FeatureCache(folder=folder, utterances=utterances, audio=audio, augment=augment, features=features)
 
 
 def dataset_of(frames, rows):
@@ -34,17 +34,17 @@ def dataset_of(frames, rows):
 @pytest.mark.parametrize("option", ["kaggle", "functionals", "prosody", "egemaps"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_vectors_in_cache_batch_and_statistics(tmp_path, utterances, option, workers):
-    store = store_of(tmp_path, utterances, option)
-    assert store.ensure(COPIES, workers=workers, progress=silent) == {}
-    frames, rows, _ = store.open()
-    assert frames.shape == (8, store.features.size)
+    cache = make_cache(tmp_path, utterances, option)
+    assert cache.ensure(COPIES, workers=workers, progress=silent) == {}
+    frames, rows, _ = cache.open()
+    assert frames.shape == (8, cache.features.size)
     assert {row.frames for row in rows.values()} == {1}
     dataset = dataset_of(frames, rows)
     batch = dataset.__getitems__(list(range(8)))
-    assert batch.features.shape == (8, store.features.size, 1)
+    assert batch.features.shape == (8, cache.features.size, 1)
     assert batch.lengths.tolist() == [1] * 8
-    wave = store.audio.load(utterances[0].path).wave
-    np.testing.assert_array_equal(batch.features[0].numpy(), store.features(wave))
+    wave = cache.audio.load(utterances[0].path).wave
+    np.testing.assert_array_equal(batch.features[0].numpy(), cache.features(wave))
     mean, deviation = dataset.statistics()  # over clips, which have equal weights
     clips = batch.features[:, :, 0].double()
     np.testing.assert_allclose(mean, clips.mean(0), rtol=1e-5, atol=1e-6)
@@ -53,6 +53,6 @@ def test_vectors_in_cache_batch_and_statistics(tmp_path, utterances, option, wor
 
 
 def test_cache_key_contains_versions_of_feature_libraries(tmp_path, utterances):
-    versions = {option: store_of(tmp_path, utterances, option).spec["libraries"] for option in ("kaggle", "prosody")}
+    versions = {option: make_cache(tmp_path, utterances, option).spec["libraries"] for option in ("kaggle", "prosody")}
     assert versions["kaggle"].keys() == set(LIBRARIES)
     assert versions["prosody"].keys() == {*LIBRARIES, "praat-parselmouth"}

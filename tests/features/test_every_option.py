@@ -10,7 +10,7 @@ from tests.features.test_spectral import odd_waves
 from tests.parity import config_of
 
 from ser_lightning.build import build, config_folder
-from ser_lightning.data.store import describe
+from ser_lightning.data.feature_cache import describe
 from ser_lightning.errors import InputError
 
 OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))

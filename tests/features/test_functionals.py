@@ -10,7 +10,7 @@ from tests.parity import config_of
 from ser_lightning.build import build
 from ser_lightning.features.functionals import Functionals
 from ser_lightning.features.spectral162 import Spectral162
-from ser_lightning.features.statistics import FUNCTIONALS, names_of, summarize
+from ser_lightning.features.statistics import FUNCTIONALS, functional_names, summarize
 
 REFERENCE = {
     "mean": lambda x: np.mean(x, axis=1),
@@ -48,7 +48,7 @@ def test_constant_rows_have_zero_spread_and_shape(frames):
 def test_output_is_ordered_by_functional():
     rows = np.array([[1, 3], [10, 50]], np.float32)
     np.testing.assert_array_equal(summarize(rows, ["mean", "max"]), [2, 30, 3, 50])
-    assert names_of(("a", "b"), ("mean", "max")) == ("a_mean", "b_mean", "a_max", "b_max")
+    assert functional_names(("a", "b"), ("mean", "max")) == ("a_mean", "b_mean", "a_max", "b_max")
 
 
 @pytest.mark.parametrize("log", [False, True])

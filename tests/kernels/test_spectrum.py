@@ -73,13 +73,13 @@ def test_band_sums_match_numpy(bins):
         row[generator.integers(0, bins) :] = 0
     bank[3] = 0
     power = generator.uniform(0, 1, (9, bins)).astype(np.float32)
-    sums = kernels.band_sums(power, kernels.bands_of(bank))
+    sums = kernels.band_sums(power, kernels.sparse_bands(bank))
     np.testing.assert_allclose(sums, power @ bank.T, rtol=1e-5, atol=1e-6)
     assert not sums[:, 3].any()
 
 
 def test_filters_wider_than_spectrum_raise_value_error():
-    bands = kernels.bands_of(np.ones((2, 16), np.float32))
+    bands = kernels.sparse_bands(np.ones((2, 16), np.float32))
     with pytest.raises(ValueError, match="beyond the 15 bins"):
         kernels.band_sums(np.ones((3, 15), np.float32), bands)
 

@@ -77,7 +77,7 @@ class Daarip:
         return {}
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
+    def feature_copy_names(self) -> tuple[str, ...]:
         """Names of the copies, in the order of the distances, nearest first."""
         return tuple(f"image{number:02d}" for number in range(1, self.images + 1))
 
@@ -87,7 +87,7 @@ class Daarip:
         largest, smallest = (self.focal_length / (u - self.focal_length) for u in (self.nearest, self.farthest))
         return np.linspace(largest, smallest, self.images)
 
-    def of_features(self, features: Floats, *, utterance: str) -> dict[str, Floats]:
+    def augment_features(self, features: Floats, *, utterance: str) -> dict[str, Floats]:
         """Return the augmented copies of a clip's features, which are not modified.
 
         Args:
@@ -100,7 +100,7 @@ class Daarip:
         """
         rows, columns = features.shape
         copies = {}
-        for name, m in zip(self.feature_names, self.magnifications.tolist(), strict=True):
+        for name, m in zip(self.feature_copy_names, self.magnifications.tolist(), strict=True):
             # Each resizing is a linear map of each axis, so two in succession are a product of matrices.
             across = self._through(columns, max(1, round(m * columns)), self.frames)  # (frames, K)
             down = self._through(rows, max(1, round(m * rows)), rows)  # (F, F)

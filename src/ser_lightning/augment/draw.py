@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 
-def generator_of(utterance: str, *, seed: int) -> np.random.Generator:
+def clip_generator(utterance: str, *, seed: int) -> np.random.Generator:
     """Return a random generator that depends only on the utterance and the seed, not on other clips or their order.
 
     Args:

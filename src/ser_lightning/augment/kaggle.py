@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.draw import generator_of
+from ser_lightning.augment.draw import clip_generator
 from ser_lightning.errors import InputError
 
 
@@ -69,7 +69,7 @@ class KaggleCopies:
             The copies by name: (samples,) for ``noise`` and ``roll``, (samples / stretch_rate,) for ``stretch_pitch``.
 
         """
-        generator = generator_of(utterance, seed=self.seed)
+        generator = clip_generator(utterance, seed=self.seed)
         deviation = self.noise_share * generator.uniform() * float(wave.max())
         noise = (deviation * generator.standard_normal(len(wave))).astype(np.float32)
         roll = int(generator.uniform(-self.roll_samples, self.roll_samples))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.altered import Altered
+from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.errors import InputError
 
 
@@ -39,14 +39,14 @@ class Mixup:
         """Return no copies: this augmentation does not change waveforms."""
         return {}
 
-    def alter(
+    def augment_batch(
         self,
         frames: npt.NDArray[np.float32],
         lengths: npt.NDArray[np.int64],
         *,
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
-    ) -> Altered:
+    ) -> AugmentedBatch:
         """Return the mixed batch; ``frames`` is not modified.
 
         Args:
@@ -66,4 +66,4 @@ class Mixup:
         )  # (B, K', F), padded with the mean
         mixed = share * whole + (1 - share) * whole[partner]
         mixed *= time < mixed_lengths[:, None, None]
-        return Altered(mixed, mixed_lengths, partner, share)
+        return AugmentedBatch(mixed, mixed_lengths, partner, share)

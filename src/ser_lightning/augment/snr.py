@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.draw import generator_of
+from ser_lightning.augment.draw import clip_generator
 from ser_lightning.errors import InputError
 
 
@@ -48,7 +48,7 @@ class NoiseCopies:
             The copies by name, (samples,).
 
         """
-        generator = generator_of(utterance, seed=self.seed)
+        generator = clip_generator(utterance, seed=self.seed)
         copies = (self._noisy(wave, ratio, generator) for ratio in self.decibels)
         return dict(zip(self.names, copies, strict=True))
 

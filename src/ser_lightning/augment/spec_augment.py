@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.altered import Altered
+from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.errors import InputError
 
 
@@ -55,14 +55,14 @@ class SpecAugment:
         """Return no copies: this augmentation does not change waveforms."""
         return {}
 
-    def alter(
+    def augment_batch(
         self,
         frames: npt.NDArray[np.float32],
         lengths: npt.NDArray[np.int64],
         *,
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
-    ) -> Altered:
+    ) -> AugmentedBatch:
         """Return the masked batch; ``frames`` is not modified.
 
         Args:
@@ -92,6 +92,6 @@ class SpecAugment:
         masked_rows = kept_rows.numpy()[:, None, :, 0] == 0  # (B, 1, F)
         masked_frames = kept_frames.numpy()[:, 0, :, None] == 0  # (B, K, 1)
         real = (np.arange(longest) < lengths[:, None])[:, :, None]  # (B, K, 1)
-        altered = frames.copy()
-        np.copyto(altered, mean, where=(masked_rows & real) | masked_frames)
-        return Altered(altered, lengths, None, 1.0)
+        augmented = frames.copy()
+        np.copyto(augmented, mean, where=(masked_rows & real) | masked_frames)
+        return AugmentedBatch(augmented, lengths, None, 1.0)

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ser_lightning.checkpoint import RESUME
-from ser_lightning.data.store import corpus_digest
+from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.task import EmotionTask
 
 

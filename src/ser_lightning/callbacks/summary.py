@@ -28,6 +28,7 @@ MAIN = (
     "evaluation.training_mode",
 )
 # Config groups whose chosen option is logged as a hyperparameter.
+PLACES = {"root", "feature_cache", "feature_workers", "workers"}  # last words of keys that do not affect results
 GROUPS = ("corpus", "split", "features", "model", "augment")
 
 
@@ -93,7 +94,7 @@ def hyperparameters(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_place(key: str) -> bool:
     """Return whether a key only configures locations or workers."""
-    return key in {"name", "run_id", "output_root", "folder"} or key.rpartition(".")[2] in {"root", "store", "workers"}
+    return key in {"name", "run_id", "output_root", "folder"} or key.rpartition(".")[2] in PLACES
 
 
 def _clips(result: Mapping[str, Any], data: SpeechDataModule, predictions: Predictions) -> Any:

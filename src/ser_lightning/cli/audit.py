@@ -16,7 +16,7 @@ from ser_lightning.cli import hydra_app
 from ser_lightning.cli.assemble import assemble_preparation
 from ser_lightning.corpora.scanning import find_audio, sha256
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.data.content import read_contents, stored_contents
+from ser_lightning.data.content import cached_contents, read_contents
 from ser_lightning.data.preparation import Corpus
 from ser_lightning.errors import InputError
 from ser_lightning.results import write_json
@@ -77,7 +77,7 @@ def audit(config: DictConfig) -> int:
     left_out = {path: sha256(path) for path in files if path not in digests}
     contents = read_contents(
         {digest: path for path, digest in (left_out | digests).items()},
-        workers=data.workers,
+        workers=data.feature_workers,
         progress=hydra_app.progress("audio"),
     )
     if not any(digest in contents.samples for digest in digests.values()):
@@ -126,29 +126,32 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
         The section ``audit`` of the result. The seconds it took are recorded with those of the preparation.
 
     """
-    of, start = data.preparation, time.perf_counter()
-    contents = stored_contents(
-        of.utterances, folder=of.store_folder, workers=of.workers, progress=hydra_app.progress("audit")
+    preparation, start = data.preparation, time.perf_counter()
+    contents = cached_contents(
+        preparation.utterances,
+        folder=preparation.cache_folder,
+        workers=preparation.feature_workers,
+        progress=hydra_app.progress("audit"),
     )
     # Rows are identified by the offset of their frames, independently of the names that the dataset reports.
-    key_at = {row.offset: key for key, row in of.rows.items()}
+    key_at = {row.offset: key for key, row in preparation.rows.items()}
     rows = {
         subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
     }
     standardize = getattr(model, "standardize", None)
     held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
-    training = (of.rows[key] for key in of.members["train"])
+    training = (preparation.rows[key] for key in preparation.members["train"])
     section = summarise(
         [
-            *audit_split(of.utterances, of.split, contents),
-            audit_rows(rows, of.split),
-            *([audit_siblings(rows)] if of.augment_first else []),
-            audit_normaliser(held, (of.frames[row.offset : row.offset + row.frames] for row in training)),
+            *audit_split(preparation.utterances, preparation.split, contents),
+            audit_rows(rows, preparation.split),
+            *([audit_siblings(rows)] if preparation.augment_first else []),
+            audit_normaliser(held, (preparation.frames[row.offset : row.offset + row.frames] for row in training)),
             audit_statistics(updated=config["evaluation"]["update_statistics"]),
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
         ]
     )
-    of.seconds["audit"] = time.perf_counter() - start
+    preparation.seconds["audit"] = time.perf_counter() - start
     return section
 
 

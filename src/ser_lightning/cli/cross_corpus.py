@@ -16,7 +16,7 @@ from ser_lightning import metrics
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.assemble import assemble_data, assemble_evaluation
-from ser_lightning.data.store import corpus_digest
+from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Predictions, check_batches, predict
 from ser_lightning.splits.everything import EveryKnownClip

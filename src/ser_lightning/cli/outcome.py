@@ -16,7 +16,7 @@ from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.cli.audit import audit_run
 from ser_lightning.cli.run_folder import finish_folder
 from ser_lightning.data.datamodule import SpeechDataModule
-from ser_lightning.data.store import corpus_digest
+from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric

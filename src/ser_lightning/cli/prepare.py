@@ -43,7 +43,7 @@ def prepare(config: DictConfig) -> None:
         f"{speakers} speakers; {len(data.members['train'])} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
-    console.print(f"store: {data.store.folder}", highlight=False)
+    console.print(f"feature cache: {data.cache.folder}", highlight=False)
     _list(
         console,
         "kept whole: no voiced frame, or over before audio.offset_s",

@@ -14,7 +14,7 @@ from ser_lightning.errors import InputError, printable, suggestion
 from ser_lightning.output import expand_user
 
 # Last words of keys that hold paths or names; their values stay the typed text, also 2023_01_05 or 1e5.
-PATHS = ("root", "store", "output_root", "folder", "dirpath", "save_dir")
+PATHS = ("root", "feature_cache", "output_root", "folder", "dirpath", "save_dir")
 NAMES = ("name", "run_id", "manifest")
 
 

@@ -42,8 +42,8 @@ from ser_lightning.cli.run_folder import (
 )
 from ser_lightning.cli.sweep import listing_failures
 from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.data.preparation import Preparation
-from ser_lightning.data.store import corpus_digest
 from ser_lightning.errors import InputError, full_disk, suggestion
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly

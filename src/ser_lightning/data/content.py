@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[str, npt.NDArray[np.float32] | None]:
     return digest, to_mono(wave, rate, sampling_rate=RATE, downmix="mean", resampler="soxr")
 
 
-def stored_contents(
+def cached_contents(
     utterances: Sequence[Utterance], *, folder: str | Path, workers: int, progress: Progress
 ) -> Contents:
     """Return the contents of a corpus, read from a cache file in ``folder`` or computed and saved there.

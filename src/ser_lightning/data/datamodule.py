@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ser_lightning.data.altered import AlteredBatches, BatchAugment
 from ser_lightning.data.batch import Batch, Clips, FeatureDataset, as_batch
+from ser_lightning.data.batch_augmentation import AugmentedBatches, BatchAugment
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
@@ -77,15 +77,15 @@ class SpeechDataModule(pl.LightningDataModule):
         """Create the dataset of each subset."""
         if self.datasets:
             return
-        of = self.preparation
-        target_of = {u.id: of.corpus.emotions.index(u.emotion) for u in of.utterances}
+        preparation = self.preparation
+        target_by_id = {u.id: preparation.corpus.emotions.index(u.emotion) for u in preparation.utterances}
         for subset in SUBSETS:
-            keys = of.members[subset]
+            keys = preparation.members[subset]
             self.datasets[subset] = FeatureDataset(
-                frames=of.frames,
-                offsets=np.array([of.rows[key].offset for key in keys], dtype=np.int64),
-                lengths=np.array([of.rows[key].frames for key in keys], dtype=np.int64),
-                targets=np.array([target_of[id_] for id_, _ in keys], dtype=np.int64),
+                frames=preparation.frames,
+                offsets=np.array([preparation.rows[key].offset for key in keys], dtype=np.int64),
+                lengths=np.array([preparation.rows[key].frames for key in keys], dtype=np.int64),
+                targets=np.array([target_by_id[id_] for id_, _ in keys], dtype=np.int64),
                 utterances=[id_ for id_, _ in keys],
             )
 
@@ -126,18 +126,18 @@ class SpeechDataModule(pl.LightningDataModule):
         )
         augment = self.preparation.augment
         if not isinstance(augment, BatchAugment):
-            return DataLoader(self._near(dataset), batch_sampler=sampler, collate_fn=as_batch)
+            return DataLoader(self._on_device(dataset), batch_sampler=sampler, collate_fn=as_batch)
         classes = len(self.preparation.corpus.emotions)
-        altered = AlteredBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
-        return DataLoader(altered, batch_sampler=sampler, collate_fn=as_batch)
+        augmented = AugmentedBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
+        return DataLoader(augmented, batch_sampler=sampler, collate_fn=as_batch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return batches of validation clips."""
-        return self._eval_dataloader("val", self._near(self.datasets["val"]))
+        return self._eval_dataloader("val", self._on_device(self.datasets["val"]))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return batches of test clips."""
-        return self._eval_dataloader("test", self._near(self.datasets["test"]))
+        return self._eval_dataloader("test", self._on_device(self.datasets["test"]))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return batches of test clips sorted by id, with a batch sampler that Lightning can replace."""
@@ -168,7 +168,7 @@ class SpeechDataModule(pl.LightningDataModule):
         """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def _near(self, dataset: FeatureDataset) -> Dataset[Batch]:
+    def _on_device(self, dataset: FeatureDataset) -> Dataset[Batch]:
         """Return a copy of the dataset on the device of the trainer if it fits there, otherwise the dataset itself."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         return ResidentDataset(dataset, device=device) if fits(dataset, device) else dataset

@@ -45,17 +45,19 @@ class FeatureAugment(Protocol):
     """Augmentation that returns augmented copies of a clip's features; an :class:`Augment` may also implement it."""
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
+    def feature_copy_names(self) -> tuple[str, ...]:
         """Name of each augmented copy."""
 
-    def of_features(self, features: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
+    def augment_features(
+        self, features: npt.NDArray[np.float32], *, utterance: str
+    ) -> dict[str, npt.NDArray[np.float32]]:
         """Return the augmented copies of features (F, K), each (F, K'), by name."""
 
 
-def copies_of(augment: Augment) -> tuple[str, ...]:
+def copy_names(augment: Augment) -> tuple[str, ...]:
     """Return the names of all augmented copies of a clip, copies of the waveform before copies of the features."""
-    of_features = augment.feature_names if isinstance(augment, FeatureAugment) else ()
-    return (*augment.names, *of_features)
+    augment_features = augment.feature_copy_names if isinstance(augment, FeatureAugment) else ()
+    return (*augment.names, *augment_features)
 
 
 class Features(Protocol):
@@ -121,7 +123,7 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     made = {name: features(waves[name]) for name in job.copies if name in waves}
     if made.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
         original = made[""] if "" in made else features(clip.wave)
-        made |= augment.of_features(original, utterance=job.id)
+        made |= augment.augment_features(original, utterance=job.id)
     return Extracted(
         id=job.id,
         nothing_voiced=clip.nothing_voiced,
@@ -207,7 +209,8 @@ def extract_all(
         yield from _by_workers(jobs, work, workers)
     except BrokenProcessPool as error:
         raise InputError(
-            "a process that computes features was killed, perhaps for want of memory; start again with data.workers=1"
+            "A process that extracts features was killed, perhaps because memory ran out. Rerun with"
+            " data.feature_workers=1."
         ) from error
 
 

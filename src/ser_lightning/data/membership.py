@@ -11,7 +11,7 @@ Key = tuple[str, str]  # utterance id and name of the copy; "" is the original c
 Members = Mapping[str, Sequence[Key]]  # rows of each subset
 
 
-def beside_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> Members:
+def copies_with_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> Members:
     """Return the rows of each subset, with all copies of a clip in the subset of that clip.
 
     Args:
@@ -22,7 +22,7 @@ def beside_their_clips(split: Split, copies: Callable[[str], Sequence[str]]) -> 
     return {subset: [(id_, copy) for id_ in getattr(split, subset) for copy in copies(subset)] for subset in SUBSETS}
 
 
-def check_draws_clips(strategy: object, copies: Sequence[str]) -> None:
+def check_split_of_copies(strategy: object, copies: Sequence[str]) -> None:
     """Check that ``augment_first`` is possible with a split and an augmentation.
 
     Args:
@@ -45,7 +45,7 @@ def check_draws_clips(strategy: object, copies: Sequence[str]) -> None:
         )
 
 
-def drawn_as_clips(
+def split_copies_as_clips(
     utterances: Sequence[Utterance], strategy: Callable[[Sequence[Utterance]], Split], copies: Sequence[str]
 ) -> tuple[Split, Members]:
     """Split a corpus after augmentation, treating every augmented copy as a clip, as some studies do.

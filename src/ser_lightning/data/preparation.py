@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, copies_of
-from ser_lightning.data.membership import Members, beside_their_clips, check_draws_clips, drawn_as_clips
-from ser_lightning.data.store import ORIGINAL, FeatureStore, Row
+from ser_lightning.data.extract import Augment, Extracted, Features, copy_names
+from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Row
+from ser_lightning.data.membership import Members, check_split_of_copies, copies_with_their_clips, split_copies_as_clips
 from ser_lightning.errors import InputError, printable
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split
 
@@ -43,12 +43,12 @@ class Preparation:
         features: computes features from a waveform
         augment_first: reproduce a leakage bug: the split treats augmented copies as clips, so that copies of one clip
             are in several subsets; with False, only the training set has copies, made from its own clips
-        store: folder of the feature cache
-        workers: number of processes that extract features; it affects only the run time
+        feature_cache: folder of the feature cache
+        feature_workers: number of processes that extract features; it affects only the run time
         progress: wraps the iterable of extraction results, given their number, to display the progress
 
     Raises:
-        InputError: ``workers`` is below 1; ``augment_first`` with a split or an augmentation that does not support it
+        InputError: ``feature_workers`` is below 1, or the split or augmentation does not support ``augment_first``
 
     """
 
@@ -61,23 +61,23 @@ class Preparation:
         augment: Augment,
         features: Features,
         augment_first: bool,
-        store: str | Path,
-        workers: int,
+        feature_cache: str | Path,
+        feature_workers: int,
         progress: Progress = lambda results, _: results,
     ) -> None:
-        if workers < 1:
-            raise InputError(f"data.workers is {workers}; expected at least 1")
+        if feature_workers < 1:
+            raise InputError(f"data.feature_workers is {feature_workers}; expected at least 1")
         if augment_first:
-            check_draws_clips(split, copies_of(augment))
+            check_split_of_copies(split, copy_names(augment))
         self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
         self.audio, self.augment, self.features = audio, augment, features
-        self.store_folder, self.workers, self.progress = Path(store), workers, progress
+        self.cache_folder, self.feature_workers, self.progress = Path(feature_cache), feature_workers, progress
         self.seconds: dict[str, float] = {}
         self.utterances: tuple[Utterance, ...] = ()
         self.problems: tuple[Problem, ...] = ()
         self.split: Split
         self.members: Members  # the rows of each subset
-        self.store: FeatureStore
+        self.cache: FeatureCache
         self.frames: npt.NDArray[np.float32]
         self.rows: dict[tuple[str, str], Row]
         self.nothing_voiced: list[str] = []
@@ -87,14 +87,14 @@ class Preparation:
 
         Without ``augment_first``, only the training set has augmented copies.
         """
-        return (ORIGINAL, *copies_of(self.augment)) if subset == "train" or self.augment_first else (ORIGINAL,)
+        return (ORIGINAL, *copy_names(self.augment)) if subset == "train" or self.augment_first else (ORIGINAL,)
 
     def draw(self, utterances: Sequence[Utterance]) -> tuple[Split, Members]:
         """Split a corpus; return the subset of each clip, and the rows of each subset."""
         if self.augment_first:
-            return drawn_as_clips(utterances, self.split_strategy, self.copies("train"))
+            return split_copies_as_clips(utterances, self.split_strategy, self.copies("train"))
         split = self.split_strategy(utterances)
-        return split, beside_their_clips(split, self.copies)
+        return split, copies_with_their_clips(split, self.copies)
 
     def scan(self) -> None:
         """List the corpus and split it.
@@ -117,8 +117,8 @@ class Preparation:
         """
         self.scan()
         start = time.perf_counter()
-        self.store = FeatureStore(
-            folder=self.store_folder,
+        self.cache = FeatureCache(
+            folder=self.cache_folder,
             utterances=self.utterances,
             audio=self.audio,
             augment=self.augment,
@@ -128,10 +128,10 @@ class Preparation:
         for subset in SUBSETS:
             for id_, name in self.members[subset]:
                 copies[id_].append(name)
-        failures = self.store.ensure(copies, workers=self.workers, progress=self.progress)
+        failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
             self._drop(failures)
-        self.frames, self.rows, self.nothing_voiced = self.store.open()
+        self.frames, self.rows, self.nothing_voiced = self.cache.open()
         self.seconds["prepare"] = time.perf_counter() - start
 
     def _drop(self, failures: dict[str, str]) -> None:

@@ -109,7 +109,7 @@ class Cepstra:
                 n_chroma=self.n_chroma,
             )
         frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
-        spectrum = spectral.magnitude(frames, spectral.window_of(self.window, self.n_fft))
+        spectrum = spectral.magnitude(frames, spectral.periodic_window(self.window, self.n_fft))
         power = np.square(spectrum)  # (K, 1 + n_fft // 2)
         bands = spectral.mel_bank(sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_mels=self.n_mels)
         coefficients = spectral.mfcc(spectral.decibels(spectral.mel_power(power, bands)), n_mfcc=self.n_mfcc)

@@ -36,4 +36,4 @@ def window_within(name: str, *, win_length: int, n_fft: int) -> npt.NDArray[np.f
     Source: librosa.util.pad_center, as librosa.stft applies its ``win_length``
     """
     before = (n_fft - win_length) // 2
-    return np.pad(spectral.window_of(name, win_length), (before, n_fft - win_length - before))
+    return np.pad(spectral.periodic_window(name, win_length), (before, n_fft - win_length - before))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.features.spectral162 import Spectral162
-from ser_lightning.features.statistics import check_functionals, names_of, summarize
+from ser_lightning.features.statistics import check_functionals, functional_names, summarize
 from ser_lightning.kernels.backend import AUTO
 
 
@@ -81,7 +81,7 @@ class Functionals:
         self.functionals = tuple(functionals)
         self.standardize = standardize
         self.backend = self.rows.backend
-        self.names = names_of(self.rows.names, self.functionals)
+        self.names = functional_names(self.rows.names, self.functionals)
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

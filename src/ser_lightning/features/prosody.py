@@ -9,7 +9,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.features import praat, reference, spectral
 from ser_lightning.features.cepstra import Cepstra
 from ser_lightning.features.spectral import Floats
-from ser_lightning.features.statistics import check_functionals, names_of, summarize
+from ser_lightning.features.statistics import check_functionals, functional_names, summarize
 from ser_lightning.features.values import check_at_most, check_counts, check_positive
 from ser_lightning.kernels.backend import AUTO, NATIVE
 
@@ -112,7 +112,7 @@ class Prosody:
         self.standardize = standardize
         self.backend = self.cepstra.backend
         voice = ("f0", *(f"f{n}" for n in range(1, n_formants + 1)))
-        self.names = names_of((*self.cepstra.names, "zcr", "energy", *voice), self.functionals)
+        self.names = functional_names((*self.cepstra.names, "zcr", "energy", *voice), self.functionals)
         self.size = len(self.names)
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

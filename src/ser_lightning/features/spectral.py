@@ -66,7 +66,7 @@ def frame(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
 
 
 @lru_cache
-def window_of(name: str, n_fft: int) -> npt.NDArray[np.float64]:
+def periodic_window(name: str, n_fft: int) -> npt.NDArray[np.float64]:
     """Return the periodic window of the given name, (n_fft,).
 
     Source: librosa.filters.get_window
@@ -162,7 +162,7 @@ def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> kernels.Bands:
 
     Source: librosa.filters.mel
     """
-    return kernels.bands_of(filterbanks.mel(sampling_rate=sampling_rate, n_fft=n_fft, n_mels=n_mels))
+    return kernels.sparse_bands(filterbanks.mel(sampling_rate=sampling_rate, n_fft=n_fft, n_mels=n_mels))
 
 
 def mel_power(power: Floats, bands: kernels.Bands) -> Floats:

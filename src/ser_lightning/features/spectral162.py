@@ -72,7 +72,7 @@ class Spectral162:
         if n_mfcc > n_mels:
             raise InputError(f"features.n_mfcc is {n_mfcc}; expected at most features.n_mels, {n_mels}")
         try:
-            spectral.window_of(window, n_fft)
+            spectral.periodic_window(window, n_fft)
         except ValueError as error:
             raise InputError(f"features.window is {window!r}; expected a name of scipy.signal.get_window") from error
         self.sampling_rate = sampling_rate
@@ -123,7 +123,7 @@ class Spectral162:
                 n_mels=self.n_mels,
                 log=self.log,
             )
-        window = spectral.window_of(self.window, self.n_fft)
+        window = spectral.periodic_window(self.window, self.n_fft)
         frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
         spectrum = spectral.magnitude(frames, window)  # (K, n_fft) -> (K, 1 + n_fft // 2)
         tuning = estimate_tuning(spectrum, sampling_rate=self.filterbank_rate, n_chroma=self.n_chroma)

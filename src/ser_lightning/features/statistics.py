@@ -55,10 +55,10 @@ def check_functionals(functionals: Sequence[str]) -> None:
         check_choice(tuple(FUNCTIONALS), functionals=functional)
 
 
-def names_of(rows: Sequence[str], functionals: Sequence[str]) -> tuple[str, ...]:
+def functional_names(rows: Sequence[str], functionals: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the values that :func:`summarize` returns.
 
-    >>> names_of(("zcr", "rms"), ("mean", "std"))
+    >>> functional_names(("zcr", "rms"), ("mean", "std"))
     ('zcr_mean', 'rms_mean', 'zcr_std', 'rms_std')
     """
     return tuple(f"{row}_{functional}" for functional in functionals for row in rows)

@@ -58,7 +58,7 @@ def check_frames(*, n_fft: int, hop_length: int, window: str) -> None:
     if n_fft % 2:
         raise InputError(f"features.n_fft is {n_fft}; expected an even number")
     try:
-        spectral.window_of(window, n_fft)
+        spectral.periodic_window(window, n_fft)
     except ValueError as error:
         raise InputError(f"features.window is {window!r}; expected a name of scipy.signal.get_window") from error
 

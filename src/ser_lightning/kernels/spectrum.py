@@ -86,7 +86,7 @@ class Bands(NamedTuple):
     reach: int
 
 
-def bands_of(bank: Floats) -> Bands:
+def sparse_bands(bank: Floats) -> Bands:
     """Strip the zeros on both sides of each filter, (filters, bins), except those that pad it to the SIMD width."""
     touched = bank != 0
     touched[:, 0] |= ~touched.any(axis=1)

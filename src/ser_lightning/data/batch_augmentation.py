@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from ser_lightning.augment.altered import Altered
+from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
 from ser_lightning.data.sampler import BatchSampler
 
@@ -16,18 +16,18 @@ from ser_lightning.data.sampler import BatchSampler
 class BatchAugment(Protocol):
     """Augmentation of training batches; an augmentation that makes copies may also implement it."""
 
-    def alter(
+    def augment_batch(
         self,
         frames: npt.NDArray[np.float32],
         lengths: npt.NDArray[np.int64],
         *,
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
-    ) -> Altered:
+    ) -> AugmentedBatch:
         """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
 
 
-class AlteredBatches(BatchDataset):
+class AugmentedBatches(BatchDataset):
     """Dataset that augments each batch as it is assembled.
 
     The augmentation of a batch depends only on the seed, the epoch and the rows of the batch, so that a resumed run
@@ -58,7 +58,7 @@ class AlteredBatches(BatchDataset):
         The target of a mixed clip is the class of the clip with the larger share.
         """
         batch = self.dataset.__getitems__(rows)
-        frames, lengths, partner, share = self.augment.alter(
+        frames, lengths, partner, share = self.augment.augment_batch(
             batch.features.transpose(1, 2).numpy(),
             batch.lengths.numpy(),
             mean=self.mean,

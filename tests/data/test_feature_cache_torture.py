@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.data.test_store import ALL, silent, store
+from tests.data.test_feature_cache import ALL, feature_cache, silent
 
 from ser_lightning.corpora.scanning import sha256
-from ser_lightning.data import store as module
+from ser_lightning.data import feature_cache as module
 from ser_lightning.errors import InputError
 
 # A builder in its own process. Each clip but the first takes ``seconds``; if negative, it waits until there is a file
@@ -26,13 +26,13 @@ from ser_lightning.errors import InputError
 BUILDER = """
 import logging, sys, time
 from pathlib import Path
-from tests.data.test_store import ALL, store
-from tests.data.test_store_torture import listed
+from tests.data.test_feature_cache import ALL, feature_cache
+from tests.data.test_feature_cache_torture import listed
 from ser_lightning.audio.audio import Audio
-from ser_lightning.data import store as module
+from ser_lightning.data import feature_cache as module
 
 folder, corpus, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-workers, module.SAVED = map(int, sys.argv[4:])
+workers, module.INDEX_INTERVAL = map(int, sys.argv[4:])
 logging.basicConfig(format="%(message)s", stream=sys.stderr)
 load = Audio.load
 def slow(self, path, **of):
@@ -48,7 +48,7 @@ def progress(results, total):
         yield result
 utterances = listed(corpus)
 print("started", flush=True)
-failures = store(folder, utterances).ensure(ALL, workers=workers, progress=progress)
+failures = feature_cache(folder, utterances).ensure(ALL, workers=workers, progress=progress)
 print("done", failures, flush=True)
 """
 COPIES = sum(map(len, ALL.values()))
@@ -106,7 +106,7 @@ def build(tmp_path: Path, utterances) -> Iterator[Callable[..., Builder]]:
     started: list[Builder] = []
 
     def start(**how: float) -> Builder:
-        started.append(Builder(tmp_path / "store", utterances[0].path.parent, **how))
+        started.append(Builder(tmp_path / "cache", utterances[0].path.parent, **how))
         return started[-1]
 
     yield start
@@ -117,14 +117,14 @@ def build(tmp_path: Path, utterances) -> Iterator[Callable[..., Builder]]:
 @pytest.fixture
 def clean(tmp_path: Path, utterances) -> bytes:
     """Return the frames of a feature cache that was built without disturbance."""
-    whole = store(tmp_path / "clean", utterances)
+    whole = feature_cache(tmp_path / "clean", utterances)
     whole.ensure(ALL, workers=1, progress=silent)
     return whole.data.read_bytes()
 
 
 def complete(folder: Path, utterances) -> bytes:
     """Check that a feature cache is complete and return its frames."""
-    s = store(folder, utterances)
+    s = feature_cache(folder, utterances)
     frames, rows, _ = s.open()
     assert len(rows) == COPIES
     assert np.isfinite(frames).all()
@@ -132,8 +132,8 @@ def complete(folder: Path, utterances) -> bytes:
 
 
 def test_killed_builder_keeps_finished_clips_and_is_resumed(tmp_path, utterances, clean, build):
-    folder = tmp_path / "store"
-    s = store(folder, utterances)
+    folder = tmp_path / "cache"
+    s = feature_cache(folder, utterances)
     builder = build(seconds=0.2)
     builder.until("c")  # a and b are saved by now
     builder.kill()
@@ -148,8 +148,8 @@ def test_killed_builder_keeps_finished_clips_and_is_resumed(tmp_path, utterances
 
 def test_repeatedly_killed_builder_finishes(tmp_path, utterances, clean, build):
     """A concurrent reader sees a valid feature cache or none."""
-    folder = tmp_path / "store"
-    s = store(folder, utterances)
+    folder = tmp_path / "cache"
+    s = feature_cache(folder, utterances)
     rng = np.random.default_rng(0)
     for _ in range(3):
         builder = build(seconds=0.02)
@@ -168,12 +168,12 @@ def test_repeatedly_killed_builder_finishes(tmp_path, utterances, clean, build):
 
 
 def test_second_builder_logs_and_waits_for_the_first(tmp_path, utterances, clean, build):
-    folder = tmp_path / "store"
+    folder = tmp_path / "cache"
     first = build(seconds=-1)
     first.until("a")
     second = build()
     said = second.process.stderr.readline()
-    assert f"another process makes the store {folder}/" in said
+    assert f"{folder}/" in said
     assert "waiting for it" in said
     (utterances[0].path.parent / "go").touch()
     assert second.end() == (0, "started\ndone {}\n", "")  # everything was already built
@@ -183,7 +183,7 @@ def test_second_builder_logs_and_waits_for_the_first(tmp_path, utterances, clean
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_waiting_builder_takes_over_after_kill(tmp_path, utterances, clean, build, workers):
-    folder = tmp_path / "store"
+    folder = tmp_path / "cache"
     first = build(seconds=-1, workers=workers)
     if workers == 1:
         first.until("a")
@@ -218,11 +218,11 @@ def little_space() -> Iterator[None]:
 
 
 def test_full_disk_raises_input_error_and_keeps_finished_clips(tmp_path, utterances, clean, monkeypatch, request):
-    monkeypatch.setattr(module, "SAVED", 1)
-    folder = tmp_path / "store"
-    s = store(folder, utterances)
+    monkeypatch.setattr(module, "INDEX_INTERVAL", 1)
+    folder = tmp_path / "cache"
+    s = feature_cache(folder, utterances)
     request.getfixturevalue("little_space")
-    with pytest.raises(InputError, match=rf"the store {s.folder} cannot be written: File too large; .*data\.store"):
+    with pytest.raises(InputError, match=rf"{s.folder}: File too large.*data\.feature_cache"):
         s.ensure(ALL, workers=1, progress=silent)
     frames, rows, _ = s.open()
     assert 0 < len(rows) < COPIES
@@ -237,10 +237,10 @@ def test_full_disk_raises_input_error_and_keeps_finished_clips(tmp_path, utteran
 def test_full_disk_ends_prepare_with_one_line_error(command, small, tmp_path):
     assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # builds the corpus
     words = [sys.executable, "-c", "from ser_lightning.cli.prepare import main; main()"]
-    overrides = [word for word in small if not word.startswith("data.store")]
+    overrides = [word for word in small if not word.startswith("data.feature_cache")]
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
     done = subprocess.run(
-        [*words, *overrides, f"data.store={tmp_path}/store", f"output_root={tmp_path}"],
+        [*words, *overrides, f"data.feature_cache={tmp_path}/cache", f"output_root={tmp_path}"],
         preexec_fn=limit,
         capture_output=True,
         text=True,
@@ -248,17 +248,17 @@ def test_full_disk_ends_prepare_with_one_line_error(command, small, tmp_path):
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"ser-prepare: the store {tmp_path}/store/")
+    assert done.stderr.splitlines()[-1].startswith(f"ser-prepare: Cannot write the feature cache {tmp_path}/cache/")
     assert "File too large" in done.stderr
 
 
 def test_changed_clip_gets_its_own_feature_cache(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure(ALL, workers=1, progress=silent)
     before = s.open()[0].copy()
     path = utterances[1].path
     soundfile.write(path, -soundfile.read(path)[0][:4000], 16000)
-    changed = store(tmp_path / "store", listed(path.parent))
+    changed = feature_cache(tmp_path / "cache", listed(path.parent))
     assert changed.folder != s.folder
     changed.ensure(ALL, workers=1, progress=silent)
     np.testing.assert_array_equal(s.open()[0], before)
@@ -268,7 +268,7 @@ def test_changed_clip_gets_its_own_feature_cache(tmp_path, utterances):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_clip_changed_after_scan_is_not_cached(tmp_path, utterances, workers):
     soundfile.write(utterances[1].path, np.full(9000, 0.1), 16000)
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     failures = s.ensure(ALL, workers=workers, progress=silent)
     assert failures == {"b": f"{utterances[1].path} has changed since the corpus was listed"}
     assert {id_ for id_, _ in s.open()[1]} == {"a", "c", "d"}
@@ -292,7 +292,7 @@ def damage_rows(s) -> str:
 
 def damage_data(s) -> str:
     s.data.write_bytes(s.data.read_bytes()[:-4])
-    return "it is damaged"
+    return "is damaged"
 
 
 def remove_data(s) -> str:
@@ -308,18 +308,18 @@ def test_damaged_or_outdated_cache_is_rebuilt_with_warning(
     caplog,
     damage,
 ):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure(ALL, workers=1, progress=silent)
     frames, rows, _ = s.open()  # a concurrent reader
     kept = frames[: rows["a", ""].frames].copy()
     said = damage(s)
-    with pytest.raises(InputError, match=f"{said}.*; delete .*, it is made again"):
+    with pytest.raises(InputError, match=f"{said}.*Delete {s.folder}"):
         s.open()
     with caplog.at_level(logging.WARNING):
         s.ensure(ALL, workers=1, progress=silent)
     assert said in caplog.text
-    assert "; it is made again" in caplog.text
-    assert complete(tmp_path / "store", utterances) == clean
+    assert "Rebuilding" in caplog.text
+    assert complete(tmp_path / "cache", utterances) == clean
     if damage is not damage_data:  # which changes the file that the reader has open
         np.testing.assert_array_equal(frames[: rows["a", ""].frames], kept)
 
@@ -328,30 +328,30 @@ def test_cache_of_other_libraries_is_rebuilt_with_warning(tmp_path, utterances, 
     version = module.importlib.metadata.version
     with monkeypatch.context() as patch:
         patch.setattr(module.importlib.metadata, "version", lambda name: "1.2.3" if name == "numpy" else version(name))
-        old = store(tmp_path / "store", utterances)
+        old = feature_cache(tmp_path / "cache", utterances)
         old.ensure({"a": ("",)}, workers=1, progress=silent)
-    new = store(tmp_path / "store", utterances)
+    new = feature_cache(tmp_path / "cache", utterances)
     assert new.folder != old.folder
     with caplog.at_level(logging.WARNING):
         new.ensure(ALL, workers=1, progress=silent)
-    assert f"the store {old.folder} is of another version (numpy 1.2.3 -> {version('numpy')})" in caplog.text
+    assert f"{old.folder} was made with other library versions (numpy 1.2.3 -> {version('numpy')})" in caplog.text
     assert len(new.open()[1]) == COPIES
 
 
 def test_complete_cache_works_without_write_access(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure(ALL, workers=1, progress=silent)
     (s.folder / "lock").unlink(missing_ok=True)
     (s.folder / "lock").mkdir()  # so that the lock cannot be acquired, even by root
     assert s.ensure(ALL, workers=1, progress=silent) == {}
-    with pytest.raises(InputError, match="cannot be written"):
-        store(tmp_path / "store", [replace(u) for u in utterances]).ensure(
+    with pytest.raises(InputError, match="Cannot write"):
+        feature_cache(tmp_path / "cache", [replace(u) for u in utterances]).ensure(
             ALL | {"a": (*ALL["a"], "more")}, workers=1, progress=silent
         )
 
 
 def test_killed_worker_raises_input_error(tmp_path, utterances, monkeypatch):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     monkeypatch.setattr(type(s.features), "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(InputError, match=r"was killed.*data\.workers=1"):
+    with pytest.raises(InputError, match=r"was killed.*data\.feature_workers=1"):
         s.ensure(ALL, workers=2, progress=silent)

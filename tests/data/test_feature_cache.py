@@ -11,8 +11,8 @@ from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.build import build
 from ser_lightning.corpora.scanning import sha256
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.data.extract import FeatureAugment, copies_of
-from ser_lightning.data.store import FeatureStore, Row, corpus_digest, describe
+from ser_lightning.data.extract import FeatureAugment, copy_names
+from ser_lightning.data.feature_cache import FeatureCache, Row, corpus_digest, describe
 from ser_lightning.features.spectral162 import Spectral162
 
 AUDIO = {
@@ -36,20 +36,20 @@ def silent(results, _total):
     return results
 
 
-def store(folder: Path, utterances: list[Utterance], **change) -> FeatureStore:
+def feature_cache(folder: Path, utterances: list[Utterance], **change) -> FeatureCache:
     parts = {
         "audio": Audio(**AUDIO | {"vad_mode": None}),
         "augment": WaveformCopies(**AUGMENT),
         "features": Spectral162(**FEATURES),
     }
-    return FeatureStore(folder=folder, utterances=utterances, **parts | change)
+    return FeatureCache(folder=folder, utterances=utterances, **parts | change)
 
 
 ALL = dict.fromkeys("abcd", ("", "noise", "pitch+3"))
 
 
 def test_cache_contains_features_of_every_copy(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     assert s.ensure(ALL, workers=1, progress=silent) == {}
     frames, rows, unvoiced = s.open()
     assert set(rows) == {(id_, name) for id_, names in ALL.items() for name in names}
@@ -64,21 +64,21 @@ def test_cache_contains_features_of_every_copy(tmp_path, utterances):
 @pytest.mark.parametrize("option", options("augment"))
 def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, option):
     augment = build("augment", composed(f"augment={option}")["augment"])
-    wanted = dict.fromkeys("abcd", ("", *copies_of(augment)))
-    stores = [store(tmp_path / f"store{workers}", utterances, augment=augment) for workers in (1, 2)]
-    for workers, s in enumerate(stores, start=1):
+    wanted = dict.fromkeys("abcd", ("", *copy_names(augment)))
+    caches = [feature_cache(tmp_path / f"cache{workers}", utterances, augment=augment) for workers in (1, 2)]
+    for workers, s in enumerate(caches, start=1):
         assert s.ensure(wanted, workers=workers, progress=silent) == {}
-    assert stores[0].data.read_bytes() == stores[1].data.read_bytes()
-    assert stores[0].index.read_text() == stores[1].index.read_text()
-    frames, rows, _ = stores[0].open()
+    assert caches[0].data.read_bytes() == caches[1].data.read_bytes()
+    assert caches[0].index.read_text() == caches[1].index.read_text()
+    frames, rows, _ = caches[0].open()
     assert set(rows) == {(id_, name) for id_, names in wanted.items() for name in names}
     assert np.isfinite(frames).all()
     # Each row equals the features of the copy when computed separately.
-    wave = stores[0].audio.load(utterances[1].path).wave
-    original = stores[0].features(wave)
-    made = {name: stores[0].features(copy) for name, copy in augment(wave, utterance="b").items()}
+    wave = caches[0].audio.load(utterances[1].path).wave
+    original = caches[0].features(wave)
+    made = {name: caches[0].features(copy) for name, copy in augment(wave, utterance="b").items()}
     if isinstance(augment, FeatureAugment):
-        made |= augment.of_features(original, utterance="b")
+        made |= augment.augment_features(original, utterance="b")
     for name, matrix in ({"": original} | made).items():
         row = rows["b", name]
         np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, matrix, rtol=1e-4, atol=1e-4)
@@ -86,7 +86,9 @@ def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, opt
 
 def test_options_without_copies_share_one_cache(tmp_path, utterances):
     def of(option: str) -> Path:
-        return store(tmp_path, utterances, augment=build("augment", composed(f"augment={option}")["augment"])).folder
+        return feature_cache(
+            tmp_path, utterances, augment=build("augment", composed(f"augment={option}")["augment"])
+        ).folder
 
     assert of("none") == of("spec_augment") == of("mixup")
     assert len({of(option) for option in options("augment")}) == len(options("augment")) - 2
@@ -94,27 +96,27 @@ def test_options_without_copies_share_one_cache(tmp_path, utterances):
 
 def test_feature_copies_do_not_require_cached_original(tmp_path, utterances):
     augment = build("augment", composed("augment=daarip", "augment.images=3")["augment"])
-    s = store(tmp_path, utterances, augment=augment)
+    s = feature_cache(tmp_path, utterances, augment=augment)
     assert s.ensure({"a": ("",)}, workers=1, progress=silent) == {}
     assert s.ensure({"a": ("", "image02"), "b": ("image01",)}, workers=1, progress=silent) == {}
     frames, rows, _ = s.open()
     assert set(rows) == {("a", ""), ("a", "image02"), ("b", "image01")}
     row = rows["b", "image01"]
-    expected = augment.of_features(s.features(s.audio.load(utterances[1].path).wave), utterance="b")["image01"]
+    expected = augment.augment_features(s.features(s.audio.load(utterances[1].path).wave), utterance="b")["image01"]
     np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_cache_bytes_do_not_depend_on_workers(tmp_path, utterances):
-    stores = {workers: store(tmp_path / f"store{workers}", utterances) for workers in (1, 2, 3)}
-    for workers, s in stores.items():
+    caches = {workers: feature_cache(tmp_path / f"cache{workers}", utterances) for workers in (1, 2, 3)}
+    for workers, s in caches.items():
         s.ensure(ALL, workers=workers, progress=silent)
-    assert len({s.data.read_bytes() for s in stores.values()}) == 1
-    assert len({s.index.read_text() for s in stores.values()}) == 1
+    assert len({s.data.read_bytes() for s in caches.values()}) == 1
+    assert len({s.index.read_text() for s in caches.values()}) == 1
 
 
 @pytest.mark.parametrize("slot", [4, 30_000, 2**23])  # bytes, with room for none, some or all of the features
 def test_shared_memory_size_does_not_change_features(tmp_path, utterances, monkeypatch, slot):
-    clean, s = store(tmp_path / "clean", utterances), store(tmp_path / "store", utterances)
+    clean, s = feature_cache(tmp_path / "clean", utterances), feature_cache(tmp_path / "cache", utterances)
     clean.ensure(ALL, workers=1, progress=silent)
     for name, value in {"CHUNK": 1, "AHEAD": 1, "SLOT": slot}.items():
         monkeypatch.setattr(f"ser_lightning.data.extract.{name}", value)
@@ -130,7 +132,7 @@ def test_cached_features_are_not_recomputed(tmp_path, utterances):
         seen.append(total)
         return results
 
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure({"a": ("",), "b": ("",)}, workers=1, progress=watch)
     before = s.open()[1]["a", ""]
     data = s.data.read_bytes()
@@ -142,7 +144,7 @@ def test_cached_features_are_not_recomputed(tmp_path, utterances):
 
 
 def test_open_cache_is_read_only_and_unaffected_by_growth(tmp_path, utterances):
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure({"a": ("",)}, workers=1, progress=silent)
     frames, rows, _ = s.open()
     before = frames.copy()
@@ -153,9 +155,9 @@ def test_open_cache_is_read_only_and_unaffected_by_growth(tmp_path, utterances):
 
 
 def test_partial_data_of_killed_build_is_truncated(tmp_path, utterances):
-    clean = store(tmp_path / "clean", utterances)
+    clean = feature_cache(tmp_path / "clean", utterances)
     clean.ensure(ALL, workers=1, progress=silent)
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     s.ensure({"a": ALL["a"]}, workers=1, progress=silent)
     with s.data.open("ab") as file:
         file.write(b"half a matrix")
@@ -166,7 +168,7 @@ def test_partial_data_of_killed_build_is_truncated(tmp_path, utterances):
 def test_clip_without_voiced_frames_is_listed(tmp_path, utterances):
     soundfile.write(utterances[1].path, np.zeros(8000), 16000)
     utterances[1] = replace(utterances[1], digest=sha256(utterances[1].path))
-    s = store(tmp_path / "store", utterances, audio=Audio(**AUDIO))
+    s = feature_cache(tmp_path / "cache", utterances, audio=Audio(**AUDIO))
     s.ensure({"b": ("",)}, workers=1, progress=silent)
     assert s.open()[2] == ["b"]
 
@@ -174,7 +176,7 @@ def test_clip_without_voiced_frames_is_listed(tmp_path, utterances):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_unreadable_clip_is_reported_and_others_are_cached(tmp_path, utterances, workers):
     utterances[2].path.write_text("no sound")
-    s = store(tmp_path / "store", utterances)
+    s = feature_cache(tmp_path / "cache", utterances)
     failures = s.ensure(ALL, workers=workers, progress=silent)
     assert list(failures) == ["c"]
     assert str(utterances[2].path) in failures["c"]
@@ -183,17 +185,17 @@ def test_unreadable_clip_is_reported_and_others_are_cached(tmp_path, utterances,
 
 def test_cache_key_covers_corpus_and_feature_config(tmp_path, utterances):
     folders = {
-        store(tmp_path, utterances).folder,
-        store(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
-        store(tmp_path, utterances[1:]).folder,
-        store(tmp_path, utterances, audio=Audio(**AUDIO)).folder,
-        store(tmp_path, utterances, audio=Audio(**AUDIO | {"offset_s": 0.1})).folder,
-        store(tmp_path, utterances, audio=Audio(**AUDIO | {"duration_s": 0.1})).folder,
-        store(tmp_path, utterances, augment=WaveformCopies(**AUGMENT | {"noise_sigma": 0.02})).folder,
-        store(tmp_path, utterances, features=Spectral162(**FEATURES | {"log": True})).folder,
+        feature_cache(tmp_path, utterances).folder,
+        feature_cache(tmp_path, [replace(utterances[0], digest="other"), *utterances[1:]]).folder,
+        feature_cache(tmp_path, utterances[1:]).folder,
+        feature_cache(tmp_path, utterances, audio=Audio(**AUDIO)).folder,
+        feature_cache(tmp_path, utterances, audio=Audio(**AUDIO | {"offset_s": 0.1})).folder,
+        feature_cache(tmp_path, utterances, audio=Audio(**AUDIO | {"duration_s": 0.1})).folder,
+        feature_cache(tmp_path, utterances, augment=WaveformCopies(**AUGMENT | {"noise_sigma": 0.02})).folder,
+        feature_cache(tmp_path, utterances, features=Spectral162(**FEATURES | {"log": True})).folder,
     }
     assert len(folders) == 8
-    assert store(tmp_path, utterances[::-1]).folder in folders
+    assert feature_cache(tmp_path, utterances[::-1]).folder in folders
 
 
 def test_clips_use_downmix_of_their_corpus(tmp_path, utterances):
@@ -205,7 +207,7 @@ def test_clips_use_downmix_of_their_corpus(tmp_path, utterances):
         soundfile.write(path, 0.1 * rng.standard_normal((9000, 2)), 16000)
         stereo.append(replace(utterance, path=path, digest=sha256(path), corpus=("one", "two")[number % 2]))
     values = AUDIO | {"vad_mode": None}
-    s = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": {"one": "mean", "two": "right"}}))
+    s = feature_cache(tmp_path / "cache", stereo, audio=Audio(**values | {"downmix": {"one": "mean", "two": "right"}}))
     assert s.ensure(dict.fromkeys("abcd", ("",)), workers=2, progress=silent) == {}
     frames, rows, _ = s.open()
     for utterance in stereo:
@@ -213,7 +215,7 @@ def test_clips_use_downmix_of_their_corpus(tmp_path, utterances):
         alone = s.features(Audio(**values | {"downmix": way}).load(utterance.path).wave)
         row = rows[utterance.id, ""]
         np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, alone)
-    one_way = store(tmp_path / "store", stereo, audio=Audio(**values | {"downmix": "mean"}))
+    one_way = feature_cache(tmp_path / "cache", stereo, audio=Audio(**values | {"downmix": "mean"}))
     assert one_way.folder != s.folder
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Altered(NamedTuple):
+class AugmentedBatch(NamedTuple):
     """A batch of training clips after masking or mixing.
 
     Args:

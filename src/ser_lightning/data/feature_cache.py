@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, Job, copies_of, extract_all
+from ser_lightning.data.extract import Augment, Extracted, Features, Job, copy_names, extract_all
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import NATIVE
 
@@ -32,12 +32,12 @@ ORIGINAL = ""  # name of the copy that is the original clip
 # the digest, so that earlier caches stay valid.
 LATER = {"offset_s": None, "duration_s": None, "backend": NATIVE}
 
-SAVED = 256  # clips between two writes of the index: a killed process loses at most this many
+INDEX_INTERVAL = 256  # clips between two writes of the index: a killed process loses at most this many
 
 log = logging.getLogger(__name__)
 
 
-class _UnsoundError(Exception):
+class _DamagedCacheError(Exception):
     """Raised when a feature cache is damaged or has another format version."""
 
 
@@ -49,7 +49,7 @@ class Row:
     frames: int
 
 
-class FeatureStore:
+class FeatureCache:
     """Feature cache of a corpus for one configuration, shared by all splits, seeds and folds.
 
     A folder ``<digest>/`` holds ``frames.f32`` (float32, (frames, F), clips concatenated) and ``index.json``. The
@@ -79,7 +79,7 @@ class FeatureStore:
         self.utterances = {utterance.id: utterance for utterance in utterances}
         self.spec: dict[str, Any] = {
             "audio": describe(audio),
-            "augment": describe(augment) if copies_of(augment) else None,  # irrelevant if it makes no copies
+            "augment": describe(augment) if copy_names(augment) else None,  # irrelevant if it makes no copies
             "features": describe(features),
             "corpus": corpus_digest(utterances),
             "libraries": {
@@ -118,18 +118,18 @@ class FeatureStore:
         try:
             if not self._jobs(copies, self._read_index()[0]):  # no lock: a complete cache may be read-only
                 return {}
-        except _UnsoundError:
+        except _DamagedCacheError:
             pass
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():
-                rows, unvoiced = self._read_or_begin_anew()
+            with self._locked():
+                rows, unvoiced = self._read_or_reset()
                 jobs = self._jobs(copies, rows)
                 return self._append(jobs, rows, unvoiced, workers=workers, progress=progress) if jobs else {}
         except OSError as error:
             raise InputError(
-                f"the store {self.folder} cannot be written: {error.strerror or error}; give it space and rights, or"
-                " another data.store, and start again: what was complete is kept"
+                f"Cannot write the feature cache {self.folder}: {error.strerror or error}. Free disk space, check the"
+                " permissions, or choose another data.feature_cache, then rerun; finished clips are kept."
             ) from error
 
     def _jobs(self, copies: Mapping[str, Sequence[str]], rows: Mapping[tuple[str, str], Row]) -> list[Job]:
@@ -138,37 +138,45 @@ class FeatureStore:
         for id_ in sorted(copies):
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
             if missing:
-                of = self.utterances[id_]
-                jobs.append(Job(id=id_, corpus=of.corpus, path=of.path, digest=of.digest, copies=missing))
+                utterance = self.utterances[id_]
+                jobs.append(
+                    Job(
+                        id=id_,
+                        corpus=utterance.corpus,
+                        path=utterance.path,
+                        digest=utterance.digest,
+                        copies=missing,
+                    )
+                )
         return jobs
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         lock = filelock.FileLock(self.folder / "lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            log.warning("another process makes the store %s: waiting for it, or until it dies", self.folder)
+            log.warning("Another process is building the feature cache %s; waiting for its lock.", self.folder)
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
 
-    def _read_or_begin_anew(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
+    def _read_or_reset(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
         try:
             rows, unvoiced = self._read_index()
-        except _UnsoundError as unsound:
-            log.warning("%s; it is made again", unsound)
+        except _DamagedCacheError as damaged:
+            log.warning("%s. Rebuilding it.", damaged)
             # Unlinked rather than truncated: a process that has mapped the old file can still read it.
             self.index.unlink(missing_ok=True)
             self.data.unlink(missing_ok=True)
             return {}, set()
         if not rows:
-            self._tell_of_other_versions()
+            self._warn_of_other_versions()
         return rows, unvoiced
 
-    def _tell_of_other_versions(self) -> None:
+    def _warn_of_other_versions(self) -> None:
         """Warn about caches of the same configuration that were made with other versions of the libraries."""
         for path in self.folder.parent.glob("*/index.json"):
             try:
@@ -182,7 +190,8 @@ class FeatureStore:
                     f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
                 )
                 log.warning(
-                    "the store %s is of another version (%s); features are made again in %s, and it may be deleted",
+                    "The feature cache %s was made with other library versions (%s). Features are extracted"
+                    " again into %s; the old cache may be deleted.",
                     path.parent,
                     changes,
                     self.folder,
@@ -215,7 +224,7 @@ class FeatureStore:
                     file.write(np.ascontiguousarray(matrix.T).data)
                     rows[result.id, name] = Row(end, matrix.shape[1])
                     end += matrix.shape[1]
-                if count % SAVED == 0:
+                if count % INDEX_INTERVAL == 0:
                     self._write_index(file, rows, unvoiced)
             self._write_index(file, rows, unvoiced)
         return failures
@@ -252,9 +261,9 @@ class FeatureStore:
                 rows, unvoiced = self._read_index()
                 total = max((row.offset + row.frames for row in rows.values()), default=0)
                 frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
-            except (_UnsoundError, OSError, ValueError) as error:
+            except (_DamagedCacheError, OSError, ValueError) as error:
                 if self._state() == before:
-                    raise InputError(f"{error}; delete {self.folder}, it is made again") from error
+                    raise InputError(f"{error}. Delete {self.folder}; it is rebuilt on the next run.") from error
                 continue
             # Another process may have rebuilt the cache between the reads of the index and of the data.
             if self._state() == before:
@@ -274,18 +283,20 @@ class FeatureStore:
         try:
             index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
             if index["format"] != FORMAT or index["spec"] != self.spec:
-                raise _UnsoundError(
-                    f"the store {self.folder} was written by another version (format {index['format']}, expected"
-                    f" {FORMAT})"
+                raise _DamagedCacheError(
+                    f"The feature cache {self.folder} was written by another version: format {index['format']},"
+                    f" expected {FORMAT}"
                 )
             rows = {(id_, name): Row(offset, frames) for id_, name, offset, frames in index["rows"]}
             unvoiced = set(index["nothing_voiced"])
             expected = max((row.offset + row.frames for row in rows.values()), default=0) * self.features.size * 4
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _UnsoundError(f"the store index {self.index} is damaged ({error})") from error
+            raise _DamagedCacheError(f"The index of the feature cache, {self.index}, is damaged ({error})") from error
         size = self.data.stat().st_size if self.data.exists() else 0
         if size < expected:
-            raise _UnsoundError(f"the store file {self.data} has {size} bytes, expected {expected}: it is damaged")
+            raise _DamagedCacheError(
+                f"The data file {self.data} of the feature cache is damaged: it has {size} bytes, expected {expected}"
+            )
         return rows, unvoiced
 
 
