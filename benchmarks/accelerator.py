@@ -58,7 +58,8 @@ class Stackable(nn.Module):
         )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits (B, classes) of a batch (B, F, K)."""
+        """Return the logits (B, classes) of a batch (B, K, F)."""
+        x = x.transpose(1, 2)
         for convolution in (self.first, self.second):
             x = F.max_pool1d(convolution(x), 5, 1)
             lengths = torch.div(lengths - convolution.kernel_size[0], 2, rounding_mode="floor") + 1 - 4
@@ -132,8 +133,8 @@ def train_stacked(clips: ResidentDataset, models: list[nn.Module]) -> tuple[dict
 
     step = vmap(grad(loss), randomness="different")
     for found in zip(*(batches(clips, seed=seed) for seed in range(len(models))), strict=True):
-        longest = max(batch.features.size(2) for batch in found)
-        features = torch.stack([F.pad(batch.features, (0, longest - batch.features.size(2))) for batch in found])
+        longest = max(batch.features.size(1) for batch in found)
+        features = torch.stack([F.pad(batch.features, (0, 0, 0, longest - batch.features.size(1))) for batch in found])
         lengths, target = (torch.stack(parts) for parts in zip(*((b.lengths, b.target) for b in found), strict=True))
         for name, gradient in step(params, buffers, (features, lengths, target)).items():
             params[name].grad = gradient

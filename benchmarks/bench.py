@@ -188,7 +188,7 @@ class Bench:
 
     def preparation_floor(self) -> float:
         """Return the seconds for decoding the files and transforming the frames of all copies, on two cores."""
-        train, frames = self.sample("train", 48), [frames_of(wave) for wave in self.waves(48)]
+        train, frames = self.sample("train", 48), [standardized_frames(wave) for wave in self.waves(48)]
         start = time.perf_counter()
         for path in train:
             read_audio(path)
@@ -227,7 +227,7 @@ class Bench:
         waves = self.waves(20 if self.quick else 60)
         extract = build("features", self.config("paper")["features"])
         extract(waves[0]), plain.features(waves[0])  # warm-up; the tests check that both results are equal
-        frames = [frames_of(wave) for wave in waves]
+        frames = [standardized_frames(wave) for wave in waves]
         with threadpool_limits(1):
             seconds, ours = self.compare(
                 lambda: [plain.features(wave) for wave in waves], lambda: [extract(wave) for wave in waves]
@@ -452,7 +452,7 @@ class Bench:
         )
 
 
-def frames_of(wave: np.ndarray) -> np.ndarray:
+def standardized_frames(wave: np.ndarray) -> np.ndarray:
     """Return the frames of a clip that its features transform, (K, 2048)."""
     return spectral.frame(wave, n_fft=2048, hop_length=512)
 

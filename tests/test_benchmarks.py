@@ -35,7 +35,8 @@ def test_plain_network_matches_ours(masked, change):
     theirs = plain.Network(**values, mean=mean, deviation=deviation, masked=masked).eval()
     theirs.convolutions.load_state_dict(ours.convolutions.state_dict())
     theirs.lstm.load_state_dict(
-        ours.lstm.ahead.state_dict() | {f"{k}_reverse": v for k, v in ours.lstm.back.state_dict().items()}
+        ours.lstm.forward_lstm.state_dict()
+        | {f"{k}_reverse": v for k, v in ours.lstm.backward_lstm.state_dict().items()}
     )
     weights = [layer for layer in ours.classifier if list(layer.parameters())]
     for mine, other in zip(weights, [x for x in theirs.classifier if list(x.parameters())], strict=True):

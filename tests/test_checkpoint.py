@@ -76,7 +76,7 @@ def test_checkpoint_with_missing_metadata_is_refused(trained, tmp_path, missing)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda state: state.pop("model.lstm.ahead.bias_ih_l0"), "lacks lstm.ahead.bias_ih_l0"),
+        (lambda state: state.pop("model.lstm.forward_lstm.bias_ih_l0"), "lacks lstm.forward_lstm.bias_ih_l0"),
         (lambda state: state.update({"model.extra": torch.zeros(1)}), "has unknown extra"),
         (
             lambda state: state.update({"model.classifier.7.bias": torch.zeros(9)}),

@@ -39,7 +39,7 @@ class Toy(nn.Module):
         self.layers = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
 
     def forward(self, features, lengths):
-        return self.layers(features.sum(2) / lengths[:, None])
+        return self.layers(features.sum(1) / lengths[:, None])
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_summary_matches_sklearn(model):
 
 def batch_means(batch) -> torch.Tensor:
     """Return the input of Toy's BatchNorm, (B, 4)."""
-    return batch.features.sum(2) / batch.lengths[:, None]
+    return batch.features.sum(1) / batch.lengths[:, None]
 
 
 def state_of(model) -> dict[str, torch.Tensor]:

@@ -147,7 +147,7 @@ def predict(
     """Run a model over a loader without changing the model, including its running statistics.
 
     Args:
-        model: maps features (B, F, K) and lengths (B,) to logits (B, classes)
+        model: maps features (B, K, F) and lengths (B,) to logits (B, classes)
         loader: yields batches whose ``row`` is the position of each clip in the dataset
         evaluation: ``EVALUATION_MODE``, or the evaluation of the study
         device: device of the model

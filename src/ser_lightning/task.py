@@ -45,7 +45,7 @@ class EmotionTask(pl.LightningModule):
     resumed run draws the same ones.
 
     Args:
-        model: maps features (B, F, K) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
+        model: maps features (B, K, F) and lengths (B,) to logits (B, classes); its ``standardize`` layer, if it has
             one, is fitted to the training set before the first step
         optimizer: builds the optimizer from the parameters
         classes: number of classes

@@ -181,7 +181,7 @@ def check_precision(trainer: pl.Trainer, task: EmotionTask, *, features: int) ->
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trial = copy.deepcopy(task.model).to(device)
         lengths = torch.tensor([300, 280], device=device)
-        batch = Batch(torch.rand(2, features, 300, device=device), lengths, lengths % 2, lengths)
+        batch = Batch(torch.rand(2, 300, features, device=device), lengths, lengths % 2, lengths)
         try:
             with trainer.precision_plugin.forward_context():
                 task.loss(trial(batch.features, batch.lengths), batch.target).backward()

@@ -77,9 +77,9 @@ class Clips:
     @torch.no_grad()
     def predicted_by(self, model) -> torch.Tensor:
         """Return the logits of all clips, padded into one batch."""
-        padded = torch.zeros(len(self.targets), SIZE, int(self.lengths.max()) + 1)
+        padded = torch.zeros(len(self.targets), int(self.lengths.max()) + 1, SIZE)
         for row, clip, length in zip(padded, self.frames.split(self.lengths.tolist()), self.lengths, strict=True):
-            row[:, :length] = clip.T
+            row[:length] = clip
         return model(padded, self.lengths)
 
 
@@ -403,5 +403,5 @@ def test_logits_do_not_depend_on_batch(cls):
     clips = Clips(COUNTS["even"], frames=6)
     model = clips.fit(cls)
     together = clips.predicted_by(model)
-    alone = [model(clip.T[None], torch.tensor([len(clip)])) for clip in clips.frames.split(clips.lengths.tolist())]
+    alone = [model(clip[None], torch.tensor([len(clip)])) for clip in clips.frames.split(clips.lengths.tolist())]
     torch.testing.assert_close(torch.cat(alone), together, rtol=0, atol=2e-6)

@@ -18,8 +18,8 @@ from ser_lightning.models.cnn_bilstm import CNNBiLSTM
 
 THEIRS = (
     (r"convolutions\.(\d)", lambda m: f"MFCC_feature_extraction.{2 * int(m[1])}"),
-    (r"lstm\.ahead\.(\w+)", r"lstm.\1"),
-    (r"lstm\.back\.(\w+)", r"lstm.\1_reverse"),
+    (r"lstm\.forward_lstm\.(\w+)", r"lstm.\1"),
+    (r"lstm\.backward_lstm\.(\w+)", r"lstm.\1_reverse"),
     (r"classifier\.", "classify."),
 )
 
@@ -59,7 +59,7 @@ def test_imported_checkpoint_predicts(command, weights, synthetic_root, small, t
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda s: s.pop("lstm.bias_ih_l0"), "lacks lstm.ahead.bias_ih_l0"),
+        (lambda s: s.pop("lstm.bias_ih_l0"), "lacks lstm.forward_lstm.bias_ih_l0"),
         (lambda s: s.update(extra=torch.zeros(1)), "has unknown extra"),
         (lambda s: s.update({"classify.7.bias": torch.zeros(9)}), "has misshaped classifier.7.bias"),
         (lambda s: s.update(epoch=3), "no state dict"),

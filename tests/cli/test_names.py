@@ -95,9 +95,9 @@ def test_evaluate_report_and_import_accept_unusual_names(command, trained, here,
     state = {}
     for ours, value in CNNBiLSTM(**RELEASED).state_dict().items():
         theirs = ours.replace("classifier.", "classify.")
-        if ours.startswith("lstm.back."):
-            theirs = ours.replace("lstm.back.", "lstm.") + "_reverse"
-        theirs = theirs.replace("lstm.ahead.", "lstm.")
+        if ours.startswith("lstm.backward_lstm."):
+            theirs = ours.replace("lstm.backward_lstm.", "lstm.") + "_reverse"
+        theirs = theirs.replace("lstm.forward_lstm.", "lstm.")
         for old, new in renames:
             theirs = theirs.replace(old, new)
         state[theirs] = value

@@ -29,14 +29,14 @@ def dataset(clips) -> FeatureDataset:
 
 def test_batch_is_zero_padded_to_longest_clip(dataset, clips):
     batch = dataset.__getitems__([3, 0, 2])
-    assert batch.features.shape == (3, 2, 5)
+    assert batch.features.shape == (3, 5, 2)
     assert batch.lengths.tolist() == [5, 3, 1]
     assert batch.target.tolist() == [1, 0, 2]
     assert batch.row.tolist() == [3, 0, 2]
     for features, row in zip(batch.features, [3, 0, 2], strict=True):
         k = LENGTHS[row]
-        np.testing.assert_array_equal(features[:, :k], clips[row])
-        assert not features[:, k:].any()
+        np.testing.assert_array_equal(features[:k], clips[row].T)
+        assert not features[k:].any()
 
 
 def test_modifying_a_batch_does_not_modify_dataset(dataset):

@@ -251,8 +251,8 @@ def test_masked_values_are_zero_after_standardization(make):
     standardize.fit(*data.training_statistics())
     masked = 0
     for one, two in zip(epoch(data), epoch(plain), strict=True):
-        changed = (one.features != two.features).transpose(1, 2)
-        assert not standardize(one.features.transpose(1, 2).clone())[changed].any()
+        changed = one.features != two.features
+        assert not standardize(one.features.clone())[changed].any()
         assert torch.equal(one.target, two.target)
         assert torch.equal(one.lengths, two.lengths)
         assert one.shares is None
@@ -268,7 +268,7 @@ def test_mixup_mixes_labels_like_features(make):
         torch.testing.assert_close(batch.shares.sum(1), torch.ones(len(batch.row)))
         own = dataset.targets[batch.row]
         augmented = data.preparation.augment.augment_batch(
-            dataset.__getitems__(batch.row.tolist()).features.transpose(1, 2).numpy(),
+            dataset.__getitems__(batch.row.tolist()).features.numpy(),
             dataset.lengths[batch.row].numpy(),
             mean=data.training_statistics()[0].numpy(),
             generator=np.random.default_rng([0, 0, *batch.row.tolist()]),
@@ -277,6 +277,6 @@ def test_mixup_mixes_labels_like_features(make):
         expected = augmented.share * torch.eye(8)[own] + (1 - augmented.share) * torch.eye(8)[other]
         torch.testing.assert_close(batch.shares, expected)
         assert torch.equal(batch.target, own if augmented.share >= 0.5 else other)
-        assert torch.equal(batch.features, torch.from_numpy(augmented.frames).transpose(1, 2))
+        assert torch.equal(batch.features, torch.from_numpy(augmented.frames))
         found.add(augmented.share >= 0.5)
     assert found == {True, False}

@@ -41,12 +41,12 @@ def test_vectors_in_cache_batch_and_statistics(tmp_path, utterances, option, wor
     assert {row.frames for row in rows.values()} == {1}
     dataset = dataset_of(frames, rows)
     batch = dataset.__getitems__(list(range(8)))
-    assert batch.features.shape == (8, cache.features.size, 1)
+    assert batch.features.shape == (8, 1, cache.features.size)
     assert batch.lengths.tolist() == [1] * 8
     wave = cache.audio.load(utterances[0].path).wave
-    np.testing.assert_array_equal(batch.features[0].numpy(), cache.features(wave))
+    np.testing.assert_array_equal(batch.features[0].numpy(), cache.features(wave).T)
     mean, deviation = dataset.statistics()  # over clips, which have equal weights
-    clips = batch.features[:, :, 0].double()
+    clips = batch.features[:, 0].double()
     np.testing.assert_allclose(mean, clips.mean(0), rtol=1e-5, atol=1e-6)
     expected = clips.std(0, correction=0)
     np.testing.assert_allclose(deviation, expected, rtol=1e-3, atol=1e-4 * float(clips.abs().max()))

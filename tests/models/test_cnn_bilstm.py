@@ -32,14 +32,14 @@ def network(**change) -> CNNBiLSTM:
 
 def clips(*lengths: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(162, length, generator=generator) for length in lengths]
+    return [torch.randn(length, 162, generator=generator) for length in lengths]
 
 
 def batch(matrices: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    lengths = torch.tensor([matrix.size(1) for matrix in matrices])
-    features = torch.zeros(len(matrices), 162, int(lengths.max()) + pad)
+    lengths = torch.tensor([len(matrix) for matrix in matrices])
+    features = torch.zeros(len(matrices), int(lengths.max()) + pad, 162)
     for row, matrix in zip(features, matrices, strict=True):
-        row[:, : matrix.size(1)] = matrix
+        row[: len(matrix)] = matrix
     return features, lengths
 
 
@@ -52,8 +52,8 @@ def test_parameter_count_and_receptive_field_of_the_released_model():
 def test_lstm_sequence_length_of_the_released_model(frames, steps):
     model = network(masked=True)
     seen = []
-    model.lstm.ahead.register_forward_hook(lambda _m, args, _out: seen.append(tuple(args[0].shape)))
-    model(torch.zeros(1, 162, frames), torch.tensor([frames]))
+    model.lstm.forward_lstm.register_forward_hook(lambda _m, args, _out: seen.append(tuple(args[0].shape)))
+    model(torch.zeros(1, frames, 162), torch.tensor([frames]))
     assert seen == [(steps, 1, 40)]
 
 
@@ -101,10 +101,11 @@ def test_masked_network_matches_packed_sequences(change):
 
 
 def standardized(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return the standardized frames in the order of ``nn.Conv1d``, (B, F, K)."""
     if model.standardize is None:
-        return x
-    y = (x - model.standardize.mean[:, None]) / model.standardize.deviation[:, None]
-    return y.masked_fill((torch.arange(x.size(2)) >= lengths[:, None])[:, None], 0.0)
+        return x.transpose(1, 2)
+    y = (x - model.standardize.mean) / model.standardize.deviation
+    return y.masked_fill((torch.arange(x.size(1)) >= lengths[:, None])[:, :, None], 0.0).transpose(1, 2)
 
 
 def pools(model: CNNBiLSTM) -> list[nn.MaxPool1d]:
@@ -119,9 +120,9 @@ def packed(model: CNNBiLSTM, x: torch.Tensor, lengths: torch.Tensor) -> torch.Te
         y = pool(convolution(y))
         lengths = (lengths - convolution.kernel_size[0]) // convolution.stride[0] + 1
         lengths = (lengths - pool.kernel_size) // pool.stride + 1
-    lstm = nn.LSTM(y.size(1), model.lstm.ahead.hidden_size, batch_first=True, bidirectional=True)
-    weights = {name: getattr(model.lstm.ahead, name) for name in dict(model.lstm.ahead.named_parameters())}
-    weights |= {f"{name}_reverse": getattr(model.lstm.back, name) for name in weights}
+    lstm = nn.LSTM(y.size(1), model.lstm.forward_lstm.hidden_size, batch_first=True, bidirectional=True)
+    weights = dict(model.lstm.forward_lstm.named_parameters())
+    weights |= {f"{name}_reverse": getattr(model.lstm.backward_lstm, name) for name in weights}
     sequence = nn.utils.rnn.pack_padded_sequence(y.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False)
     z, _ = nn.utils.rnn.pad_packed_sequence(torch.func.functional_call(lstm, weights, (sequence,))[0], batch_first=True)
     real = (torch.arange(z.size(1)) < lengths[:, None])[:, :, None]
@@ -147,11 +148,11 @@ def test_unmasked_network_matches_plain_layers(change, standardize, lengths):
     if standardize:
         model.standardize.fit(torch.randn(162), torch.rand(162) + 0.5)
     lstm = nn.LSTM(40, 80, batch_first=True, bidirectional=True)
-    weights = {name: getattr(model.lstm.ahead, name) for name in dict(model.lstm.ahead.named_parameters())}
-    weights |= {f"{name}_reverse": getattr(model.lstm.back, name) for name in weights}
+    weights = dict(model.lstm.forward_lstm.named_parameters())
+    weights |= {f"{name}_reverse": getattr(model.lstm.backward_lstm, name) for name in weights}
     x, length = batch(clips(*lengths))
     y = standardized(model, x, length)
-    y = nn.functional.pad(y, (0, max(0, model.receptive_field - x.size(2))))
+    y = nn.functional.pad(y, (0, max(0, model.receptive_field - x.size(1))))
     for convolution, pool in zip(model.convolutions, pools(model), strict=True):
         y = pool(model.conv_activation(convolution(y)))
     y = torch.func.functional_call(lstm, weights, (y.transpose(1, 2),))[0]

@@ -132,7 +132,7 @@ def fitted(recipe: Recipe, size: int) -> nn.Module:
 def clips(config: dict, lengths: list[int]) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     size = build("features", config["features"]).size
-    return [torch.randn(size, length, generator=generator) for length in lengths]
+    return [torch.randn(length, size, generator=generator) for length in lengths]
 
 
 def clips_of(config: dict) -> list[torch.Tensor]:
@@ -141,10 +141,10 @@ def clips_of(config: dict) -> list[torch.Tensor]:
 
 
 def batch(matrices: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    lengths = torch.tensor([matrix.size(1) for matrix in matrices])
-    features = torch.zeros(len(matrices), matrices[0].size(0), int(lengths.max()) + pad)
+    lengths = torch.tensor([len(matrix) for matrix in matrices])
+    features = torch.zeros(len(matrices), int(lengths.max()) + pad, matrices[0].size(1))
     for row, matrix in zip(features, matrices, strict=True):
-        row[:, : matrix.size(1)] = matrix
+        row[: len(matrix)] = matrix
     return features, lengths
 
 
@@ -197,9 +197,7 @@ def test_unmasked_logits_depend_on_padding(config):
 @torch.no_grad()
 def test_logits_do_not_depend_on_other_clips_in_the_batch(config):
     model, matrices = network(config), clips_of(config)
-    strangers = [
-        5 * max(matrices, key=lambda matrix: matrix.size(1))
-    ] * 8  # loud, at least as long, and many, because networks may group clips
+    strangers = [5 * max(matrices, key=len)] * 8  # loud, at least as long, and many, because networks may group clips
     in_company = torch.cat([model(*batch([matrix, *strangers]))[:1] for matrix in matrices])
     assert_same(in_company, each_alone(model, matrices))
 
@@ -245,6 +243,6 @@ def test_clip_of_one_frame_gives_finite_logits(config):
 @pytest.mark.parametrize("samples", [1, 16000])
 @torch.no_grad()
 def test_silence_gives_finite_logits(config, samples):
-    silence = torch.from_numpy(build("features", config["features"])(np.zeros(samples, np.float32)))
+    silence = torch.from_numpy(build("features", config["features"])(np.zeros(samples, np.float32)).T)
     assert torch.isfinite(network(config)(*batch([silence]))).all()
     assert torch.isfinite(network(config)(*batch([silence, *clips(config, [60])]))).all()

@@ -3,35 +3,35 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ser_lightning.models.flat_batch import FlatBatch
 from ser_lightning.models.layers import (
     BiLSTM,
     MaskedBatchNorm,
     Standardize,
-    attend,
-    frames_of,
+    attention_pool,
     initialize_as_he,
     initialize_as_keras,
-    reverse,
+    reverse_clips,
+    standardized_frames,
     valid_length,
     valid_lengths,
 )
-from ser_lightning.models.rows import Rows
 
 
 def torchs(ours: BiLSTM) -> nn.LSTM:
     theirs = nn.LSTM(3, 5, batch_first=True, bidirectional=True)
-    for name, parameter in ours.ahead.named_parameters():
+    for name, parameter in ours.forward_lstm.named_parameters():
         getattr(theirs, name).data.copy_(parameter)
-        getattr(theirs, f"{name}_reverse").data.copy_(getattr(ours.back, name))
+        getattr(theirs, f"{name}_reverse").data.copy_(getattr(ours.backward_lstm, name))
     return theirs
 
 
-def clips_in_rows(lengths: list[int], *, between: int) -> tuple[Rows, list[torch.Tensor]]:
+def clips_in_rows(lengths: list[int], *, between: int) -> tuple[FlatBatch, list[torch.Tensor]]:
     """Concatenate clips, with meaningless rows between them."""
     clips = [torch.randn(length, 3) for length in lengths]
     taken = torch.tensor([length + between for length in lengths])
     values = torch.cat([torch.cat([clip, torch.full((between, 3), 99.0)]) for clip in clips])
-    return Rows(values, taken.cumsum(0) - taken, torch.tensor(lengths)), clips
+    return FlatBatch(values, taken.cumsum(0) - taken, torch.tensor(lengths)), clips
 
 
 @pytest.mark.parametrize("lengths", [[9, 4, 1, 7], [9, 4, 1, 7, 7, 3, 12, 2, 6, 5]])  # one group, and several
@@ -80,24 +80,24 @@ def test_frames_are_standardized_and_padding_is_zeroed():
     layer = Standardize(features=2)
     layer.fit(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 1.0]))
     features = torch.tensor(
-        [[[3.0, 5.0, 0.0, 0.0], [1.0, 2.0, 0.0, 0.0]], [[7.0, 9.0, 9.0, 0.0], [4.0, 5.0, 5.0, 0.0]]]
+        [[[3.0, 1.0], [5.0, 2.0], [0.0, 0.0], [0.0, 0.0]], [[7.0, 4.0], [9.0, 5.0], [9.0, 5.0], [0.0, 0.0]]]
     )
     before = features.clone()
-    frames, lengths = frames_of(features, torch.tensor([2, 1]), standardize=layer)
+    frames, lengths = standardized_frames(features, torch.tensor([2, 1]), standardize=layer)
     assert torch.equal(features, before), "the batch itself is left alone"
     assert frames.tolist() == [[[1.0, 1.0], [2.0, 2.0]], [[3.0, 4.0], [0.0, 0.0]]]
     assert lengths.tolist() == [2, 1]
 
 
 def test_frames_of_short_clips_are_extended_with_zeros():
-    frames, lengths = frames_of(torch.ones(2, 3, 2), torch.tensor([2, 1]), standardize=None, at_least=4)
+    frames, lengths = standardized_frames(torch.ones(2, 2, 3), torch.tensor([2, 1]), standardize=None, min_length=4)
     assert lengths.tolist() == [4, 4]
     assert frames[:, :, 0].tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
 
 
 def test_reverse_respects_the_length_of_each_clip():
     x = torch.tensor([[1, 2, 3, 0], [1, 2, 3, 4], [1, 0, 0, 0]])[:, :, None]
-    reversed_ = reverse(x, torch.tensor([3, 4, 1]))
+    reversed_ = reverse_clips(x, torch.tensor([3, 4, 1]))
     assert reversed_[:, :, 0].tolist() == [[3, 2, 1, 0], [4, 3, 2, 1], [1, 0, 0, 0]]
 
 
@@ -105,7 +105,7 @@ def test_attention_ignores_padding():
     torch.manual_seed(0)
     values, scores = torch.randn(2, 4, 3), torch.randn(2, 4)
     real = torch.tensor([[True] * 4, [True, True, False, False]])
-    got = attend(values, scores, real)
+    got = attention_pool(values, scores, real)
     torch.testing.assert_close(got[0], scores[0].softmax(0) @ values[0])
     torch.testing.assert_close(got[1], scores[1, :2].softmax(0) @ values[1, :2])
 

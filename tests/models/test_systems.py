@@ -53,9 +53,9 @@ def without_dropout(name: str, **change) -> nn.Module:
 
 def clips(name: str, *lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    x = torch.zeros(len(lengths), SMALL[name][0], max(lengths))
+    x = torch.zeros(len(lengths), max(lengths), SMALL[name][0])
     for row, length in zip(x, lengths, strict=True):
-        row[:, :length] = torch.randn(SMALL[name][0], length, generator=generator)
+        row[:length] = torch.randn(length, SMALL[name][0], generator=generator)
     return x, torch.tensor(lengths)
 
 
@@ -156,12 +156,12 @@ def test_standardization_does_not_modify_the_batch(name):
     x, lengths = clips(name, 20, 10)
     before = x.clone()
     plain = model.eval()(x, lengths)
-    model.standardize.fit(torch.full((x.size(1),), 0.5), torch.full((x.size(1),), 2.0))
+    model.standardize.fit(torch.full((x.size(2),), 0.5), torch.full((x.size(2),), 2.0))
     changed = model(x, lengths)
     assert torch.equal(x, before)
     by_hand = model.standardize
     model.standardize = None
-    behind = (torch.arange(20) >= lengths[:, None])[:, None]
+    behind = (torch.arange(20) >= lengths[:, None])[:, :, None]
     torch.testing.assert_close(changed, model(((x - 0.5) / 2).masked_fill(behind, 0.0), lengths))
     assert not torch.allclose(plain, changed, atol=1e-5)
     assert by_hand.mean[0] == 0.5
@@ -291,7 +291,7 @@ def test_kaggle_cnn_pooling_leaves_eleven_values():
 def test_kaggle_cnn_depends_only_on_the_mean_over_frames():
     model = small("kaggle_cnn")
     x, lengths = clips("kaggle_cnn", 9, 5)
-    means = torch.stack([row[:, :n].mean(1) for row, n in zip(x, lengths, strict=True)])[:, :, None]
+    means = torch.stack([row[:n].mean(0) for row, n in zip(x, lengths, strict=True)])[:, None]
     torch.testing.assert_close(model(x, lengths), model(means, torch.tensor([1, 1])))
 
 
@@ -316,32 +316,32 @@ def norm(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
 def test_attention_fcn_matches_plain_layers(batch_norm):
     model = seen(small("attention_fcn", batch_norm=batch_norm))
     x, length = clips("attention_fcn", 150)
-    y = x.transpose(1, 2)[:, None]
+    y = x[:, None]
     y = norm(y, model.norms[0]) if batch_norm else y
     for n, convolution in enumerate(model.convolutions):
         y = convolution(y)
         y = (norm(y, model.norms[n + 1]) if batch_norm else y).relu()
         y = nn.MaxPool2d(3, 2)(y) if n in (0, 1, 4) else y
     regions = y.flatten(2).transpose(1, 2)
-    weights = (0.3 * model.score(torch.tanh(model.hear(regions)))).softmax(1)
+    weights = (0.3 * model.score(torch.tanh(model.attention_projection(regions)))).softmax(1)
     torch.testing.assert_close(model(x, length), model.classifier((weights * regions).sum(1)))
 
 
 def test_crnn_attention_matches_plain_layers():
     model = seen(small("crnn_attention"))
     x, length = clips("crnn_attention", 51)
-    y = norm(x.view(1, 3, 40, 51).transpose(2, 3), model.norms[0])
+    y = norm(x.view(1, 51, 3, 40).transpose(1, 2), model.norms[0])
     for n, convolution in enumerate(model.convolutions):
         y = norm(nn.functional.leaky_relu(convolution(y)), model.norms[n + 1])
         y = nn.MaxPool2d((2, 4))(y) if n == 0 else y
     y = model.step(y.permute(0, 2, 3, 1).flatten(2))
     y = nn.functional.leaky_relu(norm(y.transpose(1, 2), model.step_norm).transpose(1, 2))
     bidirectional = nn.LSTM(16, 8, batch_first=True, bidirectional=True)
-    for key, value in model.ahead.named_parameters():
+    for key, value in model.forward_lstm.named_parameters():
         getattr(bidirectional, key).data.copy_(value)
-        getattr(bidirectional, f"{key}_reverse").data.copy_(getattr(model.back, key))
+        getattr(bidirectional, f"{key}_reverse").data.copy_(getattr(model.backward_lstm, key))
     y = bidirectional(y)[0]
-    clip = (model.score(torch.sigmoid(model.hear(y))).softmax(1) * y).sum(1)
+    clip = (model.score(torch.sigmoid(model.attention_projection(y))).softmax(1) * y).sum(1)
     expected = model.classifier(nn.functional.leaky_relu(model.mlp(clip)))
     torch.testing.assert_close(model(x, length), expected)
 
@@ -360,7 +360,7 @@ def test_res_lstm_matches_packed_sequences(residual):
         sequence = nn.utils.rnn.pack_padded_sequence(y, lengths, batch_first=True, enforce_sorted=False)
         return nn.utils.rnn.pad_packed_sequence(layer(sequence)[0], batch_first=True)[0]
 
-    y = x.transpose(1, 2)
+    y = x
     if residual:
         y = packed(model.first, y) + y
         frames = torch.cat([row[:n] for row, n in zip(y, lengths, strict=True)])
@@ -391,8 +391,8 @@ def test_tim_net_matches_plain_layers(kernel_size):
     model = seen(small("tim_net", kernel_size=kernel_size))
     x, length = clips("tim_net", 17)
     means = []
-    for direction, y in zip(model.directions, (x, x.flip(2)), strict=True):
-        y = direction.first(y.transpose(1, 2)).transpose(1, 2)  # noqa: PLW2901
+    for direction, y in zip(model.directions, (x, x.flip(1)), strict=True):
+        y = direction.first(y).transpose(1, 2)  # noqa: PLW2901
         of_direction = []
         for n, block in enumerate(direction.blocks):
             z = y

@@ -87,14 +87,14 @@ class Baseline(nn.Module):
         """Return the log-probabilities of each clip.
 
         Args:
-            features: (B, F, K), zero beyond each clip's end
+            features: (B, K, F), zero beyond each clip's end
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        frames = features.detach().cpu().transpose(1, 2).numpy()  # (B, K, F)
+        frames = features.detach().cpu().numpy()  # (B, K, F)
         real = np.arange(frames.shape[1]) < lengths.cpu().numpy()[:, None]  # (B, K)
         clips = split_frames(frames[real], lengths.cpu().numpy())
         with threadpool_limits(torch.get_num_threads()):

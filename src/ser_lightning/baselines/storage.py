@@ -111,7 +111,7 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
             )
         baseline = Baseline(pipeline, classes=classes)
         _check_machine(pipeline[-1].classifier_)
-        answer = baseline(torch.zeros(1, features, 1), torch.ones(1, dtype=torch.int64))
+        answer = baseline(torch.zeros(1, 1, features), torch.ones(1, dtype=torch.int64))
         if not torch.isfinite(answer).all():
             raise ValueError("its probabilities are not finite")
     except InputError:

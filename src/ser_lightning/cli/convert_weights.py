@@ -22,8 +22,8 @@ CHECKPOINT = ".ckpt"
 NAMES = (
     (r"MFCC_feature_extraction\.0\.(\w+)", r"convolutions.0.\1"),
     (r"MFCC_feature_extraction\.2\.(\w+)", r"convolutions.1.\1"),
-    (r"lstm\.(\w+_l0)_reverse", r"lstm.back.\1"),
-    (r"lstm\.(\w+_l0)", r"lstm.ahead.\1"),
+    (r"lstm\.(\w+_l0)_reverse", r"lstm.backward_lstm.\1"),
+    (r"lstm\.(\w+_l0)", r"lstm.forward_lstm.\1"),
     (r"classify\.(\d+\.\w+)", r"classifier.\1"),
 )
 
@@ -73,7 +73,7 @@ def rename(name: str) -> str:
     """Return this package's name of a released tensor; unknown names are returned unchanged and rejected on loading.
 
     >>> rename("lstm.weight_ih_l0_reverse")
-    'lstm.back.weight_ih_l0'
+    'lstm.backward_lstm.weight_ih_l0'
     """
     for pattern, replacement in NAMES:
         if re.fullmatch(pattern, name):

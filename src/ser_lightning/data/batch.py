@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     """Batch of clips, zero-padded at the end to the longest clip.
 
     Args:
-        features: (B, F, K_max)
+        features: (B, K_max, F)
         lengths: (B,), number of real frames of each clip
         target: (B,), class index of each clip
         row: (B,), row of each clip in its dataset
@@ -104,11 +104,11 @@ class FeatureDataset(BatchDataset):
         """Return rows as a batch, in the given order."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
-        # Same memory order as the cache, frame by frame, so that each clip is one copy; the batch is a transposed view.
+        # Same memory order as the cache, frame by frame, so that each clip is one copy.
         frames = np.zeros((len(rows), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)  # (B, K, F)
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
-        return Batch(torch.from_numpy(frames).transpose(1, 2), lengths, self.targets[index], index)
+        return Batch(torch.from_numpy(frames), lengths, self.targets[index], index)
 
     def all_frames(self) -> Tensor:
         """Return the frames of all rows, concatenated, (R, F)."""

@@ -59,12 +59,12 @@ class AugmentedBatches(BatchDataset):
         """
         batch = self.dataset.__getitems__(rows)
         frames, lengths, partner, share = self.augment.augment_batch(
-            batch.features.transpose(1, 2).numpy(),
+            batch.features.numpy(),
             batch.lengths.numpy(),
             mean=self.mean,
             generator=np.random.default_rng([self.seed, self.sampler.epoch, *rows]),
         )
-        batch = batch._replace(features=torch.from_numpy(frames).transpose(1, 2), lengths=torch.from_numpy(lengths))
+        batch = batch._replace(features=torch.from_numpy(frames), lengths=torch.from_numpy(lengths))
         if partner is None:
             return batch
         other = batch.target[torch.from_numpy(partner)]

@@ -35,7 +35,7 @@ class ResidentDataset(BatchDataset):
         lengths = self.lengths[index]  # (B,)
         time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
         source = (self.offsets[index][:, None] + time).where(time < lengths[:, None], len(self.frames) - 1)  # (B, K)
-        features = self.frames.index_select(0, source.flatten()).view(*source.shape, -1).transpose(1, 2)
+        features = self.frames.index_select(0, source.flatten()).view(*source.shape, -1)  # (B, K, F)
         return Batch(features, lengths, self.targets[index], index)
 
 

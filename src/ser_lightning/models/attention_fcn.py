@@ -6,16 +6,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.images import Images, channels_last, convolve, max_pool, normalize, stages
 from ser_lightning.models.layers import (
     MaskedBatchNorm,
     Standardize,
-    attend,
+    attention_pool,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_he,
+    standardized_frames,
 )
+from ser_lightning.models.masked_images import Images, channels_last, convolve, max_pool, normalize, stages
 
 
 class AttentionFCN(nn.Module):
@@ -81,14 +81,14 @@ class AttentionFCN(nn.Module):
         self.convolutions = nn.ModuleList(stage.convolution() for stage in layers)
         norms = [MaskedBatchNorm(channels=c) for c in (1, *channels)] if batch_norm else []
         self.norms = nn.ModuleList(norms)
-        self.at_least = 1  # rows of the smallest image for which the layers return one row
+        self.min_length = 1  # rows of the smallest image for which the layers return one row
         for stage in reversed(layers):
-            self.at_least = stage.needed_length(self.at_least, pool_size=pool_size, pool_stride=pool_stride)
-        if features < self.at_least:
-            raise ValueError(f"there are {features} features; expected at least {self.at_least} for these layers")
+            self.min_length = stage.needed_length(self.min_length, pool_size=pool_size, pool_stride=pool_stride)
+        if features < self.min_length:
+            raise ValueError(f"there are {features} features; expected at least {self.min_length} for these layers")
         self.attention_scale = attention_scale
         regions = channels[-1]
-        self.hear = nn.Linear(regions, regions)
+        self.attention_projection = nn.Linear(regions, regions)
         self.score = nn.Linear(regions, 1, bias=False)
         dense = [] if hidden is None else [nn.Linear(regions, hidden), nn.ReLU(), nn.Dropout(dropout)]
         self.classifier = nn.Sequential(*dense, nn.Linear(hidden or regions, classes))
@@ -98,14 +98,16 @@ class AttentionFCN(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize, at_least=self.at_least)  # (B, T, F)
+        x, lengths = standardized_frames(
+            features, lengths, standardize=self.standardize, min_length=self.min_length
+        )  # (B, T, F)
         images = self._normalize(Images(x[:, None], lengths), 0)  # (B, 1, T, F)
         for number, (layer, pool) in enumerate(zip(self.convolutions, self.pools, strict=True)):
             images = self._normalize(convolve(images, cast(nn.Conv2d, layer)), number + 1)  # (B, C, T / s, F / s)
@@ -113,9 +115,10 @@ class AttentionFCN(nn.Module):
             if pool:
                 images = max_pool(images, size=self.pool[0], stride=self.pool[1])
         regions = images.values.permute(0, 2, 3, 1)  # (B, T', F', C)
-        scores = self.attention_scale * self.score(torch.tanh(self.hear(regions)))[..., 0]  # (B, T', F')
-        real = images.real[:, :, None].expand_as(scores)
-        clip = attend(regions.flatten(1, 2), scores.flatten(1), real.flatten(1))  # (B, C)
+        hidden = torch.tanh(self.attention_projection(regions))
+        scores = self.attention_scale * self.score(hidden)[..., 0]  # (B, T', F')
+        mask = images.mask[:, :, None].expand_as(scores)
+        clip = attention_pool(regions.flatten(1, 2), scores.flatten(1), mask.flatten(1))  # (B, C)
         logits: Tensor = self.classifier(clip)  # (B, classes)
         return logits
 

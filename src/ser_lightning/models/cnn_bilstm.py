@@ -6,8 +6,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ser_lightning.models.flat_batch import FlatBatch, convolve, flatten_batch, max_pool
 from ser_lightning.models.layers import ACTIVATIONS, BiLSTM, Standardize, valid_length, valid_lengths
-from ser_lightning.models.rows import Rows, convolve, lay, max_pool
 
 
 class CNNBiLSTM(nn.Module):
@@ -101,7 +101,7 @@ class CNNBiLSTM(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K), zero beyond each clip's end
+            features: (B, K, F), zero beyond each clip's end
             lengths: (B,), number of frames of each clip; a clip shorter than the receptive field is padded to it
 
         Returns:
@@ -114,37 +114,37 @@ class CNNBiLSTM(nn.Module):
         return logits
 
     def _summarize(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the maximum and mean of the LSTM's outputs over the real steps of each clip: (B, F, K) -> (B, 4H)."""
+        """Return the maximum and mean of the LSTM's outputs over the real steps of each clip: (B, K, F) -> (B, 4H)."""
         summary: Tensor = self.lstm(self._convolve(features, lengths, rows=lengths.clamp(min=self.receptive_field)))
         return summary
 
     def _summarize_padded(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the maximum and mean of the LSTM's outputs over all steps, including padding: (B, F, K) -> (B, 4H).
+        """Return the maximum and mean of the LSTM's outputs over all steps, including padding: (B, K, F) -> (B, 4H).
 
         Convolutions run over each clip and enough padding to fill the receptive field. All later steps equal those of
         pure padding, which are computed once.
         """
-        total = self._steps(max(features.size(2), self.receptive_field))
+        total = self._steps(max(features.size(1), self.receptive_field))
         differ = (-(-lengths // self.stride)).clamp(max=total)  # steps whose window contains a real frame
         clips = self._convolve(features, lengths, rows=(differ - 1) * self.stride + self.receptive_field)
         nothing = lengths.new_zeros(1)
         padding = self._convolve(features[:1], nothing, rows=nothing + self.receptive_field).values[:1]
         return self.lstm.over_padding(clips, padding=padding, total=total)
 
-    def _convolve(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> Rows:
+    def _convolve(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> FlatBatch:
         """Apply convolutions and poolings to concatenated clips.
 
         The outputs that fit into the rows of a clip depend on no rows beyond them.
         """
         prepare = nn.Identity() if self.standardize is None else self.standardize
-        values, starts, lengths = lay(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
+        values, starts, lengths = flatten_batch(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
         for layer, of_convolution, of_pool in zip(self.convolutions, *self.steps, strict=True):
             convolution = cast(nn.Conv1d, layer)
             values = convolve(values, convolution.weight, cast(Tensor, convolution.bias), of_convolution[1])
             values = max_pool(self.conv_activation(values), *of_pool)  # (R, C)
             for size, stride in (of_convolution, of_pool):
                 starts, lengths = starts // stride, valid_lengths(lengths, size, stride)
-        return Rows(values, starts, lengths)
+        return FlatBatch(values, starts, lengths)
 
     def _steps(self, frames: int) -> int:
         """Return the number of LSTM steps for a number of frames."""

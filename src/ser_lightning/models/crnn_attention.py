@@ -6,17 +6,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.images import Images, channels_last, convolve, max_pool, normalize
 from ser_lightning.models.layers import (
     MaskedBatchNorm,
     Standardize,
-    attend,
+    attention_pool,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_he,
-    reverse,
+    reverse_clips,
+    standardized_frames,
 )
+from ser_lightning.models.masked_images import Images, channels_last, convolve, max_pool, normalize
 
 SLOPE = 0.01  # negative slope of LeakyReLU
 
@@ -96,9 +96,9 @@ class CRNNAttention(nn.Module):
         self.norms = nn.ModuleList(MaskedBatchNorm(channels=c) for c in inputs)
         self.step = nn.Linear(channels[-1] * (rows // pool_size[1]), linear)
         self.step_norm = MaskedBatchNorm(channels=linear)
-        self.ahead = nn.LSTM(linear, hidden, batch_first=True)
-        self.back = nn.LSTM(linear, hidden, batch_first=True)
-        self.hear = nn.Linear(2 * hidden, attention)
+        self.forward_lstm = nn.LSTM(linear, hidden, batch_first=True)
+        self.backward_lstm = nn.LSTM(linear, hidden, batch_first=True)
+        self.attention_projection = nn.Linear(2 * hidden, attention)
         self.score = nn.Linear(attention, 1, bias=False)
         self.activation, self.dropout = nn.LeakyReLU(SLOPE), nn.Dropout(dropout)
         self.mlp, self.classifier = nn.Linear(2 * hidden, mlp), nn.Linear(mlp, classes)
@@ -107,14 +107,16 @@ class CRNNAttention(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize, at_least=self.pool[0])  # (B, T, F)
+        x, lengths = standardized_frames(
+            features, lengths, standardize=self.standardize, min_length=self.pool[0]
+        )  # (B, T, F)
         planes = x.view(*x.shape[:2], self.planes, -1).transpose(1, 2)  # (B, planes, T, rows)
         images = normalize(Images(planes, lengths), cast(MaskedBatchNorm, self.norms[0]))
         for number, layer in enumerate(self.convolutions):
@@ -123,13 +125,13 @@ class CRNNAttention(nn.Module):
             images = normalize(images, cast(MaskedBatchNorm, self.norms[number + 1]))
             if number == 0:
                 images = max_pool(images, size=self.pool, stride=self.pool)  # (B, C, T / 2, rows / 4)
-        lengths, real = images.lengths, images.real
+        lengths, mask = images.lengths, images.mask
         steps = self.step(images.values.permute(0, 2, 3, 1).flatten(2))  # (B, T', rows' * C) -> (B, T', linear)
-        steps = self.dropout(self.activation(self.step_norm(steps, real)))
+        steps = self.dropout(self.activation(self.step_norm(steps, mask)))
         # Each clip is reversed within its own length, so that padding follows the real steps in both directions.
-        back = reverse(self.back(reverse(steps, lengths))[0], lengths)
-        y = torch.cat([self.ahead(steps)[0], back], dim=2)  # (B, T', 2H)
-        scores = self.score(torch.sigmoid(self.hear(y)))[:, :, 0]  # (B, T')
-        clip = attend(y, scores, real)  # (B, 2H)
+        backward = reverse_clips(self.backward_lstm(reverse_clips(steps, lengths))[0], lengths)
+        y = torch.cat([self.forward_lstm(steps)[0], backward], dim=2)  # (B, T', 2H)
+        scores = self.score(torch.sigmoid(self.attention_projection(y)))[:, :, 0]  # (B, T')
+        clip = attention_pool(y, scores, mask)  # (B, 2H)
         logits: Tensor = self.classifier(self.dropout(self.activation(self.mlp(clip))))  # (B, classes)
         return logits

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ser_lightning.models.images import channels_last, resize, stages
 from ser_lightning.models.layers import (
     Standardize,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_he,
+    standardized_frames,
 )
+from ser_lightning.models.masked_images import channels_last, resize, stages
 
 
 class DRCNN(nn.Module):
@@ -92,14 +92,14 @@ class DRCNN(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         image = resize(x, lengths, size=self.size)  # (B, size, size)
         maps = self.convolutions(image[:, None])  # (B, 1, size, size) -> (B, C, side, side)
         logits: Tensor = self.classifier(maps)  # (B, classes)

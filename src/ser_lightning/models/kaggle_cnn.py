@@ -9,8 +9,8 @@ from ser_lightning.models.layers import (
     Standardize,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_keras,
+    standardized_frames,
 )
 
 
@@ -83,14 +83,14 @@ class KaggleCNN(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         mean = x.sum(1) / lengths[:, None]  # (B, F)
         y = self.convolutions(mean[:, None])  # (B, 1, F) -> (B, C, F / strides)
         logits: Tensor = self.classifier(y)  # (B, classes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.rows import Rows
+from ser_lightning.models.flat_batch import FlatBatch
 
 GROUPS = 4  # groups of similar length per batch; with more, the steps of the LSTM are too small to be fast
 
@@ -67,28 +67,29 @@ class BiLSTM(nn.Module):
 
     def __init__(self, *, channels: int, hidden: int) -> None:
         super().__init__()
-        self.ahead = nn.LSTM(channels, hidden)
-        self.back = nn.LSTM(channels, hidden)
+        self.forward_lstm = nn.LSTM(channels, hidden)
+        self.backward_lstm = nn.LSTM(channels, hidden)
 
-    def forward(self, rows: Rows) -> Tensor:
+    def forward(self, rows: FlatBatch) -> Tensor:
         """Return the pooled outputs of each clip, (B, 4H).
 
         Along the last axis: maximum forward, maximum backward, mean forward, mean backward.
         """
-        groups, summaries = of_like_length(rows.lengths), []
+        groups, summaries = group_by_length(rows.lengths), []
         for group in groups:
             starts, lengths = rows.starts[group], rows.lengths[group]
             time = torch.arange(int(lengths.max()), device=lengths.device)[:, None]  # (T, 1)
             padding = (time >= lengths)[:, :, None]  # (T, B, 1)
-            tops, means = [], []
-            for lstm, step in ((self.ahead, time.minimum(lengths - 1)), (self.back, (lengths - 1 - time).clamp(min=0))):
-                y = lstm(_gather(rows.values, starts + step))[0]  # (T, B, H)
-                tops.append(y.masked_fill(padding, -torch.inf).amax(0))
+            forward, backward = time.minimum(lengths - 1), (lengths - 1 - time).clamp(min=0)  # (T, B), frames read
+            maxima, means = [], []
+            for lstm, order in ((self.forward_lstm, forward), (self.backward_lstm, backward)):
+                y = lstm(_gather(rows.values, starts + order))[0]  # (T, B, H)
+                maxima.append(y.masked_fill(padding, -torch.inf).amax(0))
                 means.append(y.masked_fill(padding, 0.0).sum(0) / lengths[:, None])
-            summaries.append(torch.cat([*tops, *means], dim=1))
+            summaries.append(torch.cat([*maxima, *means], dim=1))
         return torch.cat(summaries)[torch.cat(groups).argsort()]
 
-    def over_padding(self, rows: Rows, *, padding: Tensor, total: int) -> Tensor:
+    def over_padding(self, rows: FlatBatch, *, padding: Tensor, total: int) -> Tensor:
         """Return the pooled outputs, (B, 4H), of clips padded to the same length, including the padding.
 
         The padding is the same in every clip, so the backward steps over the longest common padding of a group are
@@ -102,33 +103,33 @@ class BiLSTM(nn.Module):
         """
         time = torch.arange(total, device=padding.device)[:, None]  # (T, 1)
         blank = padding[:, None]  # (1, 1, C)
-        groups, inputs, tops, sums = of_like_length(rows.lengths), [], [], []
+        groups, inputs, maxima, sums = group_by_length(rows.lengths), [], [], []
         for group in groups:
             lengths = rows.lengths[group]
-            reach = int(lengths.max())
-            x = _gather(rows.values, rows.starts[group] + time[:reach].minimum(lengths - 1))  # (T, B, C)
-            x = torch.where((time[:reach] < lengths)[:, :, None], x, blank)
-            inputs.append(torch.cat([x, blank.expand(total - reach, len(group), -1)]))
+            longest = int(lengths.max())
+            x = _gather(rows.values, rows.starts[group] + time[:longest].minimum(lengths - 1))  # (T, B, C)
+            x = torch.where((time[:longest] < lengths)[:, :, None], x, blank)
+            inputs.append(torch.cat([x, blank.expand(total - longest, len(group), -1)]))
             parts, state = [], None
-            if reach < total:
-                y, last = self.back(blank.expand(total - reach, 1, -1))
+            if longest < total:
+                y, last = self.backward_lstm(blank.expand(total - longest, 1, -1))
                 parts = [y.expand(-1, len(group), -1)]
                 state = tuple(s.expand(-1, len(group), -1).contiguous() for s in last)
-            parts.append(self.back(x.flip(0), state)[0])
-            tops.append(torch.stack([y.amax(0) for y in parts]).amax(0))
+            parts.append(self.backward_lstm(x.flip(0), state)[0])
+            maxima.append(torch.stack([y.amax(0) for y in parts]).amax(0))
             sums.append(torch.stack([y.sum(0) for y in parts]).sum(0))
-        ahead = self.ahead(torch.cat(inputs, dim=1))[0]  # (T, B, H)
-        parts = [ahead.amax(0), torch.cat(tops), ahead.mean(0), torch.cat(sums) / total]
+        forward = self.forward_lstm(torch.cat(inputs, dim=1))[0]  # (T, B, H)
+        parts = [forward.amax(0), torch.cat(maxima), forward.mean(0), torch.cat(sums) / total]
         return torch.cat(parts, dim=1)[torch.cat(groups).argsort()]
 
 
-def of_like_length(lengths: Tensor) -> list[Tensor]:
+def group_by_length(lengths: Tensor) -> list[Tensor]:
     """Group the clips of a batch by similar length.
 
     Return the indices of the clips in each group. A small batch is one group, and so is any batch on an accelerator,
     where a step of many clips takes as long as a step of few.
 
-    >>> [group.tolist() for group in of_like_length(torch.tensor([3, 9, 2, 8, 1, 7, 4, 6]))]
+    >>> [group.tolist() for group in group_by_length(torch.tensor([3, 9, 2, 8, 1, 7, 4, 6]))]
     [[4, 2], [0, 6], [7, 5], [3, 1]]
     """
     order = lengths.argsort(stable=True)
@@ -203,44 +204,44 @@ def initialize_as_he(network: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def frames_of(
-    features: Tensor, lengths: Tensor, *, standardize: Standardize | None, at_least: int = 1
+def standardized_frames(
+    features: Tensor, lengths: Tensor, *, standardize: Standardize | None, min_length: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Return the frames of a padded batch, standardized, and zero beyond the end of each clip.
 
     Args:
-        features: (B, F, K), not modified
+        features: (B, K, F), not modified
         lengths: (B,), number of real frames of each clip
         standardize: layer applied to the frames first, or None
-        at_least: minimum number of frames; shorter clips are zero-padded and count as this long
+        min_length: minimum number of frames; shorter clips are zero-padded and count as this long
 
     Returns:
-        The frames (B, T, F), with T the length of the longest clip, and the lengths (B,), both at least ``at_least``.
+        The frames (B, T, F), with T the length of the longest clip, and the lengths (B,), both at least ``min_length``.
 
     """
     longest = int(lengths.max())
-    total = max(longest, at_least)
-    x = features.new_empty(features.size(0), total, features.size(1))  # (B, T, F)
-    x[:, :longest] = features[:, :, :longest].transpose(1, 2)
+    total = max(longest, min_length)
+    x = features.new_empty(features.size(0), total, features.size(2))  # (B, T, F)
+    x[:, :longest] = features[:, :longest]
     if standardize is not None:
         standardize(x[:, :longest])  # in place, on this copy
-    x.masked_fill_(~real_frames(lengths, total)[:, :, None], 0.0)
-    return x, lengths.clamp(min=at_least)
+    x.masked_fill_(~length_mask(lengths, total)[:, :, None], 0.0)
+    return x, lengths.clamp(min=min_length)
 
 
-def real_frames(lengths: Tensor, total: int) -> Tensor:
+def length_mask(lengths: Tensor, total: int) -> Tensor:
     """Return the mask of the real frames among ``total`` frames, (B, total).
 
-    >>> real_frames(torch.tensor([2, 3]), 3).tolist()
+    >>> length_mask(torch.tensor([2, 3]), 3).tolist()
     [[True, True, False], [True, True, True]]
     """
     return torch.arange(total, device=lengths.device) < lengths[:, None]
 
 
-def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+def reverse_clips(x: Tensor, lengths: Tensor) -> Tensor:
     """Reverse each clip of (B, T, C) within its own length; the padding stays in place.
 
-    >>> reverse(torch.tensor([[[1], [2], [0]]]), torch.tensor([2])).flatten().tolist()
+    >>> reverse_clips(torch.tensor([[[1], [2], [0]]]), torch.tensor([2])).flatten().tolist()
     [2, 1, 0]
     """
     time = torch.arange(x.size(1), device=x.device)
@@ -248,19 +249,19 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     return x.gather(1, index[:, :, None].expand_as(x))
 
 
-def attend(values: Tensor, scores: Tensor, real: Tensor) -> Tensor:
+def attention_pool(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the real values of each clip, weighted by the softmax of their scores.
 
     Args:
         values: (B, N, C), finite everywhere
         scores: (B, N)
-        real: (B, N), mask of the real values
+        mask: (B, N), True for real values
 
     Returns:
         (B, C)
 
     """
-    weights = scores.masked_fill(~real, -torch.inf).softmax(1)
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(1)
     return (weights[:, None] @ values)[:, 0]
 
 
@@ -279,10 +280,10 @@ class MaskedBatchNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(channels)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalize (B, T, C) or (B, T, F, C), given the mask of the real frames, (B, T)."""
         rows = x.flatten(0, 1)  # (B * T, ..., C)
-        index = real.flatten().nonzero()[:, 0]
+        index = mask.flatten().nonzero()[:, 0]
         frames = rows.index_select(0, index)
         normal: Tensor = self.norm(frames.flatten(0, -2)).view_as(frames)
         return torch.zeros_like(rows).index_copy(0, index, normal).view_as(x)

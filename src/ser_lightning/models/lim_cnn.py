@@ -6,14 +6,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.images import channels_last, cut_windows
 from ser_lightning.models.layers import (
     Standardize,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_keras,
+    standardized_frames,
 )
+from ser_lightning.models.masked_images import channels_last, cut_windows
 
 
 class LimCNN(nn.Module):
@@ -77,14 +77,14 @@ class LimCNN(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         images = self.cut(x, lengths)  # (B, windows, window, F)
         maps = [stack(images[:, n]).flatten(1) for n, stack in enumerate(self.stacks)]  # (B, C * H * W) each
         logits: Tensor = self.classifier(torch.cat(maps, dim=1))  # (B, classes)

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.images import cut_windows
-from ser_lightning.models.layers import Standardize, check_sizes, frames_of, initialize_as_keras
+from ser_lightning.models.layers import Standardize, check_sizes, initialize_as_keras, standardized_frames
+from ser_lightning.models.masked_images import cut_windows
 
 
 class LimLSTM(nn.Module):
@@ -61,14 +61,14 @@ class LimLSTM(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         images = self.cut(x, lengths)  # (B, windows, window, F)
         last = [lstm(images[:, n])[0][:, -1] for n, lstm in enumerate(self.lstms)]  # (B, H) each
         logits: Tensor = self.classifier(torch.cat(last, dim=1))  # (B, windows * H) -> (B, classes)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.images import cut_windows
-from ser_lightning.models.layers import Standardize, check_sizes, frames_of, initialize_as_keras
+from ser_lightning.models.layers import Standardize, check_sizes, initialize_as_keras, standardized_frames
 from ser_lightning.models.lim_cnn import WindowConvolutions
+from ser_lightning.models.masked_images import cut_windows
 
 
 class LimTDCNN(nn.Module):
@@ -83,14 +83,14 @@ class LimTDCNN(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         images = self.cut(x, lengths)  # (B, windows, window, F)
         last = []
         for n, (stack, lstm) in enumerate(zip(self.stacks, self.lstms, strict=True)):

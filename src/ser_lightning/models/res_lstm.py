@@ -5,12 +5,12 @@ from torch import Tensor, nn
 from ser_lightning.models.layers import (
     MaskedBatchNorm,
     Standardize,
-    attend,
+    attention_pool,
     check_probabilities,
     check_sizes,
-    frames_of,
     initialize_as_keras,
-    real_frames,
+    length_mask,
+    standardized_frames,
 )
 
 
@@ -59,20 +59,20 @@ class ResLSTM(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
             (B, classes)
 
         """
-        x, lengths = frames_of(features, lengths, standardize=self.standardize)  # (B, T, F)
-        real = real_frames(lengths, x.size(1))
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
+        mask = length_mask(lengths, x.size(1))
         # The LSTMs read forward and padding follows the real frames, so it does not affect their outputs.
         if self.first is not None and self.first_norm is not None:
-            x = self.first_norm(self.first(x)[0] + x, real)  # (B, T, F)
+            x = self.first_norm(self.first(x)[0] + x, mask)  # (B, T, F)
         y = self.second(x)[0]  # (B, T, H)
-        clip = attend(y, self.score(y)[:, :, 0], real)  # (B, H)
+        clip = attention_pool(y, self.score(y)[:, :, 0], mask)  # (B, H)
         logits: Tensor = self.classifier(clip)  # (B, classes)
         return logits
 

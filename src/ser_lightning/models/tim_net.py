@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser_lightning.models.flat_batch import flatten_batch
 from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, initialize_as_keras
-from ser_lightning.models.rows import lay
 
 WIDTH = 8  # rows are zero-padded to a multiple of this width; without padding, an epoch takes a third longer
 
@@ -60,7 +60,7 @@ class TIMNet(nn.Module):
             _Direction(
                 features=features, filters=filters, kernel_size=kernel_size, dilations=dilations, dropout=dropout
             )
-            for _ in ("ahead", "back")
+            for _ in ("forward", "backward")
         )
         self.scales = nn.Parameter(torch.empty(dilations).uniform_(-0.05, 0.05))
         self.classifier = nn.Linear(filters, classes)
@@ -70,7 +70,7 @@ class TIMNet(nn.Module):
         """Return the logits of each clip.
 
         Args:
-            features: (B, F, K)
+            features: (B, K, F)
             lengths: (B,), number of frames of each clip
 
         Returns:
@@ -78,14 +78,14 @@ class TIMNet(nn.Module):
 
         """
         prepare = nn.Identity() if self.standardize is None else self.standardize
-        values, starts, lengths = lay(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
+        values, starts, lengths = flatten_batch(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
         clip = torch.repeat_interleave(lengths)  # (R,), clip of each row
         time = torch.arange(len(clip), device=clip.device) - starts[clip]  # (R,)
         reversed_ = values[(starts + lengths - 1)[clip] - time]  # each clip within its own length
-        ahead, back = self.directions
+        forward, backward = self.directions
         clips = len(lengths)
         # (B, dilations, C), sums over time
-        scales = ahead(values, clip, time, clips) + back(reversed_, clip, time, clips)
+        scales = forward(values, clip, time, clips) + backward(reversed_, clip, time, clips)
         mean = self.scales @ scales / lengths[:, None]  # (B, C)
         logits: Tensor = self.classifier(mean)  # (B, classes)
         return logits

@@ -1,8 +1,8 @@
 """Convolution and pooling over concatenated clips, one frame per row.
 
 There is little or no padding between clips, so that a batch of clips of different lengths costs only what its real
-frames cost. A window that spans two clips gives a meaningless output row, which is never read. :class:`Rows` describes
-the layout.
+frames cost. A window that spans two clips gives a meaningless output row, which is never read. :class:`FlatBatch`
+describes the layout.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 
-class Rows(NamedTuple):
+class FlatBatch(NamedTuple):
     """Clips concatenated along time.
 
     Args:
@@ -29,11 +29,13 @@ class Rows(NamedTuple):
     lengths: Tensor
 
 
-def lay(x: Tensor, lengths: Tensor, *, rows: Tensor, multiple: int, prepare: Callable[[Tensor], Tensor]) -> Rows:
+def flatten_batch(
+    x: Tensor, lengths: Tensor, *, rows: Tensor, multiple: int, prepare: Callable[[Tensor], Tensor]
+) -> FlatBatch:
     """Concatenate the clips of a padded batch along time.
 
     Args:
-        x: (B, C, T)
+        x: (B, T, C)
         lengths: (B,), number of real frames of each clip
         rows: (B,), number of rows for each clip; rows beyond ``lengths`` are zero
         multiple: every clip starts at a multiple of this number, so that strides which divide it keep clips apart
@@ -45,9 +47,9 @@ def lay(x: Tensor, lengths: Tensor, *, rows: Tensor, multiple: int, prepare: Cal
     clip = torch.repeat_interleave(taken)  # (R,)
     time = torch.arange(len(clip), device=x.device) - starts[clip]  # (R,)
     real = time < lengths[clip]
-    frames = x.transpose(1, 2).reshape(-1, x.size(1))  # (B * T, C), a view if the batch is stored frame by frame
-    values = prepare(frames.index_select(0, (clip * x.size(2) + time).where(real, 0)))
-    return Rows(values.index_fill_(0, (~real).nonzero()[:, 0], 0.0), starts, rows)
+    frames = x.reshape(-1, x.size(2))  # (B * T, C)
+    values = prepare(frames.index_select(0, (clip * x.size(1) + time).where(real, 0)))
+    return FlatBatch(values.index_fill_(0, (~real).nonzero()[:, 0], 0.0), starts, rows)
 
 
 class _Convolution(Function):

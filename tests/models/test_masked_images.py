@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ser_lightning.models.images import Images, convolve, cut_windows, max_pool, normalize, resize, stages
 from ser_lightning.models.layers import MaskedBatchNorm
+from ser_lightning.models.masked_images import Images, convolve, cut_windows, max_pool, normalize, resize, stages
 
 
 def padded(clips: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser_lightning.models.layers import MaskedBatchNorm, check_sizes, real_frames, valid_length, valid_lengths
+from ser_lightning.models.layers import MaskedBatchNorm, check_sizes, length_mask, valid_length, valid_lengths
 
 
 def cut_windows(frames: Tensor, lengths: Tensor, *, size: int, count: int, stagger: int | None) -> Tensor:
@@ -70,7 +70,7 @@ def _weights(lengths: Tensor, total: int, size: int) -> Tensor:
     centres = (torch.arange(size, device=lengths.device)[:, None] + 0.5) * scale  # (B, size, 1)
     places = torch.arange(total, device=lengths.device) + 0.5  # (total,)
     weights = (1 - (places - centres).abs() / scale.clamp(min=1)).clamp(min=0)  # (B, size, total)
-    weights = weights * real_frames(lengths, total)[:, None]
+    weights = weights * length_mask(lengths, total)[:, None]
     return weights / weights.sum(2, keepdim=True)
 
 
@@ -155,9 +155,9 @@ class Images(NamedTuple):
     lengths: Tensor
 
     @property
-    def real(self) -> Tensor:
+    def mask(self) -> Tensor:
         """Mask of the real rows, (B, T)."""
-        return real_frames(self.lengths, self.values.size(2))
+        return length_mask(self.lengths, self.values.size(2))
 
 
 def convolve(images: Images, layer: nn.Conv2d) -> Images:
@@ -175,10 +175,10 @@ def max_pool(images: Images, *, size: tuple[int, int], stride: tuple[int, int]) 
 
 def normalize(images: Images, layer: MaskedBatchNorm) -> Images:
     """Normalize each channel over the real rows."""
-    values = layer(images.values.permute(0, 2, 3, 1), images.real).permute(0, 3, 1, 2)  # (B, T, F, C) and back
+    values = layer(images.values.permute(0, 2, 3, 1), images.mask).permute(0, 3, 1, 2)  # (B, T, F, C) and back
     return Images(values, images.lengths)
 
 
 def _ended(values: Tensor, lengths: Tensor) -> Images:
-    beyond = ~real_frames(lengths, values.size(2))  # (B, T)
+    beyond = ~length_mask(lengths, values.size(2))  # (B, T)
     return Images(values.masked_fill(beyond[:, None, :, None], 0.0), lengths)

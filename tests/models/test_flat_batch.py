@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ser_lightning.models.rows import convolve, lay, max_pool
+from ser_lightning.models.flat_batch import convolve, flatten_batch, max_pool
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5, 7])
@@ -43,19 +43,20 @@ def test_max_pool_matches_torch_in_values_and_gradients(size, stride, ties):
 
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_clips_are_concatenated_and_padded_with_zeros(contiguous):
-    x = torch.arange(1.0, 25.0).view(2, 3, 4)
+    x = torch.arange(1.0, 25.0).view(2, 4, 3)
     x = x if contiguous else x.transpose(1, 2).contiguous().transpose(1, 2)
-    laid = lay(x, torch.tensor([4, 1]), rows=torch.tensor([4, 5]), multiple=3, prepare=lambda values: values.neg_())
-    assert laid.starts.tolist() == [0, 6]
-    assert laid.lengths.tolist() == [4, 5]
-    assert len(laid.values) == 12
-    torch.testing.assert_close(laid.values[:4], -x[0].t())
-    torch.testing.assert_close(laid.values[6:7], -x[1, :, :1].t())
-    assert not laid.values[[4, 5, *range(7, 12)]].any()
+    rows = torch.tensor([4, 5])
+    flat = flatten_batch(x, torch.tensor([4, 1]), rows=rows, multiple=3, prepare=lambda values: values.neg_())
+    assert flat.starts.tolist() == [0, 6]
+    assert flat.lengths.tolist() == [4, 5]
+    assert len(flat.values) == 12
+    torch.testing.assert_close(flat.values[:4], -x[0])
+    torch.testing.assert_close(flat.values[6:7], -x[1, :1])
+    assert not flat.values[[4, 5, *range(7, 12)]].any()
     assert (x > 0).all(), "the batch itself is left alone"
 
 
 def test_empty_clip_becomes_zeros():
     lengths = torch.tensor([3, 0])
-    laid = lay(torch.ones(2, 2, 3), lengths, rows=lengths + 2, multiple=2, prepare=lambda x: x.add_(1))
-    assert laid.values.tolist() == [[2, 2]] * 3 + [[0, 0]] * 5
+    flat = flatten_batch(torch.ones(2, 3, 2), lengths, rows=lengths + 2, multiple=2, prepare=lambda x: x.add_(1))
+    assert flat.values.tolist() == [[2, 2]] * 3 + [[0, 0]] * 5
