@@ -79,6 +79,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         ours, theirs = (torch.load(run / "checkpoints" / name, weights_only=True) for run in (folder, whole))
         assert ours["epoch"] == theirs["epoch"]
+        assert ours["loops"] == theirs["loops"]
         assert all(torch.equal(value, theirs["state_dict"][key]) for key, value in ours["state_dict"].items())
         assert ours["optimizer_states"][0]["param_groups"] == theirs["optimizer_states"][0]["param_groups"]
     assert (folder / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()

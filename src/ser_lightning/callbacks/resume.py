@@ -79,7 +79,10 @@ class Resume(pl.Callback):
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0
             if isinstance(config.scheduler, ReduceLROnPlateau) and due and config.monitor in values:
+                progress = trainer.fit_loop.epoch_loop.scheduler_progress
+                progress.increment_ready()
                 config.scheduler.step(values[config.monitor])
+                progress.increment_completed()
 
 
 def _move(state: dict[str, Any], folder: str) -> None:
