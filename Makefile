@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 CORPUS ?= synthetic
 CORPORA ?= ravdess,emodb,emovo
@@ -19,7 +20,7 @@ RUNS ?= 200
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,11 +42,15 @@ demo: setup  ## run the dropout ablation on embedded synthetic speech, offline, 
 	$(BIN)/ser-train --multirun experiment=ablation_dropout name=demo corpus=synthetic seed=0,1 trainer.max_epochs=15
 	$(BIN)/ser-report outputs/demo
 
-test: setup  ## run all tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, also those on real recordings
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, also those on real recordings
+	$(PYTEST) -m 'not slow'
 
-coverage: setup  ## run the same tests with coverage; fails below 95 %; takes a third longer
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term
+test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
+	$(PYTEST) -m slow
+
+coverage: setup  ## run both tiers with coverage; fails below 95 % of both together
+	$(PYTEST) -m 'not slow' --cov --cov-report= --cov-fail-under=0
+	$(PYTEST) -m slow --cov --cov-append --cov-report=term
 
 fuzz: setup  ## fuzz every reader with random files and texts; SECONDS=300
 	$(BIN)/python -m tests.fuzz $(SECONDS)

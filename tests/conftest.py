@@ -11,13 +11,14 @@ from typing import NamedTuple
 # Set before importing libraries that read it: pytest workers share the cores, and more threads would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import settings
+from filelock import FileLock
 
-settings.register_profile("tests", deadline=None)  # timings depend on the load of the machine
-settings.load_profile("tests")
+hypothesis.settings.register_profile("tests", deadline=None)  # timings depend on the load of the machine
+hypothesis.settings.load_profile("tests")
 
 # Read here and then removed from the environment, so that only tests that request these fixtures depend on them.
 RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
@@ -124,17 +125,20 @@ def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
         f"data.feature_cache={shared_folder / 'feature_cache'}",
         "split=random",
         "trainer.max_epochs=2",
+        "trainer.accelerator=cpu",
         "data.batch_size=32",
     ]
 
 
 @pytest.fixture(scope="session")
-def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of a finished run of ``corrected``."""
-    root = tmp_path_factory.mktemp("trained")
-    code, _ = _run("train", "experiment=corrected", *small, f"output_root={root}")
-    assert code == 0
-    return root / "corrected" / "dropout-p25" / "seed-0"
+def trained(small: list[str], shared_folder: Path) -> Path:
+    """Folder of a finished run of ``corrected``, shared by all workers: read only."""
+    folder = shared_folder / "trained" / "corrected" / "dropout-p25" / "seed-0"
+    with FileLock(shared_folder / "trained.lock"):
+        if not (folder / "result.json").exists():
+            code, _ = _run("train", "experiment=corrected", *small, f"output_root={shared_folder / 'trained'}")
+            assert code == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

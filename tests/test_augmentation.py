@@ -124,6 +124,7 @@ def test_unknown_sweep_raises(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not (DOCS / "augmentation.md").exists(), reason="the sweeps are not published yet")
+@pytest.mark.slow
 def test_published_page_matches_published_results(tmp_path):
     text = (DOCS / "augmentation.md").read_text()
     command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]

@@ -93,6 +93,7 @@ def test_train_overrides_compose(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not (DOCS / "dropout.md").exists(), reason="the sweeps are not published yet")
+@pytest.mark.slow
 def test_published_page_matches_published_results(tmp_path):
     text = (DOCS / "dropout.md").read_text()
     command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]

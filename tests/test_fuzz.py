@@ -34,6 +34,7 @@ def test_text_readers(tmp_path, name):
     fuzz.explore(strategy, test, seed=0, examples=150)
 
 
+@pytest.mark.slow
 def test_audio_reader_with_limited_memory(tmp_path):
     words = [sys.executable, "-m", "tests.fuzz", "listen", "0", str(tmp_path), "300"]
     done = subprocess.run(words, capture_output=True, cwd=Path(__file__).parents[1], check=False, timeout=300)

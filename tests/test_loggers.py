@@ -3,6 +3,8 @@
 import csv
 import json
 import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
 
@@ -41,13 +43,37 @@ def test_mlflow_logger_records_every_epoch_locally(command, small, tmp_path):
     assert list((folder / "mlflow").rglob("confusion_matrix.png"))
 
 
-def test_wandb_logger_works_offline(command, small, tmp_path):
+def wandb_records(content: bytes) -> Iterator:
+    """Yield the records of an offline run of wandb: protocol buffers in the log format of LevelDB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    block, header = 32768, 7  # bytes; a chunk is a checksum (4), its length (2), its kind (1) and its bytes
+    position, message = header, b""  # the file begins with a header of its own
+    while position + header <= len(content):
+        if block - position % block < header:  # no chunk begins in the last bytes of a block
+            position += block - position % block
+            continue
+        length, kind = int.from_bytes(content[position + 4 : position + 6], "little"), content[position + 6]
+        position += header + length
+        message += content[position - length : position]
+        if kind in (1, 4):  # the only or the last chunk of a record
+            yield Record.FromString(message)
+            message = b""
+
+
+def test_wandb_logger_records_every_epoch_offline(command, small, tmp_path):
     pytest.importorskip("wandb")
-    _, folder = run(command, small, tmp_path, "wandb")
+    result, folder = run(command, small, tmp_path, "wandb")
     (file,) = (folder / "wandb").rglob("*.wandb")
-    content = file.read_bytes()
-    for name in (b"val/uar", b"train/loss", b"when_done/test_uar", b"dropout.p"):
-        assert name in content
+    logged, parameters = defaultdict(list), {}
+    for record in wandb_records(file.read_bytes()):
+        for item in record.history.item:
+            logged["/".join(item.nested_key)].append(json.loads(item.value_json))
+        parameters |= {item.key: json.loads(item.value_json) for item in record.config.update}
+    for name, values in result["history"].items():
+        assert logged[name] == pytest.approx(values)
+    assert logged["when_done/test_uar"] == [pytest.approx(result["metrics"]["test"]["uar"])]
+    assert parameters["dropout.p"] == 0.25
 
 
 def test_training_without_loggers(command, small, tmp_path):

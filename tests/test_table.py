@@ -136,6 +136,7 @@ def test_published_results_refer_to_existing_parts():
         assert system.metric in {"accuracy", "uar"}
 
 
+@pytest.mark.slow
 def test_systems_cover_every_model():
     chosen = {composed(*system.words)["model"]["_target_"] for system in SYSTEMS}
     assert chosen == {composed(f"model={model}")["model"]["_target_"] for model in options("model")}

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills as Linux does")
+@pytest.mark.slow
 def test_killed_runs_resume_to_equal_results(tmp_path):
     words = [sys.executable, "-m", "studies.torture", str(tmp_path / "torture"), "--kills", "5", "--seed", "3"]
     done = subprocess.run(

@@ -15,21 +15,15 @@ BATCHES = 5  # 144 clips in batches of 32
 
 
 def run(command, small, root, *words: str) -> dict:
-    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={root}", "run_id=run", *words]
-    done = command("train", *words)
+    done = command("train", "experiment=corrected", *small, f"output_root={root}", "run_id=run", *words)
     assert done.code == 0, done.err
     return json.loads((root / "corrected" / "run" / "result.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def plain(small, tmp_path_factory) -> dict:
+@pytest.fixture
+def plain(trained) -> dict:
     """Result of a run with default trainer options."""
-    from tests.conftest import _run
-
-    root = tmp_path_factory.mktemp("plain")
-    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={root}", "run_id=run"]
-    assert _run("train", *words)[0] == 0
-    return json.loads((root / "corrected" / "run" / "result.json").read_text())
+    return json.loads((trained / "result.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -49,33 +43,22 @@ def test_number_of_steps(command, small, tmp_path, plain, words, steps):
 
 
 def test_overfit_batches_reuses_the_same_batch(command, small, tmp_path):
-    result = run(
-        command, small, tmp_path, "trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01"
-    )
+    words = ("trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01")
+    result = run(command, small, tmp_path, *words)
     assert result["history"]["train/accuracy"][-1] == 1.0
 
 
 @pytest.mark.parametrize(
-    "words",
+    "options",
     [
-        ["trainer.num_sanity_val_steps=2"],
-        ["trainer.detect_anomaly=true"],
-        ["trainer.deterministic=false"],
-        ["trainer.deterministic=warn"],
-        ["trainer.profiler=simple"],
-        ["trainer.min_epochs=1"],
-        ["trainer.val_check_interval=0.2"],
-        ["trainer.limit_val_batches=1"],
-        ["trainer.gradient_clip_algorithm=norm"],
-        ["trainer.enable_model_summary=true"],
-        ["trainer.log_every_n_steps=1"],
-        ["trainer.precision=32-true"],
-        ["trainer.max_time=00:10:00:00"],
+        ["num_sanity_val_steps=2", "detect_anomaly=true", "deterministic=false", "min_epochs=1"],
+        ["val_check_interval=0.2", "limit_val_batches=1", "deterministic=warn", "gradient_clip_algorithm=norm"],
+        ["enable_model_summary=true", "log_every_n_steps=1", "precision=32-true", "max_time=00:10:00:00"],
     ],
 )
 @pytest.mark.filterwarnings("ignore:You are trying to use sanity check.*")
-def test_options_without_effect_on_results(command, small, tmp_path, plain, words):
-    result = run(command, small, tmp_path, *words)
+def test_options_without_effect_on_results(command, small, tmp_path, plain, options):
+    result = run(command, small, tmp_path, *(f"trainer.{option}" for option in options))
     for key in ("metrics", "history", "confusion_matrix", "epochs"):
         assert result[key] == plain[key]
 
@@ -97,22 +80,22 @@ def test_run_is_evaluated_after_max_time(command, small, tmp_path):
     assert set(result["metrics"]) == {"train", "val", "test"}
 
 
-def test_profiler_prints_its_report(command, small, tmp_path):
-    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}"]
-    done = command("train", *words, "trainer.profiler=simple")
+def test_profiler_prints_its_report_and_keeps_the_results(command, small, tmp_path, plain):
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "trainer.profiler=simple")
     assert "optimizer_step" in done.out + done.err
+    (path,) = tmp_path.rglob("result.json")
+    assert json.loads(path.read_text())["history"] == plain["history"]
 
 
 def test_fast_dev_run_writes_no_files(command, small, tmp_path):
-    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
-    done = command("train", *words, "trainer.fast_dev_run=true")
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}/out", "trainer.fast_dev_run=true")
     assert done.code == 0, done.err
     assert not list((tmp_path / "out").rglob("*"))
 
 
 def test_bf16_trains_or_is_refused_before_any_work(command, small, tmp_path):
     """Some CPUs cannot compute an LSTM in bf16."""
-    words = ["experiment=corrected", *small, "trainer.accelerator=cpu", f"output_root={tmp_path}/out"]
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}/out"]
     done = command("train", *words, "trainer.precision=bf16-mixed", "optim.fused=false", "run_id=run")
     if done.code == 0:
         assert (tmp_path / "out" / "corrected" / "run" / "result.json").is_file()
@@ -174,9 +157,10 @@ def test_unsupported_options_are_refused(command, small, tmp_path, words, names)
     assert not list((tmp_path / "out").rglob("result.json"))
 
 
+@pytest.mark.slow
 def test_ddp_counts_every_clip_once(small, tmp_path):
     """With DDP on two CPU processes, validation metrics equal those computed by one process."""
-    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "run_id=run", "trainer.accelerator=cpu"]
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "run_id=run"]
     ddp = ["trainer.devices=2", "trainer.strategy=ddp"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(

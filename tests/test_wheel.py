@@ -64,6 +64,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return request.param, wheel, install(wheel, folder / "venv")
 
 
+@pytest.mark.slow
 def test_wheel_has_platform_tag_kernels_and_configs(installed):
     kind, wheel, _ = installed
     names = zipfile.ZipFile(wheel).namelist()
@@ -80,6 +81,7 @@ def test_wheel_has_platform_tag_kernels_and_configs(installed):
     assert "ser_lightning/py.typed" in names
 
 
+@pytest.mark.slow
 def test_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp_path):
     kind, _, binaries = installed
     env = bare() | {"CC": "/bin/false"}  # no compilation at run time
@@ -97,6 +99,7 @@ def test_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp
     assert result["git"] is None  # not a git checkout
 
 
+@pytest.mark.slow
 def test_installed_commands_show_their_help(installed, tmp_path):
     kind, _, binaries = installed
     assert {path.name for path in binaries.glob("ser-*")} == set(PROJECT["scripts"])

@@ -29,6 +29,7 @@ def test_predict_skips_and_lists_bad_files_with_exit_code_3(tmp_path, trained):
     assert ended.peak < 2 * 2**30  # the headers claim up to 256 GiB
 
 
+@pytest.mark.slow
 def test_prepare_prints_a_table_of_refused_files(tmp_path):
     ended, outcomes = zoo.meet_prepare(tmp_path)
     specimens = [*zoo.CONTENTS, *zoo.NAMES]

@@ -60,6 +60,7 @@ def test_loaded_gmm_of_frames_makes_identical_predictions():
     assert torch.equal(clips.predicted_by(loaded), clips.predicted_by(model))
 
 
+@pytest.mark.slow
 def test_stored_bytes_are_identical_between_processes():
     code = (
         "import hashlib; from tests.baselines.test_baselines import *; from ser_lightning.baselines.storage import *;"

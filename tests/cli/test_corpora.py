@@ -187,6 +187,7 @@ def test_pool_of_an_untrusted_checkpoint_builds_only_corpora(command, pooled, tm
     assert not list(tmp_path.rglob("mark"))
 
 
+@pytest.mark.slow
 def test_sweep_over_pools(command, tmp_path, monkeypatch):
     """The corpora are complete, but of short tones, so that all jobs can share the same overrides."""
     for name, ids in (("EMODB", emodb._design()), ("EMOVO", emovo._design())):

@@ -82,6 +82,7 @@ def test_second_signal_ends_the_process_at_once():
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_sweep_workers_end_with_the_sweep(start, signum):
     process = start("--multirun", "seed=0,1,2")
     family = descendants(process.pid)

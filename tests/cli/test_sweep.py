@@ -68,6 +68,7 @@ def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+@pytest.mark.slow
 def test_rerunning_a_sweep_resumes_a_killed_job(small, command, tmp_path):
     """Finished jobs are skipped, and the results equal those of an uninterrupted sweep."""
     values = ("model.hidden=4", "trainer.max_epochs=6")
@@ -104,6 +105,7 @@ def writes(pid: int, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_terminal_shows_a_table_of_jobs(small, tmp_path):
     leader, follower = pty.openpty()
     words = sweep(small, tmp_path, "model.hidden=0,4", "seed=0")
@@ -123,6 +125,7 @@ def test_terminal_shows_a_table_of_jobs(small, tmp_path):
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
+@pytest.mark.slow
 def test_other_launchers_give_the_same_results(small, command, tmp_path, launcher):
     """submitit's local executor stands in for its SLURM executor; Ray is started on this machine."""
     pytest.importorskip("submitit" if launcher == "submitit_local" else "ray")
@@ -138,6 +141,7 @@ def test_other_launchers_give_the_same_results(small, command, tmp_path, launche
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
 def test_interrupted_sweep_ends_its_jobs_and_prints_a_resume_hint(small, tmp_path, signum, code):
     """The signal is sent to the whole process group, as a terminal does."""
     long = ("model.hidden=4", "seed=0,1", "trainer.max_epochs=2000")
@@ -225,6 +229,7 @@ def folders(root: Path) -> set[str]:
     return {path.parent.relative_to(root).as_posix() for path in root.rglob("result.json")}
 
 
+@pytest.mark.slow
 def test_run_folders_contain_all_swept_keys(small, tmp_path):
     """``name`` is kept as typed, although Hydra would read it as a number."""
     words = ("optim.lr=0.001,3e-3", "seed=0,1", "trainer.max_epochs=1", "name=2026_11_27")
@@ -328,12 +333,14 @@ def test_unusual_values_give_distinct_folder_names(run_ids):
         assert re.fullmatch(r"corpus\.root-[A-Za-z0-9._~+-]{1,120}", folder)
 
 
+@pytest.mark.slow
 def test_tuning_grid_points_have_distinct_folders(run_ids):
     found = run_ids("experiment=[released,tuning_grid]", "model.kernel_sizes=[2,3]")
     assert len(set(found)) == len(found) == 12
     assert "model.activation-relu/model.pool_sizes-4+4/dropout.p-0.3/seed-0" in found
 
 
+@pytest.mark.slow
 def test_optuna_trials_have_distinct_folders(small, tmp_path):
     """Optuna maximizes the validation UAR, and a failed trial does not stop the others."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -396,6 +403,7 @@ def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
     assert not list(full_disk.glob("train*"))
 
 
+@pytest.mark.slow
 def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
     (full_disk / "fill").write_bytes(bytes(128 << 10))
     done = launch(small, full_disk, "seed=0,1")
@@ -406,6 +414,7 @@ def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
     assert {path.name for path in (full_disk / "sweep").iterdir()} <= {"multirun.yaml"}
 
 
+@pytest.mark.slow
 def test_removed_run_folder_gives_a_one_line_error(small, tmp_path):
     words = [word for word in small if not word.startswith("trainer.max_epochs")]
     command = [TRAIN, "experiment=corrected", *words, "trainer.max_epochs=3000", f"output_root={tmp_path}"]

@@ -233,6 +233,7 @@ def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studi
         (["evaluation.training_mode=true", "evaluation.update_statistics=true"], True),
     ],
 )
+@pytest.mark.slow
 def test_study_style_validation_does_not_change_the_weights(command, trained, small, tmp_path, switches, moves):
     """Only running statistics change, on request, and two runs are identical."""
     states, results = [], []

@@ -55,6 +55,7 @@ def result_of(words: list[str]) -> dict:
     return json.loads((Path(root) / "x" / "y" / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_run_without_a_compiler_uses_the_references_and_warns_once(done, words):
     assert done.returncode == 0, done.stderr
     config = result_of(words)["config"]
@@ -64,6 +65,7 @@ def test_run_without_a_compiler_uses_the_references_and_warns_once(done, words):
         assert word in line
 
 
+@pytest.mark.slow
 def test_sweep_without_a_compiler_warns_once(done, uncompiled, words):
     assert done.returncode == 0  # the features are cached
     words = [word for word in words if not word.startswith("run_id=")]
@@ -72,6 +74,7 @@ def test_sweep_without_a_compiler_warns_once(done, uncompiled, words):
     assert (sweep.stdout + sweep.stderr).count(COST) == 1
 
 
+@pytest.mark.slow
 def test_naming_the_reference_backend_keeps_the_configuration(done, uncompiled, words):
     assert done.returncode == 0
     before = result_of(words)
@@ -81,6 +84,7 @@ def test_naming_the_reference_backend_keeps_the_configuration(done, uncompiled, 
     assert result_of(words) == before
 
 
+@pytest.mark.slow
 def test_native_kernels_are_another_configuration(done, words, command):
     assert done.returncode == 0
     (cache,) = (Path(word.partition("=")[2]) for word in words if word.startswith("data.feature_cache="))
@@ -92,6 +96,7 @@ def test_native_kernels_are_another_configuration(done, words, command):
     assert result_of(words)["config"]["features"]["backend"] == "librosa"
 
 
+@pytest.mark.slow
 def test_requested_kernels_that_cannot_be_used_are_an_error(uncompiled, words):
     for key in ("features.backend", "augment.backend"):
         refused = run(TRAIN, *words, "run_id=z", f"{key}=native", env=uncompiled)
@@ -143,6 +148,7 @@ def test_library_that_cannot_be_loaded_raises_input_error(tmp_path, monkeypatch)
         (["features=prosody"], "features=prosody"),
     ],
 )
+@pytest.mark.slow
 def test_missing_praat_gives_install_instructions_in_one_line(words, tmp_path, changed, named):
     words = [*words, "run_id=praat", *(word.format(tmp_path) for word in changed)]
     refused = run(NO_PRAAT + TRAIN, *words, env=dict(os.environ))

@@ -146,6 +146,7 @@ def test_killed_builder_keeps_finished_clips_and_is_resumed(tmp_path, utterances
     assert complete(folder, utterances) == clean
 
 
+@pytest.mark.slow
 def test_repeatedly_killed_builder_finishes(tmp_path, utterances, clean, build):
     """A concurrent reader sees a valid feature cache or none."""
     folder = tmp_path / "cache"
@@ -182,6 +183,7 @@ def test_second_builder_logs_and_waits_for_the_first(tmp_path, utterances, clean
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_waiting_builder_takes_over_after_kill(tmp_path, utterances, clean, build, workers):
     folder = tmp_path / "cache"
     first = build(seconds=-1, workers=workers)
