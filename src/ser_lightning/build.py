@@ -15,6 +15,7 @@ from hydra.errors import InstantiationException
 from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError, suggestion
 from ser_lightning.kernels.backend import NATIVE, native_is_available, resolve_backend
+from ser_lightning.own_code import check_trust
 
 __all__ = ["build", "build_corpus", "check_values", "config_folder", "is_baseline"]
 
@@ -47,21 +48,22 @@ def is_baseline(model: Mapping[str, Any]) -> bool:
     return str(model.get("_target_", "")).startswith(BASELINES)
 
 
-def build(name: str, config: Mapping[str, Any], **arguments: object) -> Any:
+def build(name: str, config: Mapping[str, Any], *, trust: Sequence[str] = (), **arguments: object) -> Any:
     """Build the object that a part of the config describes.
 
     Args:
         name: name of the part, for messages
-        config: its values and ``_target_``. Only classes of this package are allowed, and of torch or Lightning for the
-            parts that use them, because a config may come from an untrusted checkpoint.
+        config: its values and ``_target_``. Only classes of this package are allowed, of torch or Lightning for the
+            parts that use them, and of trusted packages, because a config may come from an untrusted checkpoint.
+        trust: packages of the user, which may be named for every part
         arguments: arguments that are not in the config
 
     Raises:
         InputError: the target is not allowed; a value is missing, unknown, of the wrong type, or rejected by the class
 
     """
-    cls = _allowed_class(name, str(config.get("_target_", "")))
-    if cls.__module__.startswith(OURS):
+    cls = _allowed_class(name, str(config.get("_target_", "")), trust=trust)
+    if cls.__module__.startswith((OURS, *(f"{package}." for package in trust))) or cls.__module__ in trust:
         check_values(name, cls, config, arguments)
     else:
         _check_types(name, cls, config)
@@ -118,37 +120,39 @@ def _with_backends(config: Mapping[str, Any], choose: Callable[[str, str, str], 
     return values
 
 
-def build_corpus(config: Mapping[str, Any]) -> Any:
+def build_corpus(config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> Any:
     """Build the corpus that a config describes; the parts of a pooled corpus are built first.
 
     Args:
         config: its values and ``_target_``, and optionally ``parts``, which maps names to corpus configs
+        trust: packages of the user, which may be named
 
     Raises:
         InputError: an error of :func:`build`, or a part that is not a single corpus
 
     """
     if "parts" not in config:
-        return build("corpus", config)
+        return build("corpus", config, trust=trust)
     parts = config["parts"]
     for name, part in parts.items() if isinstance(parts, Mapping) else [("", parts)]:
         if not isinstance(part, Mapping) or "parts" in part:
             raise InputError(f"corpus.parts.{name} is {part!r}; expected the values of a single corpus")
-    built = {name: build(f"corpus.parts.{name}", part) for name, part in parts.items()}
-    return build("corpus", {key: value for key, value in config.items() if key != "parts"}, parts=built)
+    built = {name: build(f"corpus.parts.{name}", part, trust=trust) for name, part in parts.items()}
+    pool = {key: value for key, value in config.items() if key != "parts"}
+    return build("corpus", pool, trust=trust, parts=built)
 
 
-def check_target(name: str, config: Mapping[str, Any]) -> None:
+def check_target(name: str, config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> None:
     """Check the class that a config names, for a part that is built later.
 
     Raises:
         InputError: the class is not allowed for this part, or does not exist
 
     """
-    _allowed_class(name, str(config.get("_target_", "")))
+    _allowed_class(name, str(config.get("_target_", "")), trust=trust)
 
 
-def _allowed_class(name: str, target: str) -> type:
+def _allowed_class(name: str, target: str, *, trust: Sequence[str]) -> type:
     """Return the class that a config names, if it is allowed for this part.
 
     Raises:
@@ -159,15 +163,22 @@ def _allowed_class(name: str, target: str) -> type:
     homes = (BORROWED[part], OURS) if part in BORROWED else (f"{OURS}{PACKAGES.get(part, part)}.",)
     if part == "model":
         homes = (*homes, BASELINES)
-    only = f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config"
+    homes = (*homes, *(f"{package}." for package in check_trust(trust)))
+    only = (
+        f"only classes of {' and '.join(f'{home}*' for home in homes)} are built for it from a config, and those of"
+        " your own package if trust=[<package>] names it (--trust <package> with a checkpoint)"
+    )
     if not target.startswith(homes):
         raise InputError(f"{name}._target_ is {target!r}; {only}")
     path, _, last = target.rpartition(".")
     try:
         module = importlib.import_module(path)
+    except Exception as error:  # a package of the user may raise anything
+        raise InputError(
+            f"{name}._target_ is {target!r}, which cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    try:
         found = getattr(module, last)
-    except ImportError as error:
-        raise InputError(f"{name}._target_ is {target!r}, which cannot be imported: {error}") from error
     except AttributeError as error:
         raise InputError(
             f"{name}._target_ is {target!r}, which cannot be imported: {path} has no"
@@ -194,13 +205,16 @@ def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Map
     """
     parameters = inspect.signature(cls).parameters
     given = [key for key in config if not key.startswith("_")]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in given:
-        if key not in parameters:
+        if key not in parameters and not takes_any:
             known = f"it takes {', '.join(parameters)}{suggestion(key, parameters)}"
             raise InputError(f"{name}.{key} is unknown to {cls.__name__}; {known}")
     for key, parameter in parameters.items():
         if config.get("_partial_"):
             break  # a partial receives its remaining arguments later
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         if parameter.default is parameter.empty and key not in given and key not in arguments:
             raise InputError(f"{name}.{key} is missing; {cls.__name__} needs it")
     _check_types(name, cls, config)

@@ -1,7 +1,7 @@
 """Self-contained checkpoints: config, class names and weights in plain types."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,16 @@ def contents(*, config: Mapping[str, Any], emotions: tuple[str, ...], features: 
     return {"format": FORMAT, "config": dict(config), "emotions": list(emotions), "features": features}
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoint:
     """Read a checkpoint without executing code from the file.
 
+    Args:
+        path: the checkpoint
+        trust: packages of the user whose classes the checkpoint may name; they replace the list in its config
+
     Raises:
-        InputError: the file is missing, damaged, not a checkpoint, or of another program or format version
+        InputError: the file is missing, damaged, not a checkpoint, or of another program or format version; or it was
+            trained with classes of a package that is not in ``trust``
 
     """
     path = Path(path)
@@ -80,6 +85,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r} in its config or weights; write it again") from error
+    named = checkpoint.config.get("trust", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise InputError(f"{path} is damaged: trust is {named!r} in its config; expected a list of packages")
+    missing = [name for name in named if name not in trust]
+    if missing:
+        raise InputError(
+            f"{path} uses classes of {', '.join(missing)}, which is no part of ser_lightning. If you have and trust"
+            f" this code, give {' '.join(f'--trust {name}' for name in missing)} (in Python: trust={missing})."
+        )
+    checkpoint.config["trust"] = list(trust)
     return checkpoint
 
 
@@ -173,6 +188,7 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
     model: nn.Module = build(
         "model",
         config["model"],
+        trust=config.get("trust", ()),
         features=features,
         classes=classes,
         standardize=config["features"]["standardize"],
@@ -182,5 +198,7 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
 
 def build_recipe(config: Mapping[str, Any]) -> "Recipe":
     """Build the recipe of a classical model, which makes its pipeline."""
-    recipe: Recipe = build("model", config["model"], standardize=config["features"]["standardize"])
+    recipe: Recipe = build(
+        "model", config["model"], trust=config.get("trust", ()), standardize=config["features"]["standardize"]
+    )
     return recipe

@@ -36,6 +36,7 @@ UNSCIENTIFIC = (
         "corpus.root",
         "corpus.download",
         "corpus.workers",
+        "trust",
     ),
     *(
         "data.feature_cache",

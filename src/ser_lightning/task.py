@@ -18,7 +18,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ser_lightning.build import build
-from ser_lightning.checkpoint import KEY, Checkpoint, build_model, contents, load_state, read_checkpoint
+from ser_lightning.checkpoint import KEY, build_model, contents, load_state, read_checkpoint
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
@@ -95,14 +95,15 @@ class EmotionTask(pl.LightningModule):
             InputError: a part rejects one of its values
 
         """
+        trust = config.get("trust", ())
         model = build_model(config, features=features, classes=len(emotions))
         optimizer = _build_optimizer(config, model)
         return cls(
             model=model,
             optimizer=optimizer,
             classes=len(emotions),
-            evaluation=build("evaluation", config["evaluation"]),
-            loss=build("loss", config["loss"]),
+            evaluation=build("evaluation", config["evaluation"], trust=trust),
+            loss=build("loss", config["loss"], trust=trust),
             scheduler=_build_scheduler(config, optimizer(model.parameters())),
             seed=config["seed"],
             payload=contents(config=config, emotions=tuple(emotions), features=features),
@@ -115,7 +116,7 @@ class EmotionTask(pl.LightningModule):
         map_location: str | torch.device | None = None,
         *,
         weights_only: bool = True,
-        **replaced: Any,
+        trust: Sequence[str] = (),
     ) -> Self:
         """Build the task of a ``ser-train`` checkpoint with its weights, in evaluation mode.
 
@@ -123,21 +124,20 @@ class EmotionTask(pl.LightningModule):
             checkpoint_path: the checkpoint; no code in it is executed
             map_location: device of the weights
             weights_only: must be True; checkpoints of this package contain only tensors and plain types
-            replaced: attributes to set on the task, such as ``loss``
+            trust: packages of the user whose classes the checkpoint may name
 
         Raises:
-            InputError: the file is not a checkpoint of this package, is damaged, or ``weights_only`` is False
+            InputError: the file is not a checkpoint of this package, is damaged, names a package that is
+                not in ``trust``, or ``weights_only`` is False
 
         """
         if not weights_only:
             raise InputError(
                 "weights_only is False; expected True: a checkpoint is read without executing anything in it"
             )
-        checkpoint = read_checkpoint(checkpoint_path)
+        checkpoint = read_checkpoint(checkpoint_path, trust=trust)
         task = cls.from_config(checkpoint.config, emotions=checkpoint.emotions, features=checkpoint.features)
-        for name, value in replaced.items():
-            setattr(task, name, value)
-        load_task_state(task, checkpoint, path=checkpoint_path)
+        load_state(task, checkpoint.state, path=checkpoint_path)
         if map_location is not None:
             task.to(map_location)
         return task.eval()
@@ -314,18 +314,8 @@ class EpochMetrics(nn.Module):
         self.loss.reset()
 
 
-def load_task_state(task: EmotionTask, checkpoint: Checkpoint, *, path: str | Path) -> None:
-    """Load the weights of a checkpoint into a task strictly.
-
-    Raises:
-        InputError: the weights do not fit the model
-
-    """
-    load_state(task, checkpoint.state, path=path)
-
-
 def _build_optimizer(config: Mapping[str, Any], model: nn.Module) -> MakeOptimizer:
-    make: MakeOptimizer = build("optim", config["optim"])
+    make: MakeOptimizer = build("optim", config["optim"], trust=config.get("trust", ()))
     try:
         make(model.parameters())  # built once here, so that invalid options are reported before any work
     except (TypeError, ValueError) as error:
@@ -337,6 +327,6 @@ def _build_scheduler(config: Mapping[str, Any], trial: torch.optim.Optimizer) ->
     arguments, ours = split_scheduler_config(config["scheduler"])
     if not arguments:
         return None
-    scheduler = SchedulerConfig(make=build("scheduler", arguments), **ours)
+    scheduler = SchedulerConfig(make=build("scheduler", arguments, trust=config.get("trust", ())), **ours)
     check_scheduler(scheduler, trial)
     return scheduler

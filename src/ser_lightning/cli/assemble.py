@@ -34,9 +34,10 @@ def assemble_preparation(
         InputError: a part rejects one of its values
 
     """
-    corpus = build_corpus(config["corpus"])
-    parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
-    parts |= {"corpus": corpus, "split": build("split", config["split"]) if split is None else split}
+    trust = config.get("trust", ())
+    corpus = build_corpus(config["corpus"], trust=trust)
+    parts = {name: build(name, config[name], trust=trust) for name in ("audio", "augment", "features")}
+    parts |= {"corpus": corpus, "split": build("split", config["split"], trust=trust) if split is None else split}
     if hasattr(corpus, "fetch"):  # downloads the corpus if its config asks for it
         corpus.fetch()
     values, _ = _divide(config["data"])
@@ -72,7 +73,7 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
         InputError: a value is not a bool
 
     """
-    evaluation: Evaluation = build("evaluation", config["evaluation"])
+    evaluation: Evaluation = build("evaluation", config["evaluation"], trust=config.get("trust", ()))
     return evaluation
 
 
@@ -83,7 +84,7 @@ def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
         InputError: a value is out of range
 
     """
-    loss: EmotionLoss = build("loss", config["loss"])
+    loss: EmotionLoss = build("loss", config["loss"], trust=config.get("trust", ()))
     return loss
 
 

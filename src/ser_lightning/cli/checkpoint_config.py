@@ -12,6 +12,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.results import complete
 
 DROPOUT = "the checkpoint's model.dropout holds its value; set that"
+TRUST = "give --trust <package>"
 EXPERIMENT = "an experiment is what a run was trained by; set the groups and values that shall be different"
 
 
@@ -50,7 +51,7 @@ def config_of(
         config["audio"] = config.get("audio", {}) | {"downmix": "${corpus.downmix}"}
     elif "corpus" in config:
         config["corpus"] = _without_download(config["corpus"])
-    refused = {"dropout": DROPOUT, "experiment": EXPERIMENT, **(refused or {})}
+    refused = {"trust": TRUST, "dropout": DROPOUT, "experiment": EXPERIMENT, **(refused or {})}
     try:
         return change_config(config, settings, choices=stored_groups(*without), refused=refused)
     except RecursionError as error:

@@ -38,7 +38,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
         InputError: the network was trained on this corpus, or they share fewer than two emotions
 
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, trust=config["trust"])
     both = corpora_of(config["corpus"]) & corpora_of(checkpoint.config["corpus"])
     if both:
         raise InputError(

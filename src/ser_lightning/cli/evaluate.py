@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ser_lightning import config_files
-from ser_lightning.cli.line import Json, Settings, make_app, run_app
+from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
 
 EPILOG = """
 Examples:
@@ -37,7 +37,7 @@ def _complete_corpora(incomplete: str) -> list[str]:
     return [f"{start}{name}" for name in config_files.options("corpus") if name != "pooled"]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0917 - Typer passes options by name
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run, with its result.json.")],
     corpus: Annotated[
         list[str] | None,
@@ -53,12 +53,13 @@ def evaluate(
         typer.Option("--output", "-o", metavar="FILE", help="A .json file for the figures; - is standard output."),
     ] = None,
     settings: Settings = None,
+    trust: Trust = None,
     json: Json = False,
 ) -> int:
     """Evaluate a finished run from its checkpoint alone and compare with its result.json, or on another corpus."""
     from ser_lightning.cli.evaluate_run import evaluate_run
 
-    return evaluate_run(run, corpora=corpus or [], output=output, settings=settings or [], json=json)
+    return evaluate_run(run, corpora=corpus or [], output=output, settings=settings or [], json=json, trust=trust or [])
 
 
 APP = make_app("ser-evaluate", evaluate, epilog=EPILOG)

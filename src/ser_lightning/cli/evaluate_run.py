@@ -38,7 +38,15 @@ ACROSS = "on another corpus all clips are measured, nothing is trained; leave ou
 CORPUS = "another corpus is given as --corpus {name}"
 
 
-def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settings: Sequence[str], json: bool) -> int:
+def evaluate_run(
+    run: str,
+    *,
+    corpora: Sequence[str],
+    output: str | None,
+    settings: Sequence[str],
+    json: bool,
+    trust: Sequence[str] = (),
+) -> int:
     """Print the metrics of a run; return 1 if an unchanged configuration gives other metrics than ``result.json``.
 
     Args:
@@ -47,6 +55,7 @@ def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settin
         output: JSON file for the metrics
         settings: changes to the config of the checkpoint, each ``key=value``
         json: write the metrics to standard output
+        trust: packages of the user whose classes the checkpoint may name
 
     Raises:
         InputError: the run cannot be evaluated with these arguments
@@ -59,7 +68,7 @@ def evaluate_run(run: str, *, corpora: Sequence[str], output: str | None, settin
     for target in outputs:
         target.check_differs([folder / "result.json"])
     path = _checkpoint_path(folder, result["checkpoint"])
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, trust=trust)
     refused = {"split": ACROSS if corpora else SPLIT}
     for setting in settings:
         key, _, value = setting.partition("=")
@@ -120,7 +129,7 @@ def _evaluate_again(
     check_batches(data, evaluation=evaluation)
     data.prepare_data()
     data.setup()
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, trust=config["trust"])
     changed = list(_changed(_flat(usable_backends(complete(checkpoint.config))), _flat(config)))
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
     same, equal = science_digest(config) == result["digest"], True

@@ -20,7 +20,15 @@ PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for 
 NUMPY = ".npy"
 
 
-def extract_features(inputs: Sequence[str], *, output: str | None, settings: Sequence[str], json: bool) -> int:
+def extract_features(
+    inputs: Sequence[str],
+    *,
+    output: str | None,
+    settings: Sequence[str],
+    json: bool,
+    trust: Sequence[str] = (),
+    config_dir: str | None = None,
+) -> int:
     """Write one .npy file per recording and return the exit code.
 
     Args:
@@ -28,6 +36,8 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
         output: folder to write to
         settings: changes to the config of the features, each ``key=value``
         json: write one JSON object per recording to standard output
+        trust: packages of the user whose classes the config may name
+        config_dir: folder with more options of the groups, as of Hydra's ``--config-dir``
 
     Raises:
         InputError: the output, a setting or an input is invalid
@@ -36,8 +46,8 @@ def extract_features(inputs: Sequence[str], *, output: str | None, settings: Seq
     if output is None:
         raise InputError("--output is missing; give --output <folder>")
     folder = check_folder(output)
-    config = compose_config({"features": "paper"}, settings, choices=PARTS, keys=PARTS)
-    audio, extract = build("audio", config["audio"]), build("features", config["features"])
+    config = compose_config({"features": "paper"}, settings, choices=PARTS, keys=PARTS, config_dir=config_dir)
+    audio, extract = (build(part, config[part], trust=trust) for part in ("audio", "features"))
     recordings, failures = find_recordings(inputs)
     total = len(recordings) + len(failures)
     listing = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ser_lightning.cli.line import Json, Settings, make_app, run_app
+from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
 
 EPILOG = """
 Examples:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_app(APP, "ser-features", arguments)
 
 
-def features(
+def features(  # noqa: PLR0917 - Typer passes options by name
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
     ],
@@ -34,12 +34,19 @@ def features(
         str | None, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to write to.")
     ] = None,
     settings: Settings = None,
+    trust: Trust = None,
+    config_dir: Annotated[
+        str | None,
+        typer.Option("--config-dir", metavar="FOLDER", help="A folder with your own options, as features/mine.yaml."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Write the features of recordings: one .npy file of rows x frames for each."""
     from ser_lightning.cli.extract_features import extract_features
 
-    return extract_features(inputs, output=output, settings=settings or [], json=json)
+    return extract_features(
+        inputs, output=output, settings=settings or [], json=json, trust=trust or [], config_dir=config_dir
+    )
 
 
 APP = make_app("ser-features", features, epilog=EPILOG)

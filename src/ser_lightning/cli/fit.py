@@ -15,7 +15,7 @@ from ser_lightning.baselines.baseline import Baseline, fit_baseline
 from ser_lightning.baselines.storage import KEY as ESTIMATOR
 from ser_lightning.baselines.storage import dump_pipeline
 from ser_lightning.build import build, config_folder
-from ser_lightning.checkpoint import KEY, build_recipe, contents, read_checkpoint, rebuild_model
+from ser_lightning.checkpoint import KEY, build_recipe, contents, load_plain, read_checkpoint, rebuild_model
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.assemble import assemble_data
 from ser_lightning.cli.audit import audit_run
@@ -84,7 +84,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
 
     start = time.perf_counter()
     # Evaluate the saved checkpoint, so that the result describes the file.
-    saved = rebuild_model(read_checkpoint(path), path=path)
+    saved = rebuild_model(read_checkpoint(path, trust=config["trust"]), path=path)
     predictions = {
         subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
         for subset in SUBSETS
@@ -105,7 +105,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
             "device": "cpu",
         },
         audit=audit_run(data, model, config | {"callbacks": {}}),
-        loggers=[build(f"logger.{name}", part) for name, part in loggers(config)],
+        loggers=[build(f"logger.{name}", part, trust=config["trust"]) for name, part in loggers(config)],
         identity=identity,
     )
     tell(result)
@@ -150,8 +150,12 @@ def _check_folder(folder: Path, digest: str) -> None:
     if not path.exists():
         return
     try:
-        found = science_digest(read_checkpoint(path).config)
-    except InputError:  # a damaged checkpoint, for example after a power failure, may be overwritten
+        found = science_digest(load_plain(path)[KEY]["config"])
+    except (
+        InputError,
+        KeyError,
+        TypeError,
+    ):  # a damaged checkpoint, for example after a power failure, may be overwritten
         return
     if found != digest:
         raise InputError(

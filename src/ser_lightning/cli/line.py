@@ -36,6 +36,15 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="PACKAGE",
+        help="Use classes of this package of yours, installed or in the current folder. May be given several times.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 
 from ser_lightning.atomic import sync
 from ser_lightning.callbacks.summary import logger_files, write_summary
-from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.checkpoint import load_state, read_checkpoint
 from ser_lightning.cli.audit import audit_run
 from ser_lightning.cli.run_folder import finish_folder
 from ser_lightning.data.datamodule import SpeechDataModule
@@ -20,10 +20,11 @@ from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
+from ser_lightning.own_code import package_digests
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, complete, provenance, write_json
 from ser_lightning.splits.split import SUBSETS
-from ser_lightning.task import EmotionTask, load_task_state
+from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ def write_results(
         "seconds": preparation.seconds,
         **identity,
         "config": config,
+        "own_code": package_digests(config),
         **provenance(),
     }
     rows = {subset: (preparation.members[subset], predictions[subset]) for subset in ("val", "test")}
@@ -165,14 +167,18 @@ def _evaluate(
     task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
     """Return the metrics of both checkpoints and the predictions of the reported one."""
-    tested = {which: _test(task, data, folder / f"{which}.ckpt", task.evaluation) for which in ("best", "last")}
+    tested = {
+        which: _test(task, data, folder / f"{which}.ckpt", task.evaluation, trust=config["trust"])
+        for which in ("best", "last")
+    }
     headline, predictions = tested[config["checkpoint"]]
     evaluated = {
         "metrics": headline["metrics"],
         "checkpoints": {which: summary for which, (summary, _) in tested.items()},
     }
     if task.evaluation != EVALUATION_MODE:
-        summary, _ = _test(task, data, folder / f"{config['checkpoint']}.ckpt", EVALUATION_MODE)
+        path = folder / f"{config['checkpoint']}.ckpt"
+        summary, _ = _test(task, data, path, EVALUATION_MODE, trust=config["trust"])
         evaluated["evaluation_mode_metrics"] = summary["metrics"]
     if config["study_metric"]:
         evaluated["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
@@ -180,10 +186,10 @@ def _evaluate(
 
 
 def _test(
-    task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation
+    task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation, *, trust: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    checkpoint = read_checkpoint(path)
-    load_task_state(task, checkpoint, path=path)
+    checkpoint = read_checkpoint(path, trust=trust)
+    load_state(task, checkpoint.state, path=path)
     predictions = {
         subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
         for subset in SUBSETS

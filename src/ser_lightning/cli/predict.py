@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ser_lightning.cli.line import Json, Settings, make_app, run_app
+from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
 
 EPILOG = """
 Examples:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_app(APP, "ser-predict", arguments)
 
 
-def predict(
+def predict(  # noqa: PLR0917 - Typer passes options by name
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
     ],
@@ -42,12 +42,13 @@ def predict(
         ),
     ] = "-",
     settings: Settings = None,
+    trust: Trust = None,
     json: Json = False,
 ) -> int:
     """Predict the emotion of recordings: the most probable one and the probability of each."""
     from ser_lightning.cli.predict_recordings import predict_recordings
 
-    return predict_recordings(inputs, model=model, output=output, settings=settings or [], json=json)
+    return predict_recordings(inputs, model=model, output=output, settings=settings or [], json=json, trust=trust or [])
 
 
 APP = make_app("ser-predict", predict, epilog=EPILOG)

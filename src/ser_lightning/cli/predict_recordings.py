@@ -45,7 +45,13 @@ class Prediction:
 
 
 def predict_recordings(
-    inputs: Sequence[str], *, model: str | None, output: str, settings: Sequence[str], json: bool
+    inputs: Sequence[str],
+    *,
+    model: str | None,
+    output: str,
+    settings: Sequence[str],
+    json: bool,
+    trust: Sequence[str] = (),
 ) -> int:
     """Write the probabilities of each recording and return the exit code.
 
@@ -55,6 +61,7 @@ def predict_recordings(
         output: where to write
         settings: changes to the config of the checkpoint, each ``key=value``
         json: write JSON Lines to standard output, a device or a pipe
+        trust: packages of the user whose classes the checkpoint may name
 
     Raises:
         InputError: the checkpoint, a setting, the output or an input is invalid
@@ -67,13 +74,13 @@ def predict_recordings(
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     target.check_differs([model, *(recording.path for recording in recordings)])
-    checkpoint = read_checkpoint(model)
+    checkpoint = read_checkpoint(model, trust=trust)
     # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
     config = config_of(checkpoint, model, settings, without=("checkpoint", "evaluation"))
     require_parts(config, ("model", "audio", "features", "data", "threads"), model)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     network = rebuild_model(replace(checkpoint, config=config), path=model)
-    audio, extract = build("audio", config["audio"]), build("features", config["features"])
+    audio, extract = (build(part, config[part], trust=trust) for part in ("audio", "features"))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
 
     total, done = len(recordings) + len(failures), 0

@@ -1,6 +1,7 @@
 """Apply ``--set key=value`` to the config of a checkpoint, or to one composed from the files in ``conf/``."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -47,7 +48,12 @@ def change_config(
 
 
 def compose_config(
-    fixed: Mapping[str, str], settings: Sequence[str], *, choices: Collection[str], keys: Collection[str] | None = None
+    fixed: Mapping[str, str],
+    settings: Sequence[str],
+    *,
+    choices: Collection[str],
+    keys: Collection[str] | None = None,
+    config_dir: str | None = None,
 ) -> dict[str, Any]:
     """Compose the config of a run from ``conf/train.yaml`` and apply settings, with all interpolations resolved.
 
@@ -56,14 +62,19 @@ def compose_config(
         settings: ``key=value`` each
         choices: groups whose option may be chosen
         keys: parts of the config to return; ``None`` for all of them
+        config_dir: folder with more options of the groups
 
     Raises:
         InputError: a key or option is unknown, or a value is invalid
 
     """
     pairs = [_split(setting, {}) for setting in settings]
-    chosen = {key: _check_option(key, text) for key, text in pairs if _is_choice(key, text, choices)}
+    chosen = {
+        key: _check_option(key, text, config_dir=config_dir) for key, text in pairs if _is_choice(key, text, choices)
+    }
     words = [f"{key}={value}" for key, value in {**fixed, **chosen}.items()]
+    if config_dir is not None:
+        words.append(f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("train", overrides=words)
     OmegaConf.set_struct(config, False)
@@ -152,8 +163,11 @@ def _is_choice(key: str, text: str, choices: Collection[str]) -> bool:
     return key in choices and not text.startswith("{")
 
 
-def _check_option(group: str, option: str, *, without: Sequence[str] = (), said: str = "") -> str:
-    known = [name for name in options(group) if name not in without]
+def _check_option(
+    group: str, option: str, *, without: Sequence[str] = (), said: str = "", config_dir: str | None = None
+) -> str:
+    own = [] if config_dir is None else [path.stem for path in sorted(Path(config_dir, group).glob("*.yaml"))]
+    known = [name for name in (*options(group), *own) if name not in without]
     if option not in known:
         name = f"{said}{printable(option)}" if said else f"{group}={printable(option)}"
         raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{suggestion(option, known)}")

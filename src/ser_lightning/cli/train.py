@@ -48,6 +48,7 @@ from ser_lightning.errors import InputError, full_disk, suggestion
 from ser_lightning.evaluation import check_batches
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
 from ser_lightning.memory import keep_freed_memory
+from ser_lightning.own_code import check_trust, package_digests
 from ser_lightning.results import check_checkpoint, finished, science_digest, versions
 from ser_lightning.splits.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import LOGGED, EmotionTask
@@ -163,6 +164,7 @@ def _train(
     if trial:
         _close_log_file()
     elif (done := finished(folder, digest)) is not None:
+        _check_own_code(done, config, folder=folder)
         log.info("done already: %s", folder)
         tell(done)
         return done
@@ -195,7 +197,10 @@ def _train(
         start_folder(folder, config, overrides, unfinished=unfinished)
         write_run_split(folder / "split.csv", preparation)
         # Loggers are built late because some create files on construction.
-        trainer.loggers = [*(build(f"logger.{name}", part) for name, part in loggers(config)), rows]
+        trainer.loggers = [
+            *(build(f"logger.{name}", part, trust=config["trust"]) for name, part in loggers(config)),
+            rows,
+        ]
     data.prepare_data()
     data.setup()
     log_data(data)
@@ -225,6 +230,21 @@ def _train(
     )
     tell(result)
     return result
+
+
+def _check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, folder: Path) -> None:
+    """Check that the code of trusted packages is the one that a finished run was made with.
+
+    Raises:
+        InputError: the code has changed
+
+    """
+    changed = sorted(n for n, digest in package_digests(config).items() if result.get("own_code", {}).get(n) != digest)
+    if changed:
+        raise InputError(
+            f"{folder} holds a run made with other code of {', '.join(changed)}; choose another name= or run_id=, or"
+            " remove the folder"
+        )
 
 
 def _is_lightnings_own(error: Exception) -> bool:
@@ -269,7 +289,7 @@ def _build_trainer(
     """Build the Trainer with the loggers and callbacks of the config and those that every run has."""
     show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty() and not sweeping
     configured = [
-        build(f"callbacks.{name}", part)
+        build(f"callbacks.{name}", part, trust=config["trust"])
         for name, part in config["callbacks"].items()
         # On resume the checkpoint already contains the learning rate that was found.
         if not (resumed and str(part.get("_target_")).endswith(".LearningRateFinder"))
@@ -331,11 +351,12 @@ def _check(config: dict[str, Any]) -> None:
         raise InputError(
             f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and 0 to 2^32-1"
         )
+    check_trust(config["trust"])
     check_checkpoint(config["checkpoint"])
     check_trainer_options(config)
     check_callbacks(config)
     for name, part in loggers(config):
-        check_target(f"logger.{name}", part)
+        check_target(f"logger.{name}", part, trust=config["trust"])
         if name in EXTRA_LOGGERS and importlib.util.find_spec(name) is None:
             raise InputError(f"logger={name} needs a library that is missing; pip install 'ser-lightning[{name}]'")
     for key in ("name", "run_id"):

@@ -22,6 +22,7 @@ from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.extract import Augment, Extracted, Features, Job, copy_names, extract_all
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import NATIVE
+from ser_lightning.own_code import source_digests
 
 FORMAT = 3  # increase it when the same configuration gives different numbers
 LIBRARIES = (
@@ -86,6 +87,8 @@ class FeatureCache:
                 name: importlib.metadata.version(name) for name in (*LIBRARIES, *getattr(features, "libraries", ()))
             },
         }
+        if own_code := source_digests([audio, augment, features]):
+            self.spec["own_code"] = own_code
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
         self.data = self.folder / "frames.f32"
