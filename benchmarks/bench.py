@@ -35,18 +35,18 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ser_lightning.audio.reader import read_audio
-from ser_lightning.augment.pitch import analyse, pitch_shift
+from ser_lightning.augment.pitch import analyze, pitch_shift
 from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import build_model
 from ser_lightning.cli.assemble import assemble_data, assemble_preparation
-from ser_lightning.features import spectral
+from ser_lightning.features.stft import STFT, padded_window
 from ser_lightning.kernels.spectrum import spectra
 from ser_lightning.memory import keep_freed_memory
 
 BIN = Path(sys.executable).parent
 NOTHING = "-"
 EPOCHS = 80
-WINDOW = spectral.periodic_window("hann", 2048)
+TRANSFORM = STFT(n_fft=2048, hop_length=512, win_length=2048, window="hann", center=True)
 PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "memory")
 
 
@@ -188,14 +188,14 @@ class Bench:
 
     def preparation_floor(self) -> float:
         """Return the seconds for decoding the files and transforming the frames of all copies, on two cores."""
-        train, frames = self.sample("train", 48), [standardized_frames(wave) for wave in self.waves(48)]
+        train, frames = self.sample("train", 48), [TRANSFORM.frames(wave) for wave in self.waves(48)]
         start = time.perf_counter()
         for path in train:
             read_audio(path)
         read = (time.perf_counter() - start) / len(train)
         start = time.perf_counter()
         for f in frames:
-            spectra(f, WINDOW)
+            spectra(f, padded_window(TRANSFORM))
         transform = (time.perf_counter() - start) / len(frames)
         total = len(self.split.train) + len(self.split.val) + len(self.split.test)
         return (total * read + (total + 3 * len(self.split.train)) * transform) / 2
@@ -227,12 +227,12 @@ class Bench:
         waves = self.waves(20 if self.quick else 60)
         extract = build("features", self.config("paper")["features"])
         extract(waves[0]), plain.features(waves[0])  # warm-up; the tests check that both results are equal
-        frames = [standardized_frames(wave) for wave in waves]
+        frames, window = [TRANSFORM.frames(wave) for wave in waves], padded_window(TRANSFORM)
         with threadpool_limits(1):
             seconds, ours = self.compare(
                 lambda: [plain.features(wave) for wave in waves], lambda: [extract(wave) for wave in waves]
             )
-            (floor,) = self.compare(lambda: [spectra(f, WINDOW) for f in frames])
+            (floor,) = self.compare(lambda: [spectra(f, window) for f in frames])
         yield Row(
             work="162 features of a clip, one thread",
             baseline="librosa",
@@ -247,7 +247,7 @@ class Bench:
         with threadpool_limits(1):
             seconds, ours = self.compare(
                 lambda: [librosa.effects.pitch_shift(wave, sr=plain.RATE, n_steps=3) for wave in few],
-                lambda: [pitch_shift(analyse(wave), sampling_rate=plain.RATE, steps=3) for wave in few],
+                lambda: [pitch_shift(analyze(wave), sampling_rate=plain.RATE, steps=3) for wave in few],
             )
         yield Row(
             work="pitch shift by 3 semitones, one thread",
@@ -412,7 +412,7 @@ class Bench:
 
         def ours() -> Tensor:
             matrix = torch.from_numpy(extract(audio.load(path).wave))[None]
-            logits: Tensor = model(matrix, torch.tensor([matrix.size(2)]))
+            logits: Tensor = model(matrix, torch.tensor([matrix.size(1)]))
             return logits.softmax(1)
 
         def theirs() -> Tensor:
@@ -450,11 +450,6 @@ class Bench:
             ours=cold,
             target="< 4 s",
         )
-
-
-def standardized_frames(wave: np.ndarray) -> np.ndarray:
-    """Return the frames of a clip that its features transform, (K, 2048)."""
-    return spectral.frame(wave, n_fft=2048, hop_length=512)
 
 
 def epoch_seconds(run: Path) -> list[float]:

@@ -76,11 +76,12 @@ def measure(times: int, copies: Path) -> dict[str, float]:
         composed = compose("train", overrides=["experiment=corrected", "run_id=growth"])
     config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as cache:
-        parts = {name: build(name, config[name]) for name in ("audio", "augment", "features")}
+        settings = {name: config[name] for name in ("audio", "augment", "features")}
         preparation = Preparation(
             corpus=Repeated(corpus=build("corpus", config["corpus"]), times=times, folder=copies),
             split=RandomSplit(seed=42, train=0.6, val=0.15, test=0.25),
-            **parts,
+            **{name: build(name, section) for name, section in settings.items()},
+            settings=settings,
             augment_first=False,
             feature_cache=cache,
             feature_workers=2,

@@ -116,7 +116,7 @@ def read(path: Path) -> Floats:
 
 
 def librosa_features(wave: Floats, *, analysis_rate: int, n_chroma: int = 12) -> Floats:
-    """Compute the features with the study's calls to librosa, (150 + n_chroma, K)."""
+    """Compute the features with the study's calls to librosa, (K, 150 + n_chroma)."""
     with warnings.catch_warnings():
         # The tests use waves shorter than a frame or without pitch, for which librosa warns.
         warnings.filterwarnings("ignore", message="n_fft=", category=UserWarning)
@@ -129,7 +129,7 @@ def librosa_features(wave: Floats, *, analysis_rate: int, n_chroma: int = 12) ->
             librosa.feature.rms(y=y),
             librosa.feature.melspectrogram(y=y, sr=RATE),
         ]
-    return np.concatenate(blocks).astype(np.float32)
+    return np.concatenate(blocks).astype(np.float32).T
 
 
 def relative_errors(features: Floats, expected: Floats) -> dict[str, float]:
@@ -140,9 +140,9 @@ def relative_errors(features: Floats, expected: Floats) -> dict[str, float]:
     if features.shape != expected.shape:
         return dict.fromkeys(BLOCKS, np.inf)
     errors = {}
-    for block, rows in BLOCKS.items():
-        difference = np.abs(features[rows].astype(np.float64) - expected[rows]).max()
-        scale = np.abs(expected[rows]).max()
+    for block, columns in BLOCKS.items():
+        difference = np.abs(features[:, columns].astype(np.float64) - expected[:, columns]).max()
+        scale = np.abs(expected[:, columns]).max()
         error = difference / scale if scale > 0 else (0.0 if difference == 0 else np.inf)
         errors[block] = float(error) if np.isfinite(error) else np.inf  # a maximum could drop NaN
     return errors
@@ -154,7 +154,7 @@ def pairs_with_reference(reference: Path, option: str) -> Iterator[tuple[Floats,
     with np.load(reference / "features.npz") as stored:
         keys = [key for key in stored.files if key.endswith(f"/{SETTINGS[option]}")]
         for key in keys:
-            yield features(read(reference / "test_audio" / f"{key.split('/')[0]}.flac")), stored[key]
+            yield features(read(reference / "test_audio" / f"{key.split('/')[0]}.flac")), stored[key].T
 
 
 def pairs_with_librosa(reference: Path, option: str) -> Iterator[tuple[Floats, Floats]]:

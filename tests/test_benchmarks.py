@@ -60,7 +60,7 @@ def test_plain_preparation_matches_ours(tmp_path, synthetic_root):
         ours = audio.load(path).wave
         assert len(wave) == len(ours)
         assert np.abs(wave - ours).max() < 2 / 32768
-        np.testing.assert_allclose(features, Spectral162(**FEATURES)(wave), rtol=1e-3, atol=1e-4 * features.max())
+        np.testing.assert_allclose(features.T, Spectral162(**FEATURES)(wave), rtol=1e-3, atol=1e-4 * features.max())
 
 
 def test_plain_training_loop_runs(small):

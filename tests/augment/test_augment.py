@@ -15,7 +15,7 @@ def tone(frequency: float = 440.0, n: int = 16000) -> np.ndarray:
 
 
 def pitch_shift(wave: np.ndarray, *, steps: float) -> np.ndarray:
-    return pitch.pitch_shift(pitch.analyse(wave), sampling_rate=16000, steps=steps)
+    return pitch.pitch_shift(pitch.analyze(wave), sampling_rate=16000, steps=steps)
 
 
 def peak(wave: np.ndarray) -> float:

@@ -49,12 +49,6 @@ def test_padding_stays_zero(augment):
             assert clip[:length].any()
 
 
-@BOTH
-def test_batch_augmentation_makes_no_copies(augment):
-    assert augment.names == ()
-    assert augment(np.zeros(9, np.float32), utterance="a") == {}
-
-
 # ---------------------------------------------------------------------- SpecAugment
 
 

@@ -42,4 +42,4 @@ def test_train_predict_and_features_with_one_vector_per_clip(command, small, syn
 
     words = [str(recording), "-o", f"{tmp_path}/features", "--set", "audio=kaggle", "--set", "features=kaggle"]
     assert command("features", *words).code == 0
-    assert np.load(tmp_path / "features" / f"{recording.name}.npy").shape == (162, 1)
+    assert np.load(tmp_path / "features" / f"{recording.name}.npy").shape == (1, 162)

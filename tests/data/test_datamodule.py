@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.data.test_feature_cache import AUDIO, AUGMENT, FEATURES
+from tests.data.test_feature_cache import AUDIO, AUGMENT, FEATURES, settings_of
 from tests.models.test_cnn_bilstm import network
 
 from ser_lightning.audio.audio import Audio
@@ -31,7 +31,9 @@ def make(synthetic_root, shared_folder):
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
         batches |= {"balance": "none"}
-        preparation = Preparation(**{key: change.pop(key, value) for key, value in values.items()})
+        values = {key: change.pop(key, value) for key, value in values.items()}
+        settings = settings_of({name: values[name] for name in ("audio", "augment", "features")})
+        preparation = Preparation(**values, settings=settings)
         module = SpeechDataModule(preparation=preparation, **batches | change)
         module.prepare_data()
         module.setup()

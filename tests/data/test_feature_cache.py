@@ -1,4 +1,5 @@
-from dataclasses import replace
+import importlib.metadata
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.build import build
 from ser_lightning.corpora.scanning import sha256
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.data.extract import FeatureAugment, copy_names
-from ser_lightning.data.feature_cache import FeatureCache, Row, corpus_digest, describe
+from ser_lightning.data.augmentation import FeatureAugment, WaveformAugment, copy_names
+from ser_lightning.data.feature_cache import FeatureCache, corpus_digest
 from ser_lightning.features.spectral162 import Spectral162
 
 AUDIO = {
@@ -41,8 +42,14 @@ def feature_cache(folder: Path, utterances: list[Utterance], **change) -> Featur
         "audio": Audio(**AUDIO | {"vad_mode": None}),
         "augment": WaveformCopies(**AUGMENT),
         "features": Spectral162(**FEATURES),
+        **change,
     }
-    return FeatureCache(folder=folder, utterances=utterances, **parts | change)
+    return FeatureCache(folder=folder, utterances=utterances, settings=settings_of(parts), **parts)
+
+
+def settings_of(parts) -> dict[str, dict[str, object]]:
+    """Return the config sections that would have built these parts."""
+    return {name: {"_target_": type(part).__qualname__, **asdict(part)} for name, part in parts.items()}
 
 
 ALL = dict.fromkeys("abcd", ("", "noise", "pitch+3"))
@@ -58,7 +65,7 @@ def test_cache_contains_features_of_every_copy(tmp_path, utterances):
         wave = s.audio.load(utterance.path).wave
         for name, copy in {"": wave, **s.augment(wave, utterance=utterance.id)}.items():
             row = rows[utterance.id, name]
-            np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, s.features(copy))
+            np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames], s.features(copy))
 
 
 @pytest.mark.parametrize("option", options("augment"))
@@ -76,12 +83,13 @@ def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, opt
     # Each row equals the features of the copy when computed separately.
     wave = caches[0].audio.load(utterances[1].path).wave
     original = caches[0].features(wave)
-    made = {name: caches[0].features(copy) for name, copy in augment(wave, utterance="b").items()}
+    waves = augment(wave, utterance="b") if isinstance(augment, WaveformAugment) else {}
+    made = {name: caches[0].features(copy) for name, copy in waves.items()}
     if isinstance(augment, FeatureAugment):
         made |= augment.augment_features(original, utterance="b")
     for name, matrix in ({"": original} | made).items():
         row = rows["b", name]
-        np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, matrix, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(frames[row.offset : row.offset + row.frames], matrix, rtol=1e-4, atol=1e-4)
 
 
 def test_options_without_copies_share_one_cache(tmp_path, utterances):
@@ -103,7 +111,7 @@ def test_feature_copies_do_not_require_cached_original(tmp_path, utterances):
     assert set(rows) == {("a", ""), ("a", "image02"), ("b", "image01")}
     row = rows["b", "image01"]
     expected = augment.augment_features(s.features(s.audio.load(utterances[1].path).wave), utterance="b")["image01"]
-    np.testing.assert_allclose(frames[row.offset : row.offset + row.frames].T, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(frames[row.offset : row.offset + row.frames], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_cache_bytes_do_not_depend_on_workers(tmp_path, utterances):
@@ -118,7 +126,7 @@ def test_cache_bytes_do_not_depend_on_workers(tmp_path, utterances):
 def test_shared_memory_size_does_not_change_features(tmp_path, utterances, monkeypatch, slot):
     clean, s = feature_cache(tmp_path / "clean", utterances), feature_cache(tmp_path / "cache", utterances)
     clean.ensure(ALL, workers=1, progress=silent)
-    for name, value in {"CHUNK": 1, "AHEAD": 1, "SLOT": slot}.items():
+    for name, value in {"FILES_PER_TASK": 1, "TASKS_PER_WORKER": 1, "SLOT_BYTES": slot}.items():
         monkeypatch.setattr(f"ser_lightning.data.extract.{name}", value)
     s.ensure(ALL, workers=2, progress=silent)
     assert s.data.read_bytes() == clean.data.read_bytes()
@@ -214,17 +222,59 @@ def test_clips_use_downmix_of_their_corpus(tmp_path, utterances):
         way = {"one": "mean", "two": "right"}[utterance.corpus]
         alone = s.features(Audio(**values | {"downmix": way}).load(utterance.path).wave)
         row = rows[utterance.id, ""]
-        np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames].T, alone)
+        np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames], alone)
     one_way = feature_cache(tmp_path / "cache", stereo, audio=Audio(**values | {"downmix": "mean"}))
     assert one_way.folder != s.folder
 
 
-def test_describe_and_corpus_digest(utterances):
-    described = describe(WaveformCopies(**AUGMENT))
-    assert described["class"] == "ser_lightning.augment.waveform.WaveformCopies"
-    assert described["pitch_steps"] == [3]
-    # Arguments added later are omitted at their defaults, so that the keys of older feature caches stay valid.
-    assert describe(Audio(**AUDIO)).keys() == {"class", *AUDIO} - {"offset_s", "duration_s"}
-    assert describe(Audio(**AUDIO | {"vad_mode": None, "offset_s": 0.1})).keys() == {"class", *AUDIO} - {"duration_s"}
+def test_corpus_digest_does_not_depend_on_order(utterances):
     assert corpus_digest(utterances) == corpus_digest(utterances[::-1])
-    assert Row(0, 3) == Row(offset=0, frames=3)
+
+
+def libraries_of(folder: Path, utterances, **change) -> set[str]:
+    return set(feature_cache(folder, utterances, **change).spec["libraries"])
+
+
+def test_cache_key_names_only_the_libraries_that_shape_the_features(tmp_path, utterances):
+    kernels, always = "ser-lightning-kernels", {"numpy", "soundfile", "soxr"}
+    assert libraries_of(tmp_path, utterances) == {*always, kernels}
+    assert libraries_of(tmp_path, utterances, audio=Audio(**AUDIO)) == {*always, kernels, "webrtcvad-wheels"}
+    reference = {
+        "features": Spectral162(**FEATURES, backend="librosa"),
+        "augment": WaveformCopies(**AUGMENT | {"pitch_steps": [12]}, backend="torchaudio"),
+    }
+    assert libraries_of(tmp_path, utterances, **reference) == {*always, "librosa", "scipy", "torch", "torchaudio"}
+    for option, library in (("prosody", "praat-parselmouth"), ("egemaps", "opensmile")):
+        features = build("features", composed(f"features={option}")["features"])
+        assert library in libraries_of(tmp_path, utterances, features=features)
+
+
+@pytest.mark.parametrize(
+    ("library", "shapes"),
+    [("numpy", True), ("soxr", True), ("soundfile", True)]
+    + [(name, False) for name in ("ser-lightning", "torch", "librosa", "scipy", "webrtcvad-wheels", "scikit-learn")],
+)
+def test_version_of_a_library_voids_the_cache_only_if_it_shapes_the_features(
+    tmp_path, utterances, monkeypatch, library, shapes
+):
+    before, version = feature_cache(tmp_path, utterances).folder, importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.3" if name == library else version(name))
+    assert (feature_cache(tmp_path, utterances).folder != before) == shapes
+
+
+def test_version_of_the_kernels_voids_the_cache_of_the_native_backend_only(tmp_path, utterances, monkeypatch):
+    native = {"augment": WaveformCopies(**AUGMENT | {"pitch_steps": []}), "features": Spectral162(**FEATURES)}
+    reference = native | {"features": Spectral162(**FEATURES, backend="librosa")}
+    before = [feature_cache(tmp_path, utterances, **parts).folder for parts in (native, reference)]
+    monkeypatch.setattr("ser_lightning.data.feature_cache.source_digest", lambda: "other")
+    after = [feature_cache(tmp_path, utterances, **parts).folder for parts in (native, reference)]
+    assert after[0] != before[0]
+    assert after[1] == before[1] != before[0]
+
+
+def test_version_of_the_features_voids_the_cache_and_standardization_does_not(tmp_path, utterances, monkeypatch):
+    before = feature_cache(tmp_path, utterances).folder
+    standardized = Spectral162(**FEATURES | {"standardize": True})
+    assert feature_cache(tmp_path, utterances, features=standardized).folder == before
+    monkeypatch.setattr(Spectral162, "version", 2)
+    assert feature_cache(tmp_path, utterances).folder != before

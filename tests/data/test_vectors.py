@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.data.test_feature_cache import AUDIO, silent
+from tests.data.test_feature_cache import feature_cache, silent
 from tests.parity import config_of
 
-from ser_lightning.audio.audio import Audio
 from ser_lightning.build import build
 from ser_lightning.data.batch import FeatureDataset
-from ser_lightning.data.feature_cache import LIBRARIES, FeatureCache
 
 COPIES = dict.fromkeys("abcd", ("", "noise"))
 
@@ -16,8 +14,7 @@ COPIES = dict.fromkeys("abcd", ("", "noise"))
 def make_cache(folder, utterances, option):
     augment = build("augment", config_of("augment", "augment=paper"))
     features = build("features", config_of("features", f"features={option}"))
-    audio = Audio(**AUDIO | {"vad_mode": None})
-    return FeatureCache(folder=folder, utterances=utterances, audio=audio, augment=augment, features=features)
+    return feature_cache(folder, utterances, augment=augment, features=features)
 
 
 def dataset_of(frames, rows):
@@ -44,15 +41,9 @@ def test_vectors_in_cache_batch_and_statistics(tmp_path, utterances, option, wor
     assert batch.features.shape == (8, 1, cache.features.size)
     assert batch.lengths.tolist() == [1] * 8
     wave = cache.audio.load(utterances[0].path).wave
-    np.testing.assert_array_equal(batch.features[0].numpy(), cache.features(wave).T)
+    np.testing.assert_array_equal(batch.features[0].numpy(), cache.features(wave))
     mean, deviation = dataset.statistics()  # over clips, which have equal weights
     clips = batch.features[:, 0].double()
     np.testing.assert_allclose(mean, clips.mean(0), rtol=1e-5, atol=1e-6)
     expected = clips.std(0, correction=0)
     np.testing.assert_allclose(deviation, expected, rtol=1e-3, atol=1e-4 * float(clips.abs().max()))
-
-
-def test_cache_key_contains_versions_of_feature_libraries(tmp_path, utterances):
-    versions = {option: make_cache(tmp_path, utterances, option).spec["libraries"] for option in ("kaggle", "prosody")}
-    assert versions["kaggle"].keys() == set(LIBRARIES)
-    assert versions["prosody"].keys() == {*LIBRARIES, "praat-parselmouth"}

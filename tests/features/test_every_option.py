@@ -6,16 +6,14 @@ from functools import cache
 
 import numpy as np
 import pytest
-from tests.features.test_spectral import odd_waves
+from tests.features.waves import WAVES
 from tests.parity import config_of
 
 from ser_lightning.build import build, config_folder
-from ser_lightning.data.feature_cache import describe
 from ser_lightning.errors import InputError
 
 OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))
 VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps"}
-WAVES = odd_waves()
 SLOW = {"compare", "egemaps"}  # 0.1 s per clip
 FEW = ("silence", "one_sample", "clipped", "dc", "vowel")
 # Another valid value of each key, which changes the features or their shape.
@@ -58,9 +56,9 @@ def test_rows_are_named_and_finite_for_odd_waves(option):
     for name, wave in waves_for(option).items():
         matrix = features(wave)
         assert matrix.dtype == np.float32, name
-        assert matrix.shape[0] == features.size, name
-        assert matrix.shape[1] >= 1, name
-        assert (matrix.shape[1] == 1) or option not in VECTORS, name
+        assert matrix.flags.c_contiguous, name
+        assert matrix.shape == (len(matrix), features.size), name
+        assert len(matrix) == 1 or (len(matrix) and option not in VECTORS), name
         assert np.isfinite(matrix).all(), name
 
 
@@ -75,32 +73,27 @@ def test_features_do_not_depend_on_previous_clips(option):
     assert travelled(wave).tobytes() == before
 
 
-def test_input_wave_is_not_modified(option):
-    wave = WAVES["clipped"].copy()
-    wave.setflags(write=False)
-    build("features", values_of(option))(wave)
-
-
 def test_very_loud_waves_do_not_overflow(option):
     noise = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
     for wave in (np.full(8000, 1e15, np.float32), noise * np.float32(1e15)):
         assert np.isfinite(build("features", values_of(option))(wave)).all()
 
 
-@pytest.mark.parametrize("wave", [np.zeros(0, np.float32), np.zeros(100), np.array([0, np.nan], np.float32)])
+@pytest.mark.parametrize(
+    "wave",
+    [
+        np.zeros(0, np.float32),
+        np.zeros(100),
+        np.zeros(100, np.int16),
+        np.zeros((2, 100), np.float32),
+        np.array([0, np.nan], np.float32),
+        np.array([0, -np.inf], np.float32),
+        np.array([0, 1e20], np.float32),
+    ],
+)
 def test_invalid_wave_raises_input_error(option, wave):
     with pytest.raises(InputError, match="but got"):
         build("features", values_of(option))(wave)
-
-
-def test_attributes_match_constructor_arguments(option):
-    """The feature cache identifies a configuration by these attributes."""
-    values = values_of(option)
-    if "backend" in values:
-        values["backend"] = "librosa"  # native is omitted for older feature caches
-    described = describe(build("features", values))
-    assert described.pop("class") == values.pop("_target_")
-    assert described == values
 
 
 def other_values(option):
@@ -128,46 +121,36 @@ def test_every_parameter_has_an_effect(option, key):
 
 
 COUNTS = ("sampling_rate", "analysis_rate", "n_fft", "hop_length", "win_length", "bins", "n_mfcc", "n_mels")
-COUNTS += ("delta_frames", "signal_length", "n_formants", "max_formants")
+COUNTS += ("delta_frames", "signal_length", "n_formants", "max_formants", "filterbank_rate")
 
 
 @pytest.mark.parametrize(("option", "key"), [(option, key) for option, key in KNOBS if key in COUNTS])
 def test_counts_below_one_raise_input_error(option, key):
     values = values_of(option)
-    with pytest.raises(InputError, match=f"features.{key} is 0; expected a positive whole number"):
+    with pytest.raises(InputError, match=f"features.{key} is 0"):
         build("features", values | {key: 0})
 
 
 REFUSED = [
-    ("stft", {"n_fft": 255}, "features.n_fft is 255; expected an even number"),
-    ("stft", {"win_length": 257}, "features.win_length is 257; expected at most features.n_fft, 256"),
-    ("stft", {"bins": 130}, r"features.bins is 130; expected at most 1 \+ features.n_fft // 2, 129"),
-    (
-        "stft",
-        {"scale": "decibel"},
-        "features.scale is 'decibel'; expected one of .*; the nearest valid name is 'decibels'",
-    ),
-    ("stft", {"window": "hamn"}, "features.window is 'hamn'; expected a name of"),
-    ("logmel_deltas", {"win_length": 513}, "features.win_length is 513; expected at most features.n_fft, 512"),
-    ("logmel_deltas", {"window": "hamn"}, "features.window is 'hamn'"),
-    ("mfcc", {"n_mfcc": 129}, "features.n_mfcc is 129; expected at most features.n_mels, 128"),
-    ("mfcc", {"n_chroma": -1}, "features.n_chroma is -1; expected a positive whole number, or 0 for none"),
-    ("functionals", {"functionals": []}, r"features.functionals is \[\]; expected one or more"),
-    ("functionals", {"functionals": ["mean", "mean"]}, "each once"),
-    ("functionals", {"functionals": ["means"]}, "features.functionals is 'means'; .* nearest valid name is 'mean'"),
-    ("kaggle", {"n_mels": 0}, "features.n_mels is 0"),
-    ("prosody", {"pitch_floor": 0.0}, "features.pitch_floor is 0.0; expected a positive number"),
-    ("prosody", {"pitch_floor": 600.0}, "features.pitch_floor is 600.0; expected less than features.pitch_ceiling"),
-    ("prosody", {"pitch_ceiling": 8001.0}, "features.pitch_ceiling is 8001.0; expected at most half of"),
-    ("prosody", {"formant_ceiling": 8001.0}, "features.formant_ceiling is 8001.0; expected at most half of"),
-    ("prosody", {"formant_ceiling": float("nan")}, "features.formant_ceiling is nan; expected a positive number"),
-    ("prosody", {"n_formants": 6}, "features.n_formants is 6; expected at most features.max_formants, 5"),
-    ("prosody", {"functionals": ["slope"]}, "features.functionals is 'slope'; expected one of"),
-    (
-        "compare",
-        {"feature_set": "compare"},
-        "features.feature_set is 'compare'; expected one of ComParE_2016, eGeMAPSv02",
-    ),
+    ("stft", {"n_fft": 255}, "features.n_fft is 255; .*even"),
+    ("stft", {"win_length": 257}, "features.win_length is 257; .*features.n_fft, 256"),
+    ("stft", {"bins": 130}, "features.bins is 130; .*129"),
+    ("stft", {"scale": "decibel"}, "features.scale is 'decibel'; .*'decibels'"),
+    ("stft", {"window": "hamn"}, "features.window is 'hamn'"),
+    ("logmel", {"n_mfcc": 129}, "features.n_mfcc is 129; .*features.n_mels, 128"),
+    ("mfcc", {"n_mfcc": 129}, "features.n_mfcc is 129; .*features.n_mels, 128"),
+    ("mfcc", {"n_chroma": -1}, "features.n_chroma is -1"),
+    ("functionals", {"functionals": []}, r"features.functionals is \[\]"),
+    ("functionals", {"functionals": ["mean", "mean"]}, "features.functionals is .*each once"),
+    ("functionals", {"functionals": ["means"]}, "features.functionals is 'means'; .*'mean'"),
+    ("prosody", {"pitch_floor": 0.0}, "features.pitch_floor is 0.0"),
+    ("prosody", {"pitch_floor": 600.0}, "features.pitch_floor is 600.0; .*features.pitch_ceiling"),
+    ("prosody", {"pitch_ceiling": 8001.0}, "features.pitch_ceiling is 8001.0; .*features.analysis_rate, 8000.0"),
+    ("prosody", {"formant_ceiling": 8001.0}, "features.formant_ceiling is 8001.0; .*features.analysis_rate"),
+    ("prosody", {"formant_ceiling": float("nan")}, "features.formant_ceiling is nan"),
+    ("prosody", {"n_formants": 6}, "features.n_formants is 6; .*features.max_formants, 5"),
+    ("prosody", {"functionals": ["slope"]}, "features.functionals is 'slope'"),
+    ("compare", {"feature_set": "compare"}, "features.feature_set is 'compare'; .*ComParE_2016, eGeMAPSv02"),
 ]
 
 

@@ -4,7 +4,8 @@ import librosa
 import numpy as np
 import pytest
 import scipy.stats
-from tests.features.test_spectral import VALUES, odd_waves
+from tests.features.test_spectral import VALUES
+from tests.features.waves import WAVES
 from tests.parity import config_of
 
 from ser_lightning.build import build
@@ -13,21 +14,21 @@ from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.features.statistics import FUNCTIONALS, functional_names, summarize
 
 REFERENCE = {
-    "mean": lambda x: np.mean(x, axis=1),
-    "std": lambda x: np.std(x, axis=1),
-    "min": lambda x: np.min(x, axis=1),
-    "max": lambda x: np.max(x, axis=1),
-    "median": lambda x: np.median(x, axis=1),
-    "iqr": lambda x: scipy.stats.iqr(x, axis=1),
-    "skewness": lambda x: scipy.stats.skew(x, axis=1),
-    "kurtosis": lambda x: scipy.stats.kurtosis(x, axis=1),
+    "mean": lambda x: np.mean(x, axis=0),
+    "std": lambda x: np.std(x, axis=0),
+    "min": lambda x: np.min(x, axis=0),
+    "max": lambda x: np.max(x, axis=0),
+    "median": lambda x: np.median(x, axis=0),
+    "iqr": lambda x: scipy.stats.iqr(x, axis=0),
+    "skewness": lambda x: scipy.stats.skew(x, axis=0),
+    "kurtosis": lambda x: scipy.stats.kurtosis(x, axis=0),
 }
 
 
 @pytest.mark.parametrize("functional", FUNCTIONALS)
 @pytest.mark.parametrize("frames", [2, 3, 100])
 def test_functionals_match_numpy_and_scipy(functional, frames):
-    rows = np.random.default_rng(0).gamma(2, size=(5, frames)).astype(np.float32)
+    rows = np.random.default_rng(0).gamma(2, size=(frames, 5)).astype(np.float32)
     expected = REFERENCE[functional](rows.astype(np.float64))
     np.testing.assert_allclose(summarize(rows, [functional]), expected, rtol=1e-5, atol=1e-6)
 
@@ -38,7 +39,7 @@ def test_every_functional_has_a_reference():
 
 @pytest.mark.parametrize("frames", [1, 7])
 def test_constant_rows_have_zero_spread_and_shape(frames):
-    rows = np.full((1, frames), 0.1, np.float32)
+    rows = np.full((frames, 1), 0.1, np.float32)
     values = dict(zip(FUNCTIONALS, summarize(rows, list(FUNCTIONALS)), strict=True))
     assert values == {
         name: (np.float32(0.1) if name in {"mean", "min", "max", "median"} else 0) for name in FUNCTIONALS
@@ -46,29 +47,29 @@ def test_constant_rows_have_zero_spread_and_shape(frames):
 
 
 def test_output_is_ordered_by_functional():
-    rows = np.array([[1, 3], [10, 50]], np.float32)
+    rows = np.array([[1, 10], [3, 50]], np.float32)
     np.testing.assert_array_equal(summarize(rows, ["mean", "max"]), [2, 30, 3, 50])
     assert functional_names(("a", "b"), ("mean", "max")) == ("a_mean", "b_mean", "a_max", "b_max")
 
 
 @pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("name", odd_waves())
+@pytest.mark.parametrize("name", WAVES)
 def test_functionals_summarize_spectral162(name, log):
-    wave, values = odd_waves()[name], VALUES | {"log": log}
+    wave, values = WAVES[name], VALUES | {"log": log}
     features = Functionals(**values, functionals=["std", "mean"])
-    rows = Spectral162(**values)(wave).astype(np.float64)
+    frames = Spectral162(**values)(wave).astype(np.float64)
     vector = features(wave)
-    assert vector.shape == (324, 1)
-    np.testing.assert_allclose(vector[:162, 0], rows.std(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(vector[162:, 0], rows.mean(axis=1), rtol=1e-5, atol=1e-7)
+    assert vector.shape == (1, 324)
+    np.testing.assert_allclose(vector[0, :162], frames.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(vector[0, 162:], frames.mean(axis=0), rtol=1e-5, atol=1e-7)
     assert features.names[0] == "zcr_std"
-    assert features.names[162:] == tuple(f"{row}_mean" for row in Spectral162(**values).names)
+    assert features.names[162:] == tuple(f"{name}_mean" for name in Spectral162(**values).names)
 
 
 def test_gain_does_not_change_zcr_and_chroma_functionals():
     values = VALUES | {"functionals": list(FUNCTIONALS)}
     loud, soft = (
-        dict(zip(Functionals(**values).names, Functionals(**values)(gain * odd_waves()["vowel"])[:, 0], strict=True))
+        dict(zip(Functionals(**values).names, Functionals(**values)(gain * WAVES["vowel"])[0], strict=True))
         for gain in (np.float32(1), np.float32(0.5))
     )
     deaf = [name for name in loud if name.startswith(("zcr", "chroma"))]
@@ -99,7 +100,7 @@ def test_kaggle_features_match_notebooks_on_ravdess(ravdess_root):
     for path in paths:
         wave, rate = librosa.load(path, duration=2.5, offset=0.6)
         expected = of_the_notebook(wave, rate)
-        vector = features(audio.load(path).wave)[:, 0]
+        vector = features(audio.load(path).wave)[0]
         for rows in (slice(0, 1), slice(1, 13), slice(13, 33), slice(33, 34), slice(34, 162)):
             scale = np.abs(expected[rows]).max()
             np.testing.assert_allclose(vector[rows], expected[rows], atol=2e-5 * scale, err_msg=path.name)

@@ -5,7 +5,7 @@ import warnings
 import librosa
 import numpy as np
 import pytest
-from tests.features.test_spectral import odd_waves
+from tests.features.waves import WAVES
 from tests.parity import features_of, read, released_clips
 
 from ser_lightning.features.logmel_deltas import LogMelDeltas, delta
@@ -23,7 +23,7 @@ def of_librosa(wave):
         mel = librosa.feature.melspectrogram(y=wave, sr=16000, **frames, n_mels=40)
     level = librosa.power_to_db(mel, ref=1.0, top_db=None)
     first = librosa.feature.delta(level, width=5, mode="nearest")
-    return np.concatenate((level, first, librosa.feature.delta(first, width=5, mode="nearest")))
+    return np.concatenate((level, first, librosa.feature.delta(first, width=5, mode="nearest"))).T
 
 
 def by_the_formula(rows, frames):
@@ -42,9 +42,9 @@ def by_the_formula(rows, frames):
     )
 
 
-@pytest.mark.parametrize("name", odd_waves())
+@pytest.mark.parametrize("name", WAVES)
 def test_logmel_deltas_match_librosa(name):
-    wave = odd_waves()[name]
+    wave = WAVES[name]
     features, expected = LogMelDeltas(**VALUES)(wave), of_librosa(wave)
     assert features.shape == expected.shape
     np.testing.assert_allclose(features, expected, atol=2e-4)
@@ -54,16 +54,16 @@ def test_logmel_deltas_match_librosa(name):
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
 def test_delta_matches_formula_of_the_paper(frames, count):
     rows = np.random.default_rng(0).standard_normal((3, count)).astype(np.float32)
-    np.testing.assert_allclose(delta(rows, frames=frames), by_the_formula(rows, frames), atol=1e-6)
+    np.testing.assert_allclose(delta(rows.T, width=frames).T, by_the_formula(rows, frames), atol=1e-6)
 
 
 def test_delta_of_a_ramp_is_its_slope():
     slope = np.outer([1.0, -2.0], np.arange(20)).astype(np.float32)
-    np.testing.assert_allclose(delta(slope, frames=2)[:, 2:-2], np.tile([[1.0], [-2.0]], 16), atol=1e-6)
-    np.testing.assert_array_equal(delta(np.full((2, 9), 7, np.float32), frames=2), np.zeros((2, 9)))
+    np.testing.assert_allclose(delta(slope.T, width=2)[2:-2].T, np.tile([[1.0], [-2.0]], 16), atol=1e-6)
+    np.testing.assert_array_equal(delta(np.full((9, 2), 7, np.float32), width=2), np.zeros((9, 2)))
 
 
-def test_names_match_rows():
+def test_names_match_features():
     features = LogMelDeltas(**VALUES)
     assert features.size == 120
     assert [features.names[i] for i in (0, 39, 40, 80, 119)] == [
@@ -73,17 +73,17 @@ def test_names_match_rows():
         "delta2_001",
         "delta2_040",
     ]
-    matrix = features(odd_waves()["chirp"])
-    np.testing.assert_array_equal(matrix[40:80], delta(matrix[:40], frames=2))
-    np.testing.assert_array_equal(matrix[80:], delta(matrix[40:80], frames=2))
+    matrix = features(WAVES["chirp"])
+    np.testing.assert_array_equal(matrix[:, 40:80], delta(matrix[:, :40], width=2))
+    np.testing.assert_array_equal(matrix[:, 80:], delta(matrix[:, 40:80], width=2))
 
 
 def test_gain_does_not_change_deltas():
-    wave = odd_waves()["vowel"]
+    wave = WAVES["vowel"]
     loud, soft = LogMelDeltas(**VALUES)(wave), LogMelDeltas(**VALUES)(np.float32(0.5) * wave)
-    assert loud[:40].min() > -90  # no value at the floor
-    np.testing.assert_allclose(soft[:40], loud[:40] + 20 * np.log10(0.5), atol=1e-4)
-    np.testing.assert_allclose(soft[40:], loud[40:], atol=1e-4)
+    assert loud[:, :40].min() > -90  # no value at the floor
+    np.testing.assert_allclose(soft[:, :40], loud[:, :40] + 20 * np.log10(0.5), atol=1e-4)
+    np.testing.assert_allclose(soft[:, 40:], loud[:, 40:], atol=1e-4)
 
 
 @pytest.mark.real

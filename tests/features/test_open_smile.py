@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import opensmile
 import pytest
-from tests.features.test_spectral import RATE, odd_waves
+from tests.features.waves import RATE, WAVES
 
 from ser_lightning.errors import InputError
 from ser_lightning.features import open_smile
@@ -28,31 +28,31 @@ def direct(wave, feature_set, rate=RATE):
 @sets
 @pytest.mark.parametrize("name", ["vowel", "silence", "chirp", "half_silent", "dc"])
 def test_features_match_opensmile(feature_set, name):
-    wave = odd_waves()[name] * np.float32(0.9)  # below full scale
+    wave = WAVES[name] * np.float32(0.9)  # below full scale
     features, expected = features_of(feature_set), direct(wave, feature_set)
     assert features.names == tuple(expected.columns)
     assert features.size == SIZES[feature_set]
-    np.testing.assert_array_equal(features(wave)[:, 0], expected.to_numpy()[0].astype(np.float32))
+    np.testing.assert_array_equal(features(wave)[0], expected.to_numpy()[0].astype(np.float32))
 
 
 def test_features_match_opensmile_on_16_bit_file(tmp_path):
-    pcm = np.round(odd_waves()["vowel"] * 30000).astype(np.int16)
+    pcm = np.round(WAVES["vowel"] * 30000).astype(np.int16)
     ours = features_of("eGeMAPSv02")(pcm.astype(np.float32) / np.float32(32768))
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
     soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "a.wav", pcm, RATE, subtype="PCM_16")
-    np.testing.assert_array_equal(ours[:, 0], smile.process_file(tmp_path / "a.wav").to_numpy()[0])
+    np.testing.assert_array_equal(ours[0], smile.process_file(tmp_path / "a.wav").to_numpy()[0])
 
 
 @sets
 def test_samples_beyond_full_scale_are_clipped(feature_set):
-    wave = odd_waves()["vowel"]
+    wave = WAVES["vowel"]
     clipped = np.clip(2 * wave, -1, 1 - 2**-15).astype(np.float32)
     features = features_of(feature_set)
     np.testing.assert_array_equal(features(2 * wave), features(clipped))
     full_scale = features_of("eGeMAPSv02")(np.sign(wave))
     wrapped = direct(np.sign(wave), "eGeMAPSv02").to_numpy()[0]  # openSMILE wraps 1 to -1
-    assert not np.allclose(full_scale[:, 0], wrapped)
+    assert not np.allclose(full_scale[0], wrapped)
 
 
 @sets
@@ -75,11 +75,11 @@ def test_nan_features_are_replaced_with_zero(monkeypatch, feature_set):
     monkeypatch.setattr(open_smile, "SHORTEST", 0.0)
     with pytest.warns(UserWarning, match="filling with NaN"):
         vector = features_of(feature_set)(np.full(1, 0.5, np.float32))
-    np.testing.assert_array_equal(vector, np.zeros((len(names), 1)))
+    np.testing.assert_array_equal(vector, np.zeros((1, len(names))))
 
 
 def test_missing_opensmile_error_explains_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     open_smile._extractor.cache_clear()
-    with pytest.raises(InputError, match=r"openSMILE is not installed.*pip install 'ser-lightning\[opensmile\]'"):
+    with pytest.raises(InputError, match=r"openSMILE.*pip install 'ser-lightning\[opensmile\]'"):
         features_of("eGeMAPSv02")

@@ -6,12 +6,12 @@ import parselmouth
 import pytest
 import scipy.signal
 from parselmouth.praat import call
-from tests.features.test_spectral import RATE, odd_waves
+from tests.features.waves import RATE, WAVES
 from tests.parity import config_of
 
 from ser_lightning.build import build
 from ser_lightning.features import praat
-from ser_lightning.features.prosody import Prosody
+from ser_lightning.features.prosody import Prosody, summarize_finite
 
 VALUES = {
     key: value for key, value in config_of("features", "features=prosody", "audio=untrimmed").items() if key[0] != "_"
@@ -33,7 +33,7 @@ def voice(hertz, formants, seconds=1.0):
 
 def named(wave, **change):
     features = Prosody(**VALUES | change)
-    return dict(zip(features.names, features(wave)[:, 0], strict=True))
+    return dict(zip(features.names, features(wave)[0], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_pitch_and_formants_of_synthetic_voice(hertz, formants):
 
 def test_pitch_and_formants_match_praat():
     """Compare with Praat's scripting commands frame by frame."""
-    wave = odd_waves()["vowel"] * np.hanning(RATE).astype(np.float32)
-    heard = praat.analyse(wave, sampling_rate=RATE, **ANALYSIS)
+    wave = WAVES["vowel"] * np.hanning(RATE).astype(np.float32)
+    found = praat.analyze(wave, sampling_rate=RATE, **ANALYSIS)
     sound = parselmouth.Sound(wave.astype(np.float64), RATE)
     pitch = call(sound, "To Pitch", 0.01, 75, 600)
     formant = call(sound, "To Formant (burg)", 0.01, 5, 5500, 0.025, 50)
@@ -58,16 +58,16 @@ def test_pitch_and_formants_match_praat():
     hertz = np.array([call(pitch, "Get value at time", time, "Hertz", "Linear") for time in times])
     voiced = np.isfinite(hertz)
     assert 50 < voiced.sum() < len(times) + 1
-    np.testing.assert_allclose(heard.pitch, hertz[voiced], rtol=1e-5)
+    np.testing.assert_allclose(found.pitch, hertz[voiced], rtol=1e-5)
     for n in (1, 2, 3):
         expected = [call(formant, "Get value at time", n, time, "Hertz", "Linear") for time in np.array(times)[voiced]]
-        np.testing.assert_allclose(heard.formants[n - 1], expected, rtol=1e-5)
+        np.testing.assert_allclose(found.formants[n - 1], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["silence", "vowel", "clipped", "white_noise", "one_sample", "dc", "chirp"])
 @pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")  # from librosa, for waves shorter than a frame
 def test_mfcc_zcr_and_energy_match_librosa(name):
-    wave, values = odd_waves()[name], named(odd_waves()[name])
+    wave, values = WAVES[name], named(WAVES[name])
     frames = {"n_fft": 512, "hop_length": 160, "window": "hamming"}
     mfcc = librosa.feature.mfcc(y=wave, sr=RATE, n_mfcc=13, n_mels=40, **frames)
     zcr = librosa.feature.zero_crossing_rate(wave, frame_length=512, hop_length=160)
@@ -82,7 +82,7 @@ def test_mfcc_zcr_and_energy_match_librosa(name):
 
 @pytest.mark.parametrize("name", ["silence", "one_sample", "ten_samples", "dc"])
 def test_pitch_and_formants_are_zero_without_voice(name):
-    values = named(odd_waves()[name])
+    values = named(WAVES[name])
     silent = [name for name in values if name[:3] in {"f0_", "f1_", "f2_", "f3_"}]
     assert len(silent) == 4 * 5
     assert all(values[name] == 0 for name in silent)
@@ -93,15 +93,14 @@ def test_pitch_and_formants_are_zero_without_voice(name):
 def test_very_short_clips_do_not_crash_praat(samples, change):
     """Given a single sample, Praat frees memory that it does not own and crashes the process."""
     wave = voice(125, (700, 1200, 2600, 3500, 4500))[3000 : 3000 + samples]
-    heard = praat.analyse(wave, sampling_rate=RATE, **ANALYSIS | change)
-    assert heard.formants.shape == (3, len(heard.pitch))
+    found = praat.analyze(wave, sampling_rate=RATE, **ANALYSIS | change)
+    assert found.formants.shape == (3, len(found.pitch))
 
 
 def test_frames_without_formant_are_excluded():
-    features = Prosody(**VALUES)
-    row = np.array([np.nan, 500, 700], np.float32)
-    np.testing.assert_array_equal(features._summarize_defined(row), [600, 100, 500, 700, 600])
-    np.testing.assert_array_equal(features._summarize_defined(row[:1]), np.zeros(5))
+    track, functionals = np.array([np.nan, 500, 700], np.float32), VALUES["functionals"]
+    np.testing.assert_array_equal(summarize_finite(track, functionals), [600, 100, 500, 700, 600])
+    np.testing.assert_array_equal(summarize_finite(track[:1], functionals), np.zeros(5))
 
 
 def test_gain_does_not_change_pitch_formants_and_zcr():

@@ -5,7 +5,7 @@ import warnings
 import librosa
 import numpy as np
 import pytest
-from tests.features.test_spectral import odd_waves
+from tests.features.waves import WAVES
 from tests.parity import config_of, features_of, read, released_clips
 
 from ser_lightning.features.spectrogram import Spectrogram
@@ -22,7 +22,7 @@ def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, sca
         if not center:  # librosa rejects waves shorter than n_fft
             wave = np.pad(wave, (0, max(0, n_fft - len(wave))))
         frames = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": window}
-        spectrum = np.abs(librosa.stft(wave, **frames, center=center))[:bins]
+        spectrum = np.abs(librosa.stft(wave, **frames, center=center))[:bins].T
     if scale == "decibels":
         return librosa.amplitude_to_db(spectrum, ref=1.0, amin=1e-5, top_db=None)
     return spectrum if scale == "magnitude" else spectrum**2
@@ -31,9 +31,9 @@ def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, sca
 @pytest.mark.parametrize("scale", ["magnitude", "power", "decibels"])
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("frames", [(256, 256, 128), (800, 640, 160), (512, 399, 77)], ids=str)
-@pytest.mark.parametrize("name", odd_waves())
+@pytest.mark.parametrize("name", WAVES)
 def test_spectrogram_matches_librosa(name, frames, center, scale):
-    wave = odd_waves()[name]
+    wave = WAVES[name]
     n_fft, win_length, hop_length = frames
     values = VALUES | {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length, "window": "hamming"}
     values |= {"center": center, "scale": scale, "bins": 100}
@@ -48,20 +48,20 @@ def test_spectrogram_matches_librosa(name, frames, center, scale):
 def test_number_of_frames_with_and_without_center():
     for samples, frames in ((1, 1), (255, 1), (256, 1), (383, 1), (384, 2), (16000, 124)):
         wave = np.ones(samples, np.float32)
-        assert Spectrogram(**VALUES | {"center": False})(wave).shape == (129, frames)
-        assert Spectrogram(**VALUES)(wave).shape == (129, 1 + samples // 128)
+        assert Spectrogram(**VALUES | {"center": False})(wave).shape == (frames, 129)
+        assert Spectrogram(**VALUES)(wave).shape == (1 + samples // 128, 129)
 
 
 def test_tone_peaks_in_bin_of_its_frequency():
     values = VALUES | {"n_fft": 800, "win_length": 640, "hop_length": 160, "bins": 200}
     wave = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
     features = Spectrogram(**values)
-    assert (features(wave)[:, 5:-5].argmax(axis=0) == 50).all()  # bins of 20 Hz
+    assert (features(wave)[5:-5].argmax(axis=1) == 50).all()  # bins of 20 Hz
     assert features.names[50] == "bin_0050"
 
 
 def test_gain_scales_spectrogram():
-    wave = odd_waves()["vowel"]
+    wave = WAVES["vowel"]
     for scale, change in (("magnitude", lambda x: x / 2), ("power", lambda x: x / 4)):
         features = Spectrogram(**VALUES | {"scale": scale})
         np.testing.assert_array_equal(features(wave / 2), change(features(wave)))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class Clip(NamedTuple):
     nothing_voiced: bool
 
 
+@dataclass(frozen=True, kw_only=True)
 class Audio:
     """Load audio files: cut out a part, mix down to mono, resample and keep the frames that hold speech.
 
@@ -47,40 +49,38 @@ class Audio:
 
     """
 
-    def __init__(
-        self,
-        *,
-        sampling_rate: int,
-        downmix: str | Mapping[str, str],
-        resampler: str,
-        vad_mode: int | None,
-        frame_ms: int,
-        offset_s: float | None,
-        duration_s: float | None,
-    ) -> None:
-        for way in downmix.values() if isinstance(downmix, Mapping) else [downmix]:
-            if way not in DOWNMIXES:
+    sampling_rate: int
+    downmix: str | Mapping[str, str]
+    resampler: str
+    vad_mode: int | None
+    frame_ms: int
+    offset_s: float | None
+    duration_s: float | None
+
+    def __post_init__(self) -> None:
+        for downmix in self.downmix.values() if isinstance(self.downmix, Mapping) else [self.downmix]:
+            if downmix not in DOWNMIXES:
                 raise InputError(
-                    f"corpus.downmix is {way!r}; expected one of {DOWNMIXES}{suggestion(str(way), DOWNMIXES)}"
+                    f"corpus.downmix is {downmix!r}; expected one of {DOWNMIXES}{suggestion(str(downmix), DOWNMIXES)}"
                 )
-        if resampler not in RESAMPLERS:
+        if self.resampler not in RESAMPLERS:
             raise InputError(
-                f"audio.resampler is {resampler!r}; expected one of {RESAMPLERS}{suggestion(resampler, RESAMPLERS)}"
+                f"audio.resampler is {self.resampler!r}; expected one of"
+                f" {RESAMPLERS}{suggestion(self.resampler, RESAMPLERS)}"
             )
-        if vad_mode is not None:
-            check_vad(sampling_rate=sampling_rate, mode=vad_mode, frame_ms=frame_ms)
-        elif sampling_rate < 1:
-            raise InputError(f"audio.sampling_rate is {sampling_rate}; expected a positive number of Hz")
-        for name, seconds in (("offset_s", offset_s), ("duration_s", duration_s)):
+        if self.vad_mode is not None:
+            check_vad(sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
+        elif self.sampling_rate < 1:
+            raise InputError(f"audio.sampling_rate is {self.sampling_rate}; expected a positive number of Hz")
+        for name, seconds in (("offset_s", self.offset_s), ("duration_s", self.duration_s)):
             if seconds is not None and not 0 < seconds < math.inf:
                 raise InputError(f"audio.{name} is {seconds}; expected a positive number of seconds, or null for none")
-        self.sampling_rate = sampling_rate
-        self.downmix = downmix
-        self.resampler = resampler
-        self.vad_mode = vad_mode
-        self.frame_ms = frame_ms
-        self.offset_s = offset_s
-        self.duration_s = duration_s
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version affects the waveforms, besides numpy."""
+        resampler = ("soxr",) if self.resampler == "soxr" else ()
+        return ("soundfile", *resampler, *(() if self.vad_mode is None else ("webrtcvad-wheels",)))
 
     def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
         """Load a file as a mono clip.

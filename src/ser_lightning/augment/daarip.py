@@ -1,6 +1,7 @@
 """DAARIP: copies of a training clip's spectrogram, resized like its images behind a thin lens."""
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,18 +13,19 @@ INTERPOLATIONS = ("linear", "nearest")
 Floats = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Daarip:
     """Data augmentation by retinal imaging: resize the features of a clip like its images behind a thin convex lens.
 
     A thin lens of focal length f maps an object at distance u to an image at distance v with 1/f = 1/u + 1/v, and
     magnifies it by m = v/u = f/(u - f): the image is larger than the object if u < 2f and smaller if u > 2f. Each copy
-    is the feature matrix, taken as a picture of F x K pixels, resized to round(m F) x round(m K) and from there to
-    F x ``frames``. Copies with m < 1 lose detail; copies with m > 1 differ little from the picture resized in one step.
+    is the feature matrix, taken as a picture of K x F pixels, resized to round(m K) x round(m F) and from there to
+    ``frames`` x F. Copies with m < 1 lose detail; copies with m > 1 differ little from the picture resized in one step.
     The copies of a clip are therefore much alike, and a split that does not keep them together has leakage.
 
     This is a reconstruction: the full text of the paper was not available to us, and we know only that there are about
     40 images per clip, not the distances, the interpolation or the input size of the network. The images of the paper
-    are square, N x N. Here a copy keeps the number of feature rows, and a network for square pictures resizes clips and
+    are square, N x N. Here a copy keeps the number of features, and a network for square pictures resizes clips and
     copies alike.
 
     Args:
@@ -44,37 +46,25 @@ class Daarip:
 
     """
 
-    names: tuple[str, ...] = ()
+    focal_length: float
+    nearest: float
+    farthest: float
+    images: int
+    frames: int
+    interpolation: str
 
-    def __init__(
-        self,
-        *,
-        focal_length: float,
-        nearest: float,
-        farthest: float,
-        images: int,
-        frames: int,
-        interpolation: str,
-    ) -> None:
-        if not 0 < focal_length < nearest <= farthest < math.inf:
+    def __post_init__(self) -> None:
+        if not 0 < self.focal_length < self.nearest <= self.farthest < math.inf:
             raise InputError(
-                f"augment.focal_length, nearest and farthest are {focal_length}, {nearest} and {farthest}; expected"
-                " three lengths, the first less than the second: an object within the focal length has no real image"
+                f"augment.focal_length, nearest and farthest are {self.focal_length}, {self.nearest} and"
+                f" {self.farthest}; expected three increasing lengths: an object within the focal length has no real"
+                " image"
             )
-        for name, value in (("images", images), ("frames", frames)):
+        for name, value in (("images", self.images), ("frames", self.frames)):
             if value < 1:
                 raise InputError(f"augment.{name} is {value}; expected at least 1")
-        if interpolation not in INTERPOLATIONS:
-            raise InputError(f"augment.interpolation is {interpolation!r}; expected {' or '.join(INTERPOLATIONS)}")
-        self.focal_length = focal_length
-        self.nearest, self.farthest = nearest, farthest
-        self.images = images
-        self.frames = frames
-        self.interpolation = interpolation
-
-    def __call__(self, wave: Floats, *, utterance: str) -> dict[str, Floats]:
-        """Return no copies: this augmentation does not change waveforms."""
-        return {}
+        if self.interpolation not in INTERPOLATIONS:
+            raise InputError(f"augment.interpolation is {self.interpolation!r}; expected {' or '.join(INTERPOLATIONS)}")
 
     @property
     def feature_copy_names(self) -> tuple[str, ...]:
@@ -91,23 +81,23 @@ class Daarip:
         """Return the augmented copies of a clip's features, which are not modified.
 
         Args:
-            features: (F, K)
+            features: (K, F)
             utterance: id of the utterance; unused, as nothing here is random
 
         Returns:
-            The copies by name, (F, frames).
+            The copies by name, (frames, F).
 
         """
-        rows, columns = features.shape
+        frames, size = features.shape
         copies = {}
         for name, m in zip(self.feature_copy_names, self.magnifications.tolist(), strict=True):
             # Each resizing is a linear map of each axis, so two in succession are a product of matrices.
-            across = self._through(columns, max(1, round(m * columns)), self.frames)  # (frames, K)
-            down = self._through(rows, max(1, round(m * rows)), rows)  # (F, F)
-            copies[name] = down @ (features @ across.T)
+            along_time = self._resizing_twice(frames, max(1, round(m * frames)), self.frames)  # (frames, K)
+            along_features = self._resizing_twice(size, max(1, round(m * size)), size)  # (F, F)
+            copies[name] = np.matmul(along_time, features @ along_features.T, dtype=np.float32)
         return copies
 
-    def _through(self, old: int, image: int, new: int) -> Floats:
+    def _resizing_twice(self, old: int, image: int, new: int) -> Floats:
         """Return the matrix (new, old) that resizes an axis of ``old`` pixels to ``image`` and then to ``new``."""
         return resizing(image, new, self.interpolation) @ resizing(old, image, self.interpolation)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class GainCopies:
     """Copies of a clip at other levels, without clipping at full scale.
 
@@ -20,11 +22,12 @@ class GainCopies:
 
     """
 
-    def __init__(self, *, decibels: Sequence[float]) -> None:
-        values = list(decibels)
+    decibels: Sequence[float]
+
+    def __post_init__(self) -> None:
+        values = list(self.decibels)
         if len(set(values)) < len(values) or not all(math.isfinite(level) and level != 0 for level in values):
             raise InputError(f"augment.decibels is {values}; expected distinct finite numbers without 0")
-        self.decibels = tuple(decibels)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,14 +1,17 @@
 """The augmentation of the Kaggle notebooks: noise, time stretch with pitch shift, and roll."""
 
 import warnings
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.draw import clip_generator
+from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class KaggleCopies:
     """Three augmented copies of a clip, made with librosa as in the notebooks.
 
@@ -33,30 +36,24 @@ class KaggleCopies:
 
     """
 
-    names: tuple[str, ...] = ("noise", "stretch_pitch", "roll")
+    seed: int
+    noise_share: float
+    stretch_rate: float
+    pitch_steps: float
+    roll_samples: int
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        noise_share: float,
-        stretch_rate: float,
-        pitch_steps: float,
-        roll_samples: int,
-    ) -> None:
-        for name, value, fits, expected in (
-            ("noise_share", noise_share, 0 < noise_share <= 1, "a number above 0, at most 1"),
-            ("stretch_rate", stretch_rate, 0.25 <= stretch_rate <= 4, "a number from 0.25 to 4"),
-            ("pitch_steps", pitch_steps, abs(pitch_steps) <= 24, "semitones from -24 to 24"),
-            ("roll_samples", roll_samples, roll_samples >= 1, "at least 1"),
+    libraries: ClassVar = ("librosa", "scipy", "soxr")
+    names: ClassVar = ("noise", "stretch_pitch", "roll")
+
+    def __post_init__(self) -> None:
+        for name, valid, expected in (
+            ("noise_share", 0 < self.noise_share <= 1, "a number above 0, at most 1"),
+            ("stretch_rate", 0.25 <= self.stretch_rate <= 4, "a number from 0.25 to 4"),
+            ("pitch_steps", abs(self.pitch_steps) <= 24, "semitones from -24 to 24"),
+            ("roll_samples", self.roll_samples >= 1, "at least 1"),
         ):
-            if not fits:
-                raise InputError(f"augment.{name} is {value}; expected {expected}")
-        self.seed = seed
-        self.noise_share = noise_share
-        self.stretch_rate = stretch_rate
-        self.pitch_steps = pitch_steps
-        self.roll_samples = roll_samples
+            if not valid:
+                raise InputError(f"augment.{name} is {getattr(self, name)}; expected {expected}")
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
         """Return the augmented copies of a clip; ``wave`` is not modified.

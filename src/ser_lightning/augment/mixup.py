@@ -1,6 +1,7 @@
 """Mixtures of two training clips."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class Mixup:
     """Mix each clip of a batch with another clip of the batch: features, label and length.
 
@@ -28,16 +30,11 @@ class Mixup:
 
     """
 
-    names: tuple[str, ...] = ()
+    alpha: float
 
-    def __init__(self, *, alpha: float) -> None:
-        if not 0 < alpha < math.inf:
-            raise InputError(f"augment.alpha is {alpha}; expected a positive number")
-        self.alpha = alpha
-
-    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return no copies: this augmentation does not change waveforms."""
-        return {}
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise InputError(f"augment.alpha is {self.alpha}; expected a positive number")
 
     def augment_batch(
         self,
@@ -60,10 +57,8 @@ class Mixup:
         partner = generator.permutation(len(frames))
         mixed_lengths = np.rint(share * lengths + (1 - share) * lengths[partner]).astype(np.int64)
         time = np.arange(mixed_lengths.max())[:, None]  # (K', 1)
-        heard = frames[:, : len(time)]
-        whole: npt.NDArray[np.float32] = np.where(
-            time < lengths[:, None, None], heard, mean
-        )  # (B, K', F), padded with the mean
-        mixed = share * whole + (1 - share) * whole[partner]
+        # (B, K', F), padded with the mean
+        padded: npt.NDArray[np.float32] = np.where(time < lengths[:, None, None], frames[:, : len(time)], mean)
+        mixed = share * padded + (1 - share) * padded[partner]
         mixed *= time < mixed_lengths[:, None, None]
         return AugmentedBatch(mixed, mixed_lengths, partner, share)

@@ -35,11 +35,11 @@ def _window() -> Floats:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
 
 
-def analyse(wave: Floats) -> Analysis:
+def analyze(wave: Floats) -> Analysis:
     """Return the magnitudes and the phase advances of a clip, (samples,)."""
     # The ends are padded by reflecting half a window, which needs that much signal.
     half = N_FFT // 2
-    x = _fitted(wave, max(len(wave), half + 1))
+    x = _pad_or_cut(wave, max(len(wave), half + 1))
     padded = np.concatenate((x[half:0:-1], x, x[-2 : -half - 2 : -1]))
     count, step = 1 + len(x) // HOP_LENGTH, padded.itemsize
     frames = np.ndarray((count, N_FFT), np.float32, padded, strides=(HOP_LENGTH * step, step))
@@ -56,7 +56,7 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
     precision (``tests/augment``).
 
     Args:
-        analysis: result of :func:`analyse` for the clip
+        analysis: result of :func:`analyze` for the clip
         sampling_rate: Hz
         steps: semitones, up if positive
 
@@ -71,8 +71,8 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
     signal, envelope = signal[N_FFT // 2 :], envelope[N_FFT // 2 :]
     # least-squares inverse of the windowed transform
     signal /= np.where(envelope > 1e-11, envelope, np.float32(1))
-    slower = _fitted(signal, round(max(analysis.samples, N_FFT // 2 + 1) / rate))
-    return _fitted(resample(slower, old=int(sampling_rate / rate), new=sampling_rate), analysis.samples)
+    slower = _pad_or_cut(signal, round(max(analysis.samples, N_FFT // 2 + 1) / rate))
+    return _pad_or_cut(resample(slower, old=int(sampling_rate / rate), new=sampling_rate), analysis.samples)
 
 
 @lru_cache(maxsize=4)
@@ -99,10 +99,10 @@ def torchaudio_shift(wave: Floats, *, sampling_rate: int, steps: float) -> Float
     """
     import torch
 
-    padded = torch.tensor(_fitted(wave, max(len(wave), N_FFT // 2 + 1)))
+    padded = torch.tensor(_pad_or_cut(wave, max(len(wave), N_FFT // 2 + 1)))
     with torch.no_grad():
         shifted: Floats = _torchaudio_transform(sampling_rate, steps)(padded).numpy()
-    return _fitted(shifted, len(wave))
+    return _pad_or_cut(shifted, len(wave))
 
 
 def torchaudio_kernel_bytes(*, sampling_rate: int, steps: float) -> int:
@@ -118,7 +118,7 @@ def torchaudio_kernel_bytes(*, sampling_rate: int, steps: float) -> int:
     return 4 * (sampling_rate // common) * (old // common)
 
 
-def _fitted(wave: Floats, samples: int) -> Floats:
+def _pad_or_cut(wave: Floats, samples: int) -> Floats:
     """Cut or zero-pad a signal at its end to a number of samples."""
     if len(wave) >= samples:
         return wave[:samples]

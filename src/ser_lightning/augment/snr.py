@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.draw import clip_generator
+from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class NoiseCopies:
     """Copies of a clip with white Gaussian noise at given signal-to-noise ratios.
 
@@ -25,12 +27,13 @@ class NoiseCopies:
 
     """
 
-    def __init__(self, *, seed: int, decibels: Sequence[float]) -> None:
-        values = list(decibels)
+    seed: int
+    decibels: Sequence[float]
+
+    def __post_init__(self) -> None:
+        values = list(self.decibels)
         if len(set(values)) < len(values) or not all(math.isfinite(ratio) for ratio in values):
             raise InputError(f"augment.decibels is {values}; expected distinct finite numbers")
-        self.seed = seed
-        self.decibels = tuple(decibels)
 
     @property
     def names(self) -> tuple[str, ...]:

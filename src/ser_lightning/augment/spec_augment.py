@@ -1,5 +1,7 @@
 """SpecAugment: masks over the features of training clips."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,7 @@ from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class SpecAugment:
     """Mask random feature rows and frames of each clip, newly drawn for each batch by torchaudio.
 
@@ -33,27 +36,18 @@ class SpecAugment:
 
     """
 
-    names: tuple[str, ...] = ()
+    frequency_masks: int
+    frequency_width: int
+    time_masks: int
+    time_width: int
+    time_share: float
 
-    def __init__(
-        self, *, frequency_masks: int, frequency_width: int, time_masks: int, time_width: int, time_share: float
-    ) -> None:
-        for name, value in (
-            ("frequency_masks", frequency_masks),
-            ("frequency_width", frequency_width),
-            ("time_masks", time_masks),
-            ("time_width", time_width),
-        ):
-            if value < 0:
-                raise InputError(f"augment.{name} is {value}; expected at least 0")
-        if not 0 <= time_share <= 1:
-            raise InputError(f"augment.time_share is {time_share}; expected a number from 0 to 1")
-        self.frequency_masks, self.frequency_width = frequency_masks, frequency_width
-        self.time_masks, self.time_width, self.time_share = time_masks, time_width, time_share
-
-    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return no copies: this augmentation does not change waveforms."""
-        return {}
+    def __post_init__(self) -> None:
+        for name in ("frequency_masks", "frequency_width", "time_masks", "time_width"):
+            if getattr(self, name) < 0:
+                raise InputError(f"augment.{name} is {getattr(self, name)}; expected at least 0")
+        if not 0 <= self.time_share <= 1:
+            raise InputError(f"augment.time_share is {self.time_share}; expected a number from 0 to 1")
 
     def augment_batch(
         self,

@@ -1,6 +1,8 @@
 """Copies of a training clip at other speeds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,7 @@ import soxr
 from ser_lightning.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
 class SpeedCopies:
     """Copies of a clip played at other speeds by resampling: length and pitch change together.
 
@@ -22,11 +25,14 @@ class SpeedCopies:
 
     """
 
-    def __init__(self, *, factors: Sequence[float]) -> None:
-        values = list(factors)
+    factors: Sequence[float]
+
+    libraries: ClassVar = ("soxr",)
+
+    def __post_init__(self) -> None:
+        values = list(self.factors)
         if len(set(values)) < len(values) or not all(0.25 <= f <= 4 and f != 1 for f in values):
             raise InputError(f"augment.factors is {values}; expected distinct numbers from 0.25 to 4 without 1")
-        self.factors = tuple(factors)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,19 +1,22 @@
 """Copies of a training clip with added noise and with shifted pitch, as in the study."""
 
-import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.pitch import analyse, pitch_shift, torchaudio_kernel_bytes, torchaudio_shift
+from ser_lightning.augment.clip_generator import clip_generator
+from ser_lightning.augment.pitch import analyze, pitch_shift, torchaudio_kernel_bytes, torchaudio_shift
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
+from ser_lightning.kernels.compile import KERNELS
 
 LARGEST_KERNEL = 5e9  # bytes; building it takes four times as much
 
 
+@dataclass(frozen=True, kw_only=True)
 class WaveformCopies:
     """Noisy and pitch-shifted copies of a clip, which depend only on the clip, its id and the seed.
 
@@ -32,36 +35,37 @@ class WaveformCopies:
 
     """
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        sampling_rate: int,
-        noise_sigma: float | None,
-        pitch_steps: Sequence[float],
-        pcm16: bool,
-        backend: str = AUTO,  # not a scientific setting, and older checkpoints lack it
-    ) -> None:
-        if noise_sigma is not None and not 0 < noise_sigma < math.inf:
-            raise InputError(f"augment.noise_sigma is {noise_sigma}; expected a positive number, or null for none")
-        steps = list(pitch_steps)
+    seed: int
+    sampling_rate: int
+    noise_sigma: float | None
+    pitch_steps: Sequence[float]
+    pcm16: bool
+    backend: str = AUTO  # not a scientific setting
+
+    def __post_init__(self) -> None:
+        if self.noise_sigma is not None and not 0 < self.noise_sigma < math.inf:
+            raise InputError(f"augment.noise_sigma is {self.noise_sigma}; expected a positive number, or null for none")
+        steps = list(self.pitch_steps)
         if len(set(steps)) < len(steps) or not all(0 < abs(step) <= 24 for step in steps):
             raise InputError(f"augment.pitch_steps is {steps}; expected distinct semitones from -24 to 24 without 0")
-        self.seed = seed
-        self.sampling_rate = sampling_rate
-        self.noise_sigma = noise_sigma
-        self.pitch_steps = tuple(pitch_steps)
-        self.pcm16 = pcm16
-        self.backend = resolve_backend(backend, reference="torchaudio", key="augment.backend")
+        backend = resolve_backend(self.backend, reference="torchaudio", key="augment.backend")
+        object.__setattr__(self, "backend", backend)
         if self.backend != NATIVE:
             for step in steps:
-                size = torchaudio_kernel_bytes(sampling_rate=sampling_rate, steps=step)
+                size = torchaudio_kernel_bytes(sampling_rate=self.sampling_rate, steps=step)
                 if size > LARGEST_KERNEL:
                     raise InputError(
                         f"augment.pitch_steps has {step:g}, for which torchaudio needs a resampling kernel of"
-                        f" {size / 1e9:.0f} GB at {sampling_rate} Hz; use augment.backend=native (needs a C compiler),"
-                        " a lower audio.sampling_rate or other steps"
+                        f" {size / 1e9:.0f} GB at {self.sampling_rate} Hz; use augment.backend=native (needs a C"
+                        " compiler), a lower audio.sampling_rate or other steps"
                     )
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version affects the copies, besides numpy."""
+        if not self.pitch_steps:
+            return ()
+        return (KERNELS,) if self.backend == NATIVE else ("torch", "torchaudio")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,11 +86,10 @@ class WaveformCopies:
         """
         copies = []
         if self.noise_sigma is not None:
-            digest = hashlib.sha256(f"{self.seed}/{utterance}".encode()).digest()
-            generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+            generator = clip_generator(utterance, seed=self.seed)
             copies.append(wave + np.float32(self.noise_sigma) * generator.standard_normal(len(wave), dtype=np.float32))
         if self.pitch_steps and self.backend == NATIVE:
-            analysis = analyse(wave)
+            analysis = analyze(wave)
             copies += [pitch_shift(analysis, sampling_rate=self.sampling_rate, steps=s) for s in self.pitch_steps]
         elif self.pitch_steps:
             copies += [torchaudio_shift(wave, sampling_rate=self.sampling_rate, steps=s) for s in self.pitch_steps]

@@ -36,13 +36,14 @@ def assemble_preparation(
     """
     trust = config.get("trust", ())
     corpus = build_corpus(config["corpus"], trust=trust)
-    parts = {name: build(name, config[name], trust=trust) for name in ("audio", "augment", "features")}
+    settings = {name: config[name] for name in ("audio", "augment", "features")}
+    parts = {name: build(name, section, trust=trust) for name, section in settings.items()}
     parts |= {"corpus": corpus, "split": build("split", config["split"], trust=trust) if split is None else split}
     if hasattr(corpus, "fetch"):  # downloads the corpus if its config asks for it
         corpus.fetch()
     values, _ = _divide(config["data"])
-    check_values("data", Preparation, values, parts | {"progress": progress})
-    return Preparation(**values, **parts, progress=progress)
+    check_values("data", Preparation, values, parts | {"settings": settings, "progress": progress})
+    return Preparation(**values, **parts, settings=settings, progress=progress)
 
 
 def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None) -> SpeechDataModule:

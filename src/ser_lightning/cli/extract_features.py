@@ -60,7 +60,7 @@ def extract_features(
             failures.append(str(error))
     for source, file, target in hydra_app.progress("features")(targets, len(targets)):
         try:
-            matrix = extract(audio.load(source).wave)  # (F, K)
+            matrix = extract(audio.load(source).wave)  # (K, F)
         except InputError as error:
             failures.append(str(error))
             continue

@@ -22,7 +22,7 @@ from ser_lightning.cli.audit import audit_run
 from ser_lightning.cli.outcome import tell, write_results
 from ser_lightning.cli.run_folder import last_checkpoint, start_folder
 from ser_lightning.cli.train import log_data, loggers, write_run_split
-from ser_lightning.data.batch_augmentation import BatchAugment
+from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict

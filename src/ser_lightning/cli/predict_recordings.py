@@ -155,7 +155,7 @@ class Table:
 
 def _padded(clips: Sequence[tuple[Path, np.ndarray]]) -> int:
     """Return the number of frames of a batch of clips, including padding."""
-    longest: int = max(matrix.shape[1] for _, matrix in clips)
+    longest: int = max(len(matrix) for _, matrix in clips)
     return len(clips) * longest
 
 
@@ -163,9 +163,9 @@ def _padded(clips: Sequence[tuple[Path, np.ndarray]]) -> int:
 def _classify(
     model: torch.nn.Module, clips: Sequence[tuple[Path, np.ndarray]], emotions: Sequence[str]
 ) -> list[Prediction]:
-    lengths = np.array([matrix.shape[1] for _, matrix in clips])
+    lengths = np.array([len(matrix) for _, matrix in clips])
     dataset = FeatureDataset(
-        frames=np.concatenate([matrix.T for _, matrix in clips]),
+        frames=np.concatenate([matrix for _, matrix in clips]),
         offsets=np.cumsum(lengths) - lengths,
         lengths=lengths,
         targets=np.zeros(len(clips), dtype=np.int64),

@@ -1,30 +1,12 @@
 """Batch augmentation, which changes the training batches in every epoch."""
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from ser_lightning.augment.augmented_batch import AugmentedBatch
+from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
 from ser_lightning.data.sampler import BatchSampler
-
-
-@runtime_checkable
-class BatchAugment(Protocol):
-    """Augmentation of training batches; an augmentation that makes copies may also implement it."""
-
-    def augment_batch(
-        self,
-        frames: npt.NDArray[np.float32],
-        lengths: npt.NDArray[np.int64],
-        *,
-        mean: npt.NDArray[np.float32],
-        generator: np.random.Generator,
-    ) -> AugmentedBatch:
-        """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
 
 
 class AugmentedBatches(BatchDataset):

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.batch import Batch, Clips, FeatureDataset, as_batch
-from ser_lightning.data.batch_augmentation import AugmentedBatches, BatchAugment
+from ser_lightning.data.batch_augmentation import AugmentedBatches
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler

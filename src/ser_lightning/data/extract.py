@@ -1,5 +1,6 @@
 """Extraction of features from audio files, in several processes."""
 
+import math
 import mmap
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,55 +20,30 @@ from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.scanning import sha256
+from ser_lightning.data.augmentation import Augment, FeatureAugment, WaveformAugment
 from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with, ending_at_once
 from ser_lightning.kernels.backend import NATIVE
 from ser_lightning.memory import keep_freed_memory
 
-CHUNK = 4  # files per task of a worker process
-AHEAD = 16  # tasks queued per worker, enough to keep it busy while the main process waits for the disk
-SLOT = 2**23  # bytes of shared memory per task for its features; pages that are never written take no memory
-
-
-class Augment(Protocol):
-    """Waveform augmentation that returns augmented copies of a clip."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Name of each augmented copy."""
-
-    def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of a waveform (samples,), by name."""
-
-
-@runtime_checkable
-class FeatureAugment(Protocol):
-    """Augmentation that returns augmented copies of a clip's features; an :class:`Augment` may also implement it."""
-
-    @property
-    def feature_copy_names(self) -> tuple[str, ...]:
-        """Name of each augmented copy."""
-
-    def augment_features(
-        self, features: npt.NDArray[np.float32], *, utterance: str
-    ) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of features (F, K), each (F, K'), by name."""
-
-
-def copy_names(augment: Augment) -> tuple[str, ...]:
-    """Return the names of all augmented copies of a clip, copies of the waveform before copies of the features."""
-    augment_features = augment.feature_copy_names if isinstance(augment, FeatureAugment) else ()
-    return (*augment.names, *augment_features)
+FILES_PER_TASK = 4  # files per task of a worker process
+TASKS_PER_WORKER = 16  # tasks queued per worker, enough to keep it busy while the main process waits for the disk
+SLOT_BYTES = 2**23  # bytes of shared memory per task for its features; pages that are never written take no memory
 
 
 class Features(Protocol):
-    """Feature extractor: computes a feature matrix from a waveform."""
+    """Feature extractor: computes a feature matrix from a waveform.
 
-    size: int
-    standardize: bool
+    It may also have ``version``, a number to increase when its features change, and ``libraries``, the distributions
+    that shape them: both are part of the digest of the feature cache.
+    """
+
+    @property
+    def size(self) -> int:
+        """Number of features F."""
 
     def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features (F, K) of a waveform.
+        """Return the features (K, F) of a waveform (samples,).
 
         K is the number of frames, at least 1; extractors that represent a clip by one vector return K = 1.
         """
@@ -91,7 +67,7 @@ class Extracted:
     Args:
         id: utterance id
         nothing_voiced: no speech was detected in the clip, so it was not trimmed
-        features: features (F, K) of each copy, by the name of the copy
+        features: features (K, F) of each copy, by the name of the copy
         failure: the reason why the file cannot be used, or None
 
     """
@@ -118,31 +94,31 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
     except OSError as error:
         return Extracted(id=job.id, failure=f"{printable(job.path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
-    if set(job.copies) & set(augment.names):
+    if isinstance(augment, WaveformAugment) and set(job.copies) & set(augment.names):
         waves |= augment(clip.wave, utterance=job.id)
-    made = {name: features(waves[name]) for name in job.copies if name in waves}
-    if made.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
-        original = made[""] if "" in made else features(clip.wave)
-        made |= augment.augment_features(original, utterance=job.id)
+    matrices = {name: features(waves[name]) for name in job.copies if name in waves}
+    if matrices.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
+        original = matrices[""] if "" in matrices else features(clip.wave)
+        matrices |= augment.augment_features(original, utterance=job.id)
     return Extracted(
         id=job.id,
         nothing_voiced=clip.nothing_voiced,
-        features={name: made[name] for name in job.copies},
+        features={name: matrices[name] for name in job.copies},
     )
 
 
-class _Place(NamedTuple):
-    """Byte offset in shared memory and shape (F, K) of a clip's features, which are stored frame by frame."""
+class _SharedArray(NamedTuple):
+    """Byte offset in shared memory and shape (K, F) of a clip's features."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class _Sent(NamedTuple):
-    """Result sent by a worker to the main process, and the places of the features that it put into shared memory."""
+    """Result sent by a worker to the main process, and the arrays of the features that it put into shared memory."""
 
     result: Extracted
-    places: dict[str, _Place]
+    arrays: dict[str, _SharedArray]
 
 
 _shared: mmap.mmap | None = None  # in a worker: memory shared with the process that started it
@@ -159,27 +135,27 @@ def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
 
 
 def _extract_chunk(chunk: Sequence[Job], slot: int, work: Callable[[Job], Extracted]) -> list[_Sent]:
-    end = slot * SLOT
+    end = slot * SLOT_BYTES
     sent = []
     for result in map(work, chunk):
-        places: dict[str, _Place] = {}
+        arrays: dict[str, _SharedArray] = {}
         for name, matrix in result.features.items():
             # Features that do not fit go through a pipe, which costs both processes half as much as computing them.
-            if _shared is not None and matrix.dtype == np.float32 and end + matrix.nbytes <= (slot + 1) * SLOT:
-                np.frombuffer(_shared, np.float32, matrix.size, end).reshape(matrix.T.shape)[:] = matrix.T
-                places[name] = _Place(end, matrix.shape)
+            if _shared is not None and matrix.dtype == np.float32 and end + matrix.nbytes <= (slot + 1) * SLOT_BYTES:
+                np.frombuffer(_shared, np.float32, matrix.size, end).reshape(matrix.shape)[:] = matrix
+                arrays[name] = _SharedArray(end, matrix.shape)
                 end += matrix.nbytes
-        piped = {name: matrix for name, matrix in result.features.items() if name not in places}
-        sent.append(_Sent(replace(result, features=piped), places))
+        piped = {name: matrix for name, matrix in result.features.items() if name not in arrays}
+        sent.append(_Sent(replace(result, features=piped), arrays))
     return sent
 
 
 def _received(sent: _Sent, shared: mmap.mmap | None, names: Sequence[str]) -> Extracted:
     """Return the result with all its features in the order of ``names``, copied out of the shared memory."""
     features = dict(sent.result.features)
-    for name, (offset, (size, frames)) in sent.places.items():
-        assert shared is not None  # noqa: S101 - a worker fills places only if shared memory exists
-        features[name] = np.frombuffer(shared, np.float32, size * frames, offset).reshape(frames, size).copy().T
+    for name, (offset, shape) in sent.arrays.items():
+        assert shared is not None  # noqa: S101 - a worker fills arrays only if shared memory exists
+        features[name] = np.frombuffer(shared, np.float32, math.prod(shape), offset).reshape(shape).copy()
     return replace(sent.result, features={name: features[name] for name in names if name in features})
 
 
@@ -191,7 +167,7 @@ def extract_all(
     Args:
         jobs: the files to process
         audio: loads a file as a waveform
-        augment: makes augmented copies of a waveform
+        augment: makes augmented copies of a clip
         features: computes features from a waveform
         workers: number of processes; 1 extracts in the calling process
 
@@ -224,16 +200,20 @@ def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
     with threadpool_limits(1):
         if getattr(features, "backend", NATIVE) != NATIVE:
             features(sample)
-        if getattr(augment, "backend", NATIVE) != NATIVE and any({*job.copies} & {*augment.names} for job in jobs):
+        if (
+            isinstance(augment, WaveformAugment)
+            and getattr(augment, "backend", NATIVE) != NATIVE
+            and any({*job.copies} & {*augment.names} for job in jobs)
+        ):
             augment(sample, utterance="")
 
 
 def _by_workers(jobs: Sequence[Job], work: Callable[[Job], Extracted], workers: int) -> Iterator[Extracted]:
     # A fork starts in milliseconds and shares memory; a new interpreter spends seconds on imports.
     forked = sys.platform == "linux"
-    chunks = iter([jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)])
-    slots = AHEAD * workers
-    shared = mmap.mmap(-1, slots * SLOT) if forked else None
+    chunks = iter([jobs[at : at + FILES_PER_TASK] for at in range(0, len(jobs), FILES_PER_TASK)])
+    slots = TASKS_PER_WORKER * workers
+    shared = mmap.mmap(-1, slots * SLOT_BYTES) if forked else None
     under_way: deque[tuple[Sequence[Job], int, Future[list[_Sent]]]] = deque()
     context = multiprocessing.get_context("fork" if forked else "spawn")
     with ProcessPoolExecutor(

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,19 +18,15 @@ import numpy.typing as npt
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, Job, copy_names, extract_all
+from ser_lightning.data.augmentation import Augment, copy_names
+from ser_lightning.data.extract import Extracted, Features, Job, extract_all
 from ser_lightning.errors import InputError
-from ser_lightning.kernels.backend import NATIVE
+from ser_lightning.kernels.compile import KERNELS, source_digest
 from ser_lightning.own_code import source_digests
 
-FORMAT = 3  # increase it when the same configuration gives different numbers
-LIBRARIES = (
-    *("ser-lightning", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "webrtcvad-wheels"),
-)
+FORMAT = 4  # of the files; increase it when they are written in another way
 ORIGINAL = ""  # name of the copy that is the original clip
-# Options added after the first caches were written, at their disabled defaults. At these values they are left out of
-# the digest, so that earlier caches stay valid.
-LATER = {"offset_s": None, "duration_s": None, "backend": NATIVE}
+IRRELEVANT = ("standardize",)  # keys of a config section that do not change the cached features
 
 INDEX_INTERVAL = 256  # clips between two writes of the index: a killed process loses at most this many
 
@@ -54,15 +49,16 @@ class FeatureCache:
     """Feature cache of a corpus for one configuration, shared by all splits, seeds and folds.
 
     A folder ``<digest>/`` holds ``frames.f32`` (float32, (frames, F), clips concatenated) and ``index.json``. The
-    digest covers the content of every clip, the audio, augmentation and feature settings, and the versions of the
-    libraries. A process that writes holds a lock, appends to the data file and then replaces the index atomically, so
-    that a reader never sees incomplete features.
+    digest covers the content of every clip, the config of audio, augmentation and features, and the versions of the
+    libraries that shape the features. A process that writes holds a lock, appends to the data file and then replaces
+    the index atomically, so that a reader never sees incomplete features.
 
     Args:
         folder: parent folder of all feature caches; this cache uses the subfolder ``<digest>``
+        settings: the sections ``audio``, ``augment`` and ``features`` of the config
         utterances: the corpus
         audio: loads a file as a waveform
-        augment: makes augmented copies of a waveform
+        augment: makes augmented copies of a clip
         features: computes features from a waveform
 
     """
@@ -71,6 +67,7 @@ class FeatureCache:
         self,
         *,
         folder: str | Path,
+        settings: Mapping[str, Mapping[str, Any]],
         utterances: Sequence[Utterance],
         audio: Audio,
         augment: Augment,
@@ -78,16 +75,16 @@ class FeatureCache:
     ) -> None:
         self.audio, self.augment, self.features = audio, augment, features
         self.utterances = {utterance.id: utterance for utterance in utterances}
+        parts: dict[str, object] = {"audio": audio, "features": features}
+        if copy_names(augment):  # an augmentation without copies does not shape the cached features
+            parts["augment"] = augment
         self.spec: dict[str, Any] = {
-            "audio": describe(audio),
-            "augment": describe(augment) if copy_names(augment) else None,  # irrelevant if it makes no copies
-            "features": describe(features),
             "corpus": corpus_digest(utterances),
-            "libraries": {
-                name: importlib.metadata.version(name) for name in (*LIBRARIES, *getattr(features, "libraries", ()))
-            },
+            "libraries": library_versions(parts.values()),
         }
-        if own_code := source_digests([audio, augment, features]):
+        for name, part in parts.items():
+            self.spec |= describe(name, settings[name], part)
+        if own_code := source_digests(list(parts.values())):
             self.spec["own_code"] = own_code
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
@@ -223,10 +220,10 @@ class FeatureCache:
                     continue
                 if result.nothing_voiced:
                     unvoiced.add(result.id)
-                for name, matrix in result.features.items():  # matrix: (F, K)
-                    file.write(np.ascontiguousarray(matrix.T).data)
-                    rows[result.id, name] = Row(end, matrix.shape[1])
-                    end += matrix.shape[1]
+                for name, matrix in result.features.items():  # matrix: (K, F)
+                    file.write(np.ascontiguousarray(matrix).data)
+                    rows[result.id, name] = Row(end, len(matrix))
+                    end += len(matrix)
                 if count % INDEX_INTERVAL == 0:
                     self._write_index(file, rows, unvoiced)
             self._write_index(file, rows, unvoiced)
@@ -303,16 +300,18 @@ class FeatureCache:
         return rows, unvoiced
 
 
-def describe(part: object) -> dict[str, Any]:
-    """Return the class of an object and its constructor arguments, for a digest."""
-    names = list(signature(type(part)).parameters)
-    cls = f"{type(part).__module__}.{type(part).__qualname__}"
-    values = {name: _plain(getattr(part, name)) for name in names}
-    return {"class": cls, **{name: value for name, value in values.items() if LATER.get(name, ...) != value}}
+def describe(name: str, section: Mapping[str, Any], part: object) -> dict[str, Any]:
+    """Return the values of a config section that shape the features, and the version of the class that it names."""
+    values = {key: value for key, value in section.items() if key not in IRRELEVANT}
+    if "backend" in values:
+        values["backend"] = getattr(part, "backend", None)  # the one in use instead of ``auto``
+    return {name: values, f"{name}_version": getattr(part, "version", 1)}
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+def library_versions(parts: Iterable[object]) -> dict[str, str]:
+    """Return the versions of the libraries that shape the features."""
+    names = {"numpy", *(name for part in parts for name in getattr(part, "libraries", ()))}
+    return {name: source_digest() if name == KERNELS else importlib.metadata.version(name) for name in sorted(names)}
 
 
 def corpus_digest(utterances: Iterable[Utterance]) -> str:

@@ -2,16 +2,17 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
-from ser_lightning.data.extract import Augment, Extracted, Features, copy_names
+from ser_lightning.data.augmentation import Augment, copy_names
+from ser_lightning.data.extract import Extracted, Features
 from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Row
 from ser_lightning.data.membership import Members, check_split_of_copies, copies_with_their_clips, split_copies_as_clips
 from ser_lightning.errors import InputError, printable
@@ -39,8 +40,9 @@ class Preparation:
         corpus: lists the recordings and their labels
         split: assigns utterances to subsets
         audio: loads a file as a waveform
-        augment: makes augmented copies of a waveform
+        augment: makes augmented copies of clips or augments batches
         features: computes features from a waveform
+        settings: the sections ``audio``, ``augment`` and ``features`` of the config, which identify the feature cache
         augment_first: reproduce a leakage bug: the split treats augmented copies as clips, so that copies of one clip
             are in several subsets; with False, only the training set has copies, made from its own clips
         feature_cache: folder of the feature cache
@@ -60,6 +62,7 @@ class Preparation:
         audio: Audio,
         augment: Augment,
         features: Features,
+        settings: Mapping[str, Mapping[str, Any]],
         augment_first: bool,
         feature_cache: str | Path,
         feature_workers: int,
@@ -70,7 +73,7 @@ class Preparation:
         if augment_first:
             check_split_of_copies(split, copy_names(augment))
         self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
-        self.audio, self.augment, self.features = audio, augment, features
+        self.audio, self.augment, self.features, self.settings = audio, augment, features, settings
         self.cache_folder, self.feature_workers, self.progress = Path(feature_cache), feature_workers, progress
         self.seconds: dict[str, float] = {}
         self.utterances: tuple[Utterance, ...] = ()
@@ -119,6 +122,7 @@ class Preparation:
         start = time.perf_counter()
         self.cache = FeatureCache(
             folder=self.cache_folder,
+            settings=self.settings,
             utterances=self.utterances,
             audio=self.audio,
             augment=self.augment,

@@ -1,37 +1,31 @@
 """Mel-frequency cepstral coefficients (MFCC), optionally with chroma."""
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import reference, spectral
-from ser_lightning.features.spectral import Floats
-from ser_lightning.features.spectral162 import check_wave
+from ser_lightning.features import spectral
+from ser_lightning.features.checks import check_at_most, check_counts
+from ser_lightning.features.extractor import Floats, FrameExtractor, numbered
 from ser_lightning.features.tuning import estimate_tuning
-from ser_lightning.features.values import check_at_most, check_counts, check_frames
-from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 
 
-class Cepstra:
+@dataclass(frozen=True, kw_only=True)
+class Cepstra(FrameExtractor):
     """MFCC and chroma as librosa computes them from a waveform.
 
-    The rows are ``mfcc_01`` ..., ``chroma_01`` ..., from the top. Chroma and its tuning are computed from the power
-    spectrum, as by ``chroma_stft(y=...)``. The 162 features of the study differ in this: there, librosa gets a
-    magnitude spectrum.
+    The features are ``mfcc_01`` ..., ``chroma_01`` ... Chroma and its tuning are computed from the power spectrum, as
+    by ``chroma_stft(y=...)``. The 162 features of the study differ in this: there, librosa gets a magnitude spectrum.
 
     Args:
-        sampling_rate: rate of the input waves, Hz
-        analysis_rate: rate to which the waves are resampled first, Hz
-        n_fft: length of a frame, samples at the analysis rate; even
-        hop_length: step between frames, samples at the analysis rate
-        window: name of the window in scipy.signal.get_window
         n_mfcc: number of cepstral coefficients, at most ``n_mels``
         n_mels: number of mel bands
         n_chroma: number of pitch classes; 0 leaves chroma out
         signal_length: length to which a clip is zero-padded or cut first, equally on both sides, in samples at the
             analysis rate; None keeps its length
-        standardize: whether the model should standardize these features; not applied here
-        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
         InputError: a value is out of range
@@ -40,94 +34,56 @@ class Cepstra:
 
     """
 
-    def __init__(
-        self,
-        *,
-        sampling_rate: int,
-        analysis_rate: int,
-        n_fft: int,
-        hop_length: int,
-        window: str,
-        n_mfcc: int,
-        n_mels: int,
-        n_chroma: int,
-        signal_length: int | None,
-        standardize: bool,
-        backend: str = AUTO,
-    ) -> None:
-        check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, n_mfcc=n_mfcc, n_mels=n_mels)
-        check_frames(n_fft=n_fft, hop_length=hop_length, window=window)
-        check_at_most("n_mels", n_mels, n_mfcc=n_mfcc)
-        if n_chroma < 0:
-            raise InputError(f"features.n_chroma is {n_chroma}; expected a positive whole number, or 0 for none")
-        if signal_length is not None:
-            check_counts(signal_length=signal_length)
-        self.sampling_rate = sampling_rate
-        self.analysis_rate = analysis_rate
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.window = window
-        self.n_mfcc = n_mfcc
-        self.n_mels = n_mels
-        self.n_chroma = n_chroma
-        self.signal_length = signal_length
-        self.standardize = standardize
-        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
-        self.names = (
-            *(f"mfcc_{i:02d}" for i in range(1, n_mfcc + 1)),
-            *(f"chroma_{i:02d}" for i in range(1, n_chroma + 1)),
-        )
-        self.size = len(self.names)
+    n_mfcc: int
+    n_mels: int
+    n_chroma: int
+    signal_length: int | None
 
-    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Compute the features of a clip.
-
-        Args:
-            wave: (samples,), full scale 1
-
-        Returns:
-            (size, K) with K = 1 + n // hop_length, where n is ``signal_length``, or if that is None the number of
-            samples at the analysis rate
-
-        Raises:
-            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
-
-        """
-        check_wave(wave)
-        wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(n_mfcc=self.n_mfcc, n_mels=self.n_mels)
+        check_at_most("features.n_mels", self.n_mels, n_mfcc=self.n_mfcc)
+        if self.n_chroma < 0:
+            raise InputError(f"features.n_chroma is {self.n_chroma}; expected a positive whole number, or 0 for none")
         if self.signal_length is not None:
-            wave = fit(wave, self.signal_length)
-        if self.backend != NATIVE:
-            return reference.cepstra(
-                wave,
-                sampling_rate=self.analysis_rate,
-                n_fft=self.n_fft,
-                hop_length=self.hop_length,
-                window=self.window,
-                n_mfcc=self.n_mfcc,
-                n_mels=self.n_mels,
-                n_chroma=self.n_chroma,
-            )
-        frames = spectral.frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
-        spectrum = spectral.magnitude(frames, spectral.periodic_window(self.window, self.n_fft))
-        power = np.square(spectrum)  # (K, 1 + n_fft // 2)
-        bands = spectral.mel_bank(sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_mels=self.n_mels)
-        coefficients = spectral.mfcc(spectral.decibels(spectral.mel_power(power, bands)), n_mfcc=self.n_mfcc)
+            check_counts(signal_length=self.signal_length)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of each feature."""
+        return (*numbered("mfcc", self.n_mfcc), *numbered("chroma", self.n_chroma))
+
+    def compute(self, wave: Floats) -> Floats:
+        """Compute the features (K, F) of a valid wave (samples,) at the analysis rate."""
+        return super().compute(wave if self.signal_length is None else pad_or_crop(wave, self.signal_length))
+
+    def compute_native(self, wave: Floats) -> Floats:
+        """Compute the features (K, F) of a wave (samples,) with the C kernels."""
+        power = np.square(self.stft.magnitude(self.stft.frames(wave)))  # (K, bins)
+        bank = {"sampling_rate": self.analysis_rate, "n_fft": self.n_fft}
+        mel = spectral.mel_power(power, spectral.mel_bank(**bank, n_mels=self.n_mels))
+        mfcc = spectral.mfcc(spectral.decibels(mel), n_mfcc=self.n_mfcc)
         if not self.n_chroma:
-            return coefficients
+            return mfcc
         tuning = estimate_tuning(power, sampling_rate=self.analysis_rate, n_chroma=self.n_chroma)
-        pitches = spectral.chroma_bank(
-            sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_chroma=self.n_chroma, tuning=tuning
-        )
-        return np.concatenate((coefficients, spectral.chroma(power, pitches)))
+        pitches = spectral.chroma_bank(**bank, n_chroma=self.n_chroma, tuning=tuning)
+        return np.concatenate((mfcc, spectral.chroma(power, pitches)), axis=1)
+
+    def compute_with(self, librosa: Any, wave: Floats) -> Floats:
+        """Compute the features (F, K) of a wave (samples,) with librosa."""
+        frames = {"y": wave, "sr": self.analysis_rate, **self.stft.arguments()}
+        blocks = [librosa.feature.mfcc(**frames, n_mfcc=self.n_mfcc, n_mels=self.n_mels)]
+        if self.n_chroma:
+            blocks.append(librosa.feature.chroma_stft(**frames, n_chroma=self.n_chroma))
+        return np.concatenate(blocks)
 
 
-def fit(wave: Floats, length: int) -> Floats:
+def pad_or_crop(wave: Floats, length: int) -> Floats:
     """Zero-pad or cut a wave to a length, equally on both sides.
 
-    >>> fit(np.array([1, 2], np.float32), 5)
+    >>> pad_or_crop(np.array([1, 2], np.float32), 5)
     array([0., 1., 2., 0., 0.], dtype=float32)
-    >>> fit(np.array([1, 2, 3, 4, 5], np.float32), 2)
+    >>> pad_or_crop(np.array([1, 2, 3, 4, 5], np.float32), 2)
     array([2., 3.], dtype=float32)
 
     Source: ``get_feature`` of TIM-Net's released code

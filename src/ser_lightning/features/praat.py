@@ -45,7 +45,7 @@ def check_installed() -> None:
         )
 
 
-def analyse(
+def analyze(
     wave: Floats,
     *,
     sampling_rate: int,

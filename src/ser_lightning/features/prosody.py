@@ -1,32 +1,29 @@
 """Prosodic and spectral statistics of a clip, in one vector."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ser_lightning.errors import InputError
-from ser_lightning.features import praat, reference, spectral
-from ser_lightning.features.cepstra import Cepstra
-from ser_lightning.features.spectral import Floats
+from ser_lightning.features import praat, spectral
+from ser_lightning.features.checks import check_at_most, check_counts, check_positive
+from ser_lightning.features.extractor import Floats, FrameExtractor, numbered
 from ser_lightning.features.statistics import check_functionals, functional_names, summarize
-from ser_lightning.features.values import check_at_most, check_counts, check_positive
-from ser_lightning.kernels.backend import AUTO, NATIVE
 
 
-class Prosody:
+@dataclass(frozen=True, kw_only=True)
+class Prosody(FrameExtractor):
     """Statistics over time of MFCC, zero crossing rate, short-term energy, pitch and formants.
 
-    The rows are ``mfcc_01_mean`` ..., ``zcr_mean``, ``energy_mean``, ``f0_mean``, ``f1_mean`` ..., followed by those of
-    the next statistic. Energy is the mean square of a frame, in dB with a floor of -100 dB. Pitch and formants, in Hz,
-    use only the voiced frames; their statistics are 0 if there are none.
+    The features are ``mfcc_01_mean`` ..., ``zcr_mean``, ``energy_mean``, ``f0_mean``, ``f1_mean`` ..., followed by
+    those of the next statistic. Energy is the mean square of a frame, in dB with a floor of -100 dB. Pitch and
+    formants, in Hz, use only the voiced frames; their statistics are 0 if there are none. They are Praat's with either
+    backend.
 
     Args:
-        sampling_rate: rate of the input waves, Hz
-        analysis_rate: rate to which the waves are resampled first, Hz
-        n_fft: length of a frame, samples at the analysis rate; even
-        hop_length: step between frames, samples at the analysis rate
-        window: name of the window in scipy.signal.get_window
         n_mfcc: number of cepstral coefficients, at most ``n_mels``
         n_mels: number of mel bands
         pitch_floor: lowest pitch to detect, Hz
@@ -36,9 +33,6 @@ class Prosody:
         formant_ceiling: highest frequency of the search, Hz, at most half the analysis rate
         functionals: the statistics, from ``mean``, ``std``, ``min``, ``max``, ``median``, ``iqr``, ``skewness`` and
             ``kurtosis``
-        standardize: whether the model should standardize these features; not applied here
-        backend: of MFCC, zero crossing rate and energy: ``native`` for the C kernels, ``librosa`` for the reference,
-            ``auto`` for native where available
 
     Raises:
         InputError: a value is out of range, or Praat is not installed
@@ -48,95 +42,45 @@ class Prosody:
 
     """
 
-    libraries = ("praat-parselmouth",)  # the version of this library affects the features
+    n_mfcc: int
+    n_mels: int
+    pitch_floor: float
+    pitch_ceiling: float
+    n_formants: int
+    max_formants: int
+    formant_ceiling: float
+    functionals: Sequence[str]
 
-    def __init__(
-        self,
-        *,
-        sampling_rate: int,
-        analysis_rate: int,
-        n_fft: int,
-        hop_length: int,
-        window: str,
-        n_mfcc: int,
-        n_mels: int,
-        pitch_floor: float,
-        pitch_ceiling: float,
-        n_formants: int,
-        max_formants: int,
-        formant_ceiling: float,
-        functionals: Sequence[str],
-        standardize: bool,
-        backend: str = AUTO,
-    ) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         praat.check_installed()
-        self.cepstra = Cepstra(
-            sampling_rate=sampling_rate,
-            analysis_rate=analysis_rate,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            window=window,
-            n_mfcc=n_mfcc,
-            n_mels=n_mels,
-            n_chroma=0,
-            signal_length=None,
-            standardize=standardize,
-            backend=backend,
-        )
-        check_counts(n_formants=n_formants, max_formants=max_formants)
-        check_at_most("max_formants", max_formants, n_formants=n_formants)
-        check_positive(pitch_floor=pitch_floor, pitch_ceiling=pitch_ceiling, formant_ceiling=formant_ceiling)
-        if pitch_floor >= pitch_ceiling:
+        check_counts(n_mfcc=self.n_mfcc, n_mels=self.n_mels, n_formants=self.n_formants, max_formants=self.max_formants)
+        check_at_most("features.n_mels", self.n_mels, n_mfcc=self.n_mfcc)
+        check_at_most("features.max_formants", self.max_formants, n_formants=self.n_formants)
+        limits = {"pitch_ceiling": self.pitch_ceiling, "formant_ceiling": self.formant_ceiling}
+        check_positive(pitch_floor=self.pitch_floor, **limits)
+        check_at_most("half of features.analysis_rate", self.analysis_rate / 2, **limits)
+        if self.pitch_floor >= self.pitch_ceiling:
             raise InputError(
-                f"features.pitch_floor is {pitch_floor}; expected less than features.pitch_ceiling, {pitch_ceiling}"
+                f"features.pitch_floor is {self.pitch_floor}; expected less than features.pitch_ceiling,"
+                f" {self.pitch_ceiling}"
             )
-        for name, value in (("pitch_ceiling", pitch_ceiling), ("formant_ceiling", formant_ceiling)):
-            if value > analysis_rate / 2:
-                raise InputError(
-                    f"features.{name} is {value}; expected at most half of features.analysis_rate, {analysis_rate / 2}"
-                )
-        check_functionals(functionals)
-        self.sampling_rate = sampling_rate
-        self.analysis_rate = analysis_rate
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.window = window
-        self.n_mfcc = n_mfcc
-        self.n_mels = n_mels
-        self.pitch_floor = pitch_floor
-        self.pitch_ceiling = pitch_ceiling
-        self.n_formants = n_formants
-        self.max_formants = max_formants
-        self.formant_ceiling = formant_ceiling
-        self.functionals = tuple(functionals)
-        self.standardize = standardize
-        self.backend = self.cepstra.backend
-        voice = ("f0", *(f"f{n}" for n in range(1, n_formants + 1)))
-        self.names = functional_names((*self.cepstra.names, "zcr", "energy", *voice), self.functionals)
-        self.size = len(self.names)
+        check_functionals(self.functionals)
 
-    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Compute the features of a clip.
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of each feature."""
+        voice = ("f0", *(f"f{n}" for n in range(1, self.n_formants + 1)))
+        return functional_names((*numbered("mfcc", self.n_mfcc), "zcr", "energy", *voice), self.functionals)
 
-        Args:
-            wave: (samples,), full scale 1
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version affects the features, besides numpy."""
+        return (*super().libraries, "praat-parselmouth")
 
-        Returns:
-            (size, 1)
-
-        Raises:
-            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
-
-        """
-        coefficients = self.cepstra(wave)  # (n_mfcc, K)
-        wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
-        framing = {"n_fft": self.n_fft, "hop_length": self.hop_length}
-        if self.backend == NATIVE:
-            level = spectral.decibels(np.square(spectral.root_mean_square(spectral.frame(wave, **framing))))
-            crossings = spectral.zero_crossing_rate(wave, **framing)
-        else:
-            crossings, level = reference.crossings_and_level(wave, **framing)
-        heard = praat.analyse(
+    def compute(self, wave: Floats) -> Floats:
+        """Compute the features (1, F) of a valid wave (samples,) at the analysis rate."""
+        voice = praat.analyze(
             wave,
             sampling_rate=self.analysis_rate,
             time_step=self.hop_length / self.analysis_rate,
@@ -146,14 +90,33 @@ class Prosody:
             max_formants=self.max_formants,
             formant_ceiling=self.formant_ceiling,
         )
-        every = summarize(np.concatenate((coefficients, crossings[None], level[None])), self.functionals)
-        voiced = [self._summarize_defined(row) for row in (heard.pitch, *heard.formants)]
-        parts = (every.reshape(len(self.functionals), -1), np.transpose(voiced))  # (functionals, rows) each
-        return np.concatenate(parts, axis=1).reshape(-1, 1)
+        tracks = [summarize_finite(track, self.functionals) for track in (voice.pitch, *voice.formants)]
+        every = summarize(super().compute(wave), self.functionals).reshape(len(self.functionals), -1)
+        return np.concatenate((every, np.transpose(tracks)), axis=1).reshape(1, -1)
 
-    def _summarize_defined(self, row: Floats) -> Floats:
-        """Return the statistics of the finite values of a row, (voiced,) -> (functionals,); 0 if there are none."""
-        defined = row[np.isfinite(row)]
-        if not len(defined):
-            return np.zeros(len(self.functionals), np.float32)
-        return summarize(defined[None], self.functionals)
+    def compute_native(self, wave: Floats) -> Floats:
+        """Compute MFCC, zero crossing rate and energy of each frame, (K, n_mfcc + 2), with the C kernels."""
+        frames = self.stft.frames(wave)
+        power = np.square(self.stft.magnitude(frames))
+        bands = spectral.mel_bank(sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_mels=self.n_mels)
+        mfcc = spectral.mfcc(spectral.decibels(spectral.mel_power(power, bands)), n_mfcc=self.n_mfcc)
+        crossings = spectral.zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
+        energy = spectral.decibels(np.square(spectral.root_mean_square(frames)))
+        return np.column_stack((mfcc, crossings, energy))
+
+    def compute_with(self, librosa: Any, wave: Floats) -> Floats:
+        """Compute MFCC, zero crossing rate and energy of each frame, (n_mfcc + 2, K), with librosa."""
+        sizes = {"n_mfcc": self.n_mfcc, "n_mels": self.n_mels}
+        mfcc = librosa.feature.mfcc(y=wave, sr=self.analysis_rate, **sizes, **self.stft.arguments())
+        frames = {"frame_length": self.n_fft, "hop_length": self.hop_length}
+        crossings = librosa.feature.zero_crossing_rate(wave, **frames)
+        energy = librosa.power_to_db(librosa.feature.rms(y=wave, **frames) ** 2, top_db=None)
+        return np.concatenate((mfcc, crossings, energy), dtype=np.float32)
+
+
+def summarize_finite(track: Floats, functionals: Sequence[str]) -> Floats:
+    """Return the statistics of the finite values of a track, (frames,) -> (functionals,); 0 if there are none."""
+    finite = track[np.isfinite(track)]
+    if not len(finite):
+        return np.zeros(len(functionals), np.float32)
+    return summarize(finite[:, None], functionals)

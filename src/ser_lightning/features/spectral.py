@@ -1,7 +1,7 @@
 """The spectral features of librosa 0.11, computed from one shared short-time Fourier transform.
 
-Every function returns what the librosa function named as its ``Source`` returns with librosa's default settings. To
-avoid repeated work, matrices are time-major, so that a frame is contiguous, and filterbanks are built only once.
+Every function returns what the librosa function named as its ``Source`` returns with librosa's default settings,
+transposed to (time, feature) order. Filterbanks are built only once.
 """
 
 from functools import cache, lru_cache
@@ -15,8 +15,6 @@ from ser_lightning.kernels import spectrum as kernels
 
 Floats = npt.NDArray[np.float32]
 
-# Frames per block: few enough for their spectra to stay in the processor's cache.
-BLOCK = 32
 # Floor of the power and dynamic range of the MFCC, from librosa.power_to_db.
 POWER_FLOOR = np.float32(1e-10)
 TOP_DB = np.float32(80.0)
@@ -42,58 +40,6 @@ def resample(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
     samples = int(np.ceil(len(wave) * (float(analysis_rate) / sampling_rate)))
     resampled: Floats = soxr.resample(wave, sampling_rate, analysis_rate, quality="HQ")[:samples]
     return np.pad(resampled, (0, samples - len(resampled)))  # (samples,) -> (samples',)
-
-
-def frame(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Return a view of the frames centered on every ``hop_length``-th sample, zero-padded beyond the ends.
-
-    Args:
-        wave: (samples,)
-        n_fft: length of a frame, samples
-        hop_length: step between frames, samples
-
-    Returns:
-        (K, n_fft), a view whose rows overlap, with K = 1 + samples // hop_length
-
-    Source: librosa.util.frame, as librosa.stft and librosa.feature.rms pad
-
-    """
-    padded = np.zeros(len(wave) + n_fft, np.float32)  # (samples,) -> (samples + n_fft,)
-    padded[n_fft // 2 : n_fft // 2 + len(wave)] = wave
-    step = padded.itemsize
-    # Unlike as_strided, the constructor checks the bounds; it is faster than sliding_window_view.
-    return np.ndarray((1 + len(wave) // hop_length, n_fft), np.float32, padded, strides=(hop_length * step, step))
-
-
-@lru_cache
-def periodic_window(name: str, n_fft: int) -> npt.NDArray[np.float64]:
-    """Return the periodic window of the given name, (n_fft,).
-
-    Source: librosa.filters.get_window
-    """
-    return filterbanks.window(name, n_fft)
-
-
-def magnitude(frames: Floats, window: npt.NDArray[np.float64]) -> Floats:
-    """Compute the magnitude spectrum of each frame.
-
-    Args:
-        frames: (K, n_fft)
-        window: (n_fft,)
-
-    Returns:
-        (K, 1 + n_fft // 2)
-
-    Source: abs(librosa.stft), transposed
-
-    """
-    result = np.empty((len(frames), 1 + frames.shape[1] // 2), np.float32)
-    for start in range(0, len(frames), BLOCK):
-        block = slice(start, start + BLOCK)
-        # Window and transform in double precision, then round and take NumPy's magnitude as librosa does, so that the
-        # estimated tuning is the same. Single precision would be faster but occasionally gives another tuning.
-        np.abs(kernels.spectra(frames[block], window), out=result[block])
-    return result
 
 
 def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
@@ -144,13 +90,13 @@ def chroma(spectrum: Floats, bank: Floats) -> Floats:
         bank: (n_chroma, 1 + n_fft // 2)
 
     Returns:
-        (n_chroma, K); silent frames stay 0
+        (K, n_chroma); silent frames stay 0
 
     Source: librosa.feature.chroma_stft, librosa.util.normalize
 
     """
-    strength: Floats = bank @ spectrum.T  # (K, bins) -> (n_chroma, K)
-    strongest = strength.max(axis=0)
+    strength: Floats = spectrum @ bank.T
+    strongest = strength.max(axis=1, keepdims=True)
     strongest[strongest < np.finfo(np.float32).tiny] = 1
     strength /= strongest
     return strength
@@ -166,11 +112,11 @@ def mel_bank(*, sampling_rate: int, n_fft: int, n_mels: int) -> kernels.Bands:
 
 
 def mel_power(power: Floats, bands: kernels.Bands) -> Floats:
-    """Compute the power in each mel band, (K, 1 + n_fft // 2) -> (n_mels, K), with contiguous frames.
+    """Compute the power in each mel band, (K, 1 + n_fft // 2) -> (K, n_mels).
 
     Source: librosa.feature.melspectrogram
     """
-    return kernels.band_sums(power, bands).T
+    return kernels.band_sums(power, bands)
 
 
 def decibels(power: Floats) -> Floats:
@@ -198,11 +144,11 @@ def cosines(n_mfcc: int, n_mels: int) -> Floats:
 
 
 def mfcc(mel_db: Floats, *, n_mfcc: int) -> Floats:
-    """Compute the mel-frequency cepstral coefficients, (n_mels, K) -> (n_mfcc, K).
+    """Compute the mel-frequency cepstral coefficients, (K, n_mels) -> (K, n_mfcc).
 
     Levels more than 80 dB below the maximum of the clip are raised to that floor.
 
     Source: librosa.feature.mfcc
     """
-    coefficients: Floats = cosines(n_mfcc, len(mel_db)) @ np.maximum(mel_db, mel_db.max() - TOP_DB)
+    coefficients: Floats = np.maximum(mel_db, mel_db.max() - TOP_DB) @ cosines(n_mfcc, mel_db.shape[1]).T
     return coefficients

@@ -1,35 +1,32 @@
 """The short-time spectrum."""
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from ser_lightning.errors import InputError
-from ser_lightning.features import framing, reference, spectral
-from ser_lightning.features.spectral162 import check_wave
-from ser_lightning.features.values import check_at_most, check_choice, check_counts, check_frames
-from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
+import numpy as np
+
+from ser_lightning.features import spectral
+from ser_lightning.features.checks import check_at_most, check_choice, check_counts
+from ser_lightning.features.extractor import Floats, FrameExtractor
+from ser_lightning.features.stft import STFT
 
 SCALES = ("magnitude", "power", "decibels")
 
 
-class Spectrogram:
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram(FrameExtractor):
     """The lowest bins of the short-time Fourier transform.
 
-    The rows are ``bin_0000`` (0 Hz), ``bin_0001`` ...; the frequency of bin ``i`` is ``i * analysis_rate / n_fft`` Hz.
+    The features are ``bin_0000`` (0 Hz), ``bin_0001`` ...; the frequency of bin ``i`` is
+    ``i * analysis_rate / n_fft`` Hz.
 
     Args:
-        sampling_rate: rate of the input waves, Hz
-        analysis_rate: rate to which the waves are resampled first, Hz
-        n_fft: length of a frame, samples at the analysis rate; even
         win_length: length of the window, centered in the frame, samples at the analysis rate; at most ``n_fft``
-        hop_length: step between frames, samples at the analysis rate
-        window: name of the window in scipy.signal.get_window
         center: if True, a frame is centered on every ``hop_length``-th sample, with zeros beyond the ends; otherwise it
             starts there, and no frame extends beyond the end
         bins: number of bins to keep, from the lowest, at most ``1 + n_fft // 2``
         scale: ``magnitude``, ``power`` (its square), or ``decibels`` of the power, with a floor of -100 dB
-        standardize: whether the model should standardize these features; not applied here
-        backend: ``native`` for the C kernels, ``librosa`` for the reference, ``auto`` for native where available
 
     Raises:
         InputError: a value is out of range
@@ -38,74 +35,47 @@ class Spectrogram:
 
     """
 
-    def __init__(
-        self,
-        *,
-        sampling_rate: int,
-        analysis_rate: int,
-        n_fft: int,
-        win_length: int,
-        hop_length: int,
-        window: str,
-        center: bool,
-        bins: int,
-        scale: str,
-        standardize: bool,
-        backend: str = AUTO,
-    ) -> None:
-        check_counts(sampling_rate=sampling_rate, analysis_rate=analysis_rate, win_length=win_length, bins=bins)
-        check_frames(n_fft=n_fft, hop_length=hop_length, window=window)
-        check_at_most("n_fft", n_fft, win_length=win_length)
-        if bins > 1 + n_fft // 2:
-            raise InputError(f"features.bins is {bins}; expected at most 1 + features.n_fft // 2, {1 + n_fft // 2}")
-        check_choice(SCALES, scale=scale)
-        self.sampling_rate = sampling_rate
-        self.analysis_rate = analysis_rate
-        self.n_fft = n_fft
-        self.win_length = win_length
-        self.hop_length = hop_length
-        self.window = window
-        self.center = center
-        self.bins = bins
-        self.scale = scale
-        self.standardize = standardize
-        self.backend = resolve_backend(backend, reference="librosa", key="features.backend")
-        self.names = tuple(f"bin_{i:04d}" for i in range(bins))
-        self.size = bins
+    win_length: int
+    center: bool
+    bins: int
+    scale: str
 
-    def __call__(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Compute the features of a clip.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(bins=self.bins)
+        check_at_most("1 + features.n_fft // 2", self.stft.bins, bins=self.bins)
+        check_choice(SCALES, scale=self.scale)
 
-        Args:
-            wave: (samples,), full scale 1
+    @cached_property
+    def stft(self) -> STFT:
+        """The transform of a frame."""
+        return STFT(
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            window=self.window,
+            center=self.center,
+        )
 
-        Returns:
-            (size, K) with K = 1 + n // hop_length if ``center`` is set, otherwise K = 1 + (n - n_fft) // hop_length, at
-            least 1, where n is the number of samples at the analysis rate
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of each feature."""
+        return tuple(f"bin_{i:04d}" for i in range(self.bins))
 
-        Raises:
-            InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
+    def compute_native(self, wave: Floats) -> Floats:
+        """Compute the features (K, F) of a wave (samples,) with the C kernels."""
+        spectrum = self.stft.magnitude(self.stft.frames(wave))[:, : self.bins]
+        if self.scale == "magnitude":
+            return spectrum
+        power = np.square(spectrum)
+        return power if self.scale == "power" else spectral.decibels(power)
 
-        """
-        check_wave(wave)
-        wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
-        if self.backend != NATIVE:
-            return reference.spectrogram(
-                wave,
-                n_fft=self.n_fft,
-                win_length=self.win_length,
-                hop_length=self.hop_length,
-                window=self.window,
-                center=self.center,
-                bins=self.bins,
-                scale=self.scale,
-            )
-        frame = spectral.frame if self.center else framing.frame_within
-        frames = frame(wave, n_fft=self.n_fft, hop_length=self.hop_length)  # -> (K, n_fft)
-        window = framing.window_within(self.window, win_length=self.win_length, n_fft=self.n_fft)
-        spectrum = spectral.magnitude(frames, window)[:, : self.bins]  # (K, n_fft) -> (K, bins)
-        if self.scale != "magnitude":
-            spectrum = np.square(spectrum)
-        if self.scale == "decibels":
-            spectrum = spectral.decibels(spectrum)
-        return np.ascontiguousarray(spectrum.T)
+    def compute_with(self, librosa: Any, wave: Floats) -> Floats:
+        """Compute the features (F, K) of a wave (samples,) with librosa."""
+        if not self.center:  # librosa rejects a wave shorter than a frame
+            wave = np.pad(wave, (0, max(0, self.n_fft - len(wave))))
+        spectrum: Floats = np.abs(librosa.stft(wave, **self.stft.arguments()))[: self.bins]
+        if self.scale == "magnitude":
+            return spectrum
+        power = np.square(spectrum)
+        return power if self.scale == "power" else np.asarray(librosa.power_to_db(power, top_db=None))

@@ -10,6 +10,7 @@ from pathlib import Path
 from ser_lightning.errors import InputError, printable
 
 FOLDER = Path(__file__).parent
+KERNELS = "ser-lightning-kernels"  # stands for the kernels among the libraries that shape features
 # No fused multiply-add and no reordering of sums, so that the results are the same on every processor.
 FLAGS = (
     *("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
@@ -30,18 +31,22 @@ def compiled(folder: Path = FOLDER) -> Path:
         InputError: the library cannot be compiled
 
     """
-    sources = sorted(folder.glob("*.[ch]"))
-    digest = hashlib.sha256(repr(FLAGS).encode())
-    for source in sources:
-        digest.update(source.name.encode() + source.read_bytes())
     name = f"kernels-{platform.machine()}"
-    path = folder / f"{name}-{digest.hexdigest()[:12]}.so"
+    path = folder / f"{name}-{source_digest(folder)}.so"
     if not path.exists():
-        _compile([source for source in sources if source.suffix == ".c"], path)
+        _compile(sorted(folder.glob("*.c")), path)
         for other in folder.glob(f"{name}-*.so"):
             if other != path:
                 other.unlink(missing_ok=True)
     return path
+
+
+def source_digest(folder: Path = FOLDER) -> str:
+    """Return a digest of the sources and the compiler flags: the version of the kernels."""
+    digest = hashlib.sha256(repr(FLAGS).encode())
+    for source in sorted(folder.glob("*.[ch]")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _compile(sources: list[Path], path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Interfaces of augmentations; a class may implement several of them."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.augment.augmented_batch import AugmentedBatch
+
+Floats = npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class WaveformAugment(Protocol):
+    """Augmentation that returns augmented copies of a clip's waveform."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each augmented copy."""
+
+    def __call__(self, wave: Floats, *, utterance: str) -> dict[str, Floats]:
+        """Return the augmented copies of a waveform (samples,), by name."""
+
+
+@runtime_checkable
+class FeatureAugment(Protocol):
+    """Augmentation that returns augmented copies of a clip's features."""
+
+    @property
+    def feature_copy_names(self) -> tuple[str, ...]:
+        """Name of each augmented copy."""
+
+    def augment_features(self, features: Floats, *, utterance: str) -> dict[str, Floats]:
+        """Return the augmented copies of features (K, F), each (K', F), by name."""
+
+
+@runtime_checkable
+class BatchAugment(Protocol):
+    """Augmentation of training batches, which differs in every epoch."""
+
+    def augment_batch(
+        self,
+        frames: Floats,
+        lengths: npt.NDArray[np.int64],
+        *,
+        mean: Floats,
+        generator: np.random.Generator,
+    ) -> AugmentedBatch:
+        """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
+
+
+Augment = WaveformAugment | FeatureAugment | BatchAugment
+
+
+def copy_names(augment: Augment) -> tuple[str, ...]:
+    """Return the names of all augmented copies of a clip, copies of the waveform before copies of the features."""
+    waveforms = augment.names if isinstance(augment, WaveformAugment) else ()
+    features = augment.feature_copy_names if isinstance(augment, FeatureAugment) else ()
+    return (*waveforms, *features)
