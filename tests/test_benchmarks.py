@@ -42,7 +42,7 @@ def test_plain_network_matches_ours(masked, change):
     for mine, other in zip(weights, [x for x in theirs.classifier if list(x.parameters())], strict=True):
         other.load_state_dict(mine.state_dict())
     x, lengths = batch(clips(87, 60, 40, 120))
-    torch.testing.assert_close(theirs(x, lengths), ours(x, lengths), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(theirs(x.transpose(1, 2), lengths), ours(x, lengths), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated and slated for removal:DeprecationWarning")  # librosa's audioread

@@ -12,14 +12,14 @@ LENGTHS = [3, 7, 1, 5]
 @pytest.fixture
 def clips() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((2, k)).astype(np.float32) for k in LENGTHS]
+    return [rng.standard_normal((k, 2)).astype(np.float32) for k in LENGTHS]
 
 
 @pytest.fixture
 def dataset(clips) -> FeatureDataset:
     lengths = np.array(LENGTHS)
     return FeatureDataset(
-        frames=np.concatenate([clip.T for clip in clips]),
+        frames=np.concatenate(clips),
         offsets=np.cumsum(lengths) - lengths,
         lengths=lengths,
         targets=np.array([0, 1, 2, 1]),
@@ -35,7 +35,7 @@ def test_batch_is_zero_padded_to_longest_clip(dataset, clips):
     assert batch.row.tolist() == [3, 0, 2]
     for features, row in zip(batch.features, [3, 0, 2], strict=True):
         k = LENGTHS[row]
-        np.testing.assert_array_equal(features[:k], clips[row].T)
+        np.testing.assert_array_equal(features[:k], clips[row])
         assert not features[k:].any()
 
 
@@ -47,7 +47,7 @@ def test_modifying_a_batch_does_not_modify_dataset(dataset):
 
 def test_statistics_match_mean_and_std_of_frames(dataset, clips):
     mean, deviation = dataset.statistics()
-    frames = np.concatenate([clip.T for clip in clips])
+    frames = np.concatenate(clips)
     np.testing.assert_allclose(mean, frames.mean(0), rtol=1e-5)
     np.testing.assert_allclose(deviation, frames.std(0), rtol=1e-5)
 

@@ -228,7 +228,7 @@ def test_batch_augmentation_depends_on_seed_epoch_and_clips(make, augment):
 
 
 def _cut(batch) -> torch.Tensor:
-    return batch.features[:, :, :9]
+    return batch.features[:, :9]
 
 
 @EVERY_STEP
