@@ -144,8 +144,8 @@ def trained(small: list[str], shared_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic clips under about 130 EmoDB names: up to two per speaker and emotion, which sets the brightness."""
-    from ser_lightning.corpora.emodb import CODES
-    from ser_lightning.corpora.listed import listed
+    from ser_lightning.corpora.definitions.emodb import EMODB
+    from ser_lightning.corpora.definitions.listed import listed
 
     root = tmp_path_factory.mktemp("emodb")
     kept: dict[str, list[str]] = {}
@@ -158,7 +158,7 @@ def emodb_made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
             np.arange(length), np.linspace(0, length, 8), generator.uniform(0.8, 1.2, 8)
         )  # makes every clip different
         phase = 2 * np.pi * np.cumsum((110 if int(name[:2]) % 2 else 200) * glide) / 16000
-        bright = 300 + 300 * list(CODES).index(name[5])
+        bright = 300 + 300 * list(EMODB.codes["emotion"]).index(name[5])
         wave = 0.1 * np.sum([np.sin(k * phase) * np.exp(-150 * k / bright) for k in range(1, 25)], axis=0)
         wave *= 1 + 0.5 * np.sin(np.arange(length) / generator.uniform(500, 900))
         soundfile.write(root / f"{name}.flac", wave + 0.001 * generator.standard_normal(length), 16000)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import hypothesis
 import numpy as np
@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.reader import LOUDEST, RATES, SAMPLES, SECONDS, read_audio
-from ser_lightning.corpora.ravdess import RavdessName, parse_stem
+from ser_lightning.corpora.definitions.ravdess import RAVDESS
 from ser_lightning.errors import InputError
 from ser_lightning.splits.split import Split, read_split
 
@@ -152,7 +152,7 @@ def listen(seed: int, folder: Path, examples: int) -> None:
 
 def stems(text: object) -> None:
     with contextlib.suppress(InputError):
-        assert isinstance(parse_stem(str(text)), RavdessName)
+        assert RAVDESS.parse(PurePath(str(text)))["emotion"]
 
 
 def manifests(folder: Path) -> Callable[[object], None]:

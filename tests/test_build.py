@@ -126,16 +126,17 @@ def test_config_folder_exists():
 
 
 EMODB = {
-    "_target_": "ser_lightning.corpora.emodb.Emodb",
-    **{"root": None, "on_problem": "skip", "downmix": "mean", "merge": None},
+    "_target_": "ser_lightning.corpora.published.PublishedCorpus",
+    **{"name": "emodb", "root": None, "on_problem": "skip", "follow_links": False, "download": False},
+    **{"downmix": "mean", "merge": None},
 }
 POOL = {"_target_": "ser_lightning.corpora.pooled.Pooled", "downmix": "mean", "merge": None}
 
 
 def test_build_pooled_corpus():
-    emovo = EMODB | {"_target_": "ser_lightning.corpora.emovo.Emovo"}
+    emovo = EMODB | {"name": "emovo"}
     pool = build_corpus(POOL | {"parts": {"emodb": EMODB, "emovo": emovo}})
-    assert [type(part).__name__ for part in pool.parts.values()] == ["Emodb", "Emovo"]
+    assert [type(part).__name__ for part in pool.parts.values()] == ["PublishedCorpus", "PublishedCorpus"]
     assert pool.name == "emodb+emovo"
     assert build_corpus(EMODB).name == "emodb"
 
@@ -145,7 +146,10 @@ def test_build_pooled_corpus():
     [
         ({"emodb": EMODB, "x": {"_target_": "os.system"}}, r"corpus\.parts\.x\._target_ is 'os\.system'"),
         ({"x": {"_target_": "ser_lightning.audio.audio.Audio"}}, r"only classes of ser_lightning\.corpora"),
-        ({"x": EMODB | {"rot": 1}}, r"corpus\.parts\.x\.rot is unknown to Emodb; .* nearest valid name is 'root'"),
+        (
+            {"x": EMODB | {"rot": 1}},
+            r"corpus\.parts\.x\.rot is unknown to PublishedCorpus; .* nearest valid name is 'root'",
+        ),
         ({"x": POOL | {"parts": {"emodb": EMODB}}}, r"corpus\.parts\.x is .*; expected the values of a single corpus"),
         ({"x": "emodb"}, r"corpus\.parts\.x is 'emodb'"),
         (["emodb"], r"corpus\.parts\. is \['emodb'\]"),

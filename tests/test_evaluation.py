@@ -219,7 +219,7 @@ def test_write_predictions(tmp_path):
                 "gender": "male",
                 "emotion": "calm",
             },
-            **{"intensity": "normal", "statement": "01", "repetition": 1, "digest": ""},
+            **{"intensity": "normal", "statement": "01", "digest": ""},
         )
         for id_, speaker in (("a", "01"), ("b", "02"))
     )

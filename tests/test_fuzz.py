@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
 from ser_lightning.audio.reader import read_audio
-from ser_lightning.corpora.ravdess import parse_stem
+from ser_lightning.corpora.definitions.ravdess import RAVDESS
 from tests import fuzz
 
 
@@ -18,7 +18,7 @@ def test_seed_files_are_valid(tmp_path):
     for content in files:
         (tmp_path / "sound.wav").write_bytes(content)
         assert read_audio(tmp_path / "sound.wav")[0].shape[0] > 100
-    assert parse_stem("03-01-06-01-02-01-12").actor == 12
+    assert RAVDESS.parse(PurePath("03-01-06-01-02-01-12"))["speaker"] == "12"
     from ser_lightning.report.runs import read_runs
 
     result, predictions = fuzz.good_run()

@@ -192,8 +192,8 @@ def test_result_contains_the_audit(trained):
     by_name = {finding["name"]: finding for finding in section["findings"]}
     assert len(by_name) == 12
     assert by_name["augmented copies elsewhere"]["counts"]["train"] == {"count": 0, "of": 144}
-    normaliser = by_name["normaliser fitted outside training"]
-    assert normaliser["sentence"] == "the network standardises by statistics of the training rows"
+    normalizer = by_name["normalizer fitted outside training"]
+    assert normalizer["sentence"] == "the network standardizes by statistics of the training rows"
     assert by_name["checkpoint chosen on test"]["sentence"] == "the checkpoint is chosen by val/uar"
 
 
@@ -212,7 +212,7 @@ def test_run_reports_a_normalizer_fitted_on_test(command, small, tmp_path, monke
         return (train[0] + test[0]) / 2, torch.maximum(train[1], test[1])
 
     section, err = leaking(command, small, tmp_path, monkeypatch, training_statistics=statistics)
-    message = "leaks: the network standardises by statistics other than those of the training rows"
+    message = "leaks: the network standardizes by statistics other than those of the training rows"
     assert section["summary"] == message
     assert err.splitlines()[-1] == message
 

@@ -82,7 +82,7 @@ def test_audit_counts_match_the_split(leaky, sweep):
     assert audit["leak"]
     assert findings["another copy in training"]["sentence"] in audit["summary"]
     assert audit["summary"] in (leaky / "train.log").read_text()
-    assert not findings["normaliser fitted outside training"]["found"]
+    assert not findings["normalizer fitted outside training"]["found"]
     clean = json.loads((folder_of(sweep, "first-false/seed-0") / "result.json").read_text())["audit"]
     assert not clean["leak"]
     assert "another copy in training" not in {finding["name"] for finding in clean["findings"]}

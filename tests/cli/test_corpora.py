@@ -19,8 +19,8 @@ from tests.conftest import settings
 from ser_lightning.build import config_folder
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.cli.checkpoint_config import config_of
-from ser_lightning.corpora import emodb, emovo
-from ser_lightning.labels import EMODB, EMOTIONS, RAVDESS
+from ser_lightning.corpora.definitions import DEFINITIONS
+from ser_lightning.labels import EMOTIONS, RAVDESS
 
 POOL = ("corpus=pooled", "corpus/parts=[synthetic_small,emodb]")
 SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # emotions of both RAVDESS and EmoDB
@@ -110,14 +110,14 @@ def test_run_on_another_corpus_uses_its_labels(command, emodb_small, tmp_path):
     assert done.code == 0, done.err
     folder = tmp_path / "corrected" / "dropout-p25" / "fold-0" / "seed-0"
     result = json.loads((folder / "result.json").read_text())
-    assert result["emotions"] == list(EMODB)
+    assert result["emotions"] == list(DEFINITIONS["emodb"].labels)
     assert result["corpus"]["name"] == "emodb"
     assert len(result["confusion_matrix"]["test"]) == 7
-    assert list(result["per_class_recall"]["test"]) == list(EMODB)
+    assert list(result["per_class_recall"]["test"]) == list(DEFINITIONS["emodb"].labels)
     assert not result["audit"]["leak"]
     rows = list(csv.DictReader((folder / "predictions.csv").read_text().splitlines()))
     assert {row["gender"] for row in rows} == {"male", "female"}
-    assert {row["intensity"] for row in rows} == {"unspecified"}
+    assert {row["intensity"] for row in rows} == {""}
     assert (folder / "tensorboard").is_dir()
     assert command("evaluate", str(folder)).out.splitlines()[-1] == "The metrics are equal to the last digit."
 
@@ -134,8 +134,8 @@ def test_run_on_a_pool(pooled):
     assert {row["utterance"].split("/")[0] for row in rows} == {"synthetic_small", "emodb"}
     assert all(row["utterance"].split("/")[0] == row["speaker"].split("/")[0] for row in rows)
     counts = Counter(row["intensity"] for row in rows)
-    assert counts.keys() == {"normal", "strong", "unspecified"}
-    assert counts["unspecified"] == sum(row["utterance"].startswith("emodb/") for row in rows)
+    assert counts.keys() == {"normal", "strong", ""}
+    assert counts[""] == sum(row["utterance"].startswith("emodb/") for row in rows)
     split = list(csv.DictReader((pooled / "split.csv").read_text().splitlines()))
     subsets = {row["speaker"]: row["subset"] for row in split}
     assert all(subsets[row["speaker"]] == row["subset"] for row in split)
@@ -148,7 +148,7 @@ def test_pool_round_trips_through_its_checkpoint(command, pooled, emodb_made_up,
     done = command("evaluate", str(pooled), "--set", "corpus.parts.emodb.root=/no/such")
     assert done.code == 1
     assert "/no/such: no such folder" in done.err
-    assert "of the part emodb" in done.err
+    assert "corpus.parts.emodb.root" in done.err
 
     words = ["--model", f"{pooled}/checkpoints/best.ckpt", "--output", f"{tmp_path}/p.csv"]
     clip = next(emodb_made_up.glob("*.flac"))
@@ -190,7 +190,7 @@ def test_pool_of_an_untrusted_checkpoint_builds_only_corpora(command, pooled, tm
 @pytest.mark.slow
 def test_sweep_over_pools(command, tmp_path, monkeypatch):
     """The corpora are complete, but of short tones, so that all jobs can share the same overrides."""
-    for name, ids in (("EMODB", emodb._design()), ("EMOVO", emovo._design())):
+    for name, ids in (("EMODB", DEFINITIONS["emodb"].ids()), ("EMOVO", DEFINITIONS["emovo"].ids())):
         monkeypatch.setenv(f"{name}_ROOT", str(tmp_path / name))
         (tmp_path / name).mkdir()
         for number, id_ in enumerate(sorted(ids)):

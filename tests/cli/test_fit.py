@@ -96,11 +96,11 @@ def test_optimizer_and_epochs_are_not_logged(runs, experiment):
 @every
 def test_audit_covers_normalizer_and_checkpoint_selection(runs, experiment):
     audit = result_of(folder_of(runs, experiment))["audit"]
-    (normaliser,) = [finding for finding in audit["findings"] if finding["name"].startswith("normaliser")]
-    assert normaliser["sentence"] == "the network standardises by statistics of the training rows"
-    assert not normaliser["found"], normaliser
+    (normalizer,) = [finding for finding in audit["findings"] if finding["name"].startswith("normalizer")]
+    assert normalizer["sentence"] == "the network standardizes by statistics of the training rows"
+    assert not normalizer["found"], normalizer
     (choice,) = [finding for finding in audit["findings"] if finding["name"] == "checkpoint chosen on test"]
-    assert choice["sentence"] == "the checkpoint is the only one, chosen by no figure"
+    assert choice["sentence"] == "the checkpoint is the only one, chosen by no metric"
 
 
 @every

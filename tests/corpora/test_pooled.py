@@ -10,14 +10,14 @@ from ser_lightning.corpora.pooled import Pooled
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.splits.audit import audit_split
+from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.random import RandomSplit
 from ser_lightning.splits.speakers import SpeakerSplit
 from ser_lightning.splits.takes import StatementSplit, TakeSplit, take_of
-from ser_lightning.splits.twins import Contents
 
 UTTERANCE = Utterance(
     **{"id": "a", "path": Path("a.wav"), "corpus": "one", "speaker": "01", "gender": "male", "emotion": "sad"},
-    **{"intensity": "unspecified", "statement": "01", "repetition": 1, "digest": "d"},
+    **{"statement": "01", "take": 1, "digest": "d"},
 )
 
 
@@ -26,17 +26,17 @@ class Made:
 
     def __init__(self, name: str, emotions: tuple[str, ...], downmix: str, problem: str = "") -> None:
         self.name, self.emotions, self.downmix, self.problem = name, emotions, downmix, problem
-        self.on_problem = "refuse"
+        self.on_problem = "error"
 
     def scan(self) -> Scan:
-        if self.problem and self.on_problem == "refuse":
+        if self.problem and self.on_problem == "error":
             raise ProblemsError(f"x: 1 problem: {self.problem}", (Problem(path="b.wav", reason=self.problem),))
         utterances = tuple(
             replace(
                 UTTERANCE,
                 **{"id": f"{s}-{emotion}-{statement}-{take}", "corpus": self.name, "speaker": f"0{s}"},
                 **{"gender": "female" if s % 2 else "male", "emotion": emotion, "statement": statement},
-                **{"repetition": take, "digest": f"{self.name}{s}{emotion}{statement}{take}"},
+                **{"take": take, "digest": f"{self.name}{s}{emotion}{statement}{take}"},
             )
             for s in range(4)
             for emotion in self.emotions
@@ -83,15 +83,13 @@ def test_merge_applies_to_all_parts() -> None:
 
 
 def test_problems_are_prefixed_with_part_name() -> None:
-    with pytest.raises(
-        ProblemsError, match=r"1 problem: lost \(of the part two: what is called corpus.root alone"
-    ) as error:
+    with pytest.raises(ProblemsError, match=r"1 problem: lost .*pooled corpus two.*corpus\.parts\.two\.root") as error:
         pool(problem="lost").scan()
     assert [problem.path for problem in error.value.problems] == ["two/b.wav"]
     made = pool(problem="lost")
     made.parts["two"].on_problem = "skip"
     assert [problem.path for problem in made.scan().problems] == ["two/b.wav"]
-    assert made.on_problem == "refuse"  # the other part still refuses
+    assert made.on_problem == "error"  # the other part still raises
     made.parts["one"].on_problem = "skip"
     assert made.on_problem == "skip"
 
@@ -100,8 +98,7 @@ def test_problems_are_prefixed_with_part_name() -> None:
     ("change", "message"),
     [
         ({"parts": {}}, r"corpus=pooled needs at least two corpora; .*'corpus/parts=\[ravdess,emodb\]'"),
-        ({"downmix": "left"}, r"expected mean, interleave or right for one, got 'left'"),
-        ({"downmix": {"one": "mean"}}, r"for two, got None"),
+        ({"downmix": {"one": "mean"}}, r"corpus\.downmix has no value for two"),
     ],
 )
 def test_invalid_pool_raises_input_error(change, message: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.corpora.utterance import Utterance
 
 
@@ -28,7 +28,7 @@ def utterances(tmp_path: Path) -> list[Utterance]:
                     "gender": "male",
                     "emotion": "calm",
                 },
-                **{"intensity": "normal", "statement": "01", "repetition": 1, "digest": sha256(path)},
+                **{"intensity": "normal", "statement": "01", "digest": sha256(path)},
             )
         )
     return made

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.content import cached_contents, read_contents
 
@@ -80,7 +80,7 @@ def utterances(tmp_path) -> list[Utterance]:
         path = folder / f"{i}.wav"
         soundfile.write(path, sound(0) / 2**i, RATE, subtype="PCM_24")
         words = dict.fromkeys(("corpus", "speaker", "gender", "emotion", "intensity", "statement"), "x")
-        made.append(Utterance(id=f"{i}", path=path, repetition=1, digest=sha256(path), **words))
+        made.append(Utterance(id=f"{i}", path=path, digest=sha256(path), **words))
     return made
 
 

@@ -10,7 +10,7 @@ from tests.test_conf import composed, options
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies
 from ser_lightning.build import build
-from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import FeatureAugment, WaveformAugment, copy_names
 from ser_lightning.data.feature_cache import FeatureCache, corpus_digest

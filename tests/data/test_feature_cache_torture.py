@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from tests.data.test_feature_cache import ALL, feature_cache, silent
 
-from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.data import feature_cache as module
 from ser_lightning.errors import InputError
 
@@ -60,7 +60,7 @@ def listed(corpus: Path):
 
     of = {"corpus": "c", "speaker": "01", "gender": "male", "emotion": "calm", "intensity": "normal"}
     return [
-        Utterance(id=path.stem, path=path, statement="01", repetition=1, digest=sha256(path), **of)
+        Utterance(id=path.stem, path=path, statement="01", digest=sha256(path), **of)
         for path in sorted(corpus.glob("*.wav"))
     ]
 

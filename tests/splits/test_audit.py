@@ -10,14 +10,14 @@ from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.splits.audit import (
     audit_choice,
     audit_folder,
-    audit_normaliser,
+    audit_normalizer,
     audit_rows,
     audit_siblings,
     audit_split,
-    summarise,
+    summarize,
 )
+from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.split import Split
-from ser_lightning.splits.twins import Contents
 
 LEAKS = {"identical audio across subsets", "near duplicates across subsets", "other take in training"}
 
@@ -34,7 +34,7 @@ def utterance(id_: str, **changes) -> Utterance:
             "emotion": f"emotion {id_}",
             "intensity": f"intensity {id_}",
             "statement": f"statement {id_}",
-            "repetition": 1,
+            "take": 1,
             "digest": f"file {id_}",
         }
         | changes
@@ -59,11 +59,11 @@ def found(findings: dict) -> set[str]:
 
 def test_clean_split_has_no_findings():
     findings = audited()
-    assert len(findings) == 8
+    assert len(findings) == 10
     assert found(findings) == set()
     assert {name for name, finding in findings.items() if finding.severity == "leak"} == LEAKS
-    assert {finding.severity for finding in findings.values()} == {"leak", "shared"}
-    section = summarise(findings.values())
+    assert {finding.severity for finding in findings.values()} == {"leak", "shared", "unchecked"}
+    section = summarize(findings.values())
     assert (section["leak"], section["summary"]) == (False, "no leak found")
     assert findings["other take in training"].counts == {"test": (0, 3), "val": (0, 2)}
     assert findings["other take in training"].sentence == (
@@ -89,7 +89,7 @@ def test_duplicates_across_subsets_leak(kind, one, other, counts):
     finding = findings[f"{kind} across subsets"]
     assert finding.counts == counts
     assert {frozenset(pair) for pair in finding.examples} == {frozenset((one, other))}
-    assert summarise(findings.values())["leak"]
+    assert summarize(findings.values())["leak"]
 
 
 @pytest.mark.parametrize(("one", "other", "subset"), [("a", "b", "train"), ("k", "l", "val"), ("x", "y", "test")])
@@ -102,7 +102,7 @@ def test_duplicates_within_a_subset_do_not_leak(kind, one, other, subset):
     assert found(findings) == {f"{kind} within a subset"}
     finding = findings[f"{kind} within a subset"]
     assert finding.counts == {"train": (0, 2), "val": (0, 2), "test": (0, 3)} | {subset: (2, finding.counts[subset][1])}
-    assert not summarise(findings.values())["leak"]
+    assert not summarize(findings.values())["leak"]
 
 
 def test_near_duplicate_of_identical_clips_leaks():
@@ -137,14 +137,25 @@ SPEAKER, STATEMENT = "same speaker in training", "same statement in training"
 )
 @pytest.mark.parametrize(("clip", "subset", "of"), [("x", "test", 3), ("k", "val", 2)])
 def test_attributes_shared_with_training(differs, expected, clip, subset, of):
-    changes = {"a": SAME, clip: SAME | {"repetition": 2} | ({differs: "other"} if differs else {})}
+    changes = {"a": SAME, clip: SAME | {"take": 2} | ({differs: "other"} if differs else {})}
     findings = audited(changes)
     assert found(findings) == expected
     for name in expected:
         assert findings[name].counts[subset] == (1, of)
         assert sum(count for count, _ in findings[name].counts.values()) == 1
         assert findings[name].examples == ((clip, "a"),)
-    assert summarise(findings.values())["leak"] == (TAKE in expected)
+    assert summarize(findings.values())["leak"] == (TAKE in expected)
+
+
+@pytest.mark.parametrize("field", ["speaker", "statement"])
+def test_unknown_fields_are_no_overlap_and_are_reported(field):
+    changes = {id_: SAME | {field: None} for id_ in ("a", "k", "x")}
+    findings = audited(changes)
+    assert found(findings) == {f"unknown {field}s"} | ({SPEAKER, ACT} if field == "statement" else {STATEMENT})
+    section = summarize(findings.values())
+    assert not section["leak"]
+    assert f"leakage over {field}s cannot be checked" in section["summary"]
+    assert "3 of 7" in section["summary"]
 
 
 def test_overlap_not_between_train_and_evaluation_is_ignored():
@@ -155,14 +166,14 @@ def test_overlap_not_between_train_and_evaluation_is_ignored():
 
 def test_summary_lists_leaks_only():
     findings = audited({"a": SAME, "k": SAME, "x": SAME, "y": SAME}, samples={"b": "same", "z": "same"})
-    assert summarise(findings.values())["summary"] == (
+    assert summarize(findings.values())["summary"] == (
         "leaks: 1 of 3 test clips have an identical recording in another subset;"
         " 2 of 3 test and 1 of 2 val clips have their other take in training"
     )
 
 
 def test_section_is_json_serializable():
-    section = summarise(audited({"a": SAME, "x": SAME}).values())
+    section = summarize(audited({"a": SAME, "x": SAME}).values())
     assert json.loads(json.dumps(section)) == section
     (finding,) = [f for f in section["findings"] if f["name"] == TAKE]
     assert finding == {
@@ -258,15 +269,15 @@ def statistics(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def test_normalizer_fitted_on_training_does_not_leak():
     train = frames(0, 20)
-    finding = audit_normaliser(statistics(train), train)
+    finding = audit_normalizer(statistics(train), train)
     assert not finding.found
-    assert finding.sentence == "the network standardises by statistics of the training rows"
+    assert finding.sentence == "the network standardizes by statistics of the training rows"
 
 
 @pytest.mark.parametrize("also", [1, 5])
 def test_normalizer_fitted_on_other_clips_leaks(also):
     train = frames(0, 20)
-    finding = audit_normaliser(statistics(train + frames(1, also)), train)
+    finding = audit_normalizer(statistics(train + frames(1, also)), train)
     assert (finding.found, finding.severity) == (True, "leak")
     assert "other than those of the training rows" in finding.sentence
 
@@ -277,11 +288,11 @@ def test_normalizer_check_covers_mean_and_deviation_of_each_feature(which, featu
     train = frames(0, 20)
     held = statistics(train)
     held[which][feature] += 0.01 * held[1][feature]
-    assert audit_normaliser(held, train).found
+    assert audit_normalizer(held, train).found
 
 
 def test_model_without_normalizer_does_not_leak():
-    assert not audit_normaliser(None, frames(0, 2)).found
+    assert not audit_normalizer(None, frames(0, 2)).found
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from ser_lightning.splits.audit import audit_split
 from ser_lightning.splits.committed_folds import CommittedFolds
 from ser_lightning.splits.kfold import KFoldSplit
 from ser_lightning.splits.manifest import ManifestSplit
-from ser_lightning.splits.speakers import SpeakerSplit, SpeakerStatementSplit, deal_speakers
+from ser_lightning.splits.near_duplicates import Contents
+from ser_lightning.splits.speakers import SpeakerSplit, SpeakerStatementSplit, assign_speakers
 from ser_lightning.splits.split import SUBSETS, Split, check_split, read_split, write_split
 from ser_lightning.splits.takes import StatementSplit, TakeSplit, take_of
-from ser_lightning.splits.twins import Contents
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 FOLDS = {"statement": 2, "speaker": 6, "loso": 24, "speaker_statement": 12, "emobox": 6, "kfold": 10}
@@ -31,7 +31,7 @@ def utterance(emotion: str, intensity: str, statement: str, take: int, actor: in
     return Utterance(
         **{"id": id_, "path": Path(f"{id_}.wav"), "corpus": "c", "digest": id_, "speaker": f"{actor:02}"},
         **{"gender": "female" if actor % 2 == 0 else "male", "emotion": emotion, "intensity": intensity},
-        **{"statement": statement, "repetition": take},
+        **{"statement": statement, "take": take},
     )
 
 
@@ -126,18 +126,18 @@ def test_speaker_folds_are_gender_balanced():
 
 @given(men=st.integers(0, 15), women=st.integers(0, 15), folds=st.integers(1, 10), seed=st.integers(0, 2**32))
 @settings(max_examples=200, deadline=None)
-def test_deal_speakers_balances_uneven_corpora(men, women, folds, seed):
+def test_assign_speakers_balances_uneven_corpora(men, women, folds, seed):
     actors = [2 * n + 1 for n in range(men)] + [2 * n + 2 for n in range(women)]
     corpus = [utterance("calm", "normal", "01", 1, actor) for actor in actors]
     if len(corpus) < 3:
         with pytest.raises(InputError, match=f"the corpus has {len(corpus)} speakers?; expected at least 3"):
-            deal_speakers(corpus, folds=folds, seed=seed)
+            assign_speakers(corpus, folds=folds, seed=seed, split="speaker")
         return
     if len(corpus) < folds:
         with pytest.raises(InputError, match=f"split.folds is {folds}, but the corpus has {len(corpus)} speakers"):
-            deal_speakers(corpus, folds=folds, seed=seed)
+            assign_speakers(corpus, folds=folds, seed=seed, split="speaker")
         return
-    dealt = deal_speakers(corpus, folds=folds, seed=seed)
+    dealt = assign_speakers(corpus, folds=folds, seed=seed, split="speaker")
     assert sorted(speaker for fold in dealt for speaker in fold) == sorted(f"{actor:02}" for actor in actors)
     for own in (lambda s: True, lambda s: int(s) % 2 == 0, lambda s: int(s) % 2 == 1):
         sizes = [sum(map(own, fold)) for fold in dealt]
@@ -165,9 +165,7 @@ def test_emobox_matches_the_published_folds():
 
 
 def test_emobox_rejects_other_corpora():
-    with pytest.raises(
-        InputError, match=r"'ravdess_emobox': the manifest names speakers that the corpus lacks: 09, 10"
-    ):
+    with pytest.raises(InputError, match=r"'ravdess_emobox': the file names speakers that the corpus lacks: 09, 10"):
         CommittedFolds(manifest="ravdess_emobox", fold=0)(design(actors=8))
     with pytest.raises(InputError, match=r"leaves out speakers of the corpus: 25; .*split=speaker"):
         CommittedFolds(manifest="ravdess_emobox", fold=0)(design(actors=25))
@@ -183,8 +181,8 @@ def test_emobox_rejects_other_corpora():
         (lambda: StatementSplit(fold=-1, val=0.2, seed=0), "split.fold is -1; expected at least 0"),
         (lambda: KFoldSplit(folds=1, fold=0, val=0.1, seed=0), "split.folds is 1; expected at least 2"),
         (lambda: KFoldSplit(folds=3, fold=0, val=0.0, seed=0), "split.val is 0.0; expected a fraction"),
-        (lambda: SpeakerSplit(folds=2, fold=0, val_folds=1, seed=0), "split.folds is 2 and split.val_folds 1"),
-        (lambda: SpeakerSplit(folds=6, fold=0, val_folds=0, seed=0), "split.folds is 6 and split.val_folds 0"),
+        (lambda: SpeakerSplit(folds=2, fold=0, val_folds=1, seed=0), "split.folds is 2 and split.val_folds is 1"),
+        (lambda: SpeakerSplit(folds=6, fold=0, val_folds=0, seed=0), "split.folds is 6 and split.val_folds is 0"),
         (
             lambda: SpeakerSplit(folds=None, fold=0, val_folds=23, seed=0)(CORPUS),
             "split.val_folds is 23, but the 24 speakers make 24 folds; expected at most 22",
@@ -196,7 +194,7 @@ def test_emobox_rejects_other_corpora():
         ),
         (
             lambda: StatementSplit(fold=0, val=0.2, seed=0)([u for u in CORPUS if u.statement == "01"]),
-            "the corpus has 1 statement; expected at least 2",
+            "the corpus has 1 statement; split=statement needs at least 2",
         ),
     ],
 )
@@ -266,7 +264,7 @@ def test_impossible_protocols_raise_with_the_reason():
     with pytest.raises(InputError, match="val_folds is 4, but the 4 speakers make 4 folds; expected at most 2"):
         SpeakerSplit(folds=None, fold=0, val_folds=4, seed=0)(two_sentences(0, 4, "s"))  # SAVEE, split=loso
     own = [replace(u, statement=f"{u.emotion}{u.statement}") for u in two]  # SAVEE's sentences
-    with pytest.raises(InputError, match="every one of the 4 statements of the corpus is said with one emotion alone"):
+    with pytest.raises(InputError, match="each of the 4 statements .* only one emotion"):
         StatementSplit(fold=0, val=0.2, seed=0)(own)
     with pytest.raises(InputError, match="split manifest 'ravdess_released' is of another corpus: .* 8 clips; draw"):
         ManifestSplit(manifest="ravdess_released")(two)

@@ -24,7 +24,7 @@ def utterance(id_: str) -> Utterance:
         emotion="calm",
         intensity="normal",
         statement="01",
-        repetition=1,
+        take=1,
         digest=id_,
     )
 

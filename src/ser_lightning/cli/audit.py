@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.assemble import assemble_preparation
-from ser_lightning.corpora.scanning import find_audio, sha256
+from ser_lightning.corpora.audio_files import list_audio_files, sha256
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.data.content import cached_contents, read_contents
 from ser_lightning.data.preparation import Corpus
@@ -22,16 +22,17 @@ from ser_lightning.errors import InputError
 from ser_lightning.results import write_json
 from ser_lightning.splits.audit import (
     DEFECT,
+    LEAK,
     SHARED,
     Finding,
     audit_choice,
     audit_folder,
-    audit_normaliser,
+    audit_normalizer,
     audit_rows,
     audit_siblings,
     audit_split,
     audit_statistics,
-    summarise,
+    summarize,
 )
 from ser_lightning.splits.split import SUBSETS
 
@@ -73,7 +74,7 @@ def audit(config: DictConfig) -> int:
 
     digests = {utterance.path: utterance.digest for utterance in scan.utterances}
     roots = _roots(data.corpus)
-    files = (root / file for root in roots for file in find_audio(root)[0])
+    files = (root / file for root in roots for file in list_audio_files(root, follow_links=False)[0])
     left_out = {path: sha256(path) for path in files if path not in digests}
     contents = read_contents(
         {digest: path for path, digest in (left_out | digests).items()},
@@ -83,19 +84,19 @@ def audit(config: DictConfig) -> int:
     if not any(digest in contents.samples for digest in digests.values()):
         raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {roots[0]} can be read")
     # Files that cannot be decoded are still compared by the hash of their bytes.
-    held, spare = (
+    used, unused = (
         {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
         for files in (digests, left_out)
     )
     findings = [
-        audit_folder(held, spare),
+        audit_folder(used, unused),
         *audit_split(scan.utterances, split, contents),
         *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
         audit_statistics(updated=plain["evaluation"]["update_statistics"]),
         audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
-    section = summarise(findings)
+    section = summarize(findings)
     sizes = {subset: len(getattr(split, subset)) for subset in SUBSETS}
     _print_findings(console, findings, title=f"{data.corpus.name}: {'/'.join(map(str, sizes.values()))} utterances")
     for _, reason in unread:
@@ -109,7 +110,7 @@ def audit(config: DictConfig) -> int:
         content = {**where, "split": plain["split"], "counts": sizes, **section}
         write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
         print(output)
-    if any(finding.found and finding.severity != SHARED for finding in findings):
+    if any(finding.found and finding.severity in (LEAK, DEFECT) for finding in findings):
         return LEAKING
     return UNREAD if unread else 0
 
@@ -139,14 +140,15 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
         subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
     }
     standardize = getattr(model, "standardize", None)
-    held = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
+    fitted = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
     training = (preparation.rows[key] for key in preparation.members["train"])
-    section = summarise(
+    frames = (preparation.frames[row.offset : row.offset + row.frames] for row in training)
+    section = summarize(
         [
             *audit_split(preparation.utterances, preparation.split, contents),
             audit_rows(rows, preparation.split),
             *([audit_siblings(rows)] if preparation.augment_first else []),
-            audit_normaliser(held, (preparation.frames[row.offset : row.offset + row.frames] for row in training)),
+            audit_normalizer(fitted, frames),
             audit_statistics(updated=config["evaluation"]["update_statistics"]),
             audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
         ]
@@ -179,10 +181,10 @@ def _print_problems(console: Console, problems: Sequence[Problem]) -> None:
 
 
 def _print_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
-    table = Table("looked for", "it is", "train", "val", "test", "for example", title=title)
+    table = Table("check", "status", "train", "val", "test", "example", title=title)
     for finding in findings:
-        counts = {subset: f"{count} of {of}" for subset, (count, of) in finding.counts.items()}
+        counts = {subset: f"{count} of {total}" for subset, (count, total) in finding.counts.items()}
         example = " and ".join(finding.examples[0]) if finding.examples else ""
-        state = (f"a {finding.severity}" if finding.severity != SHARED else SHARED) if finding.found else "not found"
-        table.add_row(finding.name, state, *(counts.get(subset, "") for subset in SUBSETS), example)
+        status = finding.severity if finding.found else "not found"
+        table.add_row(finding.name, status, *(counts.get(subset, "") for subset in SUBSETS), example)
     console.print(table)

@@ -60,7 +60,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     _check_folder(folder, str(identity["digest"]))
     torch.set_num_threads(config["threads"])
     data = assemble_data(
-        config, progress=hydra_app.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}")
+        config, progress=hydra_app.progress(f"features of {config['corpus'].get('name', 'the corpus')}")
     )
     preparation = data.preparation
     if isinstance(preparation.augment, BatchAugment):

@@ -27,7 +27,7 @@ def prepare(config: DictConfig) -> None:
     try:
         data.prepare()
     except ProblemsError as refused:
-        _list(console, "refused", [(problem.path, problem.reason) for problem in refused.problems])
+        _print_files(console, "refused", [(problem.path, problem.reason) for problem in refused.problems])
         raise
     subset_of = data.split.subset_of()
     counts = Counter((utterance.emotion, subset_of[utterance.id]) for utterance in data.utterances)
@@ -38,21 +38,21 @@ def prepare(config: DictConfig) -> None:
     if data.split.unused:
         table.caption = f"{len(data.split.unused)} utterances are left out by the split"
     console.print(table)
-    speakers = len({utterance.speaker for utterance in data.utterances})
+    speakers = len({utterance.speaker for utterance in data.utterances if utterance.speaker is not None})
     console.print(
         f"{speakers} speakers; {len(data.members['train'])} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"feature cache: {data.cache.folder}", highlight=False)
-    _list(
+    _print_files(
         console,
-        "kept whole: no voiced frame, or over before audio.offset_s",
+        "not trimmed: no speech was detected, or the clip ends before audio.offset_s",
         [(id_, "") for id_ in data.nothing_voiced],
     )
-    _list(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
+    _print_files(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
 
 
-def _list(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+def _print_files(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     if not rows:
         return
     table = Table("file", "reason", title=f"{title}: {len(rows)}")

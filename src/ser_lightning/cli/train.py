@@ -177,7 +177,7 @@ def _train(
 
     # Everything is built before any work starts, so that invalid values are reported at once.
     data = assemble_data(
-        config, progress=hydra_app.progress(f"features of {config['corpus']['_target_'].split('.')[-1]}")
+        config, progress=hydra_app.progress(f"features of {config['corpus'].get('name', 'the corpus')}")
     )
     pl.seed_everything(config["seed"], verbose=False)
     preparation = data.preparation

@@ -25,15 +25,15 @@ def merged(labels: tuple[str, ...], merge: Mapping[str, str] | None) -> tuple[st
         return labels
     if not isinstance(merge, Mapping) or not merge:
         raise InputError(
-            f"corpus.merge is {merge!r}; expected labels and what they count as, such as {{calm: neutral}}"
+            f"corpus.merge is {merge!r}; expected labels and their replacements, such as {{calm: neutral}}"
         )
     for label, word in merge.items():
         if label not in labels:
             known = f"the corpus has {', '.join(labels)}{suggestion(str(label), labels)}"
             raise InputError(f"corpus.merge names {label!r}; {known}")
-        if word not in EMOTIONS or word in merge:
-            words = [word for word in EMOTIONS if word not in merge]
-            raise InputError(f"corpus.merge counts {label} as {word!r}; expected one of {', '.join(words)}")
+        allowed = [each for each in in_order({*EMOTIONS, *labels}) if each not in merge]
+        if word not in allowed:
+            raise InputError(f"corpus.merge replaces {label} by {word!r}; expected one of {', '.join(allowed)}")
     return in_order(merge.get(label, label) for label in labels)
 
 

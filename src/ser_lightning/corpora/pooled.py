@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from ser_lightning.corpora.merging import merged, relabel
-from ser_lightning.corpora.scanning import DOWNMIXES
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.labels import in_order
@@ -47,12 +46,8 @@ class Pooled:
             raise InputError(
                 "corpus=pooled needs at least two corpora; choose them, such as 'corpus/parts=[ravdess,emodb]'"
             )
-        ways = dict.fromkeys(parts, downmix) if isinstance(downmix, str) else dict(downmix)
-        for name in parts:
-            if ways.get(name) not in DOWNMIXES:
-                raise InputError(
-                    f"corpus.downmix: expected mean, interleave or right for {name}, got {ways.get(name)!r}"
-                )
+        if not isinstance(downmix, str) and (lacking := sorted(parts.keys() - downmix.keys())):
+            raise InputError(f"corpus.downmix has no value for {', '.join(lacking)}; expected one for each corpus")
         self.parts = dict(parts)
         self.merge = merge
         self.downmix = downmix
@@ -61,9 +56,9 @@ class Pooled:
 
     @property
     def on_problem(self) -> str:
-        """``"skip"`` if every part with this setting is set to ``"skip"``, otherwise ``"refuse"``."""
-        said = {str(choice) for part in self.parts.values() if (choice := getattr(part, "on_problem", None))}
-        return "skip" if said == {"skip"} else "refuse"
+        """``"skip"`` if every part with this setting is set to ``"skip"``, otherwise ``"error"``."""
+        settings = {str(choice) for part in self.parts.values() if (choice := getattr(part, "on_problem", None))}
+        return "skip" if settings == {"skip"} else "error"
 
     def scan(self) -> Scan:
         """Scan all parts.
@@ -78,17 +73,17 @@ class Pooled:
             try:
                 scan = part.scan()
             except ProblemsError as error:
-                raise ProblemsError(_told(error, name), _prefixed(error.problems, name)) from error
+                raise ProblemsError(_naming_part(error, name), _prefixed(error.problems, name)) from error
             except InputError as error:
-                raise InputError(_told(error, name)) from error
+                raise InputError(_naming_part(error, name)) from error
             problems += _prefixed(scan.problems, name)
             utterances += [
                 replace(
                     utterance,
                     id=f"{name}/{utterance.id}",
                     corpus=name,
-                    speaker=f"{name}/{utterance.speaker}",
-                    statement=f"{name}/{utterance.statement}",
+                    speaker=utterance.speaker and f"{name}/{utterance.speaker}",
+                    statement=utterance.statement and f"{name}/{utterance.statement}",
                 )
                 for utterance in scan.utterances
             ]
@@ -107,8 +102,8 @@ class Pooled:
                 part.fetch()
 
 
-def _told(error: InputError, name: str) -> str:
-    return f"{error} (of the part {name}: what is called corpus.root alone is corpus.parts.{name}.root here)"
+def _naming_part(error: InputError, name: str) -> str:
+    return f"{error} (in the pooled corpus {name}, whose keys are corpus.parts.{name}.root and so on)"
 
 
 def _prefixed(problems: tuple[Problem, ...], name: str) -> tuple[Problem, ...]:

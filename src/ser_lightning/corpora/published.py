@@ -1,51 +1,167 @@
-"""The base class of the corpora whose annotation is encoded in the file names."""
+"""Published corpora, whose files are checked against the published recordings."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
-from typing import ClassVar
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
 
+import soundfile
+
+from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.definition import Definition
+from ser_lightning.corpora.definitions import DEFINITIONS
+from ser_lightning.corpora.download import fetch_archive
+from ser_lightning.corpora.duplicates import drop_mislabeled, keep_one_per_id, summarize_copied_folder
 from ser_lightning.corpora.merging import merged, relabel
-from ser_lightning.corpora.scanning import Design, check_choices, folder_of, scan_folder
-from ser_lightning.corpora.utterance import Scan
+from ser_lightning.corpora.problems import Downmix, OnProblem, finish_scan
+from ser_lightning.corpora.utterance import Problem, Scan, Utterance
+from ser_lightning.errors import InputError, printable, suggestion
 
 
-class PublishedCorpus(ABC):
-    """A corpus whose files are checked against the published recordings.
+class PublishedCorpus:
+    """A corpus of :data:`~ser_lightning.corpora.definitions.DEFINITIONS`, in any folder layout.
 
     Args:
-        root: folder of the WAV or FLAC files, in any layout; :meth:`scan` raises an error if it is None
-        on_problem: ``"refuse"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
-        downmix: how multichannel files become mono
-        merge: labels to replace by another label; None keeps all labels
+        name: name of the corpus
+        root: folder of the WAV or FLAC files; :meth:`scan` raises an error if it is None
+        on_problem: ``"error"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them
+        follow_links: whether links that lead out of ``root`` are followed
+        download: whether :meth:`fetch` may download the corpus
+        downmix: how multichannel files become mono; read by the audio configuration
+        merge: labels to replace by another label, such as ``{"calm": "neutral"}``; None keeps all labels
 
     Raises:
-        InputError: an unknown ``on_problem`` or ``downmix``, or a ``merge`` of unknown labels
+        InputError: an unknown corpus or a ``merge`` of unknown labels
 
     """
 
-    name: ClassVar[str]
-    labels: ClassVar[tuple[str, ...]]  # in the order of the common vocabulary
-
     def __init__(
-        self, *, root: str | Path | None, on_problem: str, downmix: str, merge: Mapping[str, str] | None
+        self,
+        *,
+        name: str,
+        root: str | Path | None,
+        on_problem: OnProblem,
+        follow_links: bool,
+        download: bool,
+        downmix: Downmix,
+        merge: Mapping[str, str] | None,
     ) -> None:
-        check_choices(on_problem=on_problem, downmix=downmix)
-        self.root = folder_of(root)
+        if name not in DEFINITIONS:
+            raise InputError(
+                f"corpus.name is {name!r}; expected one of {', '.join(DEFINITIONS)}{suggestion(name, DEFINITIONS)}"
+            )
+        self.definition: Definition = DEFINITIONS[name]
+        self.name = name
+        self.root = expand_folder(root)
         self.on_problem = on_problem
+        self.follow_links = follow_links
+        self.download = download
         self.downmix = downmix
         self.merge = merge
-        self.emotions = merged(self.labels, merge)
+        self.emotions = merged(self.definition.labels, merge)
 
-    @abstractmethod
-    def design(self) -> Design:
-        """Return the published recordings and the grammar of their file names."""
+    def fetch(self) -> None:
+        """Download and unpack the corpus into ``root``, if ``download`` is set and ``root`` has no audio yet.
+
+        Raises:
+            InputError: the corpus has no archive, ``root`` is None or cannot be written, or the download fails
+
+        """
+        if not self.download:
+            return
+        if self.definition.archive is None:
+            raise InputError(f"corpus.download: {self.definition.title} has no free archive; {self.definition.remedy}")
+        if self.root is None:
+            raise InputError(
+                f"corpus.download=true needs a folder; give corpus.root=<folder> or set {self.name.upper()}_ROOT"
+            )
+        fetch_archive(self.definition.archive, self.root, title=self.definition.title)
 
     def scan(self) -> Scan:
         """Scan the folder and check it against the published recordings.
 
         Raises:
-            InputError: there is no corpus, no usable clip, or any problem when ``on_problem`` is ``"refuse"``
+            InputError: there is no corpus, no usable recording, a copy with truncated recordings, or any problem when
+                ``on_problem`` is ``"error"``
 
         """
-        return relabel(scan_folder(self.root, self.design(), on_problem=self.on_problem), self.merge)
+        root, definition = self._existing_root(), self.definition
+        files, problems = list_audio_files(root, follow_links=self.follow_links)
+        if not files and not problems:
+            raise InputError(f"{printable(root)}: contains no .wav or .flac file; {definition.remedy}")
+        ids = set(definition.ids()) if definition.ids else None
+        # A recording that is present but unusable is reported once, and not as missing as well.
+        present = {self._id(path) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
+        missing = (ids or set()) - present - definition.unusable.keys()
+
+        found: list[Utterance] = []
+        left_out: list[Problem] = []
+        for file in files:
+            try:
+                annotation = definition.parse(file)
+                if ids is not None and annotation["id"] not in ids:
+                    raise InputError(f"not one of the {len(ids)} published recordings")
+                if annotation["id"] in definition.unusable:
+                    left_out.append(Problem(path=printable(file), reason=definition.unusable[annotation["id"]]))
+                    continue
+                found.append(Utterance(**annotation, corpus=self.name, path=root / file, digest=sha256(root / file)))
+            except InputError as error:
+                problems.append(Problem(path=printable(file), reason=str(error)))
+            except OSError as error:
+                problems.append(Problem(path=printable(file), reason=f"unreadable file: {error.strerror}"))
+
+        kept, copies = keep_one_per_id(found, root=root)
+        problems += summarize_copied_folder(copies, total=len(found), note=definition.copies)
+        kept, mislabeled = drop_mislabeled(kept, root=root, same_recording=definition.same_recording)
+        problems += mislabeled
+        problems += [Problem(path=id_, reason="missing") for id_ in missing]
+        scan = finish_scan(root, kept, problems, left_out=left_out, on_problem=self.on_problem)
+        if definition.truncated_seconds is not None:
+            paths = (utterance.path for utterance in scan.utterances)
+            _check_not_truncated(root, paths, seconds=definition.truncated_seconds, remedy=definition.remedy)
+        return relabel(scan, self.merge)
+
+    def _existing_root(self) -> Path:
+        definition, root = self.definition, self.root
+        if root is None:
+            raise InputError(f"corpus.root: expected the folder of {definition.title}, got none; {definition.remedy}")
+        try:
+            fault = "" if root.is_dir() else "not a folder" if root.exists() else "no such folder"
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror})"
+        if fault:
+            raise InputError(f"{printable(root)}: {fault}; {definition.remedy}")
+        return root
+
+    def _id(self, path: PurePath) -> str:
+        try:
+            return str(self.definition.parse(path)["id"])
+        except InputError:
+            return path.stem
+
+
+def expand_folder(root: str | Path | None) -> Path | None:
+    """Return the root as a path; None if it is None or empty, as an empty environment variable is."""
+    # A shell does not expand the ~ in corpus.root=~/x.
+    return Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
+
+
+def _check_not_truncated(root: Path, paths: Iterable[Path], *, seconds: float, remedy: str) -> None:
+    """Check that this is not a copy whose recordings were all cut or padded to one length.
+
+    Raises:
+        InputError: there are at least two recordings and all have exactly this length
+
+    """
+    count = 0
+    for path in paths:
+        try:
+            with soundfile.SoundFile(str(path)) as file:
+                if file.frames != seconds * file.samplerate:
+                    return
+        except (OSError, soundfile.SoundFileError):  # reported when the audio is loaded
+            return
+        count += 1
+    if count > 1:
+        raise InputError(
+            f"{printable(root)}: all {count} recordings last exactly {seconds:g} s: they were cut or padded; {remedy}"
+        )

@@ -8,13 +8,16 @@ overlap-add draws random numbers, which :func:`_intone` seeds.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ser_lightning.corpora.ravdess import RavdessName, parse_stem
+from ser_lightning.corpora.definitions.ravdess import RAVDESS
 
 VERSION = "v1"
 """Version of the rules below; any change that alters a sample must change it."""
@@ -34,7 +37,7 @@ _PITCH_ADJUSTMENT = {"male": 1.3, "female": 1.0}  # eSpeak's male voices are at 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prosody:
+class SpeakingStyle:
     """A manner of speaking, as differences from plain speech; differences of several sources are added.
 
     Args:
@@ -65,24 +68,30 @@ class Prosody:
 # octaves, and percentages of a range refer to its semitones. The second holds values chosen for this project; most of
 # their directions follow the literature. Cahn's scales run from -10 to 10 and have no unit.
 RULES = {
-    "neutral": (Prosody(), Prosody()),
-    "calm": (Prosody(), Prosody(pitch=-0.1, span=-0.5, tempo=-0.2, level=-3, tilt=-1, breath=4)),
+    "neutral": (SpeakingStyle(), SpeakingStyle()),
+    "calm": (SpeakingStyle(), SpeakingStyle(pitch=-0.1, span=-0.5, tempo=-0.2, level=-3, tilt=-1, breath=4)),
     # Burkhardt & Sendlmeier: F0 mean +50 %, F0 range +100 %, tempo +30 %, spread lips (F1 and F2 +10 %).
-    "happy": (Prosody(pitch=0.585, span=1, tempo=0.379, formants=0.138), Prosody(level=3, tilt=0.5, slope=1)),
+    "happy": (
+        SpeakingStyle(pitch=0.585, span=1, tempo=0.379, formants=0.138),
+        SpeakingStyle(level=3, tilt=0.5, slope=1),
+    ),
     # Cahn: F0 range -5, tempo -10, loudness -5, breathiness 10, brilliance -9.
-    "sad": (Prosody(), Prosody(pitch=-0.1, span=-0.8, tempo=-0.4, level=-5, tilt=-2.5, breath=12, slope=-2)),
+    "sad": (
+        SpeakingStyle(),
+        SpeakingStyle(pitch=-0.1, span=-0.8, tempo=-0.4, level=-5, tilt=-2.5, breath=12, slope=-2),
+    ),
     # Murray & Arnott 1995: F0 mean +10 Hz (of 100), range +9 semitones (of 9), tempo +30 words a minute (of
     # 160), loudness +6 dB.
-    "angry": (Prosody(pitch=0.138, span=1, tempo=0.248, level=6), Prosody(tilt=2.5, jitter=0.3, slope=-2)),
+    "angry": (SpeakingStyle(pitch=0.138, span=1, tempo=0.248, level=6), SpeakingStyle(tilt=2.5, jitter=0.3, slope=-2)),
     # Burkhardt & Sendlmeier: F0 mean +150 %, F0 range +20 %, tempo +30 %, falsetto.
-    "fearful": (Prosody(pitch=1.322, span=0.263, tempo=0.379), Prosody(tilt=-1, breath=6, jitter=0.8)),
+    "fearful": (SpeakingStyle(pitch=1.322, span=0.263, tempo=0.379), SpeakingStyle(tilt=-1, breath=6, jitter=0.8)),
     # Murray & Arnott 1993, a verbal description: very much lower and slower, slightly wider, softer, grumbled, falling.
     "disgust": (
-        Prosody(),
-        Prosody(pitch=-0.3, span=0.2, tempo=-0.5, level=-2, tilt=0.5, jitter=0.5, slope=-4, formants=-0.06),
+        SpeakingStyle(),
+        SpeakingStyle(pitch=-0.3, span=0.2, tempo=-0.5, level=-2, tilt=0.5, jitter=0.5, slope=-4, formants=-0.06),
     ),
     # Cahn: F0 range 8, contour slope 10, tempo 4, loudness 5, brilliance -3. The higher pitch is chosen here.
-    "surprised": (Prosody(), Prosody(pitch=0.5, span=1, tempo=0.15, level=3, tilt=-0.5, slope=9)),
+    "surprised": (SpeakingStyle(), SpeakingStyle(pitch=0.5, span=1, tempo=0.15, level=3, tilt=-0.5, slope=9)),
 }
 """Effect of each emotion on the voice, at full strength.
 
@@ -96,7 +105,7 @@ _DOSE = {"normal": 0.5, "strong": 0.85}  # chosen for this project; at full stre
 # Chosen for this project: standard deviations between speakers, between the ways in which one speaker acts different
 # emotions, and between takes. The second makes unseen speakers a test of generalization; the third keeps the task from
 # being a lookup.
-_SPREAD = Prosody(
+_SPREAD = SpeakingStyle(
     pitch=0.09, span=0.25, tempo=0.07, level=1.5, tilt=0.6, breath=3, slope=1.5, jitter=0.1, formants=0.02
 )
 _AMONG_SPEAKERS, _AMONG_ACTS, _AMONG_TAKES = 1.0, 1.0, 1.0
@@ -124,15 +133,16 @@ def speak() -> dict[tuple[str, str], NDArray[np.float32]]:
     return bases
 
 
-def base_of(name: RavdessName) -> tuple[str, str]:
+def base_of(stem: str) -> tuple[str, str]:
     """Return the voice and statement, the key in the result of :func:`speak`, from which a clip is made.
 
-    >>> base_of(parse_stem("03-01-01-01-02-01-14"))
+    >>> base_of("03-01-01-01-02-01-14")
     ('Female1', '02')
 
     """
-    voices = _VOICES[name.gender]
-    return voices[(name.actor - 1) // 2 % len(voices)], name.statement
+    annotation = RAVDESS.parse(PurePath(stem))
+    voices = _VOICES[annotation["gender"]]
+    return voices[(int(annotation["speaker"]) - 1) // 2 % len(voices)], annotation["statement"]
 
 
 def render(stem: str, base: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -146,10 +156,11 @@ def render(stem: str, base: NDArray[np.float32]) -> NDArray[np.int16]:
         The 16-bit samples at :data:`RATE`: the sentence, acted as the stem says, between two stretches of near-silence.
 
     """
-    name = parse_stem(stem)
+    annotation = RAVDESS.parse(PurePath(stem))
     rng = _generator(stem)
-    manner = _manner(name, rng)
-    speech = _scale(_colour(_intone(base, manner, _VOICED_RANGE[name.gender], rng), manner, rng), -27 + manner.level)
+    style = _style(annotation, rng)
+    intoned = _intone(base, style, _VOICED_RANGE[annotation["gender"]], rng)
+    speech = _scale(_color(intoned, style, rng), -27 + style.level)
     before, after = (int(seconds * RATE) for seconds in rng.uniform(0.5, 0.9, size=2))
     clip = np.pad(speech, (before, after))
     clip += _scale(_filter(rng.standard_normal(len(clip)), slope=-3), rng.normal(-68, 2))
@@ -161,28 +172,29 @@ def _generator(key: str) -> np.random.Generator:
     return np.random.default_rng(list(hashlib.sha256(f"ser_lightning {VERSION} {key}".encode()).digest()))
 
 
-def _manner(name: RavdessName, rng: np.random.Generator) -> Prosody:
+def _style(annotation: Mapping[str, Any], rng: np.random.Generator) -> SpeakingStyle:
     spread = np.array(astuple(_SPREAD))
-    total = _DOSE[name.intensity] * np.array([astuple(part) for part in RULES[name.emotion]]).sum(axis=0)
+    speaker, emotion = int(annotation["speaker"]), annotation["emotion"]
+    total = _DOSE[annotation["intensity"]] * np.array([astuple(part) for part in RULES[emotion]]).sum(axis=0)
     for generator, scale in (
-        (_generator(f"speaker {name.actor}"), _AMONG_SPEAKERS),
-        (_generator(f"speaker {name.actor} {name.emotion}"), _AMONG_ACTS),
+        (_generator(f"speaker {speaker}"), _AMONG_SPEAKERS),
+        (_generator(f"speaker {speaker} {emotion}"), _AMONG_ACTS),
         (rng, _AMONG_TAKES),
     ):
         # Clipped, so that no clip leaves the range of the pitch and duration tiers.
         total += scale * spread * generator.standard_normal(len(spread)).clip(-2, 2)
-    return Prosody(**dict(zip(Prosody.__slots__, total.tolist(), strict=True)))
+    return SpeakingStyle(**dict(zip(SpeakingStyle.__slots__, total.tolist(), strict=True)))
 
 
 def _intone(
-    base: NDArray[np.float32], manner: Prosody, voiced: tuple[float, float], rng: np.random.Generator
+    base: NDArray[np.float32], style: SpeakingStyle, voiced: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Change the pitch contour, timing and formants of a sentence by overlap-add (PSOLA), at rate ``RATE``."""
     import parselmouth
     from parselmouth.praat import call
 
     # Playing at another rate moves the formants. Contour and timing are set afterward and thus are unaffected.
-    stretch = 2**manner.formants
+    stretch = 2**style.formants
     sound = parselmouth.Sound(base.astype(np.float64), _BASE_RATE * stretch)
     # Praat's random generator, seeded by the clock by default, draws the jitter and the voiceless stretches. The jitter
     # is uniform because Praat draws normal numbers in pairs, and a new seed does not discard the second of a pair.
@@ -193,15 +205,15 @@ def _intone(
     mean = call(contour, "Get mean (points)", 0, 0)
     place = f"(x / {sound.duration})"
     semitones = (
-        f"{manner.slope} * ({place}^2 - 1/3) + {1.7 * manner.jitter} * randomUniform (-1, 1)"
+        f"{style.slope} * ({place}^2 - 1/3) + {1.7 * style.jitter} * randomUniform (-1, 1)"
         f" + {rng.normal(0, 0.8)} * sin (2 * pi * ({rng.uniform(1, 2.5)} * {place} + {rng.uniform()}))"
     )
-    hertz = f"{mean / stretch * 2**manner.pitch} * (self / {mean}) ^ {2**manner.span} * 2 ^ (({semitones}) / 12)"
+    hertz = f"{mean / stretch * 2**style.pitch} * (self / {mean}) ^ {2**style.span} * 2 ^ (({semitones}) / 12)"
     call(contour, "Formula", f"max (50, min (650, {hertz}))")
 
     timing = call("Create DurationTier", "timing", 0, sound.duration)
     for part, drawl in zip((0, 1 / 3, 2 / 3, 1), rng.normal(0, 0.08, size=4), strict=True):
-        call(timing, "Add point", part * sound.duration, stretch * 2 ** (drawl - manner.tempo))
+        call(timing, "Add point", part * sound.duration, stretch * 2 ** (drawl - style.tempo))
 
     call([manipulation, contour], "Replace pitch tier")
     call([manipulation, timing], "Replace duration tier")
@@ -209,12 +221,12 @@ def _intone(
     return np.asarray(soxr.resample(spoken, _BASE_RATE * stretch, RATE), dtype=np.float64)
 
 
-def _colour(speech: NDArray[np.float64], manner: Prosody, rng: np.random.Generator) -> NDArray[np.float64]:
+def _color(speech: NDArray[np.float64], style: SpeakingStyle, rng: np.random.Generator) -> NDArray[np.float64]:
     """Tilt the spectrum and add breath noise that follows the loudness of the speech."""
     energy = np.cumsum(np.pad(speech**2, RATE // 100))
     loudness = np.sqrt(np.maximum(energy[RATE // 50 :] - energy[: -(RATE // 50)], 0) / (RATE // 50))
-    breath = _scale(_filter(rng.standard_normal(len(speech)), slope=3), -30 + manner.breath)
-    return _filter(speech + loudness * breath, slope=manner.tilt)
+    breath = _scale(_filter(rng.standard_normal(len(speech)), slope=3), -30 + style.breath)
+    return _filter(speech + loudness * breath, slope=style.tilt)
 
 
 def _filter(sound: NDArray[np.float64], *, slope: float) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 import numpy as np
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.definitions.ravdess import RAVDESS
 from ser_lightning.corpora.merging import merged, relabel
-from ser_lightning.corpora.ravdess import parse_stem
-from ser_lightning.corpora.scanning import DOWNMIXES, find_audio, sha256
+from ser_lightning.corpora.problems import Downmix
 from ser_lightning.corpora.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpora.utterance import Scan, Utterance
 from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with
-from ser_lightning.labels import RAVDESS
 
 MANIFEST = "SHA256SUMS"
 """File that lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
@@ -85,7 +85,7 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
     """
     groups = defaultdict(list)
     for stem in names:
-        groups[stem[-2:], base_of(parse_stem(stem))].append(stem)
+        groups[stem[-2:], base_of(stem)].append(stem)
     spawn = multiprocessing.get_context("spawn")
     end_with_this = partial(end_with, os.getpid())
     with ProcessPoolExecutor(
@@ -138,14 +138,13 @@ class Synthetic:
         speakers: int,
         repetitions: int,
         workers: int,
-        downmix: str,
+        downmix: Downmix,
         merge: Mapping[str, str] | None,
     ) -> None:
         for key, value, valid, expected in (
             ("speakers", speakers, speakers in range(2, 25, 2), "an even number, 2 to 24"),
             ("repetitions", repetitions, repetitions in (1, 2), "1 or 2"),
             ("workers", workers, workers >= 1, "at least 1"),
-            ("downmix", downmix, downmix in DOWNMIXES, "mean, interleave or right"),
         ):
             if not valid:
                 raise InputError(f"corpus.{key}: expected {expected}, got {value!r}")
@@ -154,7 +153,7 @@ class Synthetic:
         self.workers = workers
         self.downmix = downmix
         self.merge = merge
-        self.emotions = merged(RAVDESS, merge)
+        self.emotions = merged(RAVDESS.labels, merge)
         self.folder = self.root / f"synthetic-{VERSION}-{speakers}x{repetitions}"
         self._stems = stems(speakers=speakers, repetitions=repetitions)
 
@@ -216,7 +215,7 @@ class Synthetic:
             raise self._damaged(self.folder / MANIFEST, "unreadable") from error
         if listed.keys() != set(paths.values()):
             raise self._damaged(self.folder / MANIFEST, "does not list the clips of the design")
-        files, problems = find_audio(self.folder)
+        files, problems = list_audio_files(self.folder, follow_links=False)
         if problems:
             raise self._damaged(self.folder / problems[0].path, problems[0].reason)
         found = {self.folder / file for file in files}
@@ -232,19 +231,8 @@ class Synthetic:
             raise self._damaged(path, f"unreadable ({error.strerror})") from error
         if not intact:
             raise self._damaged(path, "changed since it was made")
-        name = parse_stem(stem)
-        return Utterance(
-            id=stem,
-            path=path,
-            corpus=self.name,
-            speaker=f"{name.actor:02}",
-            gender=name.gender,
-            emotion=name.emotion,
-            intensity=name.intensity,
-            statement=name.statement,
-            repetition=name.repetition,
-            digest=digest,
-        )
+        annotation = RAVDESS.parse(PurePath(stem))
+        return Utterance(**annotation, path=path, corpus=self.name, digest=digest)
 
     def _damaged(self, path: Path, reason: str) -> InputError:
         return InputError(f"{printable(path)}: {reason}; delete {printable(self.folder)}, and it is made again")

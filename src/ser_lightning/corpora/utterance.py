@@ -1,4 +1,4 @@
-"""Recordings of a corpus, their annotation and the problems of a corpus folder."""
+"""Recordings of a corpus with their annotation, and the problems of a corpus."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,42 +8,53 @@ from ser_lightning.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
-    """One recording and its annotation.
+    """One recording, or a segment of one, and its annotation; None stands for what the corpus does not give.
 
     Args:
-        id: name of the recording, unique in its corpus; for RAVDESS the file stem
+        id: name of the utterance, unique in its corpus
         path: the audio file
         corpus: name of the corpus
-        speaker: name of the speaker, unique in the corpus
-        gender: ``"male"`` or ``"female"``
-        emotion: a label of :mod:`ser_lightning.labels`
-        intensity: ``"normal"`` or ``"strong"`` for RAVDESS, ``"low"``, ``"medium"`` or ``"high"`` for CREMA-D, and
-            ``"unspecified"`` where the corpus does not give it
-        statement: the spoken sentence, as named in the corpus
-        repetition: the take, counted from 1
+        emotion: the label
         digest: SHA-256 of the file, in hexadecimal
+        speaker: name of the speaker, unique in the corpus
+        gender: gender of the speaker, such as ``"male"`` or ``"female"``
+        age: age of the speaker, years
+        statement: the spoken sentence, as named in the corpus
+        take: number of the recording among those of the same speaker, emotion, intensity and statement, from 1
+        intensity: intensity of the emotion, such as ``"normal"`` or ``"strong"``
+        language: language as an ISO 639 code, such as ``"de"``
+        start: start of the segment in the file, seconds
+        end: end of the segment in the file, seconds
+        channel: the only channel of the file that belongs to the utterance, counted from 0
+        split: subset that the corpus itself assigns
 
     """
 
     id: str
     path: Path
     corpus: str
-    speaker: str
-    gender: str
     emotion: str
-    intensity: str
-    statement: str
-    repetition: int
     digest: str
+    speaker: str | None = None
+    gender: str | None = None
+    age: float | None = None
+    statement: str | None = None
+    take: int | None = None
+    intensity: str | None = None
+    language: str | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """A file of a corpus that is missing or cannot be used.
+    """A file or row of a corpus that is missing or cannot be used.
 
     Args:
         path: the file, or the expected name if it is missing
-        reason: short description of the problem
+        reason: short description of the problem; its text up to the first colon names the kind of problem
 
     """
 
@@ -53,7 +64,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """The contents of a corpus folder.
+    """The contents of a corpus.
 
     Args:
         utterances: the usable recordings, sorted by id
@@ -67,11 +78,11 @@ class Scan:
 
 
 class ProblemsError(InputError):
-    """A corpus has problems with its files that its settings do not accept.
+    """A corpus has problems that its settings do not accept.
 
     Args:
         message: one line with the problems and what to do
-        problems: one problem per file
+        problems: one problem per file or row
 
     """
 

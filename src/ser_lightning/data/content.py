@@ -17,7 +17,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.splits.twins import RATE, SAME, Contents, near_duplicates
+from ser_lightning.splits.near_duplicates import RATE, SAME, Contents, near_duplicates
 
 FORMAT = 1  # increase it when the same files give different contents
 

@@ -102,11 +102,11 @@ class SpeechDataModule(pl.LightningDataModule):
     def training_clips(self) -> Clips:
         """Return all training clips and their copies, grouped by speaker.
 
-        If there is only one speaker, each utterance with its copies is a group.
+        If there is only one speaker, or none is known, each utterance with its copies is a group.
         """
         dataset = self.datasets["train"]
         speaker_of = {utterance.id: utterance.speaker for utterance in self.preparation.utterances}
-        groups = [speaker_of[id_] for id_ in dataset.utterances]
+        groups = [speaker_of[id_] or id_ for id_ in dataset.utterances]
         if len(set(groups)) == 1:
             groups = list(dataset.utterances)
         return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)

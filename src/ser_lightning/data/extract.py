@@ -19,7 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.corpora.scanning import sha256
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.data.augmentation import Augment, FeatureAugment, WaveformAugment
 from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with, ending_at_once

@@ -141,7 +141,7 @@ class Preparation:
     def _drop(self, failures: dict[str, str]) -> None:
         path_of = {utterance.id: printable(utterance.path) for utterance in self.utterances}
         problems = tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
-        if getattr(self.corpus, "on_problem", "refuse") != "skip":
+        if getattr(self.corpus, "on_problem", "error") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             first = problems[0].reason
             key = "corpus.parts.<name>.on_problem" if hasattr(self.corpus, "parts") else "corpus.on_problem"

@@ -1,9 +1,10 @@
 """Train/test leakage checks of a split and of a trained model.
 
-A finding has one of three severities. ``leak``: information about evaluated clips reached training or the choice of the
+A finding has one of four severities. ``leak``: information about evaluated clips reached training or the choice of the
 checkpoint, which invalidates the result. ``shared``: something that subsets share by design of the protocol, such as
 speakers; it limits what a result can claim. ``defect``: a fault of the corpus folder, such as duplicate files, that
-this project corrects and other programs may not.
+this project corrects and other programs may not. ``unchecked``: something that cannot be checked, because the corpus
+does not give what the check compares.
 """
 
 from collections import defaultdict
@@ -15,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split
-from ser_lightning.splits.twins import Contents
 
-LEAK, DEFECT, SHARED = "leak", "defect", "shared"
+LEAK, DEFECT, SHARED, UNCHECKED = "leak", "defect", "shared", "unchecked"
 EVALUATED = ("test", "val")
 EXAMPLES = 3
 NO_LEAK = "no leak found"
@@ -30,7 +31,7 @@ class Finding:
 
     Args:
         name: name of the check
-        severity: ``"leak"``, ``"defect"`` or ``"shared"``: how serious the finding is if ``found``
+        severity: ``"leak"``, ``"defect"``, ``"shared"`` or ``"unchecked"``: how serious the finding is if ``found``
         found: whether the check found anything
         counts: number of items found and number of items checked, by subset
         sentence: the result as text
@@ -57,13 +58,16 @@ class Finding:
         }
 
 
-def summarise(findings: Iterable[Finding]) -> dict[str, Any]:
+def summarize(findings: Iterable[Finding]) -> dict[str, Any]:
     """Return the leak section of a result: whether there is a leak, a summary as text and all findings."""
     findings = list(findings)
-    leaks = [finding.sentence for finding in findings if finding.found and finding.severity == LEAK]
+    leaks, unchecked = (
+        [finding.sentence for finding in findings if finding.found and finding.severity == severity]
+        for severity in (LEAK, UNCHECKED)
+    )
     return {
         "leak": bool(leaks),
-        "summary": "leaks: " + "; ".join(leaks) if leaks else NO_LEAK,
+        "summary": "; ".join(["leaks: " + "; ".join(leaks) if leaks else NO_LEAK, *unchecked]),
         "findings": [finding.as_dict() for finding in findings],
     }
 
@@ -84,21 +88,21 @@ def audit_split(utterances: Sequence[Utterance], split: Split, contents: Content
     by_id = {utterance.id: utterance for utterance in utterances}
     members = {subset: [by_id[id_] for id_ in getattr(split, subset)] for subset in SUBSETS}
     samples = {u.id: contents.samples[u.digest] for u in utterances if u.digest in contents.samples}
-    near: dict[str, set[str]] = defaultdict(set)
+    similar_to: dict[str, set[str]] = defaultdict(set)
     for one, other, _ in contents.near:
-        near[one].add(other)
-        near[other].add(one)
-    holders = defaultdict(list)
+        similar_to[one].add(other)
+        similar_to[other].add(one)
+    ids_of = defaultdict(list)
     for id_ in sorted(samples):
-        holders[samples[id_]].append(id_)
-    identical = {id_: [other for other in holders[digest] if other != id_] for id_, digest in samples.items()}
-    alike = {
-        id_: sorted(other for neighbour in near[digest] for other in holders[neighbour])
+        ids_of[samples[id_]].append(id_)
+    identical = {id_: [other for other in ids_of[digest] if other != id_] for id_, digest in samples.items()}
+    similar = {
+        id_: sorted(other for neighbor in similar_to[digest] for other in ids_of[neighbor])
         for id_, digest in samples.items()
     }
     return [
-        *_twins(split, identical, "identical audio", "an identical recording"),
-        *_twins(split, alike, "near duplicates", "a near duplicate"),
+        *_duplicates(split, identical, "identical audio", "an identical recording"),
+        *_duplicates(split, similar, "near duplicates", "a near duplicate"),
         *(
             _in_training(members, key, name, severity, what)
             for name, severity, key, what in (
@@ -113,23 +117,44 @@ def audit_split(utterances: Sequence[Utterance], split: Split, contents: Content
                 ("same statement in training", SHARED, _statement, "have their statement in training"),
             )
         ),
+        *(_unknown(utterances, field) for field in ("speaker", "statement")),
     ]
 
 
+def _unknown(utterances: Sequence[Utterance], field: str) -> Finding:
+    """Report how many utterances lack a field, so that leakage over it cannot be checked."""
+    lacking = sum(getattr(utterance, field) is None for utterance in utterances)
+    return Finding(
+        name=f"unknown {field}s",
+        severity=UNCHECKED,
+        found=lacking > 0,
+        counts={},
+        sentence=(
+            f"leakage over {field}s cannot be checked: the corpus gives no {field} for {lacking} of {len(utterances)}"
+            " utterances"
+            if lacking
+            else f"the corpus gives the {field} of every utterance"
+        ),
+    )
+
+
+# The keys are None where the corpus does not give the field, so that such clips are equal to no other.
 def _take(utterance: Utterance) -> Hashable:
-    return (*_act(utterance), utterance.statement)
+    act = _act(utterance)
+    return act and utterance.statement and (act, utterance.statement)
 
 
-def _act(utterance: Utterance) -> tuple[str, ...]:
-    return (*_speaker(utterance), utterance.emotion, utterance.intensity)
+def _act(utterance: Utterance) -> Hashable:
+    speaker = _speaker(utterance)
+    return speaker and (speaker, utterance.emotion, utterance.intensity)
 
 
-def _speaker(utterance: Utterance) -> tuple[str, ...]:
-    return utterance.corpus, utterance.speaker
+def _speaker(utterance: Utterance) -> Hashable:
+    return utterance.speaker and (utterance.corpus, utterance.speaker)
 
 
 def _statement(utterance: Utterance) -> Hashable:
-    return utterance.corpus, utterance.statement
+    return utterance.statement and (utterance.corpus, utterance.statement)
 
 
 def _in_training(
@@ -142,7 +167,8 @@ def _in_training(
     """Count the validation and test clips that have the same key as a training clip."""
     trained: dict[Hashable, str] = {}
     for utterance in members["train"]:
-        trained.setdefault(key(utterance), utterance.id)
+        if key(utterance):
+            trained.setdefault(key(utterance), utterance.id)
     pairs = {
         subset: [(utterance.id, trained[key(utterance)]) for utterance in members[subset] if key(utterance) in trained]
         for subset in EVALUATED
@@ -150,7 +176,7 @@ def _in_training(
     return _count(name, severity, pairs, {subset: len(members[subset]) for subset in EVALUATED}, f"clips {what}")
 
 
-def _twins(split: Split, others: Mapping[str, Sequence[str]], name: str, what: str) -> tuple[Finding, Finding]:
+def _duplicates(split: Split, others: Mapping[str, Sequence[str]], name: str, what: str) -> tuple[Finding, Finding]:
     """Count the clips with a duplicate in another subset, and those with a duplicate in their own subset."""
     subset_of = split.subset_of()
     across: dict[str, list[tuple[str, str]]] = {subset: [] for subset in EVALUATED}
@@ -200,13 +226,13 @@ def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Findin
         left_out: digest of the content of each unused file, by path
 
     """
-    holders = defaultdict(list)
+    paths_of = defaultdict(list)
     for path, content in (*sorted(kept.items()), *sorted(left_out.items())):
-        holders[content].append(path)
+        paths_of[content].append(path)
     copies = [
-        (path, next(other for other in holders[content] if other != path))
+        (path, next(other for other in paths_of[content] if other != path))
         for path, content in sorted(left_out.items())
-        if len(holders[content]) > 1
+        if len(paths_of[content]) > 1
     ]
     total = len(kept) + len(left_out)
     return Finding(
@@ -254,27 +280,27 @@ def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
     return _count("another copy in training", LEAK, pairs, of, "rows have another copy of their clip in training")
 
 
-def audit_normaliser(
-    held: tuple[npt.ArrayLike, npt.ArrayLike] | None, frames: Iterable[npt.NDArray[np.float32]]
+def audit_normalizer(
+    fitted: tuple[npt.ArrayLike, npt.ArrayLike] | None, frames: Iterable[npt.NDArray[np.float32]]
 ) -> Finding:
     """Compare the normalization statistics of a network with those of the training clips, computed anew.
 
     Args:
-        held: mean and standard deviation of each feature in the network, (F,) each; None if it does not standardize
+        fitted: mean and standard deviation of each feature in the network, (F,) each; None if it does not standardize
         frames: (K, F), frames of each training row
 
     """
-    name = "normaliser fitted outside training"
-    if held is None:
-        sentence = "the network standardises nothing"
+    name = "normalizer fitted outside training"
+    if fitted is None:
+        sentence = "the network does not standardize its input"
         return Finding(name=name, severity=LEAK, found=False, counts={}, sentence=sentence)
     mean, deviation = _statistics(frames)
     scale = np.where(deviation > 1e-8, deviation, 1.0)  # a constant feature is only centered
     # The tolerance, a thousandth of a deviation, is far above rounding and below the effect of a few clips.
-    same = np.allclose((np.asarray(held[0]) - mean) / scale, 0, atol=1e-3) and np.allclose(
-        np.asarray(held[1]) / scale, 1, atol=1e-3
+    same = np.allclose((np.asarray(fitted[0]) - mean) / scale, 0, atol=1e-3) and np.allclose(
+        np.asarray(fitted[1]) / scale, 1, atol=1e-3
     )
-    sentence = f"the network standardises by statistics {'' if same else 'other than those '}of the training rows"
+    sentence = f"the network standardizes by statistics {'' if same else 'other than those '}of the training rows"
     return Finding(name=name, severity=LEAK, found=not same, counts={}, sentence=sentence)
 
 
@@ -285,9 +311,7 @@ def audit_statistics(*, updated: bool) -> Finding:
         updated: whether the configuration updates them
 
     """
-    sentence = (
-        f"the running statistics of BatchNorm {'take in' if updated else 'never see'} the clips that are measured"
-    )
+    sentence = f"the running statistics of BatchNorm {'are' if updated else 'are not'} updated with the evaluated clips"
     return Finding(
         name="running statistics of evaluated clips", severity=LEAK, found=updated, counts={}, sentence=sentence
     )
@@ -314,7 +338,7 @@ def audit_choice(monitors: Mapping[str, str | None], *, checkpoint: str) -> Find
     Args:
         monitors: metric that each callback monitors, by the name of the callback; ``best`` keeps the best checkpoint
         checkpoint: the checkpoint whose metrics are the main result, ``"best"`` or ``"last"``; no metric chooses the
-            last
+            last one
 
     """
     by_test = [
@@ -325,11 +349,11 @@ def audit_choice(monitors: Mapping[str, str | None], *, checkpoint: str) -> Find
     how = (
         "chosen on test, by " + ", ".join(f"{monitor} ({name})" for name, monitor in by_test)
         if by_test
-        else "the last epoch, chosen by no figure"
+        else "the last epoch, chosen by no metric"
         if checkpoint == "last"
         else f"chosen by {monitors['best']}"
         if "best" in monitors
-        else "the only one, chosen by no figure"
+        else "the only one, chosen by no metric"
     )
     return Finding(
         name="checkpoint chosen on test",

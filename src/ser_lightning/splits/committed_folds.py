@@ -1,4 +1,4 @@
-"""Speaker folds stored in the package."""
+"""Folds of speakers stored in the package."""
 
 import csv
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.splits.speakers import split_by, subsets_of_speakers
-from ser_lightning.splits.split import Split
+from ser_lightning.splits.split import Split, require_field
 from ser_lightning.splits.takes import check_fold
 
 FOLDS = Path(__file__).parent / "folds"
@@ -17,7 +17,7 @@ class CommittedFolds:
     """Test on one stored fold of speakers, validate on the next and train on the others.
 
     Args:
-        manifest: name of a file in ``split/folds/`` without ``.csv``, with the columns ``speaker`` and ``fold``
+        manifest: name of a file in ``splits/folds/`` without ``.csv``, with the columns ``speaker`` and ``fold``
             (counted from 0); the header comment of the file states its source
         fold: index of the test fold, counted from 0
 
@@ -32,28 +32,29 @@ class CommittedFolds:
             raise InputError(f"split.manifest is {manifest!r}; expected one of {', '.join(known)}")
         lines = (FOLDS / f"{manifest}.csv").read_text(encoding="utf-8").splitlines()
         rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-        self.dealt: list[list[str]] = [[] for _ in range(1 + max(int(row["fold"]) for row in rows))]
+        self.folds: list[list[str]] = [[] for _ in range(1 + max(int(row["fold"]) for row in rows))]
         for row in rows:
-            self.dealt[int(row["fold"])].append(row["speaker"])
-        check_fold(fold, len(self.dealt))
+            self.folds[int(row["fold"])].append(row["speaker"])
+        check_fold(fold, len(self.folds))
         self.manifest, self.fold = manifest, fold
 
     def __call__(self, utterances: Sequence[Utterance]) -> Split:
         """Split a corpus.
 
         Raises:
-            InputError: the speakers of the corpus differ from those of the manifest
+            InputError: an utterance has no speaker, or the speakers differ from those of the manifest
 
         """
-        subset_of = subsets_of_speakers(self.dealt, fold=self.fold, val_folds=1)
-        speakers = {utterance.speaker for utterance in utterances}
+        subset_of = subsets_of_speakers(self.folds, fold=self.fold, val_folds=1)
+        speaker_of = require_field(utterances, "speaker", split=self.manifest)
+        speakers = set(speaker_of.values())
         for what, names in (
             ("names speakers that the corpus lacks", sorted(subset_of.keys() - speakers)),
             ("leaves out speakers of the corpus", sorted(speakers - subset_of.keys())),
         ):
             if names:
                 raise InputError(
-                    f"folds {self.manifest!r}: the manifest {what}: {', '.join(names)}; use the corpus it was made for,"
-                    " or draw folds with split=speaker"
+                    f"folds {self.manifest!r}: the file {what}: {', '.join(names)}; use the corpus it was made for, or"
+                    " draw folds with split=speaker"
                 )
-        return split_by(utterances, {u.id: subset_of[u.speaker] for u in utterances}, fold=self.fold)
+        return split_by(utterances, {id_: subset_of[speaker] for id_, speaker in speaker_of.items()}, fold=self.fold)

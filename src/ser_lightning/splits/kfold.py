@@ -32,7 +32,7 @@ class KFoldSplit:
 
     def __init__(self, *, folds: int, fold: int, val: float, seed: int) -> None:
         if folds < 2:
-            raise InputError(f"split.folds is {folds}; expected at least 2, one to test on and one to learn from")
+            raise InputError(f"split.folds is {folds}; expected at least 2, one for testing and one for training")
         if not 0 < val < 1:
             raise InputError(f"split.val is {val}; expected a fraction between 0 and 1")
         check_fold(fold, folds)

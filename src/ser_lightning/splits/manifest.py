@@ -14,7 +14,7 @@ class ManifestSplit:
     """Read the subset of each utterance from a manifest.
 
     Args:
-        manifest: name of a file in ``split/manifests/`` without ``.csv``; the header comment of the file states its
+        manifest: name of a file in ``splits/manifests/`` without ``.csv``; the header comment of the file states its
             source
 
     Raises:

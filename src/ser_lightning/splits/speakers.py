@@ -2,29 +2,34 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.splits.split import Split, check_split
-from ser_lightning.splits.takes import check_fold, statements_of
+from ser_lightning.splits.split import Split, check_split, require_field
+from ser_lightning.splits.takes import check_fold, unique_statements
 
 
-def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: int) -> list[tuple[str, ...]]:
-    """Deal the speakers to folds, balanced by gender: for each gender, the counts of two folds differ by at most one.
+def assign_speakers(
+    utterances: Sequence[Utterance], *, folds: int | None, seed: int, split: str
+) -> list[tuple[str, ...]]:
+    """Assign the speakers to folds, balanced by gender: for each gender, the counts of two folds differ by at most one.
 
     Args:
         utterances: the corpus
         folds: number of folds; None for one fold per speaker
         seed: seed of the order of the speakers within each gender
+        split: option of the split that needs them, for messages
 
     Raises:
-        InputError: there are fewer speakers than folds, or fewer than the three that three subsets need
+        InputError: an utterance has no speaker, or there are fewer speakers than folds, or fewer than the three that
+            three subsets need
 
     """
+    speaker_of = require_field(utterances, "speaker", split=split)
     genders: dict[str, set[str]] = defaultdict(set)
     for utterance in utterances:
-        genders[utterance.gender].add(utterance.speaker)
+        genders[utterance.gender or ""].add(speaker_of[utterance.id])
     groups = [sorted(genders[gender]) for gender in sorted(genders)]
     generator = random.Random(seed)
     for group in groups:
@@ -32,18 +37,18 @@ def deal_speakers(utterances: Iterable[Utterance], *, folds: int | None, seed: i
     count = sum(map(len, groups))
     if count < 3:
         raise InputError(
-            f"the corpus has {count} speaker{'s' * (count != 1)}; expected at least 3 for a split by speakers, to test"
-            " on, to validate on and to learn from; use split=take, statement, kfold or random"
+            f"the corpus has {count} speaker{'s' * (count != 1)}; expected at least 3 for split={split}, one each for"
+            " training, validation and testing; use split=take, statement, kfold or random"
         )
     if folds is None:  # alternating, so that the validation speakers are of both genders
         longest = max(map(len, groups), default=0)
         return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
     if count < folds:
         raise InputError(f"split.folds is {folds}, but the corpus has {count} speakers; expected at most as many folds")
-    dealt: list[list[str]] = [[] for _ in range(folds)]
+    assigned: list[list[str]] = [[] for _ in range(folds)]
     for n, speaker in enumerate(speaker for group in groups for speaker in group):
-        dealt[n % folds].append(speaker)
-    return [tuple(sorted(fold)) for fold in dealt]
+        assigned[n % folds].append(speaker)
+    return [tuple(sorted(fold)) for fold in assigned]
 
 
 class SpeakerSplit:
@@ -74,9 +79,10 @@ class SpeakerSplit:
             InputError: there are too few speakers, or ``fold`` is out of range
 
         """
-        dealt = deal_speakers(utterances, folds=self.folds, seed=self.seed)
-        subset_of = subsets_of_speakers(dealt, fold=self.fold, val_folds=self.val_folds)
-        return split_by(utterances, {u.id: subset_of[u.speaker] for u in utterances}, fold=self.fold)
+        split = "loso" if self.folds is None else "speaker"
+        assigned = assign_speakers(utterances, folds=self.folds, seed=self.seed, split=split)
+        subset_of = subsets_of_speakers(assigned, fold=self.fold, val_folds=self.val_folds)
+        return split_by(utterances, {u.id: subset_of[str(u.speaker)] for u in utterances}, fold=self.fold)
 
 
 class SpeakerStatementSplit:
@@ -109,12 +115,12 @@ class SpeakerStatementSplit:
             InputError: there are too few speakers or statements, or ``fold`` is out of range
 
         """
-        statements = statements_of(utterances)
+        statements = unique_statements(utterances, split="speaker_statement")
         check_fold(self.fold, self.folds * len(statements), what="fold of speakers and statement")
         new, fold = statements[self.fold // self.folds], self.fold % self.folds
-        dealt = deal_speakers(utterances, folds=self.folds, seed=self.seed)
-        subset_of = subsets_of_speakers(dealt, fold=fold, val_folds=self.val_folds)
-        subsets = {u.id: subset_of[u.speaker] for u in utterances}
+        assigned = assign_speakers(utterances, folds=self.folds, seed=self.seed, split="speaker_statement")
+        subset_of = subsets_of_speakers(assigned, fold=fold, val_folds=self.val_folds)
+        subsets = {u.id: subset_of[str(u.speaker)] for u in utterances}
         unused = [u.id for u in utterances if (subsets[u.id] == "test") != (u.statement == new)]
         return split_by(utterances, subsets | dict.fromkeys(unused, "unused"), fold=self.fold)
 
@@ -128,12 +134,12 @@ def check_folds(folds: int | None, val_folds: int) -> None:
     """
     if val_folds < 1 or (folds is not None and folds < val_folds + 2):
         raise InputError(
-            f"split.folds is {folds} and split.val_folds {val_folds}; expected one fold at least to validate on and"
-            " two more, to test on and to learn from"
+            f"split.folds is {folds} and split.val_folds is {val_folds}; expected at least one fold for validation and"
+            " two more, for testing and training"
         )
 
 
-def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds: int) -> dict[str, str]:
+def subsets_of_speakers(assigned: Sequence[Sequence[str]], *, fold: int, val_folds: int) -> dict[str, str]:
     """Return the subset of every speaker.
 
     Fold ``fold`` is the test set and the ``val_folds`` folds after it, wrapping around, are the validation set.
@@ -142,16 +148,16 @@ def subsets_of_speakers(dealt: Sequence[Sequence[str]], *, fold: int, val_folds:
         InputError: ``fold`` is out of range, or no fold is left for training
 
     """
-    check_fold(fold, len(dealt))
-    if len(dealt) < val_folds + 2:
-        speakers = sum(map(len, dealt))
+    check_fold(fold, len(assigned))
+    if len(assigned) < val_folds + 2:
+        speakers = sum(map(len, assigned))
         raise InputError(
-            f"split.val_folds is {val_folds}, but the {speakers} speakers make {len(dealt)} folds; expected at most"
-            f" {len(dealt) - 2}, so that one is left to test on and one to learn from"
+            f"split.val_folds is {val_folds}, but the {speakers} speakers make {len(assigned)} folds; expected at most"
+            f" {len(assigned) - 2}, so that one is left for testing and one for training"
         )
-    of_fold = dict.fromkeys(range(len(dealt)), "train") | {fold: "test"}
-    of_fold |= {(fold + n) % len(dealt): "val" for n in range(1, val_folds + 1)}
-    return {speaker: of_fold[n] for n, speakers in enumerate(dealt) for speaker in speakers}
+    of_fold = dict.fromkeys(range(len(assigned)), "train") | {fold: "test"}
+    of_fold |= {(fold + n) % len(assigned): "val" for n in range(1, val_folds + 1)}
+    return {speaker: of_fold[n] for n, speakers in enumerate(assigned) for speaker in speakers}
 
 
 def split_by(utterances: Sequence[Utterance], subset_of: dict[str, str], *, fold: int) -> Split:

@@ -1,7 +1,7 @@
 """Assignment of utterances to the training, validation and test subsets."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,29 @@ class Split:
     def subset_of(self) -> dict[str, str]:
         """Return the subset of every utterance id; left-out utterances map to ``unused``."""
         return {id_: subset for subset in (*SUBSETS, UNUSED) for id_ in getattr(self, subset)}
+
+
+def require_field(utterances: Iterable[Utterance], field: str, *, split: str) -> dict[str, str]:
+    """Return the value of a field of every utterance, by id.
+
+    Args:
+        utterances: the corpus
+        field: ``"speaker"``, ``"statement"`` or ``"split"``
+        split: option of the split that needs the field, for the message
+
+    Raises:
+        InputError: an utterance has no value
+
+    """
+    values = {utterance.id: getattr(utterance, field) for utterance in utterances}
+    missing = sorted(id_ for id_, value in values.items() if value is None)
+    if missing:
+        raise InputError(
+            f"split={split} needs the {field} of every utterance, but {len(missing)} of {len(values)} have none, such"
+            f" as {printable(missing[0])}; give a table the column {field} (another name by"
+            f" corpus.columns.{field}=<name>), or use another split, such as split=random"
+        )
+    return values
 
 
 def check_split(

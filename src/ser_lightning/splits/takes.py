@@ -8,11 +8,11 @@ from itertools import pairwise
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.splits.random import check_fractions
-from ser_lightning.splits.split import Split, check_split
+from ser_lightning.splits.split import Split, check_split, require_field
 
 
 def take_of(utterance: Utterance) -> Hashable:
-    """Return what all takes of an utterance have in common: speaker, emotion, intensity and statement."""
+    """Return the key that all takes of an utterance share: speaker, emotion, intensity and statement."""
     return utterance.speaker, utterance.emotion, utterance.intensity, utterance.statement
 
 
@@ -63,9 +63,12 @@ class TakeSplit:
         """Draw the split of a corpus.
 
         Raises:
-            InputError: the corpus is too small for every subset to have an utterance
+            InputError: an utterance has no speaker or statement, or the corpus is too small for every subset to have
+                an utterance
 
         """
+        for field in ("speaker", "statement"):
+            require_field(utterances, field, split="take")
         train, val, test = draw_takes(utterances, fractions=self.fractions, seed=self.seed)
         split = Split(train=train, val=val, test=test)
         return check_split(split, utterances, source=f"split=take over {len(utterances)} utterances")
@@ -97,10 +100,10 @@ class StatementSplit:
         """Split a corpus.
 
         Raises:
-            InputError: the corpus has fewer than two statements, or ``fold`` is out of range
+            InputError: an utterance has no statement, there are fewer than two statements, or ``fold`` is out of range
 
         """
-        statements = statements_of(utterances)
+        statements = unique_statements(utterances, split="statement")
         check_fold(self.fold, len(statements), what="statement")
         rest = [u for u in utterances if u.statement != statements[self.fold]]
         train, val = draw_takes(rest, fractions=(1 - self.val, self.val), seed=self.seed)
@@ -109,25 +112,30 @@ class StatementSplit:
         return check_split(split, utterances, source=f"split=statement, fold {self.fold}")
 
 
-def statements_of(utterances: Iterable[Utterance]) -> list[str]:
+def unique_statements(utterances: Sequence[Utterance], *, split: str) -> list[str]:
     """Return the statements of a corpus, sorted.
 
+    Args:
+        utterances: the corpus
+        split: option of the split that needs them, for messages
+
     Raises:
-        InputError: there are fewer than two statements, or each has only one emotion, so that testing on one is
-            meaningless
+        InputError: an utterance has no statement, there are fewer than two statements, or each has only one emotion, so
+            that testing on one is meaningless
 
     """
+    statement_of = require_field(utterances, "statement", split=split)
     emotions: dict[str, set[str]] = defaultdict(set)
     for utterance in utterances:
-        emotions[utterance.statement].add(utterance.emotion)
+        emotions[statement_of[utterance.id]].add(utterance.emotion)
     if len(emotions) < 2:
         raise InputError(
-            f"the corpus has {len(emotions)} statement; expected at least 2 to train on others than tested"
+            f"the corpus has {len(emotions)} statement; split={split} needs at least 2; use split=take or speaker"
         )
     if max(map(len, emotions.values())) < 2:
         raise InputError(
-            f"every one of the {len(emotions)} statements of the corpus is said with one emotion alone; expected"
-            " statements said with several to test on a new one; use split=take or speaker"
+            f"each of the {len(emotions)} statements of the corpus is spoken with only one emotion; split={split} needs"
+            " statements spoken with several; use split=take or speaker"
         )
     return sorted(emotions)
 

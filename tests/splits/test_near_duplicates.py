@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from ser_lightning.audio.reader import read_audio, to_mono
-from ser_lightning.splits import twins
-from ser_lightning.splits.twins import RATE, near_duplicates
+from ser_lightning.splits import near_duplicates as module
+from ser_lightning.splits.near_duplicates import RATE, near_duplicates
 
 SPEECH_RATE = 16000
 Wave = npt.NDArray[np.float64]
@@ -118,7 +118,7 @@ def test_result_does_not_depend_on_block_size(monkeypatch):
     whole = near_duplicates(waves)
     assert len(whole) == 15
     for size in (1, 3 << 14):  # blocks of one wave, and of a few
-        monkeypatch.setattr(twins, "_BLOCK", size)
+        monkeypatch.setattr(module, "_BLOCK", size)
         assert near_duplicates(waves) == whole
 
 
@@ -144,7 +144,7 @@ def test_extreme_amplitudes_do_not_overflow():
 
 
 def test_long_waves_are_compared_by_their_start(monkeypatch):
-    monkeypatch.setattr(twins, "_LONGEST", RATE)
+    monkeypatch.setattr(module, "_LONGEST", RATE)
     one, other = heard(speech(4)), heard(speech(5))
     pairs = near_duplicates({"a": one, "b": np.concatenate([one[:RATE], other[RATE:]])})
     assert len(pairs) == 1

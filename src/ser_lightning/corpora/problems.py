@@ -1,0 +1,62 @@
+"""Decide whether the problems of a corpus are accepted, and summarize them in one line."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
+from ser_lightning.errors import printable
+
+OnProblem = Literal["error", "skip"]
+"""``"error"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them."""
+
+Downmix = Literal["mean", "interleave", "right"]
+"""How several channels become one, see :func:`ser_lightning.audio.reader.to_mono`."""
+
+
+def finish_scan(
+    source: Path,
+    utterances: Iterable[Utterance],
+    problems: Iterable[Problem],
+    *,
+    left_out: Iterable[Problem],
+    on_problem: OnProblem,
+) -> Scan:
+    """Return the result of a scan, or raise an error if its problems are not accepted.
+
+    Args:
+        source: folder or table of the corpus, for the message
+        utterances: the usable recordings
+        problems: one per unusable or missing recording
+        left_out: recordings that are left out on purpose; they are listed but raise no error
+        on_problem: ``"error"`` or ``"skip"``
+
+    Raises:
+        ProblemsError: there are problems, and ``on_problem`` is ``"error"`` or no recording is usable
+
+    """
+    usable = tuple(sorted(utterances, key=lambda utterance: utterance.id))
+    faults = tuple(sorted(problems, key=lambda problem: (problem.reason == "missing", problem.path)))
+    if faults and (on_problem == "error" or not usable):
+        remedy = (
+            "fix them, or set corpus.on_problem=skip to continue without these recordings (the run lists them)"
+            if usable
+            else "no usable recording remains; check corpus.root"
+        )
+        count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
+        raise ProblemsError(f"{printable(source)}: {count}: {_by_kind(faults)}; {remedy}", faults)
+    return Scan(utterances=usable, problems=(*sorted(left_out, key=lambda problem: problem.path), *faults))
+
+
+def _by_kind(problems: Iterable[Problem]) -> str:
+    kinds: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        copy = problem.reason.startswith("duplicate of ")
+        kinds["duplicate" if copy else problem.reason.partition(": ")[0]].append(problem)
+    return "; ".join(
+        f"{group[0].path}: {group[0].reason}"
+        if len(group) == 1
+        else f"{len(group)} x {kind} ({', '.join(p.path for p in group[:3])}{', ...' * (len(group) > 3)})"
+        for kind, group in kinds.items()
+    )
