@@ -10,7 +10,7 @@ and the images are meant for an image network.
 
 from collections.abc import Sequence
 
-from studies.sweeps import Inquiry, Sweep
+from studies.sweeps import Sweep, SweepStudy
 
 AUGMENTS = ("none", "paper", "kaggle", "speed", "gain", "snr", "spec_augment", "mixup")
 RUN_ID = "run_id=augment-${hydra:runtime.choices.augment}/"
@@ -25,7 +25,7 @@ SWEEPS = (
     ),
     Sweep(
         name="balance",
-        question="Training clips drawn equally often by emotion, against each drawn once",
+        question="Clips of every emotion drawn equally often, against each clip drawn once",
         arm="data.balance",
         arms=("none", "classes"),
         seeds=10,
@@ -33,7 +33,7 @@ SWEEPS = (
     ),
     Sweep(
         name="class_weights",
-        question="Training clips weighted inversely to how many there are of their emotion, against all alike",
+        question="Clips weighted inversely to the frequency of their emotion, against equal weights",
         arm="loss.class_weights",
         arms=("false", "true"),
         seeds=10,
@@ -41,25 +41,25 @@ SWEEPS = (
     ),
     Sweep(
         name="speakers",
-        question="Each augmentation against none, tested on speakers who were never heard: six folds of all clips",
+        question="Each augmentation against none, tested on unseen speakers: six folds of all clips",
         arm="augment",
         arms=AUGMENTS,
         seeds=5,
         overrides=("experiment=corrected", "split=speaker", RUN_ID + "fold-${split.fold}/seed-${seed}"),
         folds=6,
-        asked=True,
+        on_request=True,
     ),
 )
-AUGMENTATION = Inquiry(
+AUGMENTATION = SweepStudy(
     name="augmentation",
     title="Which augmentation helps?",
-    introduction="Every defect of the study is mended; arms are paired by seed, and by fold where there are folds. All "
-    "train for as many epochs, but an epoch with copies has more clips, and so more steps: `paper` and `kaggle` four "
-    "times, `speed`, `gain` and `snr` three times those of `none`, `spec_augment` and `mixup`. What an arm gains may "
-    "be what more steps gain. Values are those of `conf/augment/`, not tuned. What is claimed and what is not is "
-    "decided by the rules of `ser-report`. `paper` of `augment`, `none` of `balance` and `false` of "
-    "`class_weights` are one config: runs of a seed on one processor are equal, so that two questions share a "
-    "baseline, and on another its rounding alone moves a run by some points.",
+    introduction="All known bugs of the study are fixed. Arms are paired by seed, and by fold where there are folds. "
+    "All arms train for the same number of epochs, but an epoch with augmented copies has more steps than one of "
+    "`none`, `spec_augment` and `mixup`: four times as many with `paper` and `kaggle`, three times with `speed`, "
+    "`gain` and `snr`. Part of a gain may come from the additional steps. The values are those of `conf/augment/`, not "
+    "tuned. The rules of `ser-report` decide what is claimed. `paper` of `augment`, `none` of `balance` and `false` of "
+    "`class_weights` are the same config: runs with the same seed are equal on the same processor, and differ by some "
+    "points on another one, which rounds differently.",
     sweeps=SWEEPS,
 )
 
@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweeps that are not finished and write the page."""
     AUGMENTATION.main(
         arguments,
-        description="Ask which augmentation helps, and whether balance does; write augmentation.md. Started again, it "
-        "goes on where it was.",
+        description="Ask which augmentation helps, and whether balance does; write augmentation.md. Finished runs "
+        "are skipped on a rerun.",
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from studies.study import call, commits, mean_sd, read_command_line, refuse_in_a_line
+from studies.study import call, commits, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
@@ -62,7 +62,7 @@ def train(folder: Path, corpus: str, *, seeds: int, rest: Sequence[str]) -> None
     )
 
 
-def across(run: Path, other: str) -> Path:
+def result_on(run: Path, other: str) -> Path:
     """Return the path of a run's result on another corpus."""
     return run / f"across-{other}.json"
 
@@ -70,7 +70,7 @@ def across(run: Path, other: str) -> Path:
 def measure(folder: Path, corpus: str, other: str) -> None:
     """Evaluate the runs of a corpus on another corpus, unless that result exists."""
     for path in sorted((folder / corpus).glob("fold-*/seed-*/result.json")):
-        figures = across(path.parent, other)
+        figures = result_on(path.parent, other)
         if not figures.exists() or _read(figures)["digest"] != _read(path)["digest"]:
             call("ser-evaluate", str(path.parent), "--corpus", other, "--output", str(figures))
 
@@ -93,23 +93,23 @@ def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds:
     """
     parts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
-        figures = across(folder / trained / run.path, tested)
+        figures = result_on(folder / trained / run.path, tested)
         if run.seed < seeds and (trained == tested or figures.exists()):
             own = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
             parts[run.seed].append(own if trained == tested else _read(figures))
-    whole = {seed: found for seed, found in sorted(parts.items()) if len(found) == FOLDS[trained]}
-    if not whole:
+    complete = {seed: found for seed, found in sorted(parts.items()) if len(found) == FOLDS[trained]}
+    if not complete:
         return None
-    first = next(iter(whole.values()))
-    sums = [np.sum([each["confusion_matrix"] for each in found], axis=0) for found in whole.values()]
+    first = next(iter(complete.values()))
+    sums = [np.sum([each["confusion_matrix"] for each in found], axis=0) for found in complete.values()]
     return Cell(
         trained=trained,
         tested=tested,
         emotions=tuple(first[0]["emotions"]),
         clips=int(sums[0].sum()) if trained == tested else int(np.sum(first[0]["confusion_matrix"])),
         left_out=first[0]["left_out"],
-        values={seed: _values(found, together=trained == tested) for seed, found in whole.items()},
-        unfinished=sorted(set(parts) - set(whole)),
+        values={seed: _values(found, together=trained == tested) for seed, found in complete.items()},
+        unfinished=sorted(set(parts) - set(complete)),
     )
 
 
@@ -134,7 +134,7 @@ def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
         return f"{mean_sd([values[metric] for values in cell.values.values()])} ({len(cell.emotions)})"
 
     rows = [(f"`{one}`", *(text(one, other) for other in corpora)) for one in corpora]
-    return Table(("learnt \\ measured", *(f"`{other}`" for other in corpora)), rows)
+    return Table(("trained \\ tested", *(f"`{other}`" for other in corpora)), rows)
 
 
 def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, docs: Path | None) -> Path:
@@ -154,13 +154,13 @@ def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, doc
             left_out += [LeftOut(f"{trained}/{item.path}", item.reason) for item in lacking]
             cells += [found for other in corpora if (found := cell(folder, runs, trained, other, seeds=seeds))]
     if not cells:
-        raise InputError(f"{folder} holds no corpus with all its folds; run without --table first")
+        raise InputError(f"{folder} has no corpus with all its folds. Run without --table first.")
     content = {
         "command": command,
         "unit": "percent",
         "synthetic": any("synthetic" in run.corpus["name"] for run in every),
         "cells": [
-            {"learnt": one.trained, "measured": one.tested, "emotions": list(one.emotions), "clips": one.clips}
+            {"trained": one.trained, "tested": one.tested, "emotions": list(one.emotions), "clips": one.clips}
             | {"left_out": dict(one.left_out), "seeds": {str(seed): value for seed, value in one.values.items()}}
             for one in cells
         ],
@@ -189,21 +189,21 @@ def _page(
     folds = ", ".join(f"{corpus} {FOLDS[corpus]}" for corpus in corpora)
     sizes = ", ".join(f"{one.tested} {one.clips}" for one in cells if one.trained == one.tested)
     parts = [
-        "# Learnt on one corpus, measured on another",
+        "# Trained on one corpus, tested on another",
         f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
-        "Networks of `corrected` that learnt one corpus (rows), measured on another (columns): UAR in percent, mean ±"
-        " sample standard deviation over seeds, and in brackets the number of emotions that it is over; chance is 100"
-        f" divided by it. Each corpus trains a network for every fold of speakers ({folds}). On the diagonal the"
-        " networks are tested on the speakers that they never heard, all folds together. Elsewhere every network is"
-        " measured on all clips of the other corpus whose emotion it knows, its predictions taken over the emotions"
-        " that both have, and the mean of the folds is shown. Nothing is adapted: the normaliser, too, is that of the"
-        " corpus that was learnt.",
+        "Networks of `corrected` trained on one corpus (rows) and tested on another (columns): UAR in percent, mean ±"
+        " sample standard deviation over seeds, with the number of emotions in parentheses; chance is 100 divided by"
+        f" it. On each corpus, one network is trained per speaker fold ({folds}). On the diagonal, the networks are"
+        " tested on unseen speakers, with all folds pooled. Elsewhere, every network is tested on all clips of the"
+        " other corpus with an emotion that it knows; its predictions are restricted to the emotions of both corpora,"
+        " and the mean over folds is shown. Nothing is adapted: the features are standardized with the statistics of"
+        " the training corpus.",
         table(cells, corpora, "uar").markdown(),
-        "The same in accuracy, which counts clips:",
+        "Accuracy:",
         table(cells, corpora, "accuracy").markdown(),
         f"Clips tested on the diagonal: {sizes}." if sizes else "",
-        f"Left out, because the networks do not know the emotion: {'; '.join(lost)}." if lost else "",
-        f"Not complete, and not counted: {'; '.join(missing)}." if missing else "",
+        f"Clips left out because the networks do not know their emotion: {'; '.join(lost)}." if lost else "",
+        f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         f"{len(runs)} runs of {first.epochs} epochs, dropout {first.choices.get('dropout')}; {commits(runs)}; torch "
@@ -226,7 +226,7 @@ def corpora_of(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
         if corpus not in FOLDS:
             raise InputError(f"corpus={corpus}: expected two or more of {', '.join(FOLDS)}, joined by commas")
     if len(corpora) < 2:
-        raise InputError(f"corpus={corpora[0]} is one alone; expected two or more of {', '.join(FOLDS)}")
+        raise InputError(f"corpus={corpora[0]} is a single corpus; expected two or more of {', '.join(FOLDS)}")
     return corpora, [word for word in overrides if not word.startswith("corpus=")]
 
 
@@ -234,9 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
         "cross_corpus",
-        "Train on each corpus and measure on each; write cross_corpus.md and cross_corpus.json. corpus=ravdess,emodb "
-        f"names the corpora, without it they are {', '.join(CORPORA)}, found by their ROOT variables. Started again, "
-        "it goes on where it was.",
+        "Train on each corpus and test on each; write cross_corpus.md and cross_corpus.json. corpus=ravdess,emodb "
+        f"names the corpora (default: {', '.join(CORPORA)}), found by their ROOT variables. Finished runs are skipped "
+        "on a rerun.",
         arguments,
     )
 
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs)
         print(write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs))
 
-    refuse_in_a_line("cross_corpus", run)
+    exit_on_input_error("cross_corpus", run)
 
 
 if __name__ == "__main__":

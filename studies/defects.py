@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from studies.study import call, commits, mean_sd, read_command_line, refuse_in_a_line
+from studies.study import call, commits, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
@@ -23,10 +23,10 @@ from ser_lightning.report.tables import NOTHING, Table, interval_text, left_out_
 from ser_lightning.results import write_json
 
 BASES = ("released", "corrected")
-DONE_TO = {"released": "mended", "corrected": "put back"}
+CHANGE = {"released": "fixed", "corrected": "reintroduced"}
 METRICS = ("accuracy", "uar")
 TITLES = {"accuracy": "test accuracy", "uar": "test UAR"}
-TRAINED, MEASURED, COUNTED = "trained", "measured again", "counted again"
+TRAINED, EVALUATED, RECOMPUTED = "trained", "evaluated again", "recomputed"
 STUDY_BATCHES = ("data.eval_batch_size=100", "data.eval_shuffle=true")
 Values = dict[int, dict[str, float]]  # seed -> metric -> percent
 
@@ -37,119 +37,119 @@ class Defect:
 
     Args:
         name: name of its row and of the folder of its runs
-        what: description of what the study does
-        mended: overrides that fix it in ``released``
-        put_back: overrides that reintroduce it in ``corrected``
-        how: base -> how the effect is measured: ``TRAINED`` trains new runs, ``MEASURED`` evaluates the checkpoints of
-            the base again, ``COUNTED`` recomputes the metric from the predictions of the base. Training is skipped only
-            if the weights cannot differ.
+        description: description of what the study does
+        fixed: overrides that fix it in ``released``
+        reintroduced: overrides that reintroduce it in ``corrected``
+        how: base -> how the effect is measured: ``TRAINED`` trains new runs, ``EVALUATED`` evaluates the checkpoints of
+            the base again, ``RECOMPUTED`` recomputes the metric from the predictions of the base. Training is skipped
+            only if the weights cannot differ.
         notes: base -> remark needed to interpret the number
 
     """
 
     name: str
-    what: str
-    mended: tuple[str, ...]
-    put_back: tuple[str, ...]
+    description: str
+    fixed: tuple[str, ...]
+    reintroduced: tuple[str, ...]
     how: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(BASES, TRAINED))
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def overrides(self, base: str) -> tuple[str, ...]:
         """Return the overrides that change a base."""
-        return self.mended if base == "released" else self.put_back
+        return self.fixed if base == "released" else self.reintroduced
 
 
 DEFECTS = (
     Defect(
         name="arithmetic",
-        what="correct clips are divided by the number of batches of 100",
-        mended=("study_metric=false",),
-        put_back=("study_metric=true",),
-        how=dict.fromkeys(BASES, COUNTED),
+        description="correct clips are divided by the number of batches of 100",
+        fixed=("study_metric=false",),
+        reintroduced=("study_metric=true",),
+        how=dict.fromkeys(BASES, RECOMPUTED),
         notes=dict.fromkeys(
-            BASES, "the figure that is printed changes and the predictions do not; the study has no such figure of UAR"
+            BASES, "only the printed number changes, not the predictions; the study has no such number for UAR"
         ),
     ),
     Defect(
         name="training-mode",
-        what="dropout and the statistics of the batch while measuring",
-        mended=("evaluation.training_mode=false",),
-        put_back=("evaluation.training_mode=true", *STUDY_BATCHES),
-        how={"released": MEASURED, "corrected": TRAINED},
+        description="dropout and batch statistics are on during evaluation",
+        fixed=("evaluation.training_mode=false",),
+        reintroduced=("evaluation.training_mode=true", *STUDY_BATCHES),
+        how={"released": EVALUATED, "corrected": TRAINED},
         notes={
-            "released": "the running statistics that are used then have taken in the measured clips: that defect stays",
-            "corrected": "in the study's batches, which by themselves change nothing there (random-batches); trained "
-            "again because validation chooses the checkpoint",
+            "released": "evaluation mode uses the running statistics, which evaluated clips have updated",
+            "corrected": "with the study's batches, which alone change nothing (random-batches); trained again because "
+            "validation chooses the checkpoint",
         },
     ),
     Defect(
         name="updated-statistics",
-        what="BatchNorm's running statistics take in the measured clips",
-        mended=("evaluation.update_statistics=false",),
-        put_back=("evaluation.update_statistics=true", *STUDY_BATCHES),
-        how={"released": MEASURED, "corrected": TRAINED},
+        description="evaluated clips update BatchNorm's running statistics",
+        fixed=("evaluation.update_statistics=false",),
+        reintroduced=("evaluation.update_statistics=true", *STUDY_BATCHES),
+        how={"released": EVALUATED, "corrected": TRAINED},
         notes={
-            "released": "mended alone it can change nothing: in training mode nobody looks at the running statistics",
-            "corrected": "in the study's batches, as training-mode; trained again because validation moves the "
-            "statistics every epoch, and the checkpoint keeps them",
+            "released": "no effect if fixed alone: training mode does not use the running statistics",
+            "corrected": "with the study's batches, as training-mode; trained again because validation updates the "
+            "statistics every epoch, and the checkpoint stores them",
         },
     ),
     Defect(
         name="random-batches",
-        what="a clip is measured in random company of 100",
-        mended=("data.eval_shuffle=false", "data.bucket=true"),
-        put_back=STUDY_BATCHES,
-        how=dict.fromkeys(BASES, MEASURED),
+        description="clips are evaluated in random batches of 100",
+        fixed=("data.eval_shuffle=false", "data.bucket=true"),
+        reintroduced=STUDY_BATCHES,
+        how=dict.fromkeys(BASES, EVALUATED),
         notes={
-            "released": "cannot be mended alone: while padding is heard and the batch gives the statistics, the score "
-            "of a clip depends on its company, whatever that is; shown are batches sorted by length instead",
-            "corrected": "a clip scores the same in any company there, up to rounding",
+            "released": "cannot be fixed alone: while padding is processed and batch statistics are used, the score of "
+            "a clip depends on the composition of its batch; shown are batches sorted by length instead",
+            "corrected": "the score of a clip does not depend on its batch, up to rounding",
         },
     ),
     Defect(
         name="last-epoch",
-        what="the last epoch is tested, whatever validation said",
-        mended=("checkpoint=best",),
-        put_back=("checkpoint=last",),
-        how=dict.fromkeys(BASES, MEASURED),
-        notes={"released": "the best epoch is chosen by the validation UAR, measured as the study measures"},
+        description="the last epoch is tested instead of the best validation epoch",
+        fixed=("checkpoint=best",),
+        reintroduced=("checkpoint=last",),
+        how=dict.fromkeys(BASES, EVALUATED),
+        notes={"released": "the best epoch is chosen by the validation UAR, computed as in the study"},
     ),
     Defect(
         name="padding",
-        what="the LSTM and the pooling over time hear the padding",
-        mended=("model.masked=true",),
-        put_back=("model.masked=false",),
+        description="the LSTM and the pooling over time process padding",
+        fixed=("model.masked=true",),
+        reintroduced=("model.masked=false",),
     ),
     Defect(
         name="rate-label",
-        what="22.05 kHz under filterbanks of 16 kHz",
-        mended=("features.analysis_rate=16000",),
-        put_back=("features.analysis_rate=22050",),
+        description="audio at 22.05 kHz with filterbanks for 16 kHz",
+        fixed=("features.analysis_rate=16000",),
+        reintroduced=("features.analysis_rate=22050",),
     ),
     Defect(
         name="stereo",
-        what="stereo clips: left and right samples by turns",
-        mended=("corpus.downmix=mean",),
-        put_back=("corpus.downmix=interleave",),
+        description="stereo clips: left and right samples are interleaved",
+        fixed=("corpus.downmix=mean",),
+        reintroduced=("corpus.downmix=interleave",),
         notes=dict.fromkeys(BASES, "5 of RAVDESS's 1440 clips are stereo, none of them in the released test set"),
     ),
     Defect(
         name="pcm16",
-        what="copies are saved as 16-bit files",
-        mended=("augment.pcm16=false",),
-        put_back=("augment.pcm16=true",),
+        description="copies are saved as 16-bit files",
+        fixed=("augment.pcm16=false",),
+        reintroduced=("augment.pcm16=true",),
     ),
     Defect(
         name="resampler",
-        what="resampled without a filter",
-        mended=("audio.resampler=soxr",),
-        put_back=("audio.resampler=linear",),
+        description="resampling without a low-pass filter",
+        fixed=("audio.resampler=soxr",),
+        reintroduced=("audio.resampler=linear",),
     ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Price:
+class Effect:
     """Effect of one bug in one base.
 
     Args:
@@ -206,7 +206,7 @@ def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
         return False
 
 
-def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Values], list[Run], list[LeftOut]]:
+def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, Values], list[Run], list[LeftOut]]:
     """Read the effects of all bugs that have been run.
 
     Args:
@@ -223,25 +223,25 @@ def read_prices(folder: Path, *, seeds: int) -> tuple[list[Price], dict[str, Val
     found, left_out = read_runs(folder)
     runs = [run for run in found if run.seed < seeds]
     if not any(run.path.startswith(tuple(f"{base}/base/" for base in BASES)) for run in runs):
-        raise InputError(f"{folder} holds no run of a base with a seed below {seeds}; run without --table first")
+        raise InputError(f"{folder} has no run of a base with a seed below {seeds}. Run without --table first.")
     of = {(base, arm): [run for run in runs if run.path.startswith(f"{base}/{arm}/")] for base in BASES for arm in ARMS}
     for base in BASES:
         _check_alike([run for arm in ARMS for run in of[base, arm]])
     bases = {base: _values(of[base, "base"]) for base in BASES if of[base, "base"]}
-    prices = []
+    effects = []
     for base, values in bases.items():
         for defect in DEFECTS:
-            if defect.how[base] == COUNTED:
+            if defect.how[base] == RECOMPUTED:
                 figures = {run.seed: {"accuracy": study_metric(run.confusion["test"])} for run in of[base, "base"]}
                 # In released, the study's metric is the number with the bug.
                 change = (values, figures) if base == "released" else (figures, values)
-            elif defect.how[base] == MEASURED:
+            elif defect.how[base] == EVALUATED:
                 change = _read_measured(folder, base, defect, runs=of[base, "base"]), values
             else:
                 change = _values(of[base, defect.name]), values
             if change[0]:
-                prices.append(Price(defect=defect, base=base, found=_differences(*change)))
-    return prices, bases, runs, left_out
+                effects.append(Effect(defect=defect, base=base, found=_differences(*change)))
+    return effects, bases, runs, left_out
 
 
 ARMS = ("base", *(defect.name for defect in DEFECTS))
@@ -281,22 +281,23 @@ def _check_alike(runs: Sequence[Run]) -> None:
         for name in one:
             if one[name] != other[name]:
                 raise InputError(
-                    f"runs {runs[0].path} and {run.path} differ in {name}: they are no pair; move one out of the folder"
+                    f"runs {runs[0].path} and {run.path} differ in {name}, so they cannot be paired. Move one out of "
+                    "the folder."
                 )
 
 
-def table(prices: Sequence[Price], base: str) -> Table:
+def table(effects: Sequence[Effect], base: str) -> Table:
     """Return a table of the effects in a base, one row per bug, in points."""
     rows = []
-    for price in prices:
-        if price.base == base:
-            cells = [cell for name in METRICS for cell in _cells(price.found.get(name))]
-            pairs = str(len(next(iter(price.found.values())).seeds))
-            what = f"**{price.defect.name}**: {price.defect.what}"
-            changed = "" if price.defect.how[base] == COUNTED else " ".join(price.defect.overrides(base))
-            rows.append((what, *cells, pairs, price.defect.how[base], f"`{changed}`" if changed else NOTHING))
+    for effect in effects:
+        if effect.base == base:
+            cells = [cell for name in METRICS for cell in _cells(effect.found.get(name))]
+            pairs = str(len(next(iter(effect.found.values())).seeds))
+            what = f"**{effect.defect.name}**: {effect.defect.description}"
+            changed = "" if effect.defect.how[base] == RECOMPUTED else " ".join(effect.defect.overrides(base))
+            rows.append((what, *cells, pairs, effect.defect.how[base], f"`{changed}`" if changed else NOTHING))
     metrics = (heading for name in METRICS for heading in (TITLES[name], "95 % interval"))
-    return Table((f"defect, {DONE_TO[base]}", *metrics, "pairs", "how", "changed"), rows)
+    return Table((f"bug, {CHANGE[base]}", *metrics, "pairs", "how", "changed"), rows)
 
 
 def _cells(found: PairedDifference | None) -> tuple[str, str]:
@@ -313,33 +314,33 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
 
     Args:
         folder: folder of the whole study
-        seeds: number of seeds, as in :func:`read_prices`
+        seeds: number of seeds, as in :func:`read_effects`
         command: command that makes these files
         docs: additional folder for the page and the figure
 
     """
-    prices, bases, runs, left_out = read_prices(folder, seeds=seeds)
+    effects, bases, runs, left_out = read_effects(folder, seeds=seeds)
     panels = {
-        f"{base}, one defect {DONE_TO[base]}": {
-            price.defect.name: {TITLES[name]: found for name, found in price.found.items()}
-            for price in prices
-            if price.base == base
+        f"{base}, one bug {CHANGE[base]}": {
+            effect.defect.name: {TITLES[name]: found for name, found in effect.found.items()}
+            for effect in effects
+            if effect.base == base
         }
         for base in bases
     }
     figure = forest_figure(panels, "points of percent, mean and 95 % interval")
     synthetic = any("synthetic" in run.corpus["name"] for run in runs)
-    page = _page(prices, bases, runs, left_out, command=command, synthetic=synthetic)
+    page = _page(effects, bases, runs, left_out, command=command, synthetic=synthetic)
     content = {
         "command": command,
         "unit": "percent",
         "synthetic": synthetic,
         "bases": {base: {str(seed): figures for seed, figures in values.items()} for base, values in bases.items()},
-        "prices": [
-            {"defect": price.defect.name, "base": price.base, "how": price.defect.how[price.base]}
-            | {"overrides": list(price.defect.overrides(price.base))}
-            | {name: asdict(found) for name, found in price.found.items()}
-            for price in prices
+        "effects": [
+            {"defect": effect.defect.name, "base": effect.base, "how": effect.defect.how[effect.base]}
+            | {"overrides": list(effect.defect.overrides(effect.base))}
+            | {name: asdict(found) for name, found in effect.found.items()}
+            for effect in effects
         ],
     }
     write_json(folder / "defects.json", content)
@@ -351,7 +352,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
 
 
 def _page(
-    prices: Sequence[Price],
+    effects: Sequence[Effect],
     bases: Mapping[str, Values],
     runs: Sequence[Run],
     left_out: Sequence[LeftOut],
@@ -361,42 +362,41 @@ def _page(
 ) -> str:
     first = runs[0]
     parts = [
-        "# What each defect of the study is worth",
+        "# The effect of each bug of the study",
         f"**{SYNTHETIC}**" if synthetic else "",
-        "`released` has every defect of the study: one at a time is mended. `corrected` has none: one at a time is put "
-        "back. The figures are points of percent on the test set, changed minus unchanged, paired by seed, with "
-        "Student-t intervals: in the first table a positive figure is what mending wins, in the second a negative one "
-        "is what the defect costs. An interval is of the seed alone: other clips or speakers may price otherwise. One "
-        "interval in twenty excludes zero where there is nothing, and there are about twenty for each base: read the "
-        "narrowest and the farthest from zero first. "
-        "Prices do not add up: a defect may hide behind another, and `corrected` also takes the mel power and the "
-        "energy in dB and standardises every row, which no row here does.",
+        "`released` has all bugs of the study, and one at a time is fixed. `corrected` has none, and one at a time is "
+        "reintroduced. The numbers are percentage points on the test set, changed minus unchanged, paired by seed, "
+        "with Student-t intervals. In the first table, a positive number is the gain of a fix; in the second, a "
+        "negative one is the cost of a bug. The intervals cover the variation over seeds only; other clips or speakers "
+        "may give other effects. One interval in twenty excludes zero by chance, and each base has about twenty: read "
+        "the narrowest ones and those farthest from zero first. Effects do not add up: one bug may mask another, and "
+        "`corrected` also computes mel power and energy in dB and standardizes every feature, which no row here does.",
     ]
     for base, values in bases.items():
         means = ", ".join(f"{TITLES[name]} {mean_sd([v[name] for v in values.values()])} %" for name in METRICS)
         notes = [
-            f"- {price.defect.name}: {price.defect.notes[base]}."
-            for price in prices
-            if price.base == base and base in price.defect.notes
+            f"- {effect.defect.name}: {effect.defect.notes[base]}."
+            for effect in effects
+            if effect.base == base and base in effect.defect.notes
         ]
-        missing = [d.name for d in DEFECTS if d.name not in {p.defect.name for p in prices if p.base == base}]
+        missing = [d.name for d in DEFECTS if d.name not in {p.defect.name for p in effects if p.base == base}]
         parts += [
-            f"## `{base}`, one defect {DONE_TO[base]}",
+            f"## `{base}`, one bug {CHANGE[base]}",
             f"Unchanged: {means} over {len(values)} seeds.",
-            table(prices, base).markdown(),
+            table(effects, base).markdown(),
             "\n".join(notes),
             f"Not run yet: {', '.join(missing)}." if missing else "",
         ]
     parts += [
-        "![Mean and interval of every price](defects.png)",
-        "Left out, whatever the seed:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "![Mean and interval of every effect](defects.png)",
+        "Left out, for all seeds:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, split {first.choices.get('split')}, "
         f"{first.counts['test']} test utterances, dropout {first.choices.get('dropout')}, {first.epochs} epochs; "
         f"{commits(runs)}; torch {first.versions.get('torch')}.",
         f"Made by:\n\n```sh\n{command}\n```",
-        f"*{TRAINED}*: runs of its own; *{MEASURED}*: the runs of the base, from their checkpoints (`ser-evaluate`), "
-        f"because the defect cannot change their weights; *{COUNTED}*: the predictions of the base.",
+        f"*{TRAINED}*: separate runs; *{EVALUATED}*: the checkpoints of the base (`ser-evaluate`), because the bug "
+        f"cannot change their weights; *{RECOMPUTED}*: from the predictions of the base.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -405,8 +405,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
         "defects",
-        "Run released with one defect mended at a time and corrected with one put back; write defects.md, defects.json "
-        "and defects.png. Started again, it goes on where it was.",
+        "Run released with one bug fixed at a time and corrected with one reintroduced; write defects.md, defects.json "
+        "and defects.png. Finished runs are skipped on a rerun.",
         arguments,
     )
     folder, seeds, rest = study.folder, study.seeds, study.overrides
@@ -415,14 +415,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for base in BASES if not study.table else ():
             train(folder, base, "base", (), seeds=seeds, rest=rest)
             for defect in sorted(DEFECTS, key=lambda defect: defect.how[base] == TRAINED):
-                if defect.how[base] == MEASURED:
+                if defect.how[base] == EVALUATED:
                     measure(folder, base, defect, seeds=seeds)
                 elif defect.how[base] == TRAINED:
                     train(folder, base, defect.name, defect.overrides(base), seeds=seeds, rest=rest)
                 write(folder, seeds=seeds, command=study.command, docs=study.docs)
         print(write(folder, seeds=seeds, command=study.command, docs=study.docs))
 
-    refuse_in_a_line("defects", run)
+    exit_on_input_error("defects", run)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ runs that can be committed with it, so that anybody can rebuild it without train
 
 from collections.abc import Sequence
 
-from studies.sweeps import Inquiry, Sweep
+from studies.sweeps import Sweep, SweepStudy
 
 SWEEPS = (
     Sweep(
         name="released",
-        question="The study's own experiment with all its defects, on its own split",
+        question="The study's own experiment with all its bugs, on its own split",
         arm="dropout",
         arms=("none", "p25"),
         seeds=20,
@@ -19,7 +19,7 @@ SWEEPS = (
     ),
     Sweep(
         name="corrected",
-        question="Every defect mended, on the same split, with more and less dropout",
+        question="All known bugs fixed, on the same split, with more and less dropout",
         arm="dropout",
         arms=("none", "p10", "p25", "p50"),
         seeds=10,
@@ -27,7 +27,7 @@ SWEEPS = (
     ),
     Sweep(
         name="speakers",
-        question="Every defect mended, tested on speakers who were never heard: six folds of all clips",
+        question="All known bugs fixed, tested on unseen speakers: six folds of all clips",
         arm="dropout",
         arms=("none", "p25"),
         seeds=3,
@@ -35,12 +35,12 @@ SWEEPS = (
         folds=6,
     ),
 )
-DROPOUT = Inquiry(
+DROPOUT = SweepStudy(
     name="dropout",
     title="Does dropout help?",
-    introduction="The study compared one run with dropout (0.25) and one without, and called a difference of 3 clips "
-    "of 360 an answer. Here are the same question and two better ones, each with its own sweep; arms are paired by "
-    "seed, and by fold where there are folds. What is claimed and what is not is decided by the rules of `ser-report`.",
+    introduction="The study compared one run with dropout (0.25) and one without, and drew its conclusion from a "
+    "difference of 3 clips of 360. Here are the same question and two better ones, each with its own sweep. Arms are "
+    "paired by seed, and by fold where there are folds. The rules of `ser-report` decide what is claimed.",
     sweeps=SWEEPS,
 )
 
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweeps that are not finished and write the page."""
     DROPOUT.main(
         arguments,
-        description="Ask whether dropout helps, in three sweeps; write dropout.md. Started again, it goes on where it "
-        "was.",
+        description="Ask whether dropout helps, in three sweeps; write dropout.md. Finished runs are skipped on a "
+        "rerun.",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studies.scores import Score, made_by, measure, origin, publish, setting
-from studies.study import Study, call, mean_sd, read_command_line, refuse_in_a_line
+from studies.study import Study, call, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.runs import LeftOut
@@ -38,7 +38,7 @@ class Protocol:
 
 PROTOCOLS = (
     Protocol(split="random", new="nothing: clips drawn at random"),
-    Protocol(split="released", new="nothing: the study's own draw", only="ravdess"),
+    Protocol(split="released", new="nothing: the study's own split", only="ravdess"),
     Protocol(split="take", new="the utterance: takes stay together"),
     Protocol(split="statement", new="the sentence", folds=2),
     Protocol(split="speaker", new="the speaker", folds=6),
@@ -72,7 +72,7 @@ def table(scores: Mapping[str, Score]) -> Table:
         against = NOTHING if protocol.split == REFERENCE or not shared else mean_sd(inflation)
         runs = f"{len(one.values)} x {protocol.folds or 1}"
         figures = (one.mean_sd("accuracy"), one.mean_sd("uar"), against, "yes" if one.leaks else "no")
-        rows.append((f"`{protocol.split}`", protocol.new, runs, str(one.taught), str(one.clips), *figures))
+        rows.append((f"`{protocol.split}`", protocol.new, runs, str(one.training_clips), str(one.clips), *figures))
     headings = (
         "split",
         "new in the test",
@@ -108,13 +108,13 @@ def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study
     parts = [
         "# One configuration under every protocol",
         f"**{SYNTHETIC}**" if "synthetic" in corpus else "",
-        "The same network, trained in the same way, and only the division of the corpus differs. Percent on the test"
-        " clips of all folds together, mean ± sample standard deviation over seeds. `speaker` asks the question of use:"
-        " how well is somebody recognised who was never heard? What a protocol shows above that is what it flatters by."
-        " Protocols learn from sets of different size too: that is in the table, and in the figures.",
+        "The same network, trained in the same way; only the split of the corpus differs. Percent on the pooled test"
+        " clips of all folds, mean ± sample standard deviation over seeds. `speaker` answers the practical question:"
+        " how well are unseen speakers recognized? What a protocol shows above that is how optimistic it is. The"
+        " protocols also train on different numbers of clips, as the table shows.",
         table(scores).markdown(),
-        f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
-        f"Not run yet, or not with all folds: {', '.join(lacking)}; the command below goes on." if lacking else "",
+        f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
+        f"Not run yet, or not with all folds: {', '.join(lacking)}. The command below resumes." if lacking else "",
         *(_audit(p, scores[p.split].leaks) for p in PROTOCOLS if p.split in scores),
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
@@ -129,7 +129,9 @@ def _audit(protocol: Protocol, leaks: Sequence[str]) -> str:
     if not leaks:
         return ""
     more = (
-        f" The other folds leak alike: {len(leaks) - 1} more such lines are in the numbers." if len(leaks) > 1 else ""
+        f" The other folds have similar leaks; protocols.json has their {len(leaks) - 1} lines."
+        if len(leaks) > 1
+        else ""
     )
     return f"`{protocol.split}`, audit: {leaks[-1]}.{more}"
 
@@ -143,8 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
         "protocols",
-        "Run one configuration under every protocol; write protocols.md and protocols.json. Started again, it goes on "
-        "where it was; with --docs, beside what is kept there.",
+        "Run one configuration under every protocol; write protocols.md and protocols.json. Finished runs are skipped "
+        "on a rerun; --docs keeps the scores of deleted runs.",
         arguments,
         sweeps=[protocol.split for protocol in PROTOCOLS],
     )
@@ -157,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 write(study)
         print(write(study))
 
-    refuse_in_a_line("protocols", run)
+    exit_on_input_error("protocols", run)
 
 
 if __name__ == "__main__":

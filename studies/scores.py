@@ -30,7 +30,7 @@ class Score:
     Args:
         values: seed -> ``accuracy`` and ``uar`` in percent, over the pooled test clips of all folds
         clips: number of test clips
-        taught: number of training clips per fold, without augmented copies
+        training_clips: number of training clips per fold, without augmented copies
         parameters: number of parameters of the network, or of fitted numbers of a classical model
         seconds: training time of the median run; None if it was not stored
         epochs: number of trained epochs of the median run
@@ -44,7 +44,7 @@ class Score:
 
     values: Mapping[int, Mapping[str, float]]
     clips: int
-    taught: int
+    training_clips: int
     parameters: int
     seconds: float | None
     epochs: int
@@ -66,20 +66,20 @@ class Score:
         parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
         for run in runs:
             parts[run.seed].append(np.asarray(run.confusion["test"]))
-        whole = {seed: sum(found[1:], found[0]) for seed, found in sorted(parts.items()) if len(found) == folds}
-        if not whole:
+        complete = {seed: sum(found[1:], found[0]) for seed, found in sorted(parts.items()) if len(found) == folds}
+        if not complete:
             return None
         return cls(
             values={
                 seed: {"accuracy": 100 * metrics.accuracy(matrix), "uar": 100 * metrics.uar(matrix)}
-                for seed, matrix in whole.items()
+                for seed, matrix in complete.items()
             },
-            clips=int(next(iter(whole.values())).sum()),
-            taught=runs[0].counts["train"],
+            clips=int(next(iter(complete.values())).sum()),
+            training_clips=runs[0].counts["train"],
             parameters=runs[0].parameters,
             seconds=median(run.seconds.get("train", 0.0) for run in runs),
             epochs=round(median(run.epochs for run in runs)),
-            unfinished=sorted(set(parts) - set(whole)),
+            unfinished=sorted(set(parts) - set(complete)),
             leaks=sorted({run.audit["summary"] for run in runs if run.audit.get("leak")}),
             commits=sorted({_commit(run) for run in runs}),
             devices=sorted({run.device for run in runs}),
@@ -151,12 +151,11 @@ def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
         had = list(content["overrides"])
         scores = {name: _score(fields) for name, fields in content["scores"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a file of scores ({error!r}); remove it, or take it from git again") from None
+        raise InputError(f"{path} is not a file of scores ({error!r}). Remove it or restore it from git.") from None
     if had != setting(overrides):
         raise InputError(
-            f"{path} holds scores of runs with {' '.join(had) or 'no override'}, these have "
-            f"{' '.join(setting(overrides)) or 'none'}: they do not belong into one table. Give another --docs, or "
-            "remove the file"
+            f"{path} has scores of runs with {' '.join(had) or 'no override'}, but these runs have "
+            f"{' '.join(setting(overrides)) or 'none'}. Choose another folder with --docs, or remove the file."
         )
     return scores
 
@@ -207,14 +206,12 @@ def publish(study: Study, found: Mapping[str, Score], page: Callable[[Mapping[st
         if scores := merge(kept, found):
             written.append(_write(study, scores, page(scores), numbers=numbers, text=study.docs))
     if not written:
-        raise InputError(
-            f"{study.folder} holds nothing that is complete, with all its folds; run without --table first"
-        )
+        raise InputError(f"{study.folder} has no seed with all its folds. Run without --table first.")
     return written[-1]
 
 
 def _write(study: Study, scores: Mapping[str, Score], content: str, *, numbers: Path, text: Path) -> Path:
-    write_scores(numbers / f"{study.name}.json", scores, overrides=study.overrides, command=study.whole)
+    write_scores(numbers / f"{study.name}.json", scores, overrides=study.overrides, command=study.command_for_all)
     with write_atomically(text / f"{study.name}.md") as file:
         file.write(content)
     return text / f"{study.name}.md"
@@ -223,6 +220,6 @@ def _write(study: Study, scores: Mapping[str, Score], content: str, *, numbers: 
 def made_by(study: Study) -> str:
     """Return a sentence for the page with the command that continues the study."""
     return (
-        f"Made by this, a part at a time (`--sweeps`); the numbers of every seed are in {study.name}.json:\n\n"
-        f"```sh\n{study.whole}\n```"
+        f"Made by this command, in parts (`--sweeps`). The numbers of every seed are in {study.name}.json:\n\n"
+        f"```sh\n{study.command_for_all}\n```"
     )

@@ -28,7 +28,7 @@ class Study:
         overrides: overrides of every run
         sweeps: sweeps to run; empty for the default ones
         command: this command line, for the page
-        whole: the command line that runs all sweeps
+        command_for_all: the command line that runs all sweeps
 
     """
 
@@ -40,7 +40,7 @@ class Study:
     overrides: Sequence[str]
     sweeps: Sequence[str]
     command: str
-    whole: str
+    command_for_all: str
 
 
 def read_command_line(
@@ -56,15 +56,15 @@ def read_command_line(
 
     """
     parser = argparse.ArgumentParser(prog=f"python -m studies.{name}", description=description)
-    parser.add_argument("folder", type=Path, help=f"of all runs, such as outputs/{name}_ravdess")
-    parser.add_argument("--seeds", type=int, required=True, help="runs of each arm, with seeds from 0")
-    parser.add_argument("--docs", type=Path, help="a folder that gets the page too, such as docs")
-    parser.add_argument("--table", action="store_true", help="run nothing, write the table of what is there")
+    parser.add_argument("folder", type=Path, help=f"folder of all runs, such as outputs/{name}_ravdess")
+    parser.add_argument("--seeds", type=int, required=True, help="number of runs of each arm, with seeds from 0")
+    parser.add_argument("--docs", type=Path, help="additional folder for the page, such as docs")
+    parser.add_argument("--table", action="store_true", help="only write the table of the finished runs")
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="of every ser-train, such as corpus=ravdess dropout=none"
+        "overrides", nargs="*", metavar="key=value", help="overrides of every run, such as corpus=ravdess dropout=none"
     )
     if sweeps:
-        parser.add_argument("--sweeps", default="", help=f"run only these, with commas between: {', '.join(sweeps)}")
+        parser.add_argument("--sweeps", default="", help=f"run only these, separated by commas: {', '.join(sweeps)}")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.seeds < 1:
         parser.error(f"--seeds is {parsed.seeds}; expected at least 1")
@@ -75,11 +75,11 @@ def read_command_line(
     return Study(
         **vars(parsed) | {"name": name, "sweeps": asked},
         command=shlex.join([*words, *(["--sweeps", ",".join(asked)] if asked else []), *parsed.overrides]),
-        whole=shlex.join([*words, *parsed.overrides]),
+        command_for_all=shlex.join([*words, *parsed.overrides]),
     )
 
 
-def refuse_in_a_line(name: str, study: Callable[[], None]) -> None:
+def exit_on_input_error(name: str, study: Callable[[], None]) -> None:
     """Run a study; on invalid input, print one line and exit with code 1."""
     try:
         study()
@@ -98,7 +98,9 @@ def call(command: str, *words: str) -> None:
     print(shlex.join([command, *words]), flush=True)
     code = subprocess.run([BIN / command, *words], check=False).returncode  # noqa: S603 - this project's own commands
     if code:
-        raise InputError(f"{command} ended with {code}; mend what it says and start again, what is done stays done")
+        raise InputError(
+            f"{command} failed with exit code {code}. Fix the error above and rerun; finished runs are skipped."
+        )
 
 
 def mean_sd(values: Sequence[float]) -> str:

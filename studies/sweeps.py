@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from studies.study import call, commits, read_command_line, refuse_in_a_line
+from studies.study import call, commits, exit_on_input_error, read_command_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
@@ -35,7 +35,7 @@ class Sweep:
         seeds: number of runs of each arm, unless the command line allows fewer
         overrides: overrides of every run
         folds: number of cross-validation folds; None for a single split
-        asked: whether it runs only if requested by name
+        on_request: whether it runs only if requested by name
 
     """
 
@@ -46,7 +46,7 @@ class Sweep:
     seeds: int
     overrides: Sequence[str]
     folds: int | None = None
-    asked: bool = False
+    on_request: bool = False
 
     def words(self, *, at_most: int) -> list[str]:
         """Return the overrides of the sweep, with at most ``at_most`` seeds per arm."""
@@ -59,7 +59,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class SweepStudy:
     """A study that consists of several sweeps.
 
     Args:
@@ -115,7 +115,7 @@ class Inquiry:
         }
         if not reports:
             raise InputError(
-                f"{folder} holds none of the sweeps {', '.join(s.name for s in self.sweeps)}; run them first"
+                f"{folder} has none of the sweeps {', '.join(s.name for s in self.sweeps)}. Run them first."
             )
         text, panels = self.page(reports, command=command)
         for name, panel in panels.items():
@@ -142,10 +142,10 @@ class Inquiry:
             "## Origin",
             *(f"`{sweep.name}`: {_origin(reports[sweep.name].comparison)}." for sweep in there),
             f"Made by:\n\n```sh\n{command}\n```",
-            f"The runs lie beside this page, without weights. `python -m studies.{self.name} {copies} --table` "
-            f"makes the page of them again in seconds, and `ser-report {copies}/{there[0].name} "
-            f"{arm}--output <folder>` the whole report of a sweep, with learning curves, confusions, recall by "
-            "emotion, gender and intensity, and the leak audit.",
+            f"The runs are beside this page, without weights. `python -m studies.{self.name} {copies} --table` "
+            f"rewrites the page from them in seconds, and `ser-report {copies}/{there[0].name} {arm}--output <folder>` "
+            "writes the full report of a sweep, with learning curves, confusion matrices, recall by emotion, gender "
+            "and intensity, and the leak checks.",
         ]
         pictures = [block for blocks in sections for block in blocks if isinstance(block, Picture)]
         panels = {name: panel for picture in pictures for name, (_, panel) in picture.panels.items()}
@@ -161,7 +161,7 @@ class Inquiry:
             *content.about_arms(comparison),
             *content.about_differences(comparison, found, report.cochran),
             *content.about_power(comparison, found),
-            "What it cost, in seconds of runs that shared the machine.",
+            "Cost, in seconds of runs that shared the machine.",
             cost_table(comparison),
         ]
         return [self._named(block, sweep) if isinstance(block, Picture) else block for block in blocks]
@@ -174,7 +174,7 @@ class Inquiry:
     def main(self, arguments: Sequence[str] | None, *, description: str) -> None:
         """Run the sweeps that are not finished and write the page."""
         study = read_command_line(self.name, description, arguments, sweeps=[sweep.name for sweep in self.sweeps])
-        wanted = study.sweeps or [sweep.name for sweep in self.sweeps if not sweep.asked]
+        wanted = study.sweeps or [sweep.name for sweep in self.sweeps if not sweep.on_request]
 
         def run() -> None:
             for sweep in self.sweeps:
@@ -185,7 +185,7 @@ class Inquiry:
             else:
                 print(self.publish(study.folder, study.docs, command=study.command))
 
-        refuse_in_a_line(self.name, run)
+        exit_on_input_error(self.name, run)
 
 
 def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> None:

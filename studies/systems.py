@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studies.scores import Score, made_by, measure, origin, publish
-from studies.study import Study, call, read_command_line, refuse_in_a_line
+from studies.study import Study, call, exit_on_input_error, read_command_line
 
 from ser_lightning.report.runs import LeftOut
 from ser_lightning.report.tables import NOTHING, Table, left_out_table
@@ -39,17 +39,17 @@ class Part:
 PARTS = (
     Part(name="released", title="RAVDESS, released split", words=("corpus=ravdess", "split=released"), folds=1),
     Part(name="random", title="RAVDESS, random 60/15/25", words=("corpus=ravdess", "split=random"), folds=1),
-    Part(name="emobox", title="RAVDESS, new speakers", words=("corpus=ravdess", "split=emobox"), folds=6),
+    Part(name="emobox", title="RAVDESS, unseen speakers", words=("corpus=ravdess", "split=emobox"), folds=6),
     Part(
         name="emodb",
-        title="EmoDB, new speakers",
+        title="EmoDB, unseen speakers",
         words=("corpus=emodb", "split=speaker", "split.folds=5"),
         folds=5,
         root="EMODB_ROOT",
     ),
 )
 OWN = Part(name="published", title="RAVDESS, as published", words=("corpus=ravdess",), folds=1)
-NEW_SPEAKERS = "emobox"  # the part whose runs determine the reported cost of a system
+UNSEEN_SPEAKERS = "emobox"  # the part whose runs determine the reported cost of a system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,8 @@ SYSTEMS = (
         words=("experiment=drcnn",),
         own=("experiment=drcnn_published",),
         published="over 99 % on IEMOCAP, EmoDB and SAVEE with DAARIP; 41 % without (as the study quotes)",
-        differs="an AlexNet of smaller images stands in for the network; DAARIP before the split tests what it taught",
+        differs="an AlexNet of smaller images stands in for the network; DAARIP before the split puts copies of "
+        "training clips into the test set",
         seeds=1,
         beside="published",
     ),
@@ -229,7 +230,7 @@ SYSTEMS = (
         name="res_lstm",
         words=("experiment=res_lstm",),
         published="UAR 62.3 ± 1.2, five folds of speakers (Mak-Sim 2026)",
-        differs="theirs normalises by all files and searched 100 settings by the test folds; ours, seven by the "
+        differs="theirs normalizes by all files and searched 100 settings by the test folds; ours, seven by the "
         "validation speakers of two folds, whom other folds test",
         beside="emobox",
         metric="uar",
@@ -282,7 +283,7 @@ def results_table(scores: Scores, systems: Sequence[System]) -> Table:
         if system.name not in scores:
             continue
         found = scores[system.name]
-        one = found.get(NEW_SPEAKERS) or next(iter(found.values()))
+        one = found.get(UNSEEN_SPEAKERS) or next(iter(found.values()))
         cells = [_cell(found.get(part.name)) for part in parts]
         seeds = ", ".join(sorted({str(len(one.values)) for one in found.values()}))
         rows.append(
@@ -363,26 +364,26 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
     ]
     parts = [
         "# The systems, on the same footing",
-        "The study holds its figure against figures that others published of other data, splits and metrics. Here are "
-        "those systems on the same clips, divided in the same ways, by the same code. UAR in percent on the test clips "
-        "of all folds together, mean ± sample standard deviation over seeds. A checkpoint is chosen by validation, and "
-        "the test set is looked at once. *As published* is the protocol of whoever published the system, with its "
-        "leaks; the two random splits share speakers and takes between training and test (`ser-audit`), so that only "
-        "the columns of new speakers say how well somebody is recognised who was never heard.",
+        "The study compares its result with published results on other data, splits and metrics. Here are those "
+        "systems on the same clips and splits, evaluated by the same code. UAR in percent on the pooled test clips of "
+        "all folds, mean ± sample standard deviation over seeds. Checkpoints are chosen by validation, and the test "
+        "set is evaluated once. *As published* is the protocol of the original authors, with its leaks. The two random "
+        "splits share speakers and takes between training and test (`ser-audit`), so only the columns of unseen "
+        "speakers show how well unseen speakers are recognized.",
         results_table(scores, SYSTEMS).markdown(),
-        "Parameters are those of the column of new speakers of RAVDESS, or else of the first column there is; seconds "
-        "are those of training its median run, on one core of a machine that other runs share, or on a GPU that they "
-        "share: they compare only with those of the same device. Seeds are fewer where a run takes long.",
-        "## Beside what was published",
+        "Parameters are those of the column of RAVDESS's unseen speakers, or else of the first column with a result. "
+        "Seconds are the training time of the median run, on one core or a GPU of a machine shared with other runs; "
+        "compare them only with those on the same device. Systems with long runs have fewer seeds.",
+        "## Compared with the published results",
         published_table(scores, SYSTEMS).markdown(),
         "## DAARIP before and after the split" if contrast.rows else "",
-        "About 40 images of each spectrogram, all but the same picture. If they are made before the split, images of "
-        "one recording lie on both sides of it."
+        "DAARIP makes about 40 nearly identical images of each spectrogram. If it is applied before the split, images "
+        "of one recording are in both training and test."
         if contrast.rows
         else "",
         contrast.markdown() if contrast.rows else "",
-        f"Not complete, and left out: {'; '.join(missing)}." if missing else "",
-        f"Not run yet: {'; '.join(lacking)}. The command below goes on." if lacking else "",
+        f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
+        f"Not run yet: {'; '.join(lacking)}. The command below resumes." if lacking else "",
         "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
         "## Origin",
         origin(list(named.values())),
@@ -395,8 +396,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
         "systems",
-        "Run every system in every part whose corpus its variable names; write systems.md and systems.json. Started "
-        "again, it goes on where it was; with --docs, beside what is kept there.",
+        "Run every system on every corpus whose environment variable is set; write systems.md and systems.json. "
+        "Finished runs are skipped on a rerun; --docs keeps the scores of deleted runs.",
         arguments,
         sweeps=[system.name for system in SYSTEMS],
     )
@@ -413,7 +414,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         write(study)
         print(write(study))
 
-    refuse_in_a_line("systems", run)
+    exit_on_input_error("systems", run)
 
 
 if __name__ == "__main__":

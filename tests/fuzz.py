@@ -90,7 +90,7 @@ def check_message(error: InputError, path: Path) -> None:
         raise AssertionError(f"not one line that names {path}: {error!s}")
 
 
-def hear(path: Path) -> None:
+def read(path: Path) -> None:
     """Read an audio file and check the samples or the error message."""
     try:
         wave, rate = read_audio(path)
@@ -139,7 +139,7 @@ def listen(seed: int, folder: Path, examples: int) -> None:
         assert isinstance(content, bytes)
         path.write_bytes(content)
         signal.alarm(HANG)  # also ends hangs in C code
-        hear(path)
+        read(path)
         signal.alarm(0)
         done += 1
         count.write_text(str(done))

@@ -61,7 +61,7 @@ def audit(path: Path, *words: str) -> tuple[list[str], str | None]:
     if skipped:
         return [], f"{len(skipped)} packages were not looked up, the first is {skipped[0]}"
     return [
-        f"{package['name']} {package['version']}: {hole['id']}, mended in {hole['fix_versions']}"
+        f"{package['name']} {package['version']}: {hole['id']}, fixed in {hole['fix_versions']}"
         for package in packages
         for hole in package["vulns"]
     ], None

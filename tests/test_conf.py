@@ -214,8 +214,8 @@ def test_values_of_the_main_experiments():
     assert released["study_metric"]
     evaluation = {"_target_": "ser_lightning.evaluation.Evaluation"}
     assert released["evaluation"] == evaluation | {"training_mode": True, "update_statistics": True}
-    for mended in (paper, corrected):
-        assert mended["evaluation"] == evaluation | {"training_mode": False, "update_statistics": False}
+    for fixed in (paper, corrected):
+        assert fixed["evaluation"] == evaluation | {"training_mode": False, "update_statistics": False}
     assert paper["features"]["analysis_rate"] == paper["features"]["filterbank_rate"] == 16000
     assert paper["model"]["strides"] == [1, 1]
     assert paper["model"]["masked"]

@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sklearn.metrics import recall_score
 from studies import cross_corpus
-from studies.cross_corpus import CORPORA, FOLDS, across, corpora_of, main, measure, train, write
+from studies.cross_corpus import CORPORA, FOLDS, corpora_of, main, measure, result_on, train, write
 
 from ser_lightning.errors import InputError
 from tests.test_conf import composed, options
@@ -32,7 +32,7 @@ def place(folder: Path, corpus: str, seed: int, folds: int) -> None:
 def measured(run: Path, other: str, matrix) -> None:
     """Write a result file of ser-evaluate."""
     figures = {"digest": "00", "emotions": SHARED, "left_out": {"calm": 7}, "confusion_matrix": matrix}
-    across(run, other).write_text(json.dumps(figures))
+    result_on(run, other).write_text(json.dumps(figures))
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def folder(tmp_path) -> Path:
 def uar_of(matrix) -> float:
     matrix = np.asarray(matrix)
     target = np.repeat(np.arange(len(matrix)), matrix.sum(1))
-    heard = np.concatenate([np.repeat(np.arange(len(matrix)), row) for row in matrix])
-    return 100 * recall_score(target, heard, average="macro", zero_division=0)
+    predicted = np.concatenate([np.repeat(np.arange(len(matrix)), row) for row in matrix])
+    return 100 * recall_score(target, predicted, average="macro", zero_division=0)
 
 
 def test_same_corpus_pools_folds_and_cross_corpus_averages(folder):
     page = write(folder, PAIR, seeds=2, command="make cross-corpus", docs=folder / "docs")
     content = json.loads((folder / "cross_corpus.json").read_text())
-    cells = {(cell["learnt"], cell["measured"]): cell for cell in content["cells"]}
+    cells = {(cell["trained"], cell["tested"]): cell for cell in content["cells"]}
     assert set(cells) == {(one, other) for one in PAIR for other in PAIR}
     for seed in (0, 1):
         for one, other in (PAIR, PAIR[::-1]):
@@ -65,7 +65,7 @@ def test_same_corpus_pools_folds_and_cross_corpus_averages(folder):
             own = np.sum([json.loads((r / "result.json").read_text())["confusion_matrix"]["test"] for r in runs], 0)
             assert cells[one, one]["seeds"][str(seed)]["uar"] == pytest.approx(uar_of(own))
             assert cells[one, one]["clips"] == own.sum()
-            mean = np.mean([uar_of(json.loads(across(r, other).read_text())["confusion_matrix"]) for r in runs])
+            mean = np.mean([uar_of(json.loads(result_on(r, other).read_text())["confusion_matrix"]) for r in runs])
             assert cells[one, other]["seeds"][str(seed)]["uar"] == pytest.approx(mean)
             assert cells[one, other]["left_out"] == {"calm": 7}
     text = page.read_text()
@@ -83,11 +83,11 @@ def test_same_corpus_pools_folds_and_cross_corpus_averages(folder):
 
 
 def test_seeds_with_missing_folds_are_excluded_and_named(folder):
-    across(folder / "ravdess" / "fold-3" / "seed-1", "savee").unlink()
+    result_on(folder / "ravdess" / "fold-3" / "seed-1", "savee").unlink()
     text = write(folder, PAIR, seeds=2, command="x", docs=None).read_text()
-    assert "Not complete, and not counted: ravdess on savee (seeds 1)." in text
+    assert "Left out because folds are missing: ravdess on savee (seeds 1)." in text
     cells = json.loads((folder / "cross_corpus.json").read_text())["cells"]
-    assert [list(cell["seeds"]) for cell in cells if cell["measured"] == "savee"] == [["0"], ["0", "1"]]
+    assert [list(cell["seeds"]) for cell in cells if cell["tested"] == "savee"] == [["0"], ["0", "1"]]
 
 
 def test_folder_without_complete_corpus_raises(tmp_path, capsys):
@@ -122,17 +122,22 @@ def test_measure_skips_finished_evaluations(monkeypatch, folder):
     monkeypatch.setattr(cross_corpus, "call", lambda *words: called.append(words))
     measure(folder, "ravdess", "savee")
     assert called == []
-    across(folder / "ravdess" / "fold-2" / "seed-1", "savee").unlink()
+    result_on(folder / "ravdess" / "fold-2" / "seed-1", "savee").unlink()
     old = folder / "ravdess" / "fold-3" / "seed-0"
-    across(old, "savee").write_text(across(old, "savee").read_text().replace('"00"', '"of another run"'))
+    result_on(old, "savee").write_text(result_on(old, "savee").read_text().replace('"00"', '"of another run"'))
     measure(folder, "ravdess", "savee")
     runs = [folder / "ravdess" / "fold-2" / "seed-1", old]
-    assert called == [("ser-evaluate", str(r), "--corpus", "savee", "--output", str(across(r, "savee"))) for r in runs]
+    assert called == [
+        ("ser-evaluate", str(r), "--corpus", "savee", "--output", str(result_on(r, "savee"))) for r in runs
+    ]
 
 
 def test_corpora_of_parses_corpus_override(monkeypatch, tmp_path):
     assert corpora_of(["dropout=none"]) == (CORPORA, ["dropout=none"])
     assert corpora_of(["corpus=emodb,savee", "x=1"]) == (("emodb", "savee"), ["x=1"])
-    for word, message in (("corpus=tess,emodb", "corpus=tess: expected two or more"), ("corpus=emodb", "one alone")):
+    for word, message in (
+        ("corpus=tess,emodb", "corpus=tess: expected two or more"),
+        ("corpus=emodb", "a single corpus"),
+    ):
         with pytest.raises(InputError, match=message):
             corpora_of([word])

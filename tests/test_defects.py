@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from studies import defects, study
-from studies.defects import BASES, COUNTED, DEFECTS, MEASURED, TRAINED, read_prices, write
+from studies.defects import BASES, DEFECTS, EVALUATED, RECOMPUTED, TRAINED, read_effects, write
 
 from ser_lightning.errors import InputError
 from tests.test_conf import DEFECTS as SWITCHES
@@ -33,7 +33,7 @@ def place(folder: Path, base: str, arm: str, *correct: int) -> None:
     shutil.rmtree(folder / "dropout-none")
 
 
-def place_measured(folder: Path, base: str, name: str, *accuracy: float, **changes) -> None:
+def place_evaluated(folder: Path, base: str, name: str, *accuracy: float, **changes) -> None:
     for seed, share in enumerate(accuracy):
         config: dict = {}
         for word in BY_NAME[name].overrides(base):
@@ -56,38 +56,38 @@ def folder(tmp_path) -> Path:
     place(tmp_path, "corrected", "base", 240, 240, 255)
     place(tmp_path, "released", "padding", 240, 240, 240)
     place(tmp_path, "corrected", "padding", 240, 240, 255)
-    place_measured(tmp_path, "released", "training-mode", 0.625, 0.65, 0.60)
+    place_evaluated(tmp_path, "released", "training-mode", 0.625, 0.65, 0.60)
     return tmp_path
 
 
-def price(found, base: str, name: str):
+def of(found, base: str, name: str):
     (one,) = [each.found for each in found if (each.base, each.defect.name) == (base, name)]
     return one
 
 
-def test_price_is_the_paired_difference_by_seed(folder):
-    prices, bases, runs, _ = read_prices(folder, seeds=3)
+def test_effect_is_the_paired_difference_by_seed(folder):
+    effects, bases, runs, _ = read_effects(folder, seeds=3)
     assert len(runs) == 12
     assert bases["released"][0] == {"accuracy": 62.5, "uar": 62.5}
-    found = price(prices, "released", "padding")
+    found = of(effects, "released", "padding")
     # 15, 0 and 30 clips of 360: 4.17, 0 and 8.33 points, sd 4.17; t(0.975, 2) = 4.303, half 4.303 * 4.17 / sqrt(3)
     for name in ("accuracy", "uar"):
         assert found[name].differences == pytest.approx((100 * 15 / 360, 0, 100 * 30 / 360))
         assert found[name].mean == pytest.approx(4.1667, abs=1e-4)
         assert found[name].interval == pytest.approx((4.1667 - 10.3505, 4.1667 + 10.3505), abs=1e-3)
     # Accuracies from ser-evaluate minus those of the same runs: 62.5 - 62.5, 65 - 66.67, 60 - 58.33.
-    found = price(prices, "released", "training-mode")
+    found = of(effects, "released", "training-mode")
     assert found["accuracy"].differences == pytest.approx((0, -1.6667, 1.6667), abs=1e-4)
     assert found["uar"].differences == pytest.approx((-1, -2.6667, 0.6667), abs=1e-4)
 
 
 def test_arithmetic_is_recomputed_without_uar(folder):
-    prices, *_ = read_prices(folder, seeds=3)
+    effects, *_ = read_effects(folder, seeds=3)
     # 225 of 360 are 62.5 %; the study's metric is 225 / 4 = 56.25.
-    found = price(prices, "released", "arithmetic")
+    found = of(effects, "released", "arithmetic")
     assert found.keys() == {"accuracy"}
     assert found["accuracy"].differences == pytest.approx((6.25, 6.6667, 5.8333), abs=1e-4)
-    assert price(prices, "corrected", "arithmetic")["accuracy"].differences[0] == pytest.approx(60 - 66.6667, abs=1e-4)
+    assert of(effects, "corrected", "arithmetic")["accuracy"].differences[0] == pytest.approx(60 - 66.6667, abs=1e-4)
 
 
 def test_page_lists_finished_and_missing_defects(folder):
@@ -100,14 +100,14 @@ def test_page_lists_finished_and_missing_defects(folder):
     assert rows["padding"].split(" | ")[1:] == [
         *("+4.2", "-6.2 to 14.5", "+4.2", "-6.2 to 14.5", "3", "trained", "`model.masked=true` |"),
     ]
-    assert rows["arithmetic"].split(" | ")[3:] == ["-", "-", "3", "counted again", "- |"]
+    assert rows["arithmetic"].split(" | ")[3:] == ["-", "-", "3", "recomputed", "- |"]
     assert "Not run yet: updated-statistics, random-batches, last-epoch, rate-label, stereo, pcm16, resampler." in text
     assert "no change at any seed" in text.split("## `corrected`")[1]
     assert "Unchanged: test accuracy 62.5 ± 4.2 %, test UAR 62.5 ± 4.2 % over 3 seeds." in text
     assert "```sh\nmake defects\n```" in text
     assert "synthetic" not in text
     content = json.loads((folder / "defects.json").read_text())
-    (found,) = [p for p in content["prices"] if (p["base"], p["defect"]) == ("released", "padding")]
+    (found,) = [p for p in content["effects"] if (p["base"], p["defect"]) == ("released", "padding")]
     assert found["accuracy"]["mean"] == pytest.approx(4.1667, abs=1e-4)
     assert found["overrides"] == ["model.masked=true"]
     assert content["bases"]["corrected"]["2"]["accuracy"] == pytest.approx(100 * 255 / 360)
@@ -125,9 +125,9 @@ def test_page_warns_about_synthetic_speech(folder):
 
 def test_only_paired_requested_seeds_are_used(folder):
     (folder / "released/padding/seed-1/result.json").unlink()
-    prices, bases, *_ = read_prices(folder, seeds=2)
+    effects, bases, *_ = read_effects(folder, seeds=2)
     assert bases["released"].keys() == {0, 1}
-    found = price(prices, "released", "padding")["accuracy"]
+    found = of(effects, "released", "padding")["accuracy"]
     assert (found.seeds, found.interval) == ((0,), None)
     text = write(folder, seeds=2, command="x", docs=None).read_text()
     assert "| released/padding/seed-1 | unfinished: no result.json |" in text
@@ -137,22 +137,22 @@ def test_only_paired_requested_seeds_are_used(folder):
     "change", [{"digest": "01"}, {"config": {"evaluation": {"training_mode": True}}}, {"metrics": {}}]
 )
 def test_stale_evaluation_results_are_ignored(folder, change):
-    place_measured(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
-    prices, *_ = read_prices(folder, seeds=3)
-    assert "training-mode" not in {each.defect.name for each in prices if each.base == "released"}
+    place_evaluated(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
+    effects, *_ = read_effects(folder, seeds=3)
+    assert "training-mode" not in {each.defect.name for each in effects if each.base == "released"}
 
 
 def test_inconsistent_pairs_raise(folder):
     edit(folder / "released/padding/seed-1", lambda result: result.update(epochs=2))
     with pytest.raises(InputError, match=r"released/base/seed-0 and released/padding/seed-1 differ in epochs"):
-        read_prices(folder, seeds=3)
+        read_effects(folder, seeds=3)
 
 
 def test_missing_base_runs_raise(folder):
     for base in BASES:
         shutil.rmtree(folder / base / "base")
     with pytest.raises(InputError, match="no run of a base"):
-        read_prices(folder, seeds=3)
+        read_effects(folder, seeds=3)
 
 
 # --------------------------------------------------------- the list of defects
@@ -216,7 +216,7 @@ def test_main_runs_both_bases_with_every_defect(folder, calls, capsys):
     again = {(words[1], words[4:]) for words in calls if words[0] == "ser-evaluate"}
     assert (str(folder / "released/base/seed-0"), ("--set", "checkpoint=best")) in again
     assert not any("evaluation.training_mode=false" in words for _, words in again)
-    measured = sum(defect.how[base] == MEASURED for defect in DEFECTS for base in BASES)
+    measured = sum(defect.how[base] == EVALUATED for defect in DEFECTS for base in BASES)
     assert len(again) == 3 * (measured - 1)
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / "defects.md")
 
@@ -234,10 +234,10 @@ def test_failed_command_exits_with_one_line_error(tmp_path, capfd, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         defects.main([str(tmp_path / "out"), "--seeds", "2"])
     assert ended.value.code == 1
-    assert "defects: ser-train ended with 7; mend what it says and start again" in capfd.readouterr().err
+    assert "defects: ser-train failed with exit code 7" in capfd.readouterr().err
 
 
 def test_notes_belong_to_a_base():
-    assert {defect.how[base] for defect in DEFECTS for base in BASES} == {TRAINED, MEASURED, COUNTED}
+    assert {defect.how[base] for defect in DEFECTS for base in BASES} == {TRAINED, EVALUATED, RECOMPUTED}
     for defect in DEFECTS:
         assert defect.notes.keys() <= set(BASES)

@@ -68,7 +68,7 @@ def test_missing_sweeps_and_runs_are_named(folder, tmp_path, capsys):
         main([str(tmp_path / "nothing"), "--seeds", "1", "--table"])
     assert end.value.code == 1
     assert capsys.readouterr().err.startswith("dropout: ")
-    with pytest.raises(InputError, match="holds none of the sweeps"):
+    with pytest.raises(InputError, match="has none of the sweeps"):
         DROPOUT.write(tmp_path / "nothing", tmp_path, command="x")
 
 

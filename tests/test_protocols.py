@@ -68,7 +68,7 @@ def test_folds_are_pooled_before_computing_metrics(folder):
     assert (folder / "protocols.md").read_text() == text
     assert scores_in(folder / "docs" / "results" / "protocols.json") == content
     lacking = ", ".join(f"`{p.split}`" for p in PROTOCOLS if p.split not in content)
-    assert f"Not run yet, or not with all folds: {lacking}; the command below goes on." in text
+    assert f"Not run yet, or not with all folds: {lacking}. The command below resumes." in text
     rows = {row.split("`")[1]: row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.M)}
     assert list(rows) == ["random", "speaker"]
     above = [by_hand(folder, "random", seed)[1] - by_hand(folder, "speaker", seed)[1] for seed in (0, 1)]
@@ -82,7 +82,7 @@ def test_folds_are_pooled_before_computing_metrics(folder):
 
 def test_seeds_with_missing_folds_are_excluded_and_named(folder):
     shutil.rmtree(folder / "speaker" / "fold-3" / "seed-1")
-    assert "Not complete, and left out: speaker (seeds 1)." in write_table(folder)
+    assert "Left out because folds are missing: speaker (seeds 1)." in write_table(folder)
     assert list(scores_in(folder / "protocols.json")["speaker"]["values"]) == ["0"]
 
 
@@ -109,7 +109,7 @@ def test_folder_without_complete_protocol_exits_with_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
     assert end.value.code == 1
-    assert re.fullmatch(r"protocols: .* nothing that is complete, with all its folds; .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"protocols: .* has no seed with all its folds\. .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.split)

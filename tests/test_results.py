@@ -149,11 +149,11 @@ def test_write_json_rejects_nan(tmp_path):
 
 
 def test_provenance_has_versions_and_machine():
-    told = provenance()
-    assert told["versions"]["ser-lightning"]
-    assert told["versions"]["opensmile"] == importlib.metadata.version("opensmile")
-    assert told["machine"]["cores"] >= 1
-    assert told["git"] is None or len(told["git"]["commit"]) == 40
+    found = provenance()
+    assert found["versions"]["ser-lightning"]
+    assert found["versions"]["opensmile"] == importlib.metadata.version("opensmile")
+    assert found["machine"]["cores"] >= 1
+    assert found["git"] is None or len(found["git"]["commit"]) == 40
 
 
 def test_version_lists_match_dependencies_and_extras():

@@ -73,7 +73,7 @@ def test_makefile_installs_with_constraints():
 def test_known_vulnerability_is_reported_with_exit_code_1(tmp_path, database, capsys):
     path = tmp_path / "constraints.txt"
     path.write_text("idna==3.20\njinja2==3.1.6\n")
-    assert supply.audit(path, "--osv-url", database) == (["jinja2 3.1.6: PYSEC-0000-1, mended in ['99.0']"], None)
+    assert supply.audit(path, "--osv-url", database) == (["jinja2 3.1.6: PYSEC-0000-1, fixed in ['99.0']"], None)
     path.write_text("idna==3.20\n")
     assert supply.audit(path, "--osv-url", database) == ([], None)
     assert supply.main(ROOT / "constraints.txt", "--osv-url", database) == 1
@@ -81,10 +81,10 @@ def test_known_vulnerability_is_reported_with_exit_code_1(tmp_path, database, ca
 
 
 def test_unreachable_database_is_reported_as_not_audited(tmp_path, capsys):
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         code = supply.main(
-            ROOT / "constraints.txt", "--osv-url", f"http://127.0.0.1:{nobody.getsockname()[1]}/v1/query"
+            ROOT / "constraints.txt", "--osv-url", f"http://127.0.0.1:{unused.getsockname()[1]}/v1/query"
         )
     assert code == 0
     last = capsys.readouterr().out.splitlines()[-1]

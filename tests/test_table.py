@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from studies import systems
-from studies.systems import CONTRAST, NEW_SPEAKERS, OWN, PARTS, SYSTEMS, main, parts_of, train
+from studies.systems import CONTRAST, OWN, PARTS, SYSTEMS, UNSEEN_SPEAKERS, main, parts_of, train
 
 from tests.test_conf import composed, options
 from tests.test_protocols import by_hand
@@ -28,7 +28,7 @@ def place(folder: Path, system: str, part: str, seed: int, *, folds: int = 1, **
 def folder(tmp_path) -> Path:
     for seed in (0, 1, 2):
         place(tmp_path, "svm", "random", seed, parameters=1234, seconds={"train": 10.0 + seed})
-        place(tmp_path, "svm", NEW_SPEAKERS, seed, folds=6, parameters=1234, seconds={"train": 5.0})
+        place(tmp_path, "svm", UNSEEN_SPEAKERS, seed, folds=6, parameters=1234, seconds={"train": 5.0})
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def rows_of(text: str, title: str) -> list[list[str]]:
 def test_row_shows_scores_and_cost_of_a_system(folder):
     text = write_table(folder, docs=folder / "docs")
     content = json.loads((folder / "systems.json").read_text())["scores"]
-    for part in ("random", NEW_SPEAKERS):
+    for part in ("random", UNSEEN_SPEAKERS):
         for seed in (0, 1, 2):
             accuracy, uar, clips = by_hand(folder / "svm", part, seed)
             assert content[f"svm/{part}"]["clips"] == clips
@@ -55,18 +55,18 @@ def test_row_shows_scores_and_cost_of_a_system(folder):
     assert json.loads((folder / "docs" / "results" / "systems.json").read_text())["scores"] == content
     (row,) = rows_of(text, "# The systems")
     name, parameters, own, released, drawn, speakers, emodb, seconds, device, seeds = row
-    mean = sum(by_hand(folder / "svm", NEW_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
+    mean = sum(by_hand(folder / "svm", UNSEEN_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
     assert (name, parameters, seconds, device, seeds) == ("`svm`", "1,234", "5", "cpu", "3")
     assert (own, released, emodb) == ("-", "-", "-")
     assert speakers.startswith(f"{mean:.1f} ± ")
     assert drawn.endswith(" (leak)")  # the leak check of the synthetic runs found a leak
-    ((_, published, here, differs),) = rows_of(text, "## Beside what was published")
+    ((_, published, here, differs),) = rows_of(text, "## Compared with the published results")
     assert (published, differs) == (OF["svm"].published, OF["svm"].differs)
     assert here.startswith(f"UAR {mean:.1f} ± ")
-    assert here.endswith("(RAVDESS, new speakers)")
-    (lacking,) = re.findall(r"^Not run yet: (.*)\. The command below goes on\.$", text, re.M)
+    assert here.endswith("(RAVDESS, unseen speakers)")
+    (lacking,) = re.findall(r"^Not run yet: (.*)\. The command below resumes\.$", text, re.M)
     expected = {
-        system.name: [part.name for part in parts_of(system) if part.name not in ("random", NEW_SPEAKERS)]
+        system.name: [part.name for part in parts_of(system) if part.name not in ("random", UNSEEN_SPEAKERS)]
         if system.name == "svm"
         else [part.name for part in parts_of(system)]
         for system in SYSTEMS
@@ -83,17 +83,17 @@ def test_published_model_size_is_shown_if_different(tmp_path):
     assert lim[1] == "67,000"  # from the first part that has runs
     assert kaggle[1] == "1,234"
     for system in ("lim_tdcnn", "kaggle_cnn"):
-        place(tmp_path, system, NEW_SPEAKERS, 0, folds=6, parameters=1234)
+        place(tmp_path, system, UNSEEN_SPEAKERS, 0, folds=6, parameters=1234)
     kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
     assert lim[1] == "1,234; as published 67,000"
     assert kaggle[1] == "1,234"
 
 
 def test_seeds_with_missing_folds_are_excluded_and_named(folder):
-    (folder / "svm" / NEW_SPEAKERS / "fold-3" / "seed-1" / "result.json").unlink()
+    (folder / "svm" / UNSEEN_SPEAKERS / "fold-3" / "seed-1" / "result.json").unlink()
     text = write_table(folder)
-    assert f"svm/{NEW_SPEAKERS} (seeds 1)" in text
-    assert f"svm/{NEW_SPEAKERS}/fold-3/seed-1" in text.split("Left out:")[1]
+    assert f"svm/{UNSEEN_SPEAKERS} (seeds 1)" in text
+    assert f"svm/{UNSEEN_SPEAKERS}/fold-3/seed-1" in text.split("Left out:")[1]
 
 
 def test_daarip_before_and_after_split_are_compared(tmp_path):
@@ -105,11 +105,11 @@ def test_daarip_before_and_after_split_are_compared(tmp_path):
 
 
 def test_folder_without_complete_system_exits_with_error(tmp_path, capsys):
-    place(tmp_path, "svm", NEW_SPEAKERS, 0, folds=5)
+    place(tmp_path, "svm", UNSEEN_SPEAKERS, 0, folds=5)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
     assert end.value.code == 1
-    assert re.fullmatch(r"systems: .* nothing that is complete, with all its folds; .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"systems: .* has no seed with all its folds\. .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

@@ -318,11 +318,11 @@ def meet_predict(folder: Path, checkpoint: Path) -> tuple[Ended, dict[str, str]]
         raise AssertionError(ended.err)
     outcomes: dict[str, str] = {}
     with output.open(encoding="utf-8", newline="") as file:
-        heard = {row["path"] for row in csv.DictReader(file)}
+        used_paths = {row["path"] for row in csv.DictReader(file)}
     left_out = re.findall("^ser-predict: left out: (.*)$", ended.err, re.MULTILINE)
     for name in specimens:
         path = str(folder / "zoo" / name)
-        if path.encode("utf-8", "backslashreplace").decode() in heard:
+        if path.encode("utf-8", "backslashreplace").decode() in used_paths:
             outcomes[name] = USED
         for reason in left_out:
             if f"{printable(path)} " in reason:
@@ -397,7 +397,7 @@ def main(path: Path) -> None:
         file.write(
             f"{before}{HEADING}Made by `python -m tests.zoo docs/reliability.md`; `tests/test_zoo.py` holds each line"
             " to its outcome.\n\n"
-            f"`ser-predict` met them in one folder, heard {used}, listed {len(predicted) - used} and ended with"
+            f"`ser-predict` read them from one folder, used {used}, listed {len(predicted) - used} and ended with"
             f" {predict.code}; `ser-prepare corpus=ravdess corpus.on_problem=skip` met the contents under names of"
             f" clips, ended with a table of what it refused, and with {prepare.code}. The most memory that either took"
             f" was {max(predict.peak, prepare.peak) / 2**30:.1f} GiB.\n\n### Contents\n\n"
