@@ -1,6 +1,8 @@
 """Every YAML file is found, composes and matches the signature of its class."""
 
 import inspect
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import hydra.utils
@@ -40,9 +42,13 @@ def options(group: str) -> list[str]:
 
 
 def composed(*overrides: str) -> dict:
+    return deepcopy(_composed(*overrides))
+
+
+@cache
+def _composed(*overrides: str) -> dict:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=["run_id=x", *overrides])
-        return OmegaConf.to_container(config, resolve=True)
+        return OmegaConf.to_container(compose("train", overrides=["run_id=x", *overrides]), resolve=True)
 
 
 def test_groups_list_every_config_file():

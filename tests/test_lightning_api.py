@@ -97,7 +97,7 @@ def test_fit_without_datamodule_raises(best, data, tmp_path):
 
 
 ADD_A_METRIC = """
-import sys
+import importlib, json, sys
 import numpy as np
 from ser_lightning import metrics
 
@@ -105,8 +105,12 @@ def worst_recall(confusion):
     return float(np.nanmin(metrics.recall_per_class(confusion)))
 
 metrics.METRICS["worst"] = metrics.Metric(name="worst", title="worst recall", compute=worst_recall, sums=None)
-command, sys.argv = sys.argv[1], [f"ser-{sys.argv[1]}", *sys.argv[2:]]
-__import__(f"ser_lightning.cli.{command}", fromlist=["main"]).main()
+for command, *words in json.loads(sys.argv[1]):
+    sys.argv = [f"ser-{command}", *words]
+    try:
+        importlib.import_module(f"ser_lightning.cli.{command}").main()
+    except SystemExit as ended:
+        assert not ended.code, ended.code
 """
 
 
@@ -115,17 +119,11 @@ def test_custom_metric_is_added_in_one_place(small, tmp_path):
     import subprocess
     import sys
 
-    script = tmp_path / "script.py"
-    script.write_text(ADD_A_METRIC)
-
-    def call(*words: str) -> None:
-        done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    for arm in ("none", "p25"):
-        words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"dropout={arm}", "monitor=val/worst"]
-        call("train", *words)
-    call("report", str(tmp_path / "corrected"))
+    words = ["train", "experiment=corrected", *small, f"output_root={tmp_path}", "monitor=val/worst"]
+    commands = [[*words, "dropout=none"], [*words, "dropout=p25"], ["report", str(tmp_path / "corrected")]]
+    call = [sys.executable, "-c", ADD_A_METRIC, json.dumps(commands)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     (result, _) = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("result.json"))]
     assert len(result["history"]["val/worst"]) == 2
     assert 0 <= result["metrics"]["test"]["worst"] <= 1
