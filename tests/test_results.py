@@ -18,6 +18,7 @@ from ser_lightning.results import (
     finished,
     provenance,
     science_digest,
+    with_checkpoint_digest,
     write_json,
 )
 
@@ -27,6 +28,8 @@ CONFIG = {
     "output_root": "o",
     "folder": "o/a/b",
     "seed": 1,
+    "trust": [],
+    "init_from": None,
     "logger": {"save_dir": "o"},
     "corpus": {"root": "/data", "download": False, "workers": 2, "downmix": "mean"},
     "data": {"feature_cache": "s", "feature_workers": 2, "batch_size": 4},
@@ -85,7 +88,7 @@ def test_digest_ignores_later_keys_at_disabled_defaults():
             assert last in node
             node[last] = "on"
             digests.add(science_digest(changed))
-    assert len(digests) == 1 + 2 + 1 + 2 + 2 + 1 + 1 + 1
+    assert len(digests) == 1 + 2 + 1 + 2 + 2 + 1 + 1 + 1 + 3
 
 
 def test_complete_keeps_given_values():
@@ -135,11 +138,32 @@ def test_complete_adds_no_backend_to_parts_without_kernels():
 
 
 def test_finished_returns_result_with_same_digest(tmp_path):
-    assert finished(tmp_path, "x") is None
-    write_json(tmp_path / "result.json", {"digest": "x"})
-    assert finished(tmp_path, "x") == {"digest": "x"}
-    with pytest.raises(InputError, match=r"another configuration \(digest x, this one is y\)"):
-        finished(tmp_path, "y")
+    config = {"name": "a", "seed": 1, "trainer": {"max_epochs": 2}}
+    assert finished(tmp_path, config) is None
+    result = {"digest": science_digest(config), "config": config}
+    write_json(tmp_path / "result.json", result)
+    assert finished(tmp_path, config | {"name": "b"}) == result
+    with pytest.raises(InputError, match=rf"another configuration \(digest {result['digest']}"):
+        finished(tmp_path, config | {"seed": 2})
+    with pytest.raises(InputError, match=r"name=.* init_from=.*last\.ckpt"):
+        finished(tmp_path, config | {"trainer": {"max_epochs": 3}})
+
+
+def test_checkpoint_to_start_from_is_part_of_the_digest(tmp_path):
+    config = {"init_from": str(tmp_path / "a.ckpt"), "init_from_sha256": None, "seed": 1}
+    with pytest.raises(InputError, match=r"init_from is '.*a\.ckpt', which is no file"):
+        with_checkpoint_digest(config)
+    (tmp_path / "a.ckpt").write_bytes(b"a")
+    (tmp_path / "b.ckpt").write_bytes(b"b")
+    (tmp_path / "copy.ckpt").write_bytes(b"a")
+    same, other = (with_checkpoint_digest(config | {"init_from": str(tmp_path / f"{n}.ckpt")}) for n in ("copy", "b"))
+    assert science_digest(with_checkpoint_digest(config)) == science_digest(same) != science_digest(other)
+    with pytest.raises(InputError, match=r"init_from_sha256 requires"):
+        with_checkpoint_digest(config | {"init_from_sha256": other["init_from_sha256"]})
+    without = {"init_from": None, "init_from_sha256": None, "seed": 1}
+    assert with_checkpoint_digest(without) == without
+    with pytest.raises(InputError, match="without init_from"):
+        with_checkpoint_digest(without | {"init_from_sha256": "x"})
 
 
 def test_write_json_rejects_nan(tmp_path):

@@ -37,6 +37,7 @@ UNSCIENTIFIC = (
         "corpus.download",
         "corpus.workers",
         "trust",
+        "init_from",
     ),
     *(
         "data.feature_cache",
@@ -57,6 +58,9 @@ LATER: dict[str, Any] = {
     "scheduler": {},
     "data.balance": "none",
     "data.augment_first": False,
+    "init_from_sha256": None,
+    "freeze": [],
+    "lr_factors": None,
 }
 # Backend keys, and the key next to which each belongs. Older runs used native kernels without naming them, so native is
 # excluded from the digest. So is auto, which a run replaces by the backend in use.
@@ -141,6 +145,26 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     }
 
 
+def with_checkpoint_digest(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with the SHA-256 digest of the file ``init_from``, by which a run is identified.
+
+    Raises:
+        InputError: there is no such file, or its digest is not the one that the config requires
+
+    """
+    path, required = config["init_from"], config["init_from_sha256"]
+    if path is None:
+        if required is not None:
+            raise InputError(f"init_from_sha256 is {required!r} without init_from; give init_from=<checkpoint>")
+        return dict(config)
+    if not isinstance(path, str) or not Path(path).is_file():
+        raise InputError(f"init_from is {path!r}, which is no file; give <run folder>/checkpoints/best.ckpt")
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if required not in (None, digest):
+        raise InputError(f"{path} has the SHA-256 digest {digest}; init_from_sha256 requires {required}")
+    return {**config, "init_from_sha256": digest}
+
+
 def check_checkpoint(which: object) -> None:
     """Check that the name of a checkpoint is ``best`` or ``last``.
 
@@ -152,27 +176,53 @@ def check_checkpoint(which: object) -> None:
         raise InputError(f"checkpoint is {which!r}; expected best or last")
 
 
-def finished(folder: Path, digest: str) -> dict[str, Any] | None:
+def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the result of a finished run, or ``None`` if the run has not finished.
+
+    Args:
+        folder: folder of the run
+        config: resolved config of the run
 
     Raises:
         InputError: the folder holds the result of another configuration, or an unreadable result
 
     """
-    path = folder / "result.json"
+    path, digest = folder / "result.json", science_digest(config)
     if not path.exists():
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = result["digest"]
+        found, before = result["digest"], result["config"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); remove the folder to run again") from error
     if found != digest:
+        if (hint := _how_to_train_longer(folder, before, config)) is not None:
+            raise InputError(hint)
         raise InputError(
             f"{folder} holds a run of another configuration (digest {found}, this one is {digest});"
             " choose another name= or run_id=, or remove the folder"
         )
     return result
+
+
+def _how_to_train_longer(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return how to continue a finished run, if only the number of epochs was raised; otherwise None.
+
+    Args:
+        folder: folder of the finished run
+        before: config of the finished run
+        now: config of this run
+
+    """
+    epochs, wanted = (config["trainer"]["max_epochs"] for config in (before, now))
+    raised = {**before, "trainer": {**before["trainer"], "max_epochs": wanted}}
+    same = all(raised.get(key) == now.get(key) for key in now.keys() - {"name", "run_id", "folder", "output_root"})
+    if not same or epochs == wanted:
+        return None
+    return (
+        f"{folder} holds a finished run of {epochs} epochs; a finished run is not continued. Start a new run from its"
+        f" weights: name=<new name> init_from={folder / 'checkpoints' / 'last.ckpt'} trainer.max_epochs=<more epochs>"
+    )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from ser_lightning.checkpoint import KEY, build_model, contents, load_state, rea
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, measuring
+from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups, set_frozen_mode
 from ser_lightning.losses import EmotionLoss
 from ser_lightning.metrics import METRICS, compute_metrics
 from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_scheduler_config
@@ -29,7 +30,7 @@ from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_sche
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+MakeOptimizer = Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], torch.optim.Optimizer]
 LOGGED = (*METRICS, "loss")  # logged for every subset, as in ``val/uar``
 
 
@@ -52,6 +53,8 @@ class EmotionTask(pl.LightningModule):
         evaluation: how validation and test are evaluated
         loss: the training loss
         scheduler: learning rate scheduler; ``None`` for a constant learning rate
+        frozen: modules of the model that are not trained
+        lr_factors: module name -> factor of its learning rate
         seed: seed of dropout and all other random numbers of a training step
         payload: data stored in checkpoints beside Lightning's own keys (see :func:`ser_lightning.checkpoint.contents`)
 
@@ -66,12 +69,15 @@ class EmotionTask(pl.LightningModule):
         evaluation: Evaluation,
         loss: EmotionLoss,
         scheduler: SchedulerConfig | None = None,
+        frozen: Sequence[nn.Module] = (),
+        lr_factors: Mapping[str, float] | None = None,
         seed: int = 0,
         payload: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.make_optimizer, self.scheduler = optimizer, scheduler
+        self.frozen, self.lr_factors = tuple(frozen), dict(lr_factors or {})
         # LearningRateFinder sets this attribute.
         self.lr: float | None = optimizer.keywords.get("lr") if isinstance(optimizer, functools.partial) else None
         self.evaluation, self.loss, self.seed, self.payload = evaluation, loss, seed, payload
@@ -105,6 +111,8 @@ class EmotionTask(pl.LightningModule):
             evaluation=build("evaluation", config["evaluation"], trust=trust),
             loss=build("loss", config["loss"], trust=trust),
             scheduler=_build_scheduler(config, optimizer(model.parameters())),
+            frozen=freeze(model, config["freeze"]),
+            lr_factors=check_lr_factors(config["lr_factors"], model, scheduler=config["scheduler"]),
             seed=config["seed"],
             payload=contents(config=config, emotions=tuple(emotions), features=features),
         )
@@ -142,6 +150,12 @@ class EmotionTask(pl.LightningModule):
             task.to(map_location)
         return task.eval()
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode of all modules but the frozen ones."""
+        super().train(mode)
+        set_frozen_mode(self.frozen)
+        return self
+
     def setup(self, stage: str) -> None:
         """Fit the standardization and the class weights to the training set.
 
@@ -155,13 +169,14 @@ class EmotionTask(pl.LightningModule):
         if data is None:
             raise InputError("there is no data module; call trainer.fit(task, datamodule=SpeechDataModule(...))")
         standardize = getattr(self.model, "standardize", None)
-        if standardize is not None:
+        if standardize is not None and standardize not in self.frozen:
             standardize.fit(*data.training_statistics())
         self.loss.weigh(data.training_counts())
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and, if there is one, the learning rate scheduler."""
-        optimizer = self.make_optimizer(self.parameters(), **({} if self.lr is None else {"lr": self.lr}))
+        parameters = ((name.removeprefix("model."), parameter) for name, parameter in self.named_parameters())
+        optimizer = self.make_optimizer(parameter_groups(parameters, lr=self.lr, factors=self.lr_factors))
         if self.scheduler is None:
             return optimizer
         by_epoch = self.scheduler.interval == "epoch"

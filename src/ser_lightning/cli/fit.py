@@ -33,7 +33,20 @@ from ser_lightning.splits.split import SUBSETS
 log = logging.getLogger(__name__)
 
 # Parts of a config that only apply to the training and evaluation of networks.
-OF_NETWORKS = ("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance")
+OF_NETWORKS = (
+    "trainer",
+    "optim",
+    "scheduler",
+    "callbacks",
+    "monitor",
+    "mode",
+    "loss",
+    "evaluation",
+    "data.balance",
+    "init_from_sha256",
+    "freeze",
+    "lr_factors",
+)
 BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight
 CPU = torch.device("cpu")
 

@@ -35,7 +35,7 @@ from ser_lightning.cli.overrides import parse, quote, set_texts, words_of
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import InputError
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
-from ser_lightning.results import finished, science_digest
+from ser_lightning.results import finished, with_checkpoint_digest
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,8 @@ def _check_names(config: DictConfig, job: Any) -> None:
 def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
     """Return the result of a job that has already finished, or ``None`` if it has to run."""
     try:
-        result = finished(folder, science_digest(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        result = finished(folder, with_checkpoint_digest(plain))
     except InputError:
         return None  # the job's own command reports the error
     if result is not None:

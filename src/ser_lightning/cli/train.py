@@ -46,10 +46,11 @@ from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError, full_disk, suggestion
 from ser_lightning.evaluation import check_batches
+from ser_lightning.fine_tuning import initialize
 from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import check_trust, package_digests
-from ser_lightning.results import check_checkpoint, finished, science_digest, versions
+from ser_lightning.results import check_checkpoint, finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.splits.split import SUBSETS, write_rows, write_split
 from ser_lightning.task import LOGGED, EmotionTask
 from ser_lightning.trainer_options import check_callbacks, check_precision, check_trainer_options
@@ -84,7 +85,7 @@ def train(config: DictConfig) -> float:
 
 def _train_alone(config: DictConfig, *, folder: Path, hydra_config: Any) -> float:
     """Train while holding the lock of the folder; additional processes of a distributed run write nothing."""
-    plain = resolve_backends(hydra_app.plain(config))
+    plain = with_checkpoint_digest(resolve_backends(hydra_app.plain(config)))
     run = partial(
         _train,
         plain,
@@ -163,7 +164,7 @@ def _train(
     trial, digest = bool(config["trainer"].get("fast_dev_run")), science_digest(config)
     if trial:
         _close_log_file()
-    elif (done := finished(folder, digest)) is not None:
+    elif (done := finished(folder, config)) is not None:
         _check_own_code(done, config, folder=folder)
         log.info("done already: %s", folder)
         tell(done)
@@ -182,6 +183,9 @@ def _train(
     pl.seed_everything(config["seed"], verbose=False)
     preparation = data.preparation
     task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
+    initialization = initialize(
+        task.model, config, emotions=preparation.corpus.emotions, features=preparation.features.size
+    )
     rows, resume = LoggedRows(), Resume(versions=versions())
     callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue(), *([] if guard is None else [guard])]
     trainer = _build_trainer(
@@ -226,7 +230,8 @@ def _train(
         folder=folder,
         config=config,
         loggers=[logger for logger in trainer.loggers if logger is not rows],
-        identity={"choices": choices, "overrides": overrides, "digest": digest},
+        identity={"choices": choices, "overrides": overrides, "digest": digest}
+        | ({} if initialization is None else {"initialization": initialization}),
     )
     tell(result)
     return result
