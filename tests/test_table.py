@@ -9,7 +9,7 @@ import pytest
 from studies import systems
 from studies.systems import CONTRAST, OWN, PARTS, SYSTEMS, UNSEEN_SPEAKERS, main, parts_of, train
 
-from tests.test_conf import composed, options
+from tests.test_conf import composed
 from tests.test_protocols import by_hand
 
 write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
@@ -134,12 +134,6 @@ def test_published_results_refer_to_existing_parts():
     for system in SYSTEMS:
         assert system.beside in [part.name for part in parts_of(system)]
         assert system.metric in {"accuracy", "uar"}
-
-
-@pytest.mark.slow
-def test_systems_cover_every_model():
-    chosen = {composed(*system.words)["model"]["_target_"] for system in SYSTEMS}
-    assert chosen == {composed(f"model={model}")["model"]["_target_"] for model in options("model")}
 
 
 def test_main_skips_missing_corpora_and_unselected_systems(folder, monkeypatch):

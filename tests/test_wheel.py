@@ -76,7 +76,6 @@ def test_wheel_has_platform_tag_kernels_and_configs(installed):
         assert wheel.name.endswith(f"-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl")
         assert len(libraries) == 1
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
-    assert len(configs) > 90
     assert {f"ser_lightning/{config}" for config in configs} <= set(names)
     assert "ser_lightning/py.typed" in names
 

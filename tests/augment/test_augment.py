@@ -182,7 +182,7 @@ def test_pcm16_rounds_and_clips():
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("steps", [3, -3])
+@pytest.mark.parametrize("steps", [pytest.param(3, marks=pytest.mark.slow), -3])
 def test_native_pitch_matches_torchaudio_on_ravdess(ravdess_root, steps):
     """The tolerance allows for torchaudio's filters for 3 semitones, which are off by -70 dB in single precision."""
     from ser_lightning.audio.audio import Audio

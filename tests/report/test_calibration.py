@@ -41,6 +41,7 @@ def null_speakers(speakers: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+@pytest.mark.slow
 def test_paired_interval_has_nominal_coverage(seeds: int) -> None:
     covered = []
     for sweep in null_accuracies(seeds):
@@ -52,6 +53,7 @@ def test_paired_interval_has_nominal_coverage(seeds: int) -> None:
 
 
 @pytest.mark.parametrize("speakers", [8, SPEAKERS])
+@pytest.mark.slow
 def test_speaker_interval_has_nominal_coverage(speakers: int) -> None:
     covered = []
     for arm, baseline in null_speakers(speakers):
@@ -61,6 +63,7 @@ def test_speaker_interval_has_nominal_coverage(speakers: int) -> None:
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
+@pytest.mark.slow
 def test_pair_bootstrap_has_nominal_coverage() -> None:
     covered = []
     for sweep in null_accuracies(10):
@@ -70,6 +73,7 @@ def test_pair_bootstrap_has_nominal_coverage() -> None:
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
+@pytest.mark.slow
 def test_paired_tests_have_nominal_false_positive_rate() -> None:
     differences = [sweep[:, 0] - sweep[:, 1] for sweep in null_accuracies(8)]
 
