@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
-from ser_lightning.audio.folder import find_audio
+from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.build import build, config_folder
 
 CLIPS = 16  # evenly spaced over the folder
@@ -49,7 +49,7 @@ def main(folder: str) -> None:
     """Print one line per option of the features, and one for the pitch-shifted copies."""
     torch.set_num_threads(1)
     audio = build("audio", part("audio"))
-    paths, _ = find_audio(folder)
+    paths, _ = list_audio_files(folder)
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(CLIPS, len(paths))).astype(int)]
     waves = [audio.load(Path(path)).wave for path in chosen]
     print(f"{len(waves)} clips, {np.mean([len(wave) for wave in waves]) / audio.sampling_rate:.2f} s on average")

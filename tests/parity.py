@@ -410,8 +410,8 @@ def preparation_lines(reference: Path, ravdess: Path) -> Iterator[Line]:
             wave = clip.frames[clip.study].reshape(-1)
             soundfile.write(Path(cut) / f"{clip.source.stem}.wav", wave, RATE, subtype="FLOAT")
         prepared = count_correct_in(Path(whole), reference=reference, run=run_apart)
-        filtered = count_correct_in(Path(whole), "audio.resampler=soxr", reference=reference, run=run_apart)
-        spared = count_correct_in(Path(cut), "audio=untrimmed", reference=reference, run=run_apart)
+        filtered = count_correct_in(Path(whole), "--set", "audio.resampler=soxr", reference=reference, run=run_apart)
+        spared = count_correct_in(Path(cut), "--set", "audio=untrimmed", reference=reference, run=run_apart)
     holds = prepared == CORRECT[1]
     yield bounded("correct from the raw recordings, each alone", f"{prepared}/{CLIPS}", f"{CORRECT[1]}/{CLIPS}", holds)
     yield Line(f"{'the same by soxr':48}{f'{filtered}/{CLIPS}':>12}")

@@ -18,7 +18,7 @@ from ser_lightning.evaluation import (
     Evaluation,
     Predictions,
     check_batches,
-    measuring,
+    evaluation_batches,
     predict,
     write_predictions,
 )
@@ -143,9 +143,12 @@ def test_updated_statistics_come_from_one_pass(model):
 
 
 @pytest.mark.parametrize("evaluation", [UPDATED, STUDY], ids=str)
-def test_measuring_updates_running_statistics_if_enabled(model, evaluation):
+def test_evaluation_updates_running_statistics_if_enabled(model, evaluation):
     mean, variance = moved(model, loader(10, shuffle=True))
-    with measuring(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
+    with (
+        evaluation_batches(model, loader(10, shuffle=True), evaluation=evaluation, device=CPU) as batches,
+        torch.no_grad(),
+    ):
         for batch in batches:
             model(batch.features, batch.lengths)
     torch.testing.assert_close(model.layers[0].running_mean, mean)
@@ -154,9 +157,9 @@ def test_measuring_updates_running_statistics_if_enabled(model, evaluation):
 
 
 @pytest.mark.parametrize("evaluation", [EVALUATION_MODE, TRAINING_MODE], ids=str)
-def test_measuring_keeps_running_statistics_if_disabled(model, evaluation):
+def test_evaluation_keeps_running_statistics_if_disabled(model, evaluation):
     state = state_of(model)
-    with measuring(model, loader(10), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
+    with evaluation_batches(model, loader(10), evaluation=evaluation, device=CPU) as batches, torch.no_grad():
         for batch in batches:
             model(batch.features, batch.lengths)
     assert equal(model.state_dict(), state)

@@ -146,11 +146,11 @@ def named_socket(path: Path) -> None:
 
 
 NONE = "is not a regular file"
-CUT = "is cut short"
+CUT = "is truncated"
 # Unusual contents. ser-predict reads them under this name, ser-prepare under the name of a RAVDESS clip.
 CONTENTS = [
     Specimen("empty.wav", "0 bytes", lambda path: path.touch(), "empty file"),
-    Specimen("header_only.wav", "a header of no samples", raw(lambda b: b[:44], data_size=0), "holds no samples"),
+    Specimen("header_only.wav", "a header of no samples", raw(lambda b: b[:44], data_size=0), "contains no samples"),
     Specimen("header_lies.wav", "a header that claims a second, and nothing after it", raw(lambda b: b[:44]), CUT),
     Specimen("half_header.wav", "20 bytes of a header", raw(lambda b: b[:20]), "cannot read"),
     Specimen("cut.wav", "cut off in the samples", raw(lambda b: b[:20000]), CUT),
@@ -163,7 +163,7 @@ CONTENTS = [
     ),
     Specimen("claims_1_gib.wav", "a header that claims 1 GiB of samples", raw(data_size=2**30), CUT),
     Specimen(
-        "no_size.wav", "samples after a header that claims none", raw(riff_size=0, data_size=0), "holds no samples"
+        "no_size.wav", "samples after a header that claims none", raw(riff_size=0, data_size=0), "contains no samples"
     ),
     Specimen("riff_size_small.wav", "a RIFF size of 10", raw(riff_size=10)),
     Specimen("riff_size_large.wav", "a RIFF size of 1 GB", raw(riff_size=10**9)),

@@ -99,12 +99,12 @@ def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
             raise InputError(
                 f"data.eval_batch_size is {data.eval_batch_size}, which leaves a batch of {subset} with a single clip;"
                 " expected another size with evaluation.training_mode or evaluation.update_statistics: BatchNorm"
-                " cannot normalise by a clip alone"
+                " cannot normalize a single clip"
             )
 
 
 @contextmanager
-def measuring(
+def evaluation_batches(
     model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
 ) -> Iterator[Iterator[Batch]]:
     """Put a model into the mode in which it is evaluated, and restore it afterwards.
@@ -155,7 +155,7 @@ def predict(
     """
     if evaluation.update_statistics:
         model = copy.deepcopy(model)
-    with measuring(model, loader, evaluation=evaluation, device=device) as batches:
+    with evaluation_batches(model, loader, evaluation=evaluation, device=device) as batches:
         target, logits = _run(model, batches, device)
     return Predictions(target, logits)
 
@@ -201,9 +201,9 @@ def write_predictions(
         for subset, (keys, result) in predictions.items():
             rows = zip(keys, result.target, result.prediction, result.probabilities, strict=True)
             for (id_, copy), target, prediction, probabilities in rows:
-                of = by_id[id_]
+                utterance = by_id[id_]
                 writer.writerow(
-                    [id_, *[copy] * augmented, of.speaker, of.gender, of.intensity, subset]
+                    [id_, *[copy] * augmented, utterance.speaker, utterance.gender, utterance.intensity, subset]
                     + [emotions[target], emotions[prediction]]
                     + [f"{probability:.6f}" for probability in probabilities]
                 )

@@ -21,7 +21,7 @@ from ser_lightning.build import build
 from ser_lightning.checkpoint import KEY, build_model, contents, load_state, read_checkpoint
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import Evaluation, measuring
+from ser_lightning.evaluation import Evaluation, evaluation_batches
 from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups, set_frozen_mode
 from ser_lightning.losses import EmotionLoss
 from ser_lightning.metrics import METRICS, compute_metrics
@@ -287,7 +287,9 @@ class EmotionTask(pl.LightningModule):
     def _begin_evaluation(self, loaders: object) -> None:
         if not self.trainer.sanity_checking:  # the sanity check must not update running statistics
             loader = cast(DataLoader[Batch], loaders)
-            self.evaluating.enter_context(measuring(self.model, loader, evaluation=self.evaluation, device=self.device))
+            self.evaluating.enter_context(
+                evaluation_batches(self.model, loader, evaluation=self.evaluation, device=self.device)
+            )
 
     def _step(self, batch: Batch, metrics: "EpochMetrics", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         logits = self(batch)

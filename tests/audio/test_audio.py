@@ -8,7 +8,7 @@ import soundfile
 from tests import parity
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.audio.folder import find_audio
+from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect, voiced_frames
 from ser_lightning.errors import InputError
@@ -253,13 +253,13 @@ def test_find_audio(tmp_path):
     for name in ("b.WAV", "sub/a.flac", "note.txt", ".hidden.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [p.relative_to(tmp_path).as_posix() for p in find_audio(tmp_path)[0]] == ["b.WAV", "sub/a.flac"]
-    assert find_audio(tmp_path / "note.txt") == ([tmp_path / "note.txt"], [])
-    with pytest.raises(InputError, match="there is no"):
-        find_audio(tmp_path / "absent")
+    assert [p.relative_to(tmp_path).as_posix() for p in list_audio_files(tmp_path)[0]] == ["b.WAV", "sub/a.flac"]
+    assert list_audio_files(tmp_path / "note.txt") == ([tmp_path / "note.txt"], [])
+    with pytest.raises(InputError, match="absent"):
+        list_audio_files(tmp_path / "absent")
     (tmp_path / "none").mkdir()
-    with pytest.raises(InputError, match="holds no sound file"):
-        find_audio(tmp_path / "none")
+    with pytest.raises(InputError, match="contains no audio file"):
+        list_audio_files(tmp_path / "none")
 
 
 @pytest.mark.real

@@ -285,9 +285,9 @@ def test_predict_accepts_config_overrides(command, synthetic_root, trained, tmp_
     [
         (["{clip}"], "--model"),
         (["{clip}", "--model", "/no/such.ckpt"], "there is no checkpoint /no/such.ckpt"),
-        (["/no/such", "--model", "{good}"], "there is no /no/such"),
+        (["/no/such", "--model", "{good}"], "/no/such does not exist"),
         (["input={clip}", "--model", "{good}"], "--set key=value"),
-        (["{tmp}/empty", "--model", "{good}"], "the folder {tmp}/empty holds no sound file"),
+        (["{tmp}/empty", "--model", "{good}"], "the folder {tmp}/empty contains no audio file"),
         (["", "--model", "{good}"], "empty name"),
         (["{clip}", "--model", "{good}", "--set", "data.batch_size=0"], "data.batch_size is 0"),
         (["{clip}", "--model", "{good}", "--set", "audio=untrimed"], "the nearest valid name is 'untrimmed'"),

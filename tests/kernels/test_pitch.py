@@ -51,7 +51,7 @@ def test_stretched_matches_numpy(rate, count):
     for k, frame in enumerate(frames):
         expected[k * HOP : k * HOP + N_FFT] += frame
         envelope[k * HOP : k * HOP + N_FFT] += WINDOW.astype(float) ** 2
-    signal, weight = kernels.stretched(got, WINDOW, rate=rate, hop_length=HOP)
+    signal, weight = kernels.stretch(got, WINDOW, rate=rate, hop_length=HOP)
     np.testing.assert_allclose(signal, expected, atol=1e-5)
     np.testing.assert_allclose(weight, envelope, atol=1e-6)
 
@@ -61,13 +61,13 @@ def test_filtered_interpolates_between_samples():
     between = np.linspace(0, 1, 5)[:, None]
     filters = np.zeros((5, 8), np.float32)
     filters[:, :2] = np.hstack([1 - between, between])  # a straight line from the first tap to the second
-    got = kernels.filtered(wave, filters, step=5, every=3, samples=12)
+    got = kernels.resample_with_filters(wave, filters, step=5, every=3, samples=12)
     np.testing.assert_allclose(got, np.arange(12) * 5 / 3, rtol=1e-6)
 
 
 def test_filters_beyond_signal_raise_value_error():
     filters = np.zeros((5, 8), np.float32)
     with pytest.raises(ValueError, match="expected taps by 8 and 26 samples but got 8 and 25"):
-        kernels.filtered(np.zeros(25, np.float32), filters, step=5, every=3, samples=12)
+        kernels.resample_with_filters(np.zeros(25, np.float32), filters, step=5, every=3, samples=12)
     with pytest.raises(ValueError, match="expected taps by 8"):
-        kernels.filtered(np.zeros(99, np.float32), filters[:, :7].copy(), step=5, every=3, samples=12)
+        kernels.resample_with_filters(np.zeros(99, np.float32), filters[:, :7].copy(), step=5, every=3, samples=12)

@@ -7,9 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_lightning.kernels import spectrum as kernels
+from ser_lightning.kernels.library import check_success
 from ser_lightning.kernels.roots import roots
 
-LENGTHS = [2, 4, 6, 10, 22, 62, 96, 250, 512, 1000, 1922, 2048, 4096]  # halves with various prime factors
+# Half of each has other prime factors.
+LENGTHS = [
+    2,
+    4,
+    6,
+    10,
+    14,
+    22,
+    62,
+    96,
+    194,
+    250,
+    512,
+    1000,
+    1922,
+    1994,
+    2048,
+    4096,
+]
 
 
 def frames_of(count, n_fft, hop_length, seed=0):
@@ -146,19 +165,11 @@ def test_wrong_dtype_or_layout_raises_type_error():
 
 
 def test_failed_allocation_raises_memory_error():
-    with pytest.raises(MemoryError, match="no room"):
-        kernels.checked(1, np.ones(3))
+    with pytest.raises(MemoryError, match="working memory"):
+        check_success(1, np.ones(3))
 
 
 @pytest.mark.parametrize(("frame", "window"), [(997, 997), (1, 1), (0, 0), (512, 510), (512, 1024)])
 def test_mismatched_frames_and_window_raise_value_error(frame, window):
     with pytest.raises(ValueError, match=f"got {frame} and \\({window},\\)"):
         kernels.spectra(np.zeros((2, frame), np.float32), np.ones(window))
-
-
-@pytest.mark.parametrize("n_fft", [2, 4, 6, 14, 100, 194, 1022, 1536, 1994])
-def test_spectra_support_any_even_length(n_fft):
-    frames = np.random.default_rng(n_fft).standard_normal((5, n_fft)).astype(np.float32)
-    window = np.hanning(n_fft) + 0.1
-    expected = np.fft.rfft(frames * window)
-    np.testing.assert_allclose(kernels.spectra(frames, window), expected, atol=1e-6 * np.abs(expected).max())

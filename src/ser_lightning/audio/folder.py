@@ -8,7 +8,7 @@ from ser_lightning.errors import InputError, printable
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".au")
 
 
-def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
+def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
     """Return the given file, or the audio files below the given folder, sorted.
 
     Args:
@@ -25,7 +25,7 @@ def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
     """
     path = Path(path)
     if not os.path.lexists(path):
-        raise InputError(f"there is no {printable(path)}; give a sound file or a folder of sound files")
+        raise InputError(f"{printable(path)} does not exist; give an audio file or a folder of audio files")
     if not path.is_dir():
         return [path], []
     found: list[Path] = []
@@ -44,8 +44,8 @@ def find_audio(path: str | Path) -> tuple[list[Path], list[str]]:
         ]
         found += [p for name in names if (p := Path(folder, name)).suffix.lower() in SUFFIXES and name[0] != "."]
     if not found:
-        said = "".join(f"; {problem}" for problem in problems[:3])
+        reasons = "".join(f"; {problem}" for problem in problems[:3])
         raise InputError(
-            f"the folder {printable(path)} holds no sound file ({', '.join(SUFFIXES)}); give one that does{said}"
+            f"the folder {printable(path)} contains no audio file ({', '.join(SUFFIXES)}); give another folder{reasons}"
         )
     return sorted(found), problems

@@ -40,7 +40,7 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
         # Check the file type before opening: opening a FIFO would block forever.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{printable(path)} is not a regular file; give a sound file")
+            raise InputError(f"{printable(path)} is not a regular file; give an audio file")
         if status.st_size == 0:
             raise InputError(f"{printable(path)} is an empty file; replace the file or leave it out")
         path.open("rb").close()  # gives the reason for a failure, which libsndfile does not
@@ -54,17 +54,17 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
             f"cannot read {printable(path)} as audio: {_reason(error)}; replace the file or leave it out"
         ) from error
     if wave.shape[0] == 0:
-        raise InputError(f"{printable(path)} holds no samples; replace the file or leave it out")
+        raise InputError(f"{printable(path)} contains no samples; replace the file or leave it out")
     if wave.shape[0] < claimed:
         raise InputError(
-            f"{printable(path)} is cut short: it holds {wave.shape[0]} of the {claimed} samples that its header names;"
-            " replace the file or leave it out"
+            f"{printable(path)} is truncated: it contains {wave.shape[0]} of the {claimed} samples that its header"
+            " names; replace the file or leave it out"
         )
     loudest = max(wave.max(), -wave.min())
     if not loudest <= LOUDEST:  # this form is also true for NaN
         raise InputError(
-            f"{printable(path)} holds samples that are NaN, infinite or beyond 32-bit integers ({loudest}), where full"
-            " scale is 1; replace the file or leave it out"
+            f"{printable(path)} contains samples that are NaN, infinite or beyond 32-bit integers ({loudest}), where"
+            " full scale is 1; replace the file or leave it out"
         )
     return wave, rate
 
@@ -91,19 +91,19 @@ def _check_header(file: soundfile.SoundFile, path: Path) -> None:
     rate, samples, channels = file.samplerate, file.frames, file.channels
     if not RATES[0] <= rate <= RATES[1]:
         raise InputError(
-            f"{printable(path)} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: mend its header"
+            f"{printable(path)} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: fix its header"
         )
     if samples > SECONDS * rate or samples * channels > SAMPLES:
         raise InputError(
             f"{printable(path)} claims {samples} samples of {channels} channels at {rate} Hz; expected at most"
-            f" {SECONDS} s and {SAMPLES} samples in all: cut it, or mend its header"
+            f" {SECONDS} s and {SAMPLES} samples in all: cut it, or fix its header"
         )
     # libsndfile reads a truncated file as a shorter one and only logs the mismatch.
     for found in CUT.finditer(file.extra_info):
         claimed, there = map(int, found.groups())
         if there < claimed < STREAMED:
             raise InputError(
-                f"{printable(path)} is cut short: it holds {there} of the {claimed} bytes that its header names;"
+                f"{printable(path)} is truncated: it contains {there} of the {claimed} bytes that its header names;"
                 " replace the file or leave it out"
             )
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.sinc import resample
-from ser_lightning.kernels.pitch import Advances, advances, stretched
+from ser_lightning.kernels.pitch import Advances, advances, stretch
 
 Floats = npt.NDArray[np.float32]
 
@@ -67,7 +67,7 @@ def pitch_shift(analysis: Analysis, *, sampling_rate: int, steps: float) -> Floa
 
     """
     rate = 2.0 ** (-steps / 12)
-    signal, envelope = stretched(analysis.advances, _window(), rate=rate, hop_length=HOP_LENGTH)
+    signal, envelope = stretch(analysis.advances, _window(), rate=rate, hop_length=HOP_LENGTH)
     signal, envelope = signal[N_FFT // 2 :], envelope[N_FFT // 2 :]
     # least-squares inverse of the windowed transform
     signal /= np.where(envelope > 1e-11, envelope, np.float32(1))

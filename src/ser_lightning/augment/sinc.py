@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.kernels.pitch import LANES, filtered
+from ser_lightning.kernels.pitch import LANES, resample_with_filters
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,4 +66,4 @@ def resample(wave: Floats, *, old: int, new: int) -> Floats:
     values, before = _filters(step, every)
     # (samples,) -> (before + samples + taps,)
     padded = np.concatenate((np.zeros(before, np.float32), wave, np.zeros(values.shape[1], np.float32)))
-    return filtered(padded, values, step=step, every=every, samples=-(-len(wave) * new // old))
+    return resample_with_filters(padded, values, step=step, every=every, samples=-(-len(wave) * new // old))

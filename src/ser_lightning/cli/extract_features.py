@@ -32,7 +32,7 @@ def extract_features(
     """Write one .npy file per recording and return the exit code.
 
     Args:
-        inputs: sound files and folders
+        inputs: audio files and folders
         output: folder to write to
         settings: changes to the config of the features, each ``key=value``
         json: write one JSON object per recording to standard output

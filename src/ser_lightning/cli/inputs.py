@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ser_lightning.audio.folder import find_audio
+from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.errors import InputError
 from ser_lightning.output import expand_user
 
@@ -29,20 +29,20 @@ def find_recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
     """Return the recordings of all inputs without duplicates, and a message for each folder that could not be searched.
 
     Args:
-        inputs: sound files of any name, and folders; a leading ``~`` is expanded to the home folder
+        inputs: audio files of any name, and folders; a leading ``~`` is expanded to the home folder
 
     Raises:
-        InputError: an input does not exist, or a folder contains no sound file
+        InputError: an input does not exist, or a folder contains no audio file
 
     """
     recordings: dict[Path, Recording] = {}
     problems: dict[str, None] = {}
     for name in inputs:
         if not name or "\0" in name:
-            raise InputError("an input is an empty name; give a sound file or a folder of sound files")
+            raise InputError("an input is an empty name; give an audio file or a folder of audio files")
         source = Path(expand_user(name))
         try:
-            paths, unread = find_audio(source)
+            paths, unread = list_audio_files(source)
         except InputError as error:
             hint = "; values of the configuration are given as --set key=value" if "=" in name else ""
             raise InputError(f"{error}{hint}") from error

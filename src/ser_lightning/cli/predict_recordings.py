@@ -56,7 +56,7 @@ def predict_recordings(
     """Write the probabilities of each recording and return the exit code.
 
     Args:
-        inputs: sound files and folders
+        inputs: audio files and folders
         model: path of the checkpoint
         output: where to write
         settings: changes to the config of the checkpoint, each ``key=value``

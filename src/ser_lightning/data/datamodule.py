@@ -57,7 +57,7 @@ class SpeechDataModule(pl.LightningDataModule):
             if value < 1:
                 raise InputError(f"data.{name} is {value}; expected at least 1")
         if batch_size < 2:
-            raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot learn from a clip alone")
+            raise InputError("data.batch_size is 1; expected at least 2: BatchNorm cannot train on a single clip")
         if balance not in BALANCES:
             raise InputError(
                 f"data.balance is {balance!r}; expected {' or '.join(BALANCES)}{suggestion(balance, BALANCES)}"

@@ -66,9 +66,9 @@ def split_copies_as_clips(
     """
     key_of = {f"{u.id}\t{copy}": (u.id, copy) for u in utterances for copy in copies}
     drawn = strategy([replace(u, id=f"{u.id}\t{copy}") for u in utterances for copy in copies])
-    place = {copy: number for number, copy in enumerate(copies)}
+    order = {copy: number for number, copy in enumerate(copies)}
     rows = {
-        subset: sorted((key_of[name] for name in getattr(drawn, subset)), key=lambda key: (key[0], place[key[1]]))
+        subset: sorted((key_of[name] for name in getattr(drawn, subset)), key=lambda key: (key[0], order[key[1]]))
         for subset in (*SUBSETS, UNUSED)
     }
     clips = {subset: tuple(id_ for id_, copy in keys if copy == copies[0]) for subset, keys in rows.items()}

@@ -31,7 +31,7 @@ class ResidentDataset(BatchDataset):
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return the rows as a batch, in the given order."""
-        index = _sent(torch.as_tensor(rows, dtype=torch.int64), self.device)
+        index = _to_device(torch.as_tensor(rows, dtype=torch.int64), self.device)
         lengths = self.lengths[index]  # (B,)
         time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
         source = (self.offsets[index][:, None] + time).where(time < lengths[:, None], len(self.frames) - 1)  # (B, K)
@@ -51,6 +51,6 @@ def fits(dataset: FeatureDataset, device: torch.device) -> bool:
     return bool(2 * size < free)
 
 
-def _sent(values: Tensor, device: torch.device) -> Tensor:
+def _to_device(values: Tensor, device: torch.device) -> Tensor:
     """Copy values to a device; to a CUDA device without waiting for the transfer to finish."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -134,6 +134,6 @@ def draw_equally(classes: npt.NDArray[np.int64], generator: np.random.Generator)
     drawn = []
     for one, count in wanted.items():
         rows = np.flatnonzero(classes == one)
-        whole, rest = divmod(count, len(rows))
-        drawn += [np.tile(rows, whole), generator.choice(rows, rest, replace=False)]
+        repeats, rest = divmod(count, len(rows))
+        drawn += [np.tile(rows, repeats), generator.choice(rows, rest, replace=False)]
     return np.concatenate(drawn)

@@ -11,7 +11,7 @@ AUTO, NATIVE = "auto", "native"
 # Slowdown of the references for features=logmel and for two pitch copies (docs/performance.md).
 FEATURES_COST, PITCH_COST = 10, 500
 
-SAID = "SER_LIGHTNING_SAID_NO_KERNELS"  # environment variable, set once the warning below is logged
+WARNED = "SER_LIGHTNING_WARNED_OF_KERNELS"  # environment variable, set once the warning below is logged
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +39,22 @@ def resolve_backend(backend: str, *, reference: str, key: str) -> str:
             raise InputError(f"{key} is native, but {error}; or set {key}={AUTO}") from error
     if backend != AUTO:
         return backend
-    return reference if _missing() is not None else NATIVE
+    return reference if _unavailable_reason() is not None else NATIVE
 
 
 def native_is_available() -> bool:
     """Return whether the kernels can be compiled and loaded here."""
-    return _missing() is None
+    return _unavailable_reason() is None
 
 
 @cache
-def _missing() -> str | None:
+def _unavailable_reason() -> str | None:
     """Return why the kernels cannot be used, or None; warn once per command, including its subprocesses."""
     try:
         library()
     except InputError as error:
-        if SAID not in os.environ:
-            os.environ[SAID] = "1"  # inherited by subprocesses
+        if WARNED not in os.environ:
+            os.environ[WARNED] = "1"  # inherited by subprocesses
             log.warning(
                 "The C kernels cannot be used (%s). librosa computes the features instead, about %d times slower, and"
                 " torchaudio the pitch copies, about %d times slower.",

@@ -54,14 +54,14 @@ def _compile(sources: list[Path], path: Path) -> None:
     remedy = f"a C compiler is needed (CC names another than cc), and the right to write to {printable(path.parent)}"
     try:
         # Compile under another name and rename, so that a concurrent process never loads a partial file.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as room:
-            made = Path(room, path.name)
-            command = [*compiler.split(), *FLAGS, "-o", str(made), *map(str, sources), "-lm"]
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as folder:
+            output = Path(folder, path.name)
+            command = [*compiler.split(), *FLAGS, "-o", str(output), *map(str, sources), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
             if done.returncode:
-                said = next((line for line in done.stderr.splitlines() if "error" in line), "it gives no reason")
-                raise InputError(f"{compiler} cannot compile the kernels: {said}; {remedy}")
-            made.replace(path)
+                reason = next((line for line in done.stderr.splitlines() if "error" in line), "it gives no reason")
+                raise InputError(f"{compiler} cannot compile the kernels: {reason}; {remedy}")
+            output.replace(path)
     except OSError as error:
         raise InputError(f"the kernels cannot be compiled: {error}; {remedy}") from error
 

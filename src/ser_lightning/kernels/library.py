@@ -40,7 +40,7 @@ def library() -> ctypes.CDLL:
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
-        raise InputError(f"the kernels in {printable(path)} cannot be loaded: {error}; delete the file") from error
+        raise InputError(f"cannot load the kernels in {printable(path)}: {error}; delete the file") from error
     for name, signature in SIGNATURES.items():
         result, *arguments = (TYPES.get(word, ctypes.c_void_p) for word in signature.split())
         function = getattr(loaded, name)
@@ -48,7 +48,7 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def address(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) -> int:
+def input_ptr(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) -> int:
     """Return the address of an array that a kernel reads.
 
     Raises:
@@ -57,22 +57,22 @@ def address(array: Array, kind: type[np.float32 | np.float64 | np.complex64]) ->
     """
     if array.dtype != kind or array.strides[-1] != array.itemsize:
         raise TypeError(f"expected rows of {kind.__name__} without gaps but got {array.dtype} with {array.strides}")
-    place: int = array.ctypes.data
-    return place
+    data: int = array.ctypes.data
+    return data
 
 
-def place(array: Array) -> int:
-    """Return the address of a new array that a kernel writes to, in a third of the time of :func:`address`."""
+def output_ptr(array: Array) -> int:
+    """Return the address of a new array that a kernel writes to, in a third of the time of :func:`input_ptr`."""
     return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
 
 
-def checked(failed: int, result: Array) -> Array:
+def check_success(status: int, result: Array) -> Array:
     """Return the result of a kernel if it succeeded.
 
     Raises:
         MemoryError: the kernel could not allocate its working memory
 
     """
-    if failed:
-        raise MemoryError(f"no room to compute an array of {result.shape}")
+    if status:
+        raise MemoryError(f"Cannot allocate the working memory for an array of shape {result.shape}")
     return result

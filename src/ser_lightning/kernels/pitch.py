@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.kernels.library import address, checked, library, place
+from ser_lightning.kernels.library import check_success, input_ptr, library, output_ptr
 from ser_lightning.kernels.roots import roots
 
 Floats = npt.NDArray[np.float32]
@@ -41,23 +41,23 @@ def advances(frames: Floats, window: Floats) -> Advances:
     """
     count, n_fft = frames.shape
     bins = 1 + n_fft // 2
-    half, whole = roots(n_fft // 2, np.float32), roots(n_fft, np.float32)
+    half_roots, all_roots = roots(n_fft // 2, np.float32), roots(n_fft, np.float32)
     magnitude, advance = np.empty((count + 2, bins), np.float32), np.empty((count + 1, 2, bins), np.float32)
     start = np.empty((2, bins), np.float32)
-    done = library().advances(
-        *(address(frames, np.float32), count, frames.strides[0] // frames.itemsize, n_fft),
-        *(address(window, np.float32), half.address, whole.address),
-        *(place(magnitude), place(advance), place(start)),
+    status = library().advances(
+        *(input_ptr(frames, np.float32), count, frames.strides[0] // frames.itemsize, n_fft),
+        *(input_ptr(window, np.float32), half_roots.address, all_roots.address),
+        *(output_ptr(magnitude), output_ptr(advance), output_ptr(start)),
     )
-    checked(done, magnitude)
+    check_success(status, magnitude)
     return Advances(magnitude, advance, start)
 
 
-def stretched(of: Advances, window: Floats, *, rate: float, hop_length: int) -> tuple[Floats, Floats]:
+def stretch(analysis: Advances, window: Floats, *, rate: float, hop_length: int) -> tuple[Floats, Floats]:
     """Synthesize the signal at another tempo from K' = ceil(K / rate) interpolated frames.
 
     Args:
-        of: the magnitudes and phase advances of the K frames
+        analysis: the magnitudes and phase advances of the K frames
         window: (n_fft,), applied to each synthesized frame
         rate: tempo relative to the original, above 1 if faster
         hop_length: step between frames, samples
@@ -67,19 +67,29 @@ def stretched(of: Advances, window: Floats, *, rate: float, hop_length: int) -> 
         shape.
 
     """
-    bins = of.magnitude.shape[1]
-    n_fft, count = 2 * (bins - 1), math.ceil((len(of.magnitude) - 2) / rate)
-    half, whole = roots(n_fft // 2, np.float32), roots(n_fft, np.float32)
+    bins = analysis.magnitude.shape[1]
+    n_fft, count = 2 * (bins - 1), math.ceil((len(analysis.magnitude) - 2) / rate)
+    half_roots, all_roots = roots(n_fft // 2, np.float32), roots(n_fft, np.float32)
     signal, envelope = np.zeros((2, n_fft + (count - 1) * hop_length), np.float32)
-    done = library().stretch(
-        *(address(of.magnitude, np.float32), address(of.advance, np.float32), address(of.start, np.float32)),
+    status = library().stretch(
+        *(
+            input_ptr(analysis.magnitude, np.float32),
+            input_ptr(analysis.advance, np.float32),
+            input_ptr(analysis.start, np.float32),
+        ),
         *(count, rate, hop_length, n_fft),
-        *(address(window, np.float32), half.address, whole.address, place(signal), place(envelope)),
+        *(
+            input_ptr(window, np.float32),
+            half_roots.address,
+            all_roots.address,
+            output_ptr(signal),
+            output_ptr(envelope),
+        ),
     )
-    return checked(done, signal), envelope
+    return check_success(status, signal), envelope
 
 
-def filtered(wave: Floats, filters: Floats, *, step: int, every: int, samples: int) -> Floats:
+def resample_with_filters(wave: Floats, filters: Floats, *, step: int, every: int, samples: int) -> Floats:
     """Resample a signal with a table of filters for equally spaced positions between two samples.
 
     Sample j of the result is at the position ``j * step / every`` of the input. Its filter is interpolated linearly
@@ -105,8 +115,8 @@ def filtered(wave: Floats, filters: Floats, *, step: int, every: int, samples: i
     if taps % LANES or len(wave) < needed:
         raise ValueError(f"expected taps by {LANES} and {needed} samples but got {taps} and {len(wave)}")
     out = np.empty(samples, np.float32)
-    done = library().resample(
-        *(address(wave, np.float32), samples, every, step),
-        *(address(filters, np.float32), places, taps, place(out)),
+    status = library().resample(
+        *(input_ptr(wave, np.float32), samples, every, step),
+        *(input_ptr(filters, np.float32), places, taps, output_ptr(out)),
     )
-    return checked(done, out)
+    return check_success(status, out)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.kernels.library import address, checked, library, place
+from ser_lightning.kernels.library import check_success, input_ptr, library, output_ptr
 from ser_lightning.kernels.roots import roots
 
 Floats = npt.NDArray[np.float32]
@@ -33,20 +33,20 @@ def spectra(frames: Floats, window: Doubles) -> Complexes:
     if n_fft < 2 or n_fft % 2 or window.shape != (n_fft,):  # else C would read out of bounds or compute nonsense
         raise ValueError(f"expected frames of an even length and a window of the same, got {n_fft} and {window.shape}")
     out = np.empty((count, 1 + n_fft // 2), np.complex64)
-    half, whole = roots(n_fft // 2, np.float64), roots(n_fft, np.float64)
-    done = library().spectra(
-        *(address(frames, np.float32), count, _step(frames), n_fft),
-        *(address(window, np.float64), half.address, whole.address, place(out)),
+    half_roots, all_roots = roots(n_fft // 2, np.float64), roots(n_fft, np.float64)
+    status = library().spectra(
+        *(input_ptr(frames, np.float32), count, _step(frames), n_fft),
+        *(input_ptr(window, np.float64), half_roots.address, all_roots.address, output_ptr(out)),
     )
-    return checked(done, out)
+    return check_success(status, out)
 
 
 def energies(frames: Floats) -> Floats:
     """Compute the sum of squares of each frame, (K, n) -> (K,); the frames may overlap in memory."""
     count, n_fft = frames.shape
     out = np.empty(count, np.float32)
-    done = library().energies(address(frames, np.float32), count, _step(frames), n_fft, place(out))
-    return checked(done, out)
+    status = library().energies(input_ptr(frames, np.float32), count, _step(frames), n_fft, output_ptr(out))
+    return check_success(status, out)
 
 
 def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
@@ -63,8 +63,8 @@ def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
     """
     count = 1 + len(wave) // hop_length
     out = np.empty(count, np.float32)
-    done = library().crossings(address(wave, np.float32), len(wave), count, hop_length, n_fft, place(out))
-    return checked(done, out)
+    status = library().crossings(input_ptr(wave, np.float32), len(wave), count, hop_length, n_fft, output_ptr(out))
+    return check_success(status, out)
 
 
 class Bands(NamedTuple):
@@ -111,8 +111,10 @@ def band_sums(power: Floats, bands: Bands) -> Floats:
     if bins < bands.reach:
         raise ValueError(f"the filters reach beyond the {bins} bins")
     out = np.empty((count, len(bands.first)), np.float32)
-    done = library().bands(*(address(power, np.float32), count, bins, *bands.addresses, len(bands.first), place(out)))
-    return checked(done, out)
+    status = library().bands(
+        *(input_ptr(power, np.float32), count, bins, *bands.addresses, len(bands.first), output_ptr(out))
+    )
+    return check_success(status, out)
 
 
 def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_rate: int) -> Floats:
@@ -140,10 +142,10 @@ def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_ra
         raise ValueError(f"expected 1 <= low <= high < {bins} but got {low} and {high}")
     pitch = np.empty(count * (1 + (high - low) // 2), np.float32)  # neighbors cannot both be peaks
     found: int = library().peaks(
-        *(address(spectrum, np.float32), count, bins, low, high, height, sampling_rate, 2 * (bins - 1)),
-        place(pitch),
+        *(input_ptr(spectrum, np.float32), count, bins, low, high, height, sampling_rate, 2 * (bins - 1)),
+        output_ptr(pitch),
     )
-    return checked(found < 0, pitch)[:found]
+    return check_success(found < 0, pitch)[:found]
 
 
 def mode_of_deviations(octaves: Floats, *, n_chroma: int, edges: Doubles) -> int:
@@ -158,9 +160,9 @@ def mode_of_deviations(octaves: Floats, *, n_chroma: int, edges: Doubles) -> int
 
     """
     best: int = library().mode(
-        address(octaves, np.float32), len(octaves), n_chroma, address(edges, np.float64), len(edges) - 1
+        input_ptr(octaves, np.float32), len(octaves), n_chroma, input_ptr(edges, np.float64), len(edges) - 1
     )
-    checked(best < 0, octaves)
+    check_success(best < 0, octaves)
     return best
 
 
