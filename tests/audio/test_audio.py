@@ -219,8 +219,8 @@ def test_downmix_per_corpus_requires_mono_for_unknown_corpus(tmp_path):
     alone = Audio(**values).load(tmp_path / "mono.wav").wave
     for corpus in (None, "one", "two"):
         np.testing.assert_array_equal(audio.load(tmp_path / "mono.wav", corpus=corpus).wave, alone)
-    for corpus, way in (("one", "mean"), ("two", "right")):
-        expected = Audio(**values | {"downmix": way}).load(tmp_path / "stereo.wav").wave
+    for corpus, downmix in (("one", "mean"), ("two", "right")):
+        expected = Audio(**values | {"downmix": downmix}).load(tmp_path / "stereo.wav").wave
         np.testing.assert_array_equal(audio.load(tmp_path / "stereo.wav", corpus=corpus).wave, expected)
     for corpus in (None, "three"):
         with pytest.raises(InputError, match=r"stereo\.wav has 2 channels and .*\(one, two\).*audio\.downmix"):
@@ -249,7 +249,7 @@ def test_implausible_sampling_rate_raises_input_error(tmp_path, rate):
         read_audio(tmp_path / "a.wav")
 
 
-def test_find_audio(tmp_path):
+def test_audio_files_are_listed(tmp_path):
     for name in ("b.WAV", "sub/a.flac", "note.txt", ".hidden.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

@@ -50,7 +50,7 @@ def test_all_options_are_found():
     assert set(OPTIONS) > VECTORS
 
 
-def test_rows_are_named_and_finite_for_odd_waves(option):
+def test_features_are_named_and_finite_for_odd_waves(option):
     features = build("features", values_of(option))
     assert features.size == len(features.names) == len(set(features.names))
     for name, wave in waves_for(option).items():

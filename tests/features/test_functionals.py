@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from tests.features.test_spectral import VALUES
-from tests.features.waves import WAVES
+from tests.features.waves import FEW_WAVES, WAVES
 from tests.parity import config_of
 
 from ser_lightning.build import build
@@ -53,7 +53,7 @@ def test_output_is_ordered_by_functional():
 
 
 @pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("name", FEW_WAVES)
 def test_functionals_summarize_spectral162(name, log):
     wave, values = WAVES[name], VALUES | {"log": log}
     features = Functionals(**values, functionals=["std", "mean"])

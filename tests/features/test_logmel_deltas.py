@@ -5,7 +5,7 @@ import warnings
 import librosa
 import numpy as np
 import pytest
-from tests.features.waves import WAVES
+from tests.features.waves import FEW_WAVES, WAVES
 from tests.parity import features_of, read, released_clips
 
 from ser_lightning.features.logmel_deltas import LogMelDeltas, delta
@@ -42,7 +42,7 @@ def by_the_formula(rows, frames):
     )
 
 
-@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("name", FEW_WAVES)
 def test_logmel_deltas_match_librosa(name):
     wave = WAVES[name]
     features, expected = LogMelDeltas(**VALUES)(wave), of_librosa(wave)

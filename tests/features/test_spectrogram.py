@@ -5,7 +5,7 @@ import warnings
 import librosa
 import numpy as np
 import pytest
-from tests.features.waves import WAVES
+from tests.features.waves import FEW_WAVES, WAVES
 from tests.parity import config_of, features_of, read, released_clips
 
 from ser_lightning.features.spectrogram import Spectrogram
@@ -31,7 +31,7 @@ def of_librosa(wave, *, n_fft, win_length, hop_length, window, center, bins, sca
 @pytest.mark.parametrize("scale", ["magnitude", "power", "decibels"])
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("frames", [(256, 256, 128), (800, 640, 160), (512, 399, 77)], ids=str)
-@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("name", FEW_WAVES)
 def test_spectrogram_matches_librosa(name, frames, center, scale):
     wave = WAVES[name]
     n_fft, win_length, hop_length = frames

@@ -45,3 +45,4 @@ def _odd_waves() -> dict[str, Any]:
 
 
 WAVES = _odd_waves()
+FEW_WAVES = ("silence", "one_sample", "less_than_a_frame", "vowel", "white_noise", "loud")

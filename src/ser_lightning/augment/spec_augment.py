@@ -78,11 +78,11 @@ class SpecAugment:
             for _ in range(self.frequency_masks):
                 kept_rows = mask_along_axis_iid(kept_rows, self.frequency_width, 0.0, axis=1)
             for length in np.unique(lengths).tolist():
-                of_length = torch.from_numpy(np.flatnonzero(lengths == length))
-                part = torch.ones(len(of_length), 1, length)
+                clips_of_length = torch.from_numpy(np.flatnonzero(lengths == length))
+                part = torch.ones(len(clips_of_length), 1, length)
                 for _ in range(self.time_masks):
                     part = mask_along_axis_iid(part, self.time_width, 0.0, axis=2, p=self.time_share)
-                kept_frames[of_length, :, :length] = part
+                kept_frames[clips_of_length, :, :length] = part
         masked_rows = kept_rows.numpy()[:, None, :, 0] == 0  # (B, 1, F)
         masked_frames = kept_frames.numpy()[:, 0, :, None] == 0  # (B, K, 1)
         real = (np.arange(longest) < lengths[:, None])[:, :, None]  # (B, K, 1)

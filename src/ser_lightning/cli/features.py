@@ -41,7 +41,7 @@ def features(  # noqa: PLR0917 - Typer passes options by name
     ] = None,
     json: Json = False,
 ) -> int:
-    """Write the features of recordings: one .npy file of rows x frames for each."""
+    """Write the features of recordings: one .npy file for each, frames x features."""
     from ser_lightning.cli.extract_features import extract_features
 
     return extract_features(

@@ -134,13 +134,13 @@ class Preparation:
                 copies[id_].append(name)
         failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
-            self._drop(failures)
+            self._drop_failures(failures)
         self.frames, self.rows, self.nothing_voiced = self.cache.open()
         self.seconds["prepare"] = time.perf_counter() - start
 
-    def _drop(self, failures: dict[str, str]) -> None:
-        path_of = {utterance.id: printable(utterance.path) for utterance in self.utterances}
-        problems = tuple(Problem(path=path_of[id_], reason=why) for id_, why in failures.items())
+    def _drop_failures(self, failures: dict[str, str]) -> None:
+        path_by_id = {utterance.id: printable(utterance.path) for utterance in self.utterances}
+        problems = tuple(Problem(path=path_by_id[id_], reason=reason) for id_, reason in failures.items())
         if getattr(self.corpus, "on_problem", "error") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             first = problems[0].reason

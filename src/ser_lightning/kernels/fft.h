@@ -62,7 +62,7 @@ INLINE void OF(pass)(const OF(number) *restrict x, OF(number) *restrict y, const
         }
 }
 
-/* Transform n numbers of x, with y as room; return which of the two holds the result. */
+/* Transform n numbers of x, with y as working memory; return the one of the two that holds the result. */
 INLINE OF(number) *OF(transform)(OF(number) *x, OF(number) *y, const REAL *roots, long n)
 {
     for (long length = n, stride = 1; length > 1;) {
@@ -93,8 +93,8 @@ INLINE OF(number) OF(unpack)(const OF(number) *z, long n, long k, const REAL *ro
     return out;
 }
 
-/* The other way: what the n pairs of samples are transformed from, times 2, real and imaginary part exchanged,
-   so that the forward transform gives the samples, the second of a pair before the first, times 2 n. */
+/* The inverse of unpack, times 2, with real and imaginary parts exchanged, so that the forward transform gives the
+   samples, the second of a pair before the first, times 2 n. */
 INLINE OF(number) OF(pack)(const OF(number) *bins, long n, long k, const REAL *root)
 {
     OF(number) a = bins[k], b = bins[n - k], out;

@@ -1,4 +1,4 @@
-/* What the files of kernels have in common. */
+/* Shared by all kernels. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* A kernel is compiled for several processors; which one is there the C library finds out when it loads it. */
+/* A kernel is compiled for several processors; the C library chooses the version for this one when it is loaded. */
 #define KERNEL
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
@@ -15,8 +15,8 @@
 #endif
 #endif
 
-/* Room for vectors of any width; NULL if there is none. */
-INLINE void *room(size_t bytes)
+/* Allocate memory aligned for vectors of any width; return NULL on failure. */
+INLINE void *allocate(size_t bytes)
 {
     return aligned_alloc(64, (bytes + 63) / 64 * 64);
 }

@@ -1,4 +1,4 @@
-/* A phase vocoder and a resampler. The docstrings of pitch.py say what each function computes. */
+/* A phase vocoder and a resampler. See the docstrings of pitch.py for each function. */
 
 #include "kernels.h"
 
@@ -13,8 +13,8 @@ KERNEL int advances(const float *frames, long count, long hop, long n_fft, const
                     const float *turns, float *magnitude, float *advance, float *start)
 {
     long n = n_fft / 2, bins = n + 1, row = 2 * bins;
-    float_number *x = room(2 * n * sizeof *x), *y = x + n;
-    float *unit = room((LANES + 1) * row * sizeof *unit); /* of the frame before, then of those of a group */
+    float_number *x = allocate(2 * n * sizeof *x), *y = x + n;
+    float *unit = allocate((LANES + 1) * row * sizeof *unit); /* of the frame before, then of those of a group */
     if (!x || !unit) {
         free(x);
         free(unit);
@@ -40,7 +40,7 @@ KERNEL int advances(const float *frames, long count, long hop, long n_fft, const
             float_vector level = bin.re * bin.re + bin.im * bin.im;
             for (long l = 0; l < LANES; l++)
                 level[l] = sqrtf(level[l]);
-            /* Where nothing sounds the phase is zero, as torch.angle has it. */
+            /* The phase of a silent bin is zero, as in torch.angle. */
             float_vector silent = __builtin_convertvector(-(level == 0), float_vector);
             float_vector re = bin.re / (level + silent) + silent, im = bin.im / (level + silent);
             for (long l = 0; l < lanes; l++) {
@@ -79,8 +79,8 @@ KERNEL int stretch(const float *magnitude, const float *advance, const float *st
                    float *envelope)
 {
     long n = n_fft / 2, bins = n + 1, row = 2 * bins;
-    float_number *x = room((2 * n + bins) * sizeof *x), *y = x + n, *spectrum = y + n;
-    float *phase = room((row + n_fft * LANES) * sizeof *phase), *frames = phase + row;
+    float_number *x = allocate((2 * n + bins) * sizeof *x), *y = x + n, *spectrum = y + n;
+    float *phase = allocate((row + n_fft * LANES) * sizeof *phase), *frames = phase + row;
     if (!x || !phase) {
         free(x);
         free(phase);

@@ -1,4 +1,4 @@
-/* Spectra of frames, and what is read off them. The docstrings of spectrum.py say what each function computes. */
+/* Spectra of frames, and features of them. See the docstrings of spectrum.py for each function. */
 
 #include "kernels.h"
 
@@ -11,7 +11,7 @@ KERNEL int spectra(const float *frames, long count, long hop, long n_fft, const 
                    const double *turns, float *out)
 {
     long n = n_fft / 2, bins = n + 1;
-    double_number *x = room(2 * n * sizeof *x), *y = x + n;
+    double_number *x = allocate(2 * n * sizeof *x), *y = x + n;
     if (!x) return 1;
     for (long first = 0; first < count; first += LANES) {
         const float *from[LANES];
@@ -67,7 +67,7 @@ KERNEL int crossings(const float *wave, long samples, long count, long hop, long
 {
     unsigned char *changes = malloc(samples + 1);
     if (!changes) return 1;
-    /* Values nearer to zero count as zero, and zero as positive. */
+    /* Values above -1e-10 count as positive. */
     for (long i = 1; i < samples; i++)
         changes[i] = (wave[i] < -1e-10f) ^ (wave[i - 1] < -1e-10f);
     for (long k = 0; k < count; k++) {
@@ -122,7 +122,7 @@ KERNEL int bands(const float *power, long count, long bins, const long *first, c
     return 0;
 }
 
-/* The k-th smallest value, and all others on its sides of it. */
+/* Return the k-th smallest value; smaller values are moved before it and larger ones after it. */
 INLINE float smallest(float *values, long count, long k)
 {
     long low = 0, high = count - 1;
@@ -148,7 +148,7 @@ INLINE float smallest(float *values, long count, long k)
 KERNEL long peaks(const float *spectrum, long count, long bins, long low, long high, float height, double rate,
                   double n_fft, float *pitch)
 {
-    long found = 0, kept = 0, most = count * (1 + (high - low) / 2); /* neighbours cannot both be peaks */
+    long found = 0, kept = 0, most = count * (1 + (high - low) / 2); /* neighbors cannot both be peaks */
     unsigned char *is_peak = calloc(high - low + 8, 1);
     float *strength = malloc(2 * most * sizeof *strength), *sorted = strength + most;
     if (!is_peak || !strength) {
@@ -176,7 +176,7 @@ KERNEL long peaks(const float *spectrum, long count, long bins, long low, long h
             if (!any) continue;
             for (long c = eight; c < eight + 8 && c < high; c++) {
                 if (!is_peak[c - low]) continue;
-                /* A parabola through the peak and its neighbours, in the precisions of librosa's. */
+                /* A parabola through the peak and its neighbors, in librosa's precision. */
                 float left = row[c - 1], middle = row[c], right = row[c + 1], sum = right + left;
                 float difference = right - left, shift = 0;
                 double curvature = (double)sum - 2.0 * (double)middle, slope = (double)difference / 2;
@@ -211,7 +211,7 @@ KERNEL long mode(const float *octaves, long count, float n_chroma, const double 
         float deviation = n_chroma * octaves[i];
         deviation -= floorf(deviation); /* every pitch is above A0, so this is the remainder, exactly */
         if (deviation >= 0.5f) deviation -= 1;
-        /* A guess, and then the bin that the edges themselves say. */
+        /* Guess the bin, then correct it by the edges. */
         long bin = (long)((deviation - edges[0]) / (edges[bins] - edges[0]) * bins);
         bin = bin < 0 ? 0 : bin < bins ? bin : bins - 1;
         while (bin > 0 && deviation < edges[bin]) bin--;
