@@ -21,6 +21,7 @@ ALLOWED = {
     "data": {"corpora", "splits", "audio", "augment", "features"},
     "task": {"fine_tuning", "build", "checkpoint", "data", "evaluation", "losses", "scheduler"},
     "fine_tuning": {"build", "checkpoint"},
+    "api": {"build", "checkpoint", "corpora"},
     "trainer_options": {"data", "task"},
     "scheduler": set(),
     "losses": set(),

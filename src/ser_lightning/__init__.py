@@ -1,3 +1,32 @@
-"""Speech emotion recognition experiments with PyTorch Lightning and Hydra."""
+"""Speech emotion recognition experiments with PyTorch Lightning and Hydra.
+
+Public names are imported on first use, so that importing the package takes milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ser_lightning.api import Classifier, Prediction, extract, load, load_corpus
 
 __version__ = "0.1.0"
+__all__ = ["Classifier", "Prediction", "extract", "load", "load_corpus"]
+
+MODULES = {  # public name -> its module
+    "Classifier": "ser_lightning.api",
+    "Prediction": "ser_lightning.api",
+    "extract": "ser_lightning.api",
+    "load": "ser_lightning.api",
+    "load_corpus": "ser_lightning.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *MODULES])

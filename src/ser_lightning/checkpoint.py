@@ -85,6 +85,7 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
         checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r} in its config or weights; write it again") from error
+    _check_plain(checkpoint.config, path)
     named = checkpoint.config.get("trust", [])
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
         raise InputError(f"{path} is damaged: trust is {named!r} in its config; expected a list of packages")
@@ -96,6 +97,27 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
         )
     checkpoint.config["trust"] = list(trust)
     return checkpoint
+
+
+def _check_plain(config: Mapping[str, Any], path: Path) -> None:
+    """Check that a config contains only plain values: an interpolation could read the user's environment.
+
+    Raises:
+        InputError: there is an object, or a string with an interpolation
+
+    """
+    todo: list[tuple[str, Any]] = list(config.items())
+    while todo:  # iterative, because an untrusted config may be nested arbitrarily deep
+        key, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(f"{key}.{name}", inner) for name, inner in value.items()]
+            todo += [(f"{key}: a name", name) for name in value]
+        elif isinstance(value, list):
+            todo += [(f"{key}[{index}]", inner) for index, inner in enumerate(value)]
+        elif isinstance(value, str) and "${" in value:
+            raise InputError(f"{path}: {key} in its config is {value!r}; expected plain text, no interpolation")
+        elif value is not None and type(value) not in (str, int, float, bool):
+            raise InputError(f"{path}: {key} in its config is a {type(value).__name__}; expected a plain value")
 
 
 def load_plain(path: Path) -> Any:

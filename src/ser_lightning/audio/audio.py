@@ -95,12 +95,23 @@ class Audio:
 
         """
         wave, rate = read_audio(path)
+        return self.convert(wave, rate, downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus))
+
+    def convert(self, wave: npt.NDArray[np.float32], rate: int, *, downmix: str) -> Clip:
+        """Convert samples to a mono clip.
+
+        Args:
+            wave: (samples, channels), full scale 1
+            rate: sampling rate of ``wave``, Hz
+            downmix: how several channels become one, see :func:`~ser_lightning.audio.reader.to_mono`
+
+        """
         part = self._part(wave, rate)
         mono = to_mono(
             part if len(part) else wave,
             rate,
             sampling_rate=self.sampling_rate,
-            downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus),
+            downmix=downmix,
             resampler=self.resampler,
         )
         if self.vad_mode is None:

@@ -27,9 +27,9 @@ def config_of(
 ) -> dict[str, Any]:
     """Return the config of a checkpoint with settings applied, as plain values.
 
-    Checkpoints may come from untrusted sources. The config must therefore consist of the known parts of a run and of
-    plain values; an interpolation could read the user's environment. The classes that it names are checked where they
-    are built. Downloads that were requested in training are disabled.
+    Checkpoints may come from untrusted sources: the config must consist of the known parts of a run. Its values are
+    checked when it is read, and the classes that it names where they are built. Downloads that were requested in
+    training are disabled.
 
     Args:
         checkpoint: the checkpoint as read
@@ -44,7 +44,7 @@ def config_of(
 
     """
     config = usable_backends(complete(checkpoint.config))
-    _check_plain(config, path)
+    _check_parts(config, path)
     config = {key: value for key, value in config.items() if key not in without}
     if corpora:
         config["corpus"] = compose_corpus(corpora)
@@ -78,11 +78,11 @@ def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
     return corpus | {"download": False} if "download" in corpus else corpus
 
 
-def _check_plain(config: dict[str, Any], path: str | Path) -> None:
-    """Check that a config contains only known parts of a run and plain values.
+def _check_parts(config: dict[str, Any], path: str | Path) -> None:
+    """Check that a config contains only known parts of a run.
 
     Raises:
-        InputError: there is an unknown part, an object, or a string with an interpolation
+        InputError: there is an unknown part, or a part without keys and values
 
     """
     known = {*groups(), *primary_values("train")}
@@ -95,15 +95,3 @@ def _check_plain(config: dict[str, Any], path: str | Path) -> None:
     for key in config.keys() & {*groups()}:
         if not isinstance(config[key], dict):
             raise InputError(f"{path}: {key} in its config is {config[key]!r}; expected keys and values")
-    todo: list[tuple[str, Any]] = list(config.items())
-    while todo:  # iterative, because an untrusted config may be nested arbitrarily deep
-        key, value = todo.pop()
-        if isinstance(value, dict):
-            todo += [(f"{key}.{name}", inner) for name, inner in value.items()]
-            todo += [(f"{key}: a name", name) for name in value]
-        elif isinstance(value, list):
-            todo += [(f"{key}[{index}]", inner) for index, inner in enumerate(value)]
-        elif isinstance(value, str) and "${" in value:
-            raise InputError(f"{path}: {key} in its config is {value!r}; expected plain text, no interpolation")
-        elif value is not None and type(value) not in (str, int, float, bool):
-            raise InputError(f"{path}: {key} in its config is a {type(value).__name__}; expected a plain value")

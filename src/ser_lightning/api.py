@@ -1,0 +1,186 @@
+"""Functions for Python scripts and notebooks: classify speech, embed it, list a corpus, extract features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ser_lightning.build import build, build_corpus, usable_backends
+from ser_lightning.config_files import options, primary_values, values_of
+from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.errors import InputError, suggestion
+
+Waveform = npt.NDArray[np.floating[Any]]  # (samples,), or (samples, channels) as soundfile returns it; full scale 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """Emotion of a recording.
+
+    Args:
+        label: the most probable label
+        probabilities: label -> probability, in the order of the classes
+
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """Emotion classifier of a checkpoint, with the audio processing and the features that it was trained with.
+
+    Args:
+        checkpoint: a checkpoint of ``ser-train`` or ``ser-import``; no code in it is executed
+        trust: packages of yours whose classes the checkpoint may name
+
+    Raises:
+        InputError: the file is not such a checkpoint, is damaged, or names a package that is not in ``trust``
+
+    """
+
+    def __init__(self, checkpoint: str | Path, *, trust: Sequence[str] = ()) -> None:
+        from ser_lightning.checkpoint import read_checkpoint, rebuild_model  # imports torch, which takes a second
+
+        found = read_checkpoint(checkpoint, trust=trust)
+        config = usable_backends(found.config)
+        self.checkpoint = Path(checkpoint)
+        self.model = rebuild_model(found, path=checkpoint)
+        self._labels = found.emotions
+        self._audio, self._features = (build(part, config[part], trust=trust) for part in ("audio", "features"))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions that it distinguishes, in the order of the classes."""
+        return self._labels
+
+    def predict(self, waveform: Waveform, sampling_rate: int) -> Prediction:
+        """Predict the emotion of a recording.
+
+        Args:
+            waveform: (samples,) or (samples, channels), full scale 1
+            sampling_rate: its sampling rate, Hz
+
+        Raises:
+            InputError: the waveform is empty, not finite, or not an array of floating point numbers
+
+        """
+        import torch
+
+        with torch.inference_mode():
+            probabilities = self.model(*self._batch(waveform, sampling_rate)).double().softmax(1)[0].tolist()
+        values = dict(zip(self._labels, probabilities, strict=True))
+        return Prediction(label=max(values, key=values.__getitem__), probabilities=values)
+
+    def embed(self, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
+        """Return a recording as a vector: the input of the output layer of the network, (D,).
+
+        Args:
+            waveform: (samples,) or (samples, channels), full scale 1
+            sampling_rate: its sampling rate, Hz
+
+        Raises:
+            InputError: an error of :meth:`predict`, or the model has no linear output layer
+
+        """
+        import torch
+
+        linear = [module for module in self.model.modules() if isinstance(module, torch.nn.Linear)]
+        outputs = [module for module in linear if module.out_features == len(self._labels)]
+        if not outputs:
+            raise InputError(f"{self.checkpoint} holds a {type(self.model).__name__} without a linear output layer")
+        inputs: list[torch.Tensor] = []
+        hook = outputs[-1].register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+        try:
+            with torch.inference_mode():
+                self.model(*self._batch(waveform, sampling_rate))
+        finally:
+            hook.remove()
+        vector: npt.NDArray[np.float32] = inputs[-1][0].numpy().copy()
+        return vector
+
+    def _batch(self, waveform: Waveform, sampling_rate: int) -> tuple[Any, Any]:
+        import torch
+
+        features = _features(self._audio, self._features, waveform, sampling_rate)
+        return torch.from_numpy(features[None]), torch.tensor([len(features)])
+
+
+def load(checkpoint: str | Path, *, trust: Sequence[str] = ()) -> Classifier:
+    """Load the emotion classifier of a checkpoint; see :class:`Classifier`."""
+    return Classifier(checkpoint, trust=trust)
+
+
+def load_corpus(name: str, **values: object) -> list[Utterance]:
+    """List the utterances of a corpus.
+
+    Args:
+        name: an option of ``corpus``, such as ``"emodb"``
+        values: values of its configuration, such as ``root="/data/emodb"``
+
+    Raises:
+        InputError: the corpus or a value is unknown, or the corpus has problems
+
+    """
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    corpus = build_corpus(_compose(corpus=name)["corpus"] | plain)
+    return list(corpus.scan().utterances)
+
+
+def extract(
+    waveform: Waveform, sampling_rate: int, *, features: str = "paper", audio: str = "webrtc"
+) -> npt.NDArray[np.float32]:
+    """Extract the features of a recording.
+
+    Args:
+        waveform: (samples,) or (samples, channels), full scale 1
+        sampling_rate: its sampling rate, Hz
+        features: an option of ``features``
+        audio: an option of ``audio``: the sampling rate, and whether the recording is cut to speech
+
+    Returns:
+        (K, F), frames and features
+
+    Raises:
+        InputError: an option is unknown; or the waveform is empty, not finite, or not of floating point numbers
+
+    """
+    config = _compose(features=features, audio=audio)
+    return _features(build("audio", config["audio"]), build("features", config["features"]), waveform, sampling_rate)
+
+
+def _features(audio: Any, features: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
+    """Return the features (K, F) of a waveform."""
+    wave = np.asarray(waveform)
+    if not np.issubdtype(wave.dtype, np.floating) or wave.ndim not in (1, 2) or not wave.size:
+        raise InputError(
+            f"the waveform has shape {wave.shape} and type {wave.dtype}; expected samples, or samples and channels, of"
+            " floating point numbers between -1 and 1, as soundfile.read returns"
+        )
+    if not np.isfinite(wave).all():
+        raise InputError("the waveform has samples that are NaN or infinite; expected finite samples")
+    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int | np.integer) or sampling_rate < 1:
+        raise InputError(f"the sampling rate is {sampling_rate!r}; expected a whole number of Hz")
+    channels = wave.astype(np.float32).reshape(len(wave), -1)  # (samples, channels)
+    downmix = audio.downmix if isinstance(audio.downmix, str) else "mean"
+    matrix: npt.NDArray[np.float32] = features(audio.convert(channels, int(sampling_rate), downmix=downmix).wave)
+    return matrix
+
+
+def _compose(**chosen: str) -> dict[str, Any]:
+    """Return the values of options by group, with interpolations between these groups resolved."""
+    for group, option in chosen.items():
+        known = options(group)
+        if option not in known:
+            raise InputError(f"{group} is {option!r}; expected one of {', '.join(known)}{suggestion(option, known)}")
+    parts = {group: values_of(group, option) for group, option in chosen.items()}
+    config = OmegaConf.create(primary_values("train") | {"corpus": {"downmix": "mean"}} | parts)
+    try:
+        return {group: OmegaConf.to_container(config[group], resolve=True) for group in chosen}
+    except OmegaConfBaseException as error:
+        raise InputError(f"{chosen} cannot be used alone: {' '.join(str(error).split())}") from error
