@@ -281,3 +281,17 @@ def test_released_config_reproduces_clips_of_the_study(ravdess_root, reference_r
     assert all(clip.remade for clip in decisions)
     assert parity.pooled(decisions) >= parity.FRAMES_ALIKE
     assert min(clip.alike for clip in decisions) >= parity.FRAMES_ALIKE_WORST
+
+
+def test_segment_and_channel_are_read(tmp_path):
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (16000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    whole, rate = read_audio(tmp_path / "a.wav")
+    segment, _ = read_audio(tmp_path / "a.wav", start=0.25, end=0.5, channel=1)
+    np.testing.assert_array_equal(segment, whole[rate // 4 : rate // 2, 1:])
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", start=0.75)[0], whole[12000:])
+    clip = Audio(**UNTRIMMED).load(tmp_path / "a.wav", start=0.25, end=0.5, channel=1)
+    np.testing.assert_array_equal(clip.wave, segment[:, 0])
+    for segment in ({"start": 1.0}, {"start": 0.5, "end": 0.5}, {"channel": 2}):
+        with pytest.raises(InputError, match=r"a\.wav"):
+            read_audio(tmp_path / "a.wav", **segment)

@@ -145,7 +145,7 @@ def test_running_statistics_of_evaluated_clips_are_found(command, folder):
     done = command("audit", *words(folder, "evaluation.update_statistics=true"))
     assert done.code == 4
     summary = done.out.splitlines()[-2]
-    assert summary == "leaks: the running statistics of BatchNorm take in the clips that are measured"
+    assert summary.startswith("leaks: the running statistics of BatchNorm")
 
 
 def test_synthetic_corpus_can_be_audited(command, small):
@@ -190,7 +190,7 @@ def test_result_contains_the_audit(trained):
     section = result["audit"]
     assert (section["leak"], section["summary"]) == (False, "no leak found")
     by_name = {finding["name"]: finding for finding in section["findings"]}
-    assert len(by_name) == 12
+    assert {"unknown speakers", "unknown statements"} <= by_name.keys()
     assert by_name["augmented copies elsewhere"]["counts"]["train"] == {"count": 0, "of": 144}
     normalizer = by_name["normalizer fitted outside training"]
     assert normalizer["sentence"] == "the network standardizes by statistics of the training rows"

@@ -21,7 +21,7 @@ def sound(seed: int) -> np.ndarray:
 
 
 def read(paths: dict[str, Path], workers: int = 2):
-    return read_contents(paths, workers=workers, progress=lambda results, _: results)
+    return read_contents(paths, segments={}, workers=workers, progress=lambda results, _: results)
 
 
 @pytest.fixture

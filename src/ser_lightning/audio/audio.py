@@ -82,19 +82,30 @@ class Audio:
         resampler = ("soxr",) if self.resampler == "soxr" else ()
         return ("soundfile", *resampler, *(() if self.vad_mode is None else ("webrtcvad-wheels",)))
 
-    def load(self, path: str | Path, *, corpus: str | None = None) -> Clip:
-        """Load a file as a mono clip.
+    def load(
+        self,
+        path: str | Path,
+        *,
+        corpus: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        channel: int | None = None,
+    ) -> Clip:
+        """Load a file, or a segment of it, as a mono clip.
 
         Args:
             path: the audio file
             corpus: name of its corpus, needed if ``downmix`` is a mapping; None if it belongs to no corpus
+            start: start of the segment, seconds; None is the beginning of the file
+            end: end of the segment, seconds; None is the end of the file
+            channel: the only channel to read, counted from 0; None reads all channels
 
         Raises:
             InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
                 channels and ``downmix`` does not name its corpus
 
         """
-        wave, rate = read_audio(path)
+        wave, rate = read_audio(path, start=start, end=end, channel=channel)
         return self.convert(wave, rate, downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus))
 
     def convert(self, wave: npt.NDArray[np.float32], rate: int, *, downmix: str) -> Clip:

@@ -21,18 +21,24 @@ CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should b
 STREAMED = 2**31 - 2**17  # streaming writers use sizes from here on as a placeholder for an unknown length
 
 
-def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Read an audio file without changing its channels or its sampling rate.
+def read_audio(
+    path: str | Path, *, start: float | None = None, end: float | None = None, channel: int | None = None
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Read an audio file, or a segment of it, at its own sampling rate.
 
     Args:
         path: a file in any format that libsndfile supports (WAV, FLAC, AIFF, OGG, MP3, ...)
+        start: start of the segment, seconds; None is the beginning of the file
+        end: end of the segment, seconds; None is the end of the file
+        channel: the only channel to read, counted from 0; None reads all channels
 
     Returns:
         The samples, (samples, channels), full scale 1; and the sampling rate in Hz.
 
     Raises:
         InputError: the path is not a regular audio file, or the file has no samples, implausibly many, fewer than its
-            header claims, an implausible sampling rate, or samples that are NaN, infinite or absurdly large
+            header claims, an implausible sampling rate, no such segment or channel, or samples that are NaN, infinite
+            or absurdly large
 
     """
     path = Path(path)
@@ -45,9 +51,23 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
             raise InputError(f"{printable(path)} is an empty file; replace the file or leave it out")
         path.open("rb").close()  # gives the reason for a failure, which libsndfile does not
         with soundfile.SoundFile(os.fsencode(path)) as file:  # a file name need not be valid text
-            _check_header(file, path)
-            wave = _samples(file)
-            rate, claimed = int(file.samplerate), file.frames
+            rate = int(file.samplerate)
+            first = 0 if start is None else round(start * rate)
+            last = file.frames if end is None else min(round(end * rate), file.frames)
+            _check_header(file, path, samples=last - first)
+            if not first < last and file.frames:
+                raise InputError(
+                    f"{printable(path)} lasts {file.frames / rate:.3f} s; expected a segment of it, got {start} to"
+                    f" {end}"
+                )
+            if channel is not None and channel >= file.channels:
+                raise InputError(
+                    f"{printable(path)} has {file.channels} channels; expected a channel below that, got {channel}"
+                )
+            file.seek(first)
+            wave, claimed = _samples(file, last - first), last - first
+            if channel is not None:
+                wave = np.ascontiguousarray(wave[:, channel : channel + 1])
     # soundfile raises RuntimeError or TypeError for a file that it assumes to be headerless.
     except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise InputError(
@@ -69,26 +89,26 @@ def read_audio(path: str | Path) -> tuple[npt.NDArray[np.float32], int]:
     return wave, rate
 
 
-def _samples(file: soundfile.SoundFile) -> npt.NDArray[np.float32]:
-    """Read all samples as float32, (samples, channels), full scale 1.
+def _samples(file: soundfile.SoundFile, samples: int) -> npt.NDArray[np.float32]:
+    """Read the next samples as float32, (samples, channels), full scale 1.
 
     16-bit files are read as integers and scaled here: faster than libsndfile's own conversion, with the same result.
     """
     if file.subtype == "PCM_16":
-        levels: npt.NDArray[np.int16] = file.read(dtype="int16", always_2d=True)
+        levels: npt.NDArray[np.int16] = file.read(samples, dtype="int16", always_2d=True)
         return np.multiply(levels, np.float32(1 / 32768), dtype=np.float32)
-    wave: npt.NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
+    wave: npt.NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True)
     return wave
 
 
-def _check_header(file: soundfile.SoundFile, path: Path) -> None:
-    """Check the rate, length and completeness that a header claims before samples are read.
+def _check_header(file: soundfile.SoundFile, path: Path, *, samples: int) -> None:
+    """Check the rate and completeness that a header claims, and the number of samples to read, before reading.
 
     Raises:
         InputError: the rate or length is implausible, or the file has fewer bytes of samples than the header claims
 
     """
-    rate, samples, channels = file.samplerate, file.frames, file.channels
+    rate, channels = file.samplerate, file.channels
     if not RATES[0] <= rate <= RATES[1]:
         raise InputError(
             f"{printable(path)} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: fix its header"

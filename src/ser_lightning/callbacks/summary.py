@@ -105,7 +105,7 @@ def _clips(result: Mapping[str, Any], data: SpeechDataModule, predictions: Predi
     # Evenly spaced over the test set, which is sorted by id (for RAVDESS, by emotion).
     for row, id_ in rows[:: -(-len(rows) // EXAMPLES) or 1]:
         target, predicted = emotions[predictions.target[row]], emotions[predictions.prediction[row]]
-        wave = preparation.audio.load(by_id[id_].path, corpus=by_id[id_].corpus).wave
+        wave = preparation.audio.load(by_id[id_].path, corpus=by_id[id_].corpus, **by_id[id_].segment).wave
         yield f"{id_}: {target}, predicted as {predicted}", wave, preparation.audio.sampling_rate
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.assemble import assemble_preparation
 from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.rows import RowCorpus
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.data.content import cached_contents, read_contents
 from ser_lightning.data.preparation import Corpus
@@ -77,12 +78,13 @@ def audit(config: DictConfig) -> int:
     files = (root / file for root in roots for file in list_audio_files(root, follow_links=False)[0])
     left_out = {path: sha256(path) for path in files if path not in digests}
     contents = read_contents(
-        {digest: path for path, digest in (left_out | digests).items()},
+        {digest: path for path, digest in left_out.items()} | {u.content: u.path for u in scan.utterances},
+        segments={utterance.content: utterance.segment for utterance in scan.utterances},
         workers=data.feature_workers,
         progress=hydra_app.progress("audio"),
     )
-    if not any(digest in contents.samples for digest in digests.values()):
-        raise InputError(f"{next(iter(contents.unread.values()))}; no clip below {roots[0]} can be read")
+    if not any(utterance.content in contents.samples for utterance in scan.utterances):
+        raise InputError(f"{next(iter(contents.unread.values()))}; no clip of {data.corpus.name} can be read")
     # Files that cannot be decoded are still compared by the hash of their bytes.
     used, unused = (
         {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
@@ -95,7 +97,7 @@ def audit(config: DictConfig) -> int:
         audit_statistics(updated=plain["evaluation"]["update_statistics"]),
         audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
     ]
-    unread = [(str(path), contents.unread[digest]) for path, digest in digests.items() if digest in contents.unread]
+    unread = [(str(u.path), contents.unread[u.content]) for u in scan.utterances if u.content in contents.unread]
     section = summarize(findings)
     sizes = {subset: len(getattr(split, subset)) for subset in SUBSETS}
     _print_findings(console, findings, title=f"{data.corpus.name}: {'/'.join(map(str, sizes.values()))} utterances")
@@ -164,9 +166,9 @@ def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _roots(corpus: Corpus) -> list[Path]:
-    """Return the root folder of the corpus, or those of its parts."""
+    """Return the folders of the corpus and its parts whose files all belong to it, as those of a table need not."""
     parts = getattr(corpus, "parts", {"": corpus}).values()
-    return [Path(getattr(part, "folder", None) or part.root) for part in parts]
+    return [Path(getattr(part, "folder", None) or part.root) for part in parts if not isinstance(part, RowCorpus)]
 
 
 def _print_problems(console: Console, problems: Sequence[Problem]) -> None:

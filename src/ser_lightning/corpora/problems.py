@@ -22,6 +22,7 @@ def finish_scan(
     *,
     left_out: Iterable[Problem],
     on_problem: OnProblem,
+    check: str = "corpus.root",
 ) -> Scan:
     """Return the result of a scan, or raise an error if its problems are not accepted.
 
@@ -31,6 +32,7 @@ def finish_scan(
         problems: one per unusable or missing recording
         left_out: recordings that are left out on purpose; they are listed but raise no error
         on_problem: ``"error"`` or ``"skip"``
+        check: key of the config to check if no recording is usable
 
     Raises:
         ProblemsError: there are problems, and ``on_problem`` is ``"error"`` or no recording is usable
@@ -42,7 +44,7 @@ def finish_scan(
         remedy = (
             "fix them, or set corpus.on_problem=skip to continue without these recordings (the run lists them)"
             if usable
-            else "no usable recording remains; check corpus.root"
+            else f"no usable recording remains; check {check}"
         )
         count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
         raise ProblemsError(f"{printable(source)}: {count}: {_by_kind(faults)}; {remedy}", faults)

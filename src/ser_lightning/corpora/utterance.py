@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ser_lightning.errors import InputError
 
@@ -27,6 +28,7 @@ class Utterance:
         end: end of the segment in the file, seconds
         channel: the only channel of the file that belongs to the utterance, counted from 0
         split: subset that the corpus itself assigns
+        agreement: share of the raters who chose the label
 
     """
 
@@ -46,6 +48,19 @@ class Utterance:
     end: float | None = None
     channel: int | None = None
     split: str | None = None
+    agreement: float | None = None
+
+    @property
+    def segment(self) -> dict[str, Any]:
+        """The segment and the channel, as arguments of :func:`ser_lightning.audio.reader.read_audio`."""
+        return {"start": self.start, "end": self.end, "channel": self.channel}
+
+    @property
+    def content(self) -> str:
+        """Identifier of the audio: the digest of the file, with the segment and the channel if they are given."""
+        if self.start is None and self.end is None and self.channel is None:
+            return self.digest
+        return f"{self.digest} {self.start} {self.end} {self.channel}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

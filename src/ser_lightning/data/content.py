@@ -24,11 +24,15 @@ FORMAT = 1  # increase it when the same files give different contents
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
-def read_contents(paths: Mapping[str, Path], *, workers: int, progress: Progress) -> Contents:
+def read_contents(
+    paths: Mapping[str, Path], *, segments: Mapping[str, Mapping[str, Any]], workers: int, progress: Progress
+) -> Contents:
     """Decode audio files and find identical and near-duplicate recordings.
 
     Args:
-        paths: path of each file, by the digest of its bytes
+        paths: path of each recording, by an identifier of its content: the digest of the file, and its segment
+        segments: the segment and channel of recordings that are not a whole file, by the same identifier, as arguments
+            of :func:`~ser_lightning.audio.reader.read_audio`
         workers: number of threads; processes are avoided because a training run may be active in this process
         progress: wraps the iterable of results, given their number, to display the progress
 
@@ -37,7 +41,7 @@ def read_contents(paths: Mapping[str, Path], *, workers: int, progress: Progress
     unread: dict[str, str] = {}
     waves: dict[str, npt.NDArray[np.float32]] = {}
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-        results = pool.map(_read, paths.values())
+        results = pool.map(lambda content: _read(paths[content], segments.get(content, {})), paths)
         for file, (digest, wave) in zip(paths, progress(results, len(paths)), strict=True):
             if wave is None:
                 unread[file] = digest
@@ -47,10 +51,10 @@ def read_contents(paths: Mapping[str, Path], *, workers: int, progress: Progress
         return Contents(samples=samples, near=near_duplicates(waves), unread=unread)
 
 
-def _read(path: Path) -> tuple[str, npt.NDArray[np.float32] | None]:
+def _read(path: Path, segment: Mapping[str, Any]) -> tuple[str, npt.NDArray[np.float32] | None]:
     """Return the digest of a file's decoded samples and its waveform for comparison, or an error message and None."""
     try:
-        wave, rate = read_audio(path)
+        wave, rate = read_audio(path, **segment)
     except InputError as error:
         return str(error), None
     digest = hashlib.sha256(f"{rate} {wave.shape[1]} ".encode() + wave.tobytes()).hexdigest()
@@ -69,7 +73,8 @@ def cached_contents(
         progress: see :func:`read_contents`; not called if the cache file is used
 
     """
-    paths = {utterance.digest: utterance.path for utterance in utterances}
+    paths = {utterance.content: utterance.path for utterance in utterances}
+    segments = {utterance.content: utterance.segment for utterance in utterances}
     key = json.dumps([FORMAT, RATE, SAME, sorted(paths)])
     path = Path(folder) / f"contents-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     try:
@@ -80,7 +85,7 @@ def cached_contents(
             unread={},
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # missing or damaged: computed again
-        contents = read_contents(paths, workers=workers, progress=progress)
+        contents = read_contents(paths, segments=segments, workers=workers, progress=progress)
     if not contents.unread:  # not cached with unreadable files, which may be readable later
         # The cache file only saves time: a full or read-only disk must not fail the run.
         with suppress(OSError), write_atomically(path) as file:

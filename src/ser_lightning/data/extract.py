@@ -11,7 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.audio_files import sha256
+from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import Augment, FeatureAugment, WaveformAugment
 from ser_lightning.errors import InputError, printable
 from ser_lightning.interrupts import end_with, ending_at_once
@@ -51,12 +51,9 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One file of a corpus, its expected SHA-256 digest and the copies to extract (``""`` is the original clip)."""
+    """One utterance and the copies to extract (``""`` is the original clip)."""
 
-    id: str
-    corpus: str
-    path: Path
-    digest: str
+    utterance: Utterance
     copies: tuple[str, ...]
 
 
@@ -81,27 +78,29 @@ class Extracted:
 def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
     """Extract the features of one file.
 
-    If the file cannot be read, or its digest differs from that of the job, the result has a ``failure`` and no
+    If the file cannot be read, or its digest differs from that of the utterance, the result has a ``failure`` and no
     features.
     """
+    utterance = job.utterance
+    path, id_ = utterance.path, utterance.id
     try:
-        clip = audio.load(job.path, corpus=job.corpus)
+        clip = audio.load(path, corpus=utterance.corpus, **utterance.segment)
         # Checked after loading: features cached under a digest must come from bytes with that digest.
-        if sha256(job.path) != job.digest:
-            return Extracted(id=job.id, failure=f"{printable(job.path)} has changed since the corpus was listed")
+        if sha256(path) != utterance.digest:
+            return Extracted(id=id_, failure=f"{printable(path)} has changed since the corpus was listed")
     except InputError as error:
-        return Extracted(id=job.id, failure=str(error))
+        return Extracted(id=id_, failure=str(error))
     except OSError as error:
-        return Extracted(id=job.id, failure=f"{printable(job.path)} cannot be read: {error.strerror}")
+        return Extracted(id=id_, failure=f"{printable(path)} cannot be read: {error.strerror}")
     waves = {"": clip.wave}
     if isinstance(augment, WaveformAugment) and set(job.copies) & set(augment.names):
-        waves |= augment(clip.wave, utterance=job.id)
+        waves |= augment(clip.wave, utterance=id_)
     matrices = {name: features(waves[name]) for name in job.copies if name in waves}
     if matrices.keys() != set(job.copies) and isinstance(augment, FeatureAugment):
         original = matrices[""] if "" in matrices else features(clip.wave)
-        matrices |= augment.augment_features(original, utterance=job.id)
+        matrices |= augment.augment_features(original, utterance=id_)
     return Extracted(
-        id=job.id,
+        id=id_,
         nothing_voiced=clip.nothing_voiced,
         features={name: matrices[name] for name in job.copies},
     )

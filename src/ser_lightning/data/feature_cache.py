@@ -138,16 +138,7 @@ class FeatureCache:
         for id_ in sorted(copies):
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
             if missing:
-                utterance = self.utterances[id_]
-                jobs.append(
-                    Job(
-                        id=id_,
-                        corpus=utterance.corpus,
-                        path=utterance.path,
-                        digest=utterance.digest,
-                        copies=missing,
-                    )
-                )
+                jobs.append(Job(utterance=self.utterances[id_], copies=missing))
         return jobs
 
     @contextmanager
@@ -316,5 +307,5 @@ def library_versions(parts: Iterable[object]) -> dict[str, str]:
 
 def corpus_digest(utterances: Iterable[Utterance]) -> str:
     """Return a SHA-256 digest of the ids and contents of all clips, in hexadecimal."""
-    lines = sorted(f"{utterance.id} {utterance.digest}\n" for utterance in utterances)
+    lines = sorted(f"{utterance.id} {utterance.content}\n" for utterance in utterances)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -87,7 +87,7 @@ def audit_split(utterances: Sequence[Utterance], split: Split, contents: Content
     """
     by_id = {utterance.id: utterance for utterance in utterances}
     members = {subset: [by_id[id_] for id_ in getattr(split, subset)] for subset in SUBSETS}
-    samples = {u.id: contents.samples[u.digest] for u in utterances if u.digest in contents.samples}
+    samples = {u.id: contents.samples[u.content] for u in utterances if u.content in contents.samples}
     similar_to: dict[str, set[str]] = defaultdict(set)
     for one, other, _ in contents.near:
         similar_to[one].add(other)
