@@ -9,7 +9,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 # Keys of paths and names. Hydra would parse name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
-TEXT_KEYS = re.compile(r"name|run_id|output_root|output|data\.feature_cache|corpus(\.parts\.[^.]+)?\.root")
+TEXT_KEYS = re.compile(
+    r"name|run_id|output_root|output|data\.feature_cache|split\.path|corpus(\.parts\.[^.]+)?\.(root|path|name)"
+)
 
 
 def parse(words: Iterable[str]) -> list[Override]:

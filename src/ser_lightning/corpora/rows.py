@@ -24,6 +24,7 @@ FIELDS = ("id", "path", "emotion", *TEXTS, *NUMBERS, *INTEGERS)
 TOLERANCE = 0.01  # seconds by which a segment may exceed its recording, because tables round
 
 Ties = Literal["drop", "first"]
+Decimal = Literal["point", "comma"]
 
 
 class Row(NamedTuple):
@@ -61,7 +62,7 @@ class RowCorpus(ABC):
 
     raters: Sequence[str] = ()  # names of additional values, one rater's label each
     ties: Ties = "drop"
-    decimal: str = "."
+    decimal: Decimal = "point"
 
     def __init__(
         self,
@@ -218,7 +219,7 @@ class RowCorpus(ABC):
 
     def _number(self, name: str, text: str) -> float:
         try:
-            if self.decimal == ",":
+            if self.decimal == "comma":
                 if "." in text:
                     raise ValueError
                 text = text.replace(",", ".")
@@ -226,7 +227,7 @@ class RowCorpus(ABC):
             if not abs(number) < float("inf"):
                 raise ValueError
         except ValueError:
-            hint = "; set corpus.decimal=',' if commas are decimal" if "," in text and self.decimal != "," else ""
+            hint = "; set corpus.decimal=comma if commas are decimal" if "," in text and self.decimal == "point" else ""
             raise InputError(f"{name} is not a number: {printable(text)}{hint}") from None
         return number
 

@@ -1,0 +1,88 @@
+"""Corpora of the user on the command line."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from ser_lightning.corpora.published import PublishedCorpus
+
+COLUMNS = ("id", "path", "emotion", "speaker", "gender", "statement", "take", "intensity")
+
+
+def write_table(name: str, root: Path, path: Path) -> Path:
+    """Write a published corpus as a table."""
+    values = {"on_problem": "skip", "follow_links": False, "download": False, "downmix": "mean", "merge": None}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "file", "emo", *COLUMNS[3:]])
+        for utterance in PublishedCorpus(name=name, root=root, **values).scan().utterances:
+            writer.writerow([getattr(utterance, field) for field in COLUMNS])
+    return path
+
+
+def train(command, folder: Path, *words: str) -> dict:
+    done = command("train", "experiment=corrected", "augment=none", *words, f"output_root={folder}", "name=x")
+    assert done.code == 0, done.err
+    (result,) = folder.glob("x/**/result.json")
+    return json.loads(result.read_text())
+
+
+def table_words(path: Path) -> list[str]:
+    return ["corpus=table", f"corpus.path={path}", "corpus.columns.path=file", "corpus.columns.emotion=emo"]
+
+
+def test_table_trains_like_the_corpus_it_was_written_from(command, emodb_made_up, emodb_small, tmp_path) -> None:
+    own = train(command, tmp_path / "own", *emodb_small)
+    path = write_table("emodb", emodb_made_up, tmp_path / "t.csv")
+    words = [word for word in emodb_small if not word.startswith("corpus")]
+    table = train(command, tmp_path / "table", *table_words(path), *words)
+    assert table["metrics"] == own["metrics"]
+    assert table["corpus"]["digest"] == own["corpus"]["digest"]
+    assert table["emotions"] == own["emotions"]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["emodb", "emovo", "ravdess"])
+def test_real_corpora_train_the_same_as_tables(command, request, tmp_path, name: str) -> None:
+    root = request.getfixturevalue(f"{name}_root")
+    words = ["split=speaker", "split.folds=3", "trainer.max_epochs=1", f"data.feature_cache={tmp_path}/cache"]
+    own = train(command, tmp_path / "own", f"corpus={name}", f"corpus.root={root}", *words)
+    path = write_table(name, root, tmp_path / "t.csv")
+    downmix = f"corpus.downmix={own['config']['corpus']['downmix']}"
+    table = train(command, tmp_path / "table", *table_words(path), downmix, *words)
+    assert table["metrics"] == own["metrics"]
+    assert len(list((tmp_path / "cache").glob("*/index.json"))) == 1  # both use one feature cache
+
+
+def test_table_without_speakers(command, emodb_made_up, emodb_small, tmp_path, monkeypatch) -> None:
+    """The result says that leakage over speakers cannot be checked; a split that needs them names the column."""
+    monkeypatch.chdir(tmp_path)
+    text = write_table("emodb", emodb_made_up, tmp_path / "all.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    codes = {"neutral": "neu", "happy": "hap", "bored": "xxx"}
+    lines = [f"{row['file']};{codes.get(row['emo'], row['emo'])};{n % 4}" for n, row in enumerate(rows)]
+    Path("t.csv").write_text("\n".join(["path;emotion;fold", *lines]), encoding="utf-8")
+    words = [word for word in emodb_small if not word.startswith(("corpus", "split"))]
+    words += ["corpus=table", "corpus.path=t.csv", "corpus.separator=semicolon", "corpus.columns.split=fold"]
+    words += ["corpus.labels={hap: happy, neu: neutral, xxx: null}", "corpus.name=2026_study"]
+    done = command("train", *words, "split=speaker")
+    assert done.code == 1
+    assert "corpus.columns.speaker=<name>" in done.err
+    assert len(done.err.splitlines()) == 1
+    by_column = ["split=column", "split.values={0: train, 1: train, 2: val, 3: test}"]
+    result = train(command, tmp_path, *words, *by_column)
+    assert result["corpus"]["name"] == "2026_study"
+    assert result["emotions"] == ["neutral", "happy", "sad", "angry", "fearful", "disgust"]
+    assert "leakage over speakers cannot be checked" in result["audit"]["summary"]
+    bored = sum(row["emo"] == "bored" for row in rows)
+    assert [problem["path"] for problem in result["corpus"]["problems"]] == [f"{bored} rows"]
+    (split,) = tmp_path.glob("x/**/split.csv")
+    again = train(command, tmp_path / "again", *words, "split=file", f"split.path={split}")
+    assert again["counts"] == result["counts"]
+    done = command("audit", *words, *by_column)
+    assert done.code == 0, done.err
+    done = command("prepare", *words, "split=random")
+    assert done.code == 0, done.err
