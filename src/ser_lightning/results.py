@@ -35,6 +35,7 @@ UNSCIENTIFIC = (
         "logger",
         "corpus.root",
         "corpus.download",
+        "corpus.follow_links",
         "corpus.workers",
         "trust",
         "init_from",
