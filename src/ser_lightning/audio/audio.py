@@ -14,7 +14,7 @@ from ser_lightning.audio.vad import check_vad, voiced_frames
 from ser_lightning.errors import InputError, printable, suggestion
 
 
-class Clip(NamedTuple):
+class LoadedClip(NamedTuple):
     """A mono waveform, flagged if no part or no speech could be cut out of it.
 
     Args:
@@ -90,7 +90,7 @@ class Audio:
         start: float | None = None,
         end: float | None = None,
         channel: int | None = None,
-    ) -> Clip:
+    ) -> LoadedClip:
         """Load a file, or a segment of it, as a mono clip.
 
         Args:
@@ -108,7 +108,7 @@ class Audio:
         wave, rate = read_audio(path, start=start, end=end, channel=channel)
         return self.convert(wave, rate, downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus))
 
-    def convert(self, wave: npt.NDArray[np.float32], rate: int, *, downmix: str) -> Clip:
+    def convert(self, wave: npt.NDArray[np.float32], rate: int, *, downmix: str) -> LoadedClip:
         """Convert samples to a mono clip.
 
         Args:
@@ -126,9 +126,9 @@ class Audio:
             resampler=self.resampler,
         )
         if self.vad_mode is None:
-            return Clip(mono, nothing_voiced=not len(part))
+            return LoadedClip(mono, nothing_voiced=not len(part))
         voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
-        return Clip(voiced if len(voiced) else mono, nothing_voiced=not (len(voiced) and len(part)))
+        return LoadedClip(voiced if len(voiced) else mono, nothing_voiced=not (len(voiced) and len(part)))
 
     def _part(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
         """Return the part that starts at ``offset_s`` and lasts ``duration_s``.

@@ -29,8 +29,8 @@ class Batch(NamedTuple):
     shares: Tensor | None = None
 
 
-class Clips(NamedTuple):
-    """Clips concatenated along time.
+class TrainingClips(NamedTuple):
+    """Training clips concatenated along time.
 
     Args:
         frames: (R, F)

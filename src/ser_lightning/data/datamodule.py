@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ser_lightning.data.augmentation import BatchAugment
-from ser_lightning.data.batch import Batch, Clips, FeatureDataset, as_batch
+from ser_lightning.data.batch import Batch, FeatureDataset, TrainingClips, as_batch
 from ser_lightning.data.batch_augmentation import AugmentedBatches
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
@@ -99,7 +99,7 @@ class SpeechDataModule(pl.LightningDataModule):
         counts = self.datasets["train"].targets.bincount(minlength=len(self.preparation.corpus.emotions))
         return [int(count) for count in counts]
 
-    def training_clips(self) -> Clips:
+    def training_clips(self) -> TrainingClips:
         """Return all training clips and their copies, grouped by speaker.
 
         If there is only one speaker, or none is known, each utterance with its copies is a group.
@@ -109,7 +109,7 @@ class SpeechDataModule(pl.LightningDataModule):
         groups = [speaker_of[id_] or id_ for id_ in dataset.utterances]
         if len(set(groups)) == 1:
             groups = list(dataset.utterances)
-        return Clips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
+        return TrainingClips(dataset.all_frames(), dataset.lengths, dataset.targets, groups)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return batches of training clips and their augmented copies, in a new order every epoch."""
