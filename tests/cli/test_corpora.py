@@ -341,6 +341,7 @@ def test_prepare_real_emodb_with_speaker_folds(command, emodb_root, tmp_path):
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_speaker_split_of_pooled_emodb_and_emovo_has_no_leaks(command, emodb_root, emovo_root, tmp_path):
     words = [f"corpus.parts.emodb.root={emodb_root}", f"corpus.parts.emovo.root={emovo_root}", "split=speaker"]
     done = command(

@@ -151,9 +151,9 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     ("experiment", "where"),
     [
         ("svm", (GroupSearch, "fit")),
-        ("gmm", (fit, "predict")),
-        ("logistic", (outcome, "write_json")),
-        ("dbn_svm", (fit, "save_checkpoints")),
+        pytest.param("gmm", (fit, "predict"), marks=pytest.mark.slow),
+        pytest.param("logistic", (outcome, "write_json"), marks=pytest.mark.slow),
+        pytest.param("dbn_svm", (fit, "save_checkpoints"), marks=pytest.mark.slow),
     ],
 )
 def test_killed_run_restarts_and_gives_the_same_result(command, runs, small, tmp_path, experiment, where):
@@ -191,6 +191,7 @@ def test_unfinished_run_of_another_configuration_is_kept(command, small, tmp_pat
     assert command("train", *given, "model.c=[1]").code == 0
 
 
+@pytest.mark.slow
 def test_sweep_over_classical_models(command, small, tmp_path):
     given = [*small, f"output_root={tmp_path}", "name=sweep", "run_id=${hydra:runtime.choices.experiment}"]
     done = command("train", "--multirun", "experiment=svm,logistic", *without_epochs(given))
