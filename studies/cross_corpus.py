@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from studies.study import call, commits, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
-from ser_lightning.report.answer import SYNTHETIC
-from ser_lightning.report.runs import LeftOut, Run, read_runs
-from ser_lightning.report.tables import NOTHING, Table, left_out_table
+from ser_lightning.report.answer import SYNTHETIC, is_synthetic
+from ser_lightning.report.runs import LeftOut, read_runs
+from ser_lightning.report.tables import NOTHING, left_out_table, markdown
 from ser_lightning.results import write_json
 
 CORPORA = ("ravdess", "emodb", "emovo")
@@ -80,7 +81,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds: int) -> Cell | None:
+def cell(folder: Path, runs: pd.DataFrame, trained: str, tested: str, *, seeds: int) -> Cell | None:
     """Combine the folds of each seed; return None if no seed is complete.
 
     Args:
@@ -92,7 +93,7 @@ def cell(folder: Path, runs: Sequence[Run], trained: str, tested: str, *, seeds:
 
     """
     parts: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for run in runs:
+    for run in runs.itertuples():
         figures = result_on(folder / trained / run.path, tested)
         if run.seed < seeds and (trained == tested or figures.exists()):
             own = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
@@ -123,7 +124,7 @@ def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, 
     }
 
 
-def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
+def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> pd.DataFrame:
     """Return a table with one row per training corpus and one column per test corpus."""
     found = {(cell.trained, cell.tested): cell for cell in cells}
 
@@ -134,7 +135,7 @@ def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> Table:
         return f"{mean_sd([values[metric] for values in cell.values.values()])} ({len(cell.emotions)})"
 
     rows = [(f"`{one}`", *(text(one, other) for other in corpora)) for one in corpora]
-    return Table(("trained \\ tested", *(f"`{other}`" for other in corpora)), rows)
+    return pd.DataFrame(rows, columns=["trained \\ tested", *(f"`{other}`" for other in corpora)])
 
 
 def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, docs: Path | None) -> Path:
@@ -145,27 +146,28 @@ def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, doc
 
     """
     cells: list[Cell] = []
-    every: list[Run] = []
+    every: list[pd.DataFrame] = []
     left_out: list[LeftOut] = []
     for trained in corpora:
         if (folder / trained).is_dir():
-            runs, lacking = read_runs(folder / trained)
-            every += runs
+            runs, _, lacking = read_runs(folder / trained)
+            every.append(runs)
             left_out += [LeftOut(f"{trained}/{item.path}", item.reason) for item in lacking]
             cells += [found for other in corpora if (found := cell(folder, runs, trained, other, seeds=seeds))]
     if not cells:
         raise InputError(f"{folder} has no corpus with all its folds. Run without --table first.")
+    every_run = pd.concat(every)
     content = {
         "command": command,
         "unit": "percent",
-        "synthetic": any("synthetic" in run.corpus["name"] for run in every),
+        "synthetic": is_synthetic(every_run),
         "cells": [
             {"trained": one.trained, "tested": one.tested, "emotions": list(one.emotions), "clips": one.clips}
             | {"left_out": dict(one.left_out), "seeds": {str(seed): value for seed, value in one.values.items()}}
             for one in cells
         ],
     }
-    page = _page(cells, corpora, every, left_out, command=command)
+    page = _page(cells, corpora, every_run, left_out, command=command)
     places = [(folder, folder), *([(docs, docs / RESULTS)] if docs else [])]
     for of_page, of_numbers in places:
         of_numbers.mkdir(parents=True, exist_ok=True)
@@ -176,9 +178,9 @@ def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, doc
 
 
 def _page(
-    cells: Sequence[Cell], corpora: Sequence[str], runs: Sequence[Run], left_out: Sequence[LeftOut], *, command: str
+    cells: Sequence[Cell], corpora: Sequence[str], runs: pd.DataFrame, left_out: Sequence[LeftOut], *, command: str
 ) -> str:
-    first = runs[0]
+    first = runs.iloc[0]
     missing = [f"{one.trained} on {one.tested} (seeds {', '.join(map(str, one.unfinished))})" for one in cells]
     missing = [text for text, one in zip(missing, cells, strict=True) if one.unfinished]
     lost = [
@@ -190,7 +192,7 @@ def _page(
     sizes = ", ".join(f"{one.tested} {one.clips}" for one in cells if one.trained == one.tested)
     parts = [
         "# Trained on one corpus, tested on another",
-        f"**{SYNTHETIC}**" if any("synthetic" in run.corpus["name"] for run in runs) else "",
+        f"**{SYNTHETIC}**" if is_synthetic(runs) else "",
         "Networks of `corrected` trained on one corpus (rows) and tested on another (columns): UAR in percent, mean ±"
         " sample standard deviation over seeds, with the number of emotions in parentheses; chance is 100 divided by"
         f" it. On each corpus, one network is trained per speaker fold ({folds}). On the diagonal, the networks are"
@@ -198,13 +200,13 @@ def _page(
         " other corpus with an emotion that it knows; its predictions are restricted to the emotions of both corpora,"
         " and the mean over folds is shown. Nothing is adapted: the features are standardized with the statistics of"
         " the training corpus.",
-        table(cells, corpora, "uar").markdown(),
+        markdown(table(cells, corpora, "uar")),
         "Accuracy:",
-        table(cells, corpora, "accuracy").markdown(),
+        markdown(table(cells, corpora, "accuracy")),
         f"Clips tested on the diagonal: {sizes}." if sizes else "",
         f"Clips left out because the networks do not know their emotion: {'; '.join(lost)}." if lost else "",
         f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
-        "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "Left out:\n\n" + markdown(left_out_table(left_out)) if left_out else "",
         "## Origin",
         f"{len(runs)} runs of {first.epochs} epochs, dropout {first.choices.get('dropout')}; {commits(runs)}; torch "
         f"{first.versions.get('torch')}.",

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import OmegaConf
 from studies.study import call, commits, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.metrics import study_metric
-from ser_lightning.report.answer import SYNTHETIC
+from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.figures import forest_figure, save
-from ser_lightning.report.runs import LeftOut, Run, read_runs
+from ser_lightning.report.runs import LeftOut, read_runs
 from ser_lightning.report.statistics import PairedDifference, paired_difference
-from ser_lightning.report.tables import NOTHING, Table, interval_text, left_out_table
+from ser_lightning.report.tables import NOTHING, interval_text, left_out_table, markdown
 from ser_lightning.results import write_json
 
 BASES = ("released", "corrected")
@@ -206,7 +207,7 @@ def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
         return False
 
 
-def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, Values], list[Run], list[LeftOut]]:
+def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, Values], pd.DataFrame, list[LeftOut]]:
     """Read the effects of all bugs that have been run.
 
     Args:
@@ -220,25 +221,28 @@ def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, V
         InputError: no base was run, or runs of one base differ in their epochs, corpus or test clips
 
     """
-    found, left_out = read_runs(folder)
-    runs = [run for run in found if run.seed < seeds]
-    if not any(run.path.startswith(tuple(f"{base}/base/" for base in BASES)) for run in runs):
+    found, _, left_out = read_runs(folder)
+    runs = found[found.seed < seeds]
+    if not runs.path.str.startswith(tuple(f"{base}/base/" for base in BASES)).any():
         raise InputError(f"{folder} has no run of a base with a seed below {seeds}. Run without --table first.")
-    of = {(base, arm): [run for run in runs if run.path.startswith(f"{base}/{arm}/")] for base in BASES for arm in ARMS}
+    arms = {(base, arm): runs[runs.path.str.startswith(f"{base}/{arm}/")] for base in BASES for arm in ARMS}
     for base in BASES:
-        _check_alike([run for arm in ARMS for run in of[base, arm]])
-    bases = {base: _values(of[base, "base"]) for base in BASES if of[base, "base"]}
+        _check_alike(pd.concat([arms[base, arm] for arm in ARMS]))
+    bases = {base: _values(arms[base, "base"]) for base in BASES if len(arms[base, "base"])}
     effects = []
     for base, values in bases.items():
         for defect in DEFECTS:
             if defect.how[base] == RECOMPUTED:
-                figures = {run.seed: {"accuracy": study_metric(run.confusion["test"])} for run in of[base, "base"]}
+                figures = {
+                    run.seed: {"accuracy": study_metric(run.confusion["test"])}
+                    for run in arms[base, "base"].itertuples()
+                }
                 # In released, the study's metric is the number with the bug.
                 change = (values, figures) if base == "released" else (figures, values)
             elif defect.how[base] == EVALUATED:
-                change = _read_measured(folder, base, defect, runs=of[base, "base"]), values
+                change = _read_measured(folder, base, defect, runs=arms[base, "base"]), values
             else:
-                change = _values(of[base, defect.name]), values
+                change = _values(arms[base, defect.name]), values
             if change[0]:
                 effects.append(Effect(defect=defect, base=base, found=_differences(*change)))
     return effects, bases, runs, left_out
@@ -247,13 +251,13 @@ def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, V
 ARMS = ("base", *(defect.name for defect in DEFECTS))
 
 
-def _values(runs: Sequence[Run]) -> Values:
-    return {run.seed: {name: 100 * run.metrics["test"][name] for name in METRICS} for run in runs}
+def _values(runs: pd.DataFrame) -> Values:
+    return {run["seed"]: {name: run[f"test/{name}"] for name in METRICS} for run in runs.to_dict(orient="records")}
 
 
-def _read_measured(folder: Path, base: str, defect: Defect, *, runs: Sequence[Run]) -> Values:
+def _read_measured(folder: Path, base: str, defect: Defect, *, runs: pd.DataFrame) -> Values:
     values = {}
-    for run in runs:
+    for run in runs.itertuples():
         path = folder / base / defect.name / f"seed-{run.seed}.json"
         if _measured(folder / run.path, path, defect.overrides(base)):
             metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]["test"]
@@ -272,21 +276,21 @@ def _differences(arm: Values, baseline: Values) -> dict[str, PairedDifference]:
     return found
 
 
-def _check_alike(runs: Sequence[Run]) -> None:
-    for run in runs:
+def _check_alike(runs: pd.DataFrame) -> None:
+    for run in runs.itertuples():
         one, other = (
-            {"epochs": each.epochs, "corpus": each.corpus["digest"], "test utterances": each.test_set}
-            for each in (runs[0], run)
+            {"epochs": each.epochs, "corpus": each.corpus["digest"], "test utterances": each.clip_sets["test"]}
+            for each in (runs.iloc[0], run)
         )
         for name in one:
             if one[name] != other[name]:
                 raise InputError(
-                    f"runs {runs[0].path} and {run.path} differ in {name}, so they cannot be paired. Move one out of "
+                    f"runs {runs.index[0]} and {run.path} differ in {name}, so they cannot be paired. Move one out of "
                     "the folder."
                 )
 
 
-def table(effects: Sequence[Effect], base: str) -> Table:
+def table(effects: Sequence[Effect], base: str) -> pd.DataFrame:
     """Return a table of the effects in a base, one row per bug, in points."""
     rows = []
     for effect in effects:
@@ -297,7 +301,7 @@ def table(effects: Sequence[Effect], base: str) -> Table:
             changed = "" if effect.defect.how[base] == RECOMPUTED else " ".join(effect.defect.overrides(base))
             rows.append((what, *cells, pairs, effect.defect.how[base], f"`{changed}`" if changed else NOTHING))
     metrics = (heading for name in METRICS for heading in (TITLES[name], "95 % interval"))
-    return Table((f"bug, {CHANGE[base]}", *metrics, "pairs", "how", "changed"), rows)
+    return pd.DataFrame(rows, columns=[f"bug, {CHANGE[base]}", *metrics, "pairs", "how", "changed"])
 
 
 def _cells(found: PairedDifference | None) -> tuple[str, str]:
@@ -329,7 +333,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
         for base in bases
     }
     figure = forest_figure(panels, "points of percent, mean and 95 % interval")
-    synthetic = any("synthetic" in run.corpus["name"] for run in runs)
+    synthetic = is_synthetic(runs)
     page = _page(effects, bases, runs, left_out, command=command, synthetic=synthetic)
     content = {
         "command": command,
@@ -354,13 +358,13 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
 def _page(
     effects: Sequence[Effect],
     bases: Mapping[str, Values],
-    runs: Sequence[Run],
+    runs: pd.DataFrame,
     left_out: Sequence[LeftOut],
     *,
     command: str,
     synthetic: bool,
 ) -> str:
-    first = runs[0]
+    first = runs.iloc[0]
     parts = [
         "# The effect of each bug of the study",
         f"**{SYNTHETIC}**" if synthetic else "",
@@ -383,13 +387,13 @@ def _page(
         parts += [
             f"## `{base}`, one bug {CHANGE[base]}",
             f"Unchanged: {means} over {len(values)} seeds.",
-            table(effects, base).markdown(),
+            markdown(table(effects, base)),
             "\n".join(notes),
             f"Not run yet: {', '.join(missing)}." if missing else "",
         ]
     parts += [
         "![Mean and interval of every effect](defects.png)",
-        "Left out, for all seeds:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "Left out, for all seeds:\n\n" + markdown(left_out_table(left_out)) if left_out else "",
         "## Origin",
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, split {first.choices.get('split')}, "
         f"{first.counts['test']} test utterances, dropout {first.choices.get('dropout')}, {first.epochs} epochs; "

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from studies.scores import Score, made_by, measure, origin, publish, setting
 from studies.study import Study, call, exit_on_input_error, mean_sd, read_command_line
 
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.runs import LeftOut
-from ser_lightning.report.tables import NOTHING, Table, left_out_table
+from ser_lightning.report.tables import NOTHING, left_out_table, markdown
 
 REFERENCE = "speaker"  # the protocol that the others are compared with: unseen speakers, as in practice
 
@@ -60,7 +61,7 @@ def train(folder: Path, protocol: Protocol, *, seeds: int, rest: Sequence[str]) 
     )
 
 
-def table(scores: Mapping[str, Score]) -> Table:
+def table(scores: Mapping[str, Score]) -> pd.DataFrame:
     """Return a table with one row per protocol, compared with the reference protocol by paired seeds."""
     reference = scores[REFERENCE].values if REFERENCE in scores else {}
     rows = []
@@ -84,7 +85,7 @@ def table(scores: Mapping[str, Score]) -> Table:
         "UAR above `speaker`",
         "leak",
     )
-    return Table(headings, rows)
+    return pd.DataFrame(rows, columns=headings)
 
 
 def write(study: Study) -> Path:
@@ -112,11 +113,11 @@ def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study
         " clips of all folds, mean ± sample standard deviation over seeds. `speaker` answers the practical question:"
         " how well are unseen speakers recognized? What a protocol shows above that is how optimistic it is. The"
         " protocols also train on different numbers of clips, as the table shows.",
-        table(scores).markdown(),
+        markdown(table(scores)),
         f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
         f"Not run yet, or not with all folds: {', '.join(lacking)}. The command below resumes." if lacking else "",
         *(_audit(p, scores[p.split].leaks) for p in PROTOCOLS if p.split in scores),
-        "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "Left out:\n\n" + markdown(left_out_table(left_out)) if left_out else "",
         "## Origin",
         f"Every run with `{' '.join(setting(study.overrides))}`, {', '.join(map(str, epochs))} epochs.",
         origin(list(scores.values())),

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from studies.study import Study, mean_sd
 
 from ser_lightning import metrics
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
-from ser_lightning.report.runs import LeftOut, Run, read_runs
+from ser_lightning.report.runs import LeftOut, read_runs
 from ser_lightning.results import write_json
 
 
@@ -55,7 +56,7 @@ class Score:
     torch: str
 
     @classmethod
-    def of(cls, runs: Sequence[Run], *, folds: int) -> Self | None:
+    def of(cls, runs: pd.DataFrame, *, folds: int) -> Self | None:
         """Pool the folds of each seed and compute the metrics; return None if no seed is complete.
 
         Args:
@@ -64,7 +65,7 @@ class Score:
 
         """
         parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
-        for run in runs:
+        for run in runs.itertuples():
             parts[run.seed].append(np.asarray(run.confusion["test"]))
         complete = {seed: sum(found[1:], found[0]) for seed, found in sorted(parts.items()) if len(found) == folds}
         if not complete:
@@ -75,15 +76,15 @@ class Score:
                 for seed, matrix in complete.items()
             },
             clips=int(next(iter(complete.values())).sum()),
-            training_clips=runs[0].counts["train"],
-            parameters=runs[0].parameters,
-            seconds=median(run.seconds.get("train", 0.0) for run in runs),
-            epochs=round(median(run.epochs for run in runs)),
+            training_clips=runs.counts.iloc[0]["train"],
+            parameters=int(runs.parameters.iloc[0]),
+            seconds=median(seconds.get("train", 0.0) for seconds in runs.seconds),
+            epochs=round(median(runs.epochs.tolist())),
             unfinished=sorted(set(parts) - set(complete)),
-            leaks=sorted({run.audit["summary"] for run in runs if run.audit.get("leak")}),
-            commits=sorted({_commit(run) for run in runs}),
-            devices=sorted({run.device for run in runs}),
-            torch=", ".join(sorted({run.versions.get("torch", "unknown") for run in runs})),
+            leaks=sorted({audit["summary"] for audit in runs.audit if audit.get("leak")}),
+            commits=sorted(set(map(_commit, runs.git))),
+            devices=sorted(set(runs.device)),
+            torch=", ".join(sorted({versions.get("torch", "unknown") for versions in runs.versions})),
         )
 
     def mean_sd(self, metric: str) -> str:
@@ -91,8 +92,8 @@ class Score:
         return mean_sd([values[metric] for values in self.values.values()])
 
 
-def _commit(run: Run) -> str:
-    return str(run.git.get("commit") or "unknown")[:12] + (" with uncommitted changes" if run.git.get("dirty") else "")
+def _commit(git: Mapping[str, Any]) -> str:
+    return str(git.get("commit") or "unknown")[:12] + (" with uncommitted changes" if git.get("dirty") else "")
 
 
 def origin(scores: Sequence[Score]) -> str:
@@ -173,11 +174,12 @@ def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], l
         folds: name of a protocol, which is the folder of its runs -> number of its folds
 
     """
-    runs, left_out = read_runs(study.folder) if study.folder.is_dir() else ([], [])
-    counted = [run for run in runs if run.seed < study.seeds]
+    if not study.folder.is_dir():
+        return {}, []
+    runs, _, left_out = read_runs(study.folder)
+    counted = runs[runs.seed < study.seeds]
     found = {
-        name: Score.of([run for run in counted if run.path.startswith(f"{name}/")], folds=number)
-        for name, number in folds.items()
+        name: Score.of(counted[counted.path.str.startswith(f"{name}/")], folds=number) for name, number in folds.items()
     }
     return {name: one for name, one in found.items() if one is not None}, left_out
 

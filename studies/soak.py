@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ser_lightning.report.tables import Table
+import pandas as pd
+
+from ser_lightning.report.tables import markdown
 
 BIN = Path(sys.executable).parent
 TINY = (
@@ -142,7 +144,8 @@ def table(samples: Sequence[Sample]) -> str:
         *("runs done", "processes", "memory, MiB", "open files", "threads", "disk a run, KiB", "files a run"),
         "folders of unfinished runs",
     )
-    return Table(header, [tuple(f"{value:.0f}" for value in astuple(one)) for one in shown]).markdown()
+    rows = [tuple(f"{value:.0f}" for value in astuple(one)) for one in shown]
+    return markdown(pd.DataFrame(rows, columns=header))
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from ser_lightning.errors import InputError
-from ser_lightning.report.runs import Run
 from ser_lightning.report.statistics import summarize
 
 BIN = Path(sys.executable).parent
@@ -113,9 +114,9 @@ def mean_sd(values: Sequence[float]) -> str:
     return f"{summary.mean:.1f}" + ("" if summary.sd is None else f" ± {summary.sd:.1f}")
 
 
-def commits(runs: Sequence[Run]) -> str:
+def commits(runs: pd.DataFrame) -> str:
     """Return the commits and devices of the runs as text."""
-    found = sorted({str(run.git.get("commit") or "unknown")[:12] for run in runs})
-    dirty = " with uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
-    devices = ", ".join(sorted({run.device for run in runs}))
+    found = sorted({str(git.get("commit") or "unknown")[:12] for git in runs.git})
+    dirty = " with uncommitted changes" if any(git.get("dirty") for git in runs.git) else ""
+    devices = ", ".join(sorted(set(runs.device)))
     return f"commit {', '.join(found)}{dirty}; trained on {devices}"

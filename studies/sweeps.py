@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from studies.study import call, commits, exit_on_input_error, read_command_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
-from ser_lightning.report import content
 from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.arms import Comparison
-from ser_lightning.report.document import Block, Picture, Points, block_markdown
 from ser_lightning.report.export import export_runs
 from ser_lightning.report.figures import save
-from ser_lightning.report.report import DEFAULT_ARM, Report, make_report
-from ser_lightning.report.tables import cost_table
+from ser_lightning.report.render import Panel, render_markdown
+from ser_lightning.report.report import DEFAULT_ARM, Report, make_report, paired_panel, section_context
+from ser_lightning.report.tables import cost_table, markdown
 
 RESULTS = "results"  # folder of the compact copies, inside the folder of the page
 
@@ -95,7 +93,7 @@ class SweepStudy:
                 for item in found.left_out:
                     print(f"left out {sweep.name}/{item.path}: {item.reason}", file=sys.stderr)
                 shutil.rmtree(target, ignore_errors=True)
-                export_runs(found.comparison.runs, source, target)
+                export_runs(found.comparison, source, target)
         return self.write(copies, docs, command=command)
 
     def write(self, folder: Path, place: Path, *, command: str) -> Path:
@@ -119,26 +117,25 @@ class SweepStudy:
             )
         text, panels = self.page(reports, command=command)
         for name, panel in panels.items():
-            save(panel, place / "figures" / f"{name}.png")
+            save(panel.figure, place / "figures" / f"{name}.png")
         with write_atomically(place / f"{self.name}.md") as file:
             file.write(text)
         return place / f"{self.name}.md"
 
-    def page(self, reports: dict[str, Report], *, command: str) -> tuple[str, dict[str, Figure]]:
+    def page(self, reports: dict[str, Report], *, command: str) -> tuple[str, dict[str, Panel]]:
         """Return the text of the page, with answers followed by their evidence, and file name -> figure."""
         there = [sweep for sweep in self.sweeps if sweep.name in reports]
         lacking = [sweep for sweep in self.sweeps if sweep.name not in reports]
-        comparisons = [reports[sweep.name].comparison for sweep in there]
-        sections = [self.section(sweep, reports[sweep.name]) for sweep in there]
+        panels = {f"{self.name}-{sweep.name}-paired": paired_panel(reports[sweep.name].comparison) for sweep in there}
         copies = f"docs/{RESULTS}/{self.name}"
         arm = "" if there[0].arm == DEFAULT_ARM else f"--arm {there[0].arm} "
         parts = [
             f"# {self.title}",
-            f"**{SYNTHETIC}**" if any(map(is_synthetic, comparisons)) else "",
+            f"**{SYNTHETIC}**" if any(is_synthetic(reports[sweep.name].comparison.runs) for sweep in there) else "",
             self.introduction,
             "\n".join(f"- {sweep.question} (`{sweep.name}`): **{reports[sweep.name].answer}**" for sweep in there),
             *(f"Not run yet: `{sweep.name}`, {sweep.question.lower()}." for sweep in lacking),
-            *(block_markdown(block) for blocks in sections for block in blocks),
+            *map(self.section, there, (reports[sweep.name] for sweep in there), panels.values()),
             "## Origin",
             *(f"`{sweep.name}`: {_origin(reports[sweep.name].comparison)}." for sweep in there),
             f"Made by:\n\n```sh\n{command}\n```",
@@ -147,29 +144,23 @@ class SweepStudy:
             "writes the full report of a sweep, with learning curves, confusion matrices, recall by emotion, gender "
             "and intensity, and the leak checks.",
         ]
-        pictures = [block for blocks in sections for block in blocks if isinstance(block, Picture)]
-        panels = {name: panel for picture in pictures for name, (_, panel) in picture.panels.items()}
         return "\n\n".join(part for part in parts if part) + "\n", panels
 
-    def section(self, sweep: Sweep, report: Report) -> list[Block]:
-        """Return the blocks of a sweep: its cautions, arms, differences, power and cost."""
-        comparison, found = report.comparison, report.contrasts
-        blocks = [
+    def section(self, sweep: Sweep, report: Report, panel: Panel) -> str:
+        """Return the section of a sweep: its cautions, arms, differences, power and cost."""
+        comparison = report.comparison
+        prefix = f"{self.name}-{sweep.name}-"
+        context = section_context(comparison, report.contrasts, report.cochran)
+        names = ["arms", "differences", *(["power"] if report.contrasts else [])]
+        parts = [
             f"## `{sweep.name}`",
             f"{sweep.question}.",
-            Points(lines=report.cautions),
-            *content.about_arms(comparison),
-            *content.about_differences(comparison, found, report.cochran),
-            *content.about_power(comparison, found),
+            "\n".join(f"- {note}" for note in report.cautions),
+            *(render_markdown(f"{name}.md.j2", {"paired": panel}, prefix=prefix, **context).strip() for name in names),
             "Cost, in seconds of runs that shared the machine.",
-            cost_table(comparison),
+            markdown(cost_table(comparison)),
         ]
-        return [self._named(block, sweep) if isinstance(block, Picture) else block for block in blocks]
-
-    def _named(self, picture: Picture, sweep: Sweep) -> Picture:
-        """Prefix the names of the panels so that they are unique over all sweeps."""
-        panels = {f"{self.name}-{sweep.name}-{name}": panel for name, panel in picture.panels.items()}
-        return Picture(caption=picture.caption, panels=panels)
+        return "\n\n".join(parts)
 
     def main(self, arguments: Sequence[str] | None, *, description: str) -> None:
         """Run the sweeps that are not finished and write the page."""
@@ -196,7 +187,7 @@ def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> Non
 
 
 def _origin(comparison: Comparison) -> str:
-    first = comparison.runs[0]
+    first = comparison.runs.iloc[0]
     return (
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, {first.epochs} epochs, "
         f"{len(comparison.runs)} runs; {commits(comparison.runs)}; torch {first.versions.get('torch')}"

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 from studies.scores import Score, made_by, measure, origin, publish
 from studies.study import Study, call, exit_on_input_error, read_command_line
 
 from ser_lightning.report.runs import LeftOut
-from ser_lightning.report.tables import NOTHING, Table, left_out_table
+from ser_lightning.report.tables import NOTHING, left_out_table, markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +276,7 @@ def train(folder: Path, system: System, part: Part, *, seeds: int, rest: Sequenc
     )
 
 
-def results_table(scores: Scores, systems: Sequence[System]) -> Table:
+def results_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
     """Return a table with one row per system: its size, its UAR in each part, and its training cost."""
     parts = (OWN, *PARTS)
     rows = []
@@ -296,7 +297,8 @@ def results_table(scores: Scores, systems: Sequence[System]) -> Table:
                 seeds,
             )
         )
-    return Table(("system", "parameters", *(part.title for part in parts), "seconds", "on", "seeds"), rows)
+    header = ["system", "parameters", *(part.title for part in parts), "seconds", "on", "seeds"]
+    return pd.DataFrame(rows, columns=header)
 
 
 def _parameters(one: Score, own: Score | None) -> str:
@@ -310,7 +312,7 @@ def _cell(one: Score | None) -> str:
     return one.mean_sd("uar") + (" (leak)" if one.leaks else "")
 
 
-def published_table(scores: Scores, systems: Sequence[System]) -> Table:
+def published_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
     """Return a table of published results, the closest results here, and why they differ."""
     titles = {part.name: part.title for part in (OWN, *PARTS)}
     words = {"accuracy": "accuracy", "uar": "UAR"}
@@ -325,17 +327,17 @@ def published_table(scores: Scores, systems: Sequence[System]) -> Table:
         if system.name in scores
         for one in [scores[system.name].get(system.beside)]
     ]
-    return Table(("system", "published", "here", "why they differ"), rows)
+    return pd.DataFrame(rows, columns=["system", "published", "here", "why they differ"])
 
 
-def contrast_table(scores: Scores) -> Table:
+def contrast_table(scores: Scores) -> pd.DataFrame:
     """Return a table of the effect of DAARIP copies made after and before the split."""
     rows = [
         (words, found.mean_sd("accuracy"), found.mean_sd("uar"), str(found.clips), "yes" if found.leaks else "no")
         for name, part, words in CONTRAST
         if (found := scores.get(name, {}).get(part))
     ]
-    return Table(("DRCNN, random 60/15/25", "accuracy", "UAR", "rows tested", "leak"), rows)
+    return pd.DataFrame(rows, columns=["DRCNN, random 60/15/25", "accuracy", "UAR", "rows tested", "leak"])
 
 
 def write(study: Study) -> Path:
@@ -370,21 +372,21 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         "set is evaluated once. *As published* is the protocol of the original authors, with its leaks. The two random "
         "splits share speakers and takes between training and test (`ser-audit`), so only the columns of unseen "
         "speakers show how well unseen speakers are recognized.",
-        results_table(scores, SYSTEMS).markdown(),
+        markdown(results_table(scores, SYSTEMS)),
         "Parameters are those of the column of RAVDESS's unseen speakers, or else of the first column with a result. "
         "Seconds are the training time of the median run, on one core or a GPU of a machine shared with other runs; "
         "compare them only with those on the same device. Systems with long runs have fewer seeds.",
         "## Compared with the published results",
-        published_table(scores, SYSTEMS).markdown(),
-        "## DAARIP before and after the split" if contrast.rows else "",
+        markdown(published_table(scores, SYSTEMS)),
+        "## DAARIP before and after the split" if not contrast.empty else "",
         "DAARIP makes about 40 nearly identical images of each spectrogram. If it is applied before the split, images "
         "of one recording are in both training and test."
-        if contrast.rows
+        if not contrast.empty
         else "",
-        contrast.markdown() if contrast.rows else "",
+        "" if contrast.empty else markdown(contrast),
         f"Left out because folds are missing: {'; '.join(missing)}." if missing else "",
         f"Not run yet: {'; '.join(lacking)}. The command below resumes." if lacking else "",
-        "Left out:\n\n" + left_out_table(left_out).markdown() if left_out else "",
+        "Left out:\n\n" + markdown(left_out_table(left_out)) if left_out else "",
         "## Origin",
         origin(list(named.values())),
         made_by(study),

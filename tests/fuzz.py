@@ -254,6 +254,12 @@ def good_run() -> tuple[dict, bytes]:
         **{"confusion_matrix": {"val": eye, "test": eye}, "counts": {"train": 3, "val": 3, "test": 3}},
         **{"corpus": {"name": "c", "digest": "d", "utterances": 9, "problems": []}, "choices": {"dropout": "p25"}},
         **{"config": {"seed": 0}, "history": {"val/uar": [1.0]}, "versions": {"torch": "2"}, "git": None},
+        **{
+            "device": "cpu",
+            "parameters": 1,
+            "seconds": {"train": 1.0},
+            "audit": {"summary": "no leak", "findings": []},
+        },
     }
     return result, predictions.encode()
 

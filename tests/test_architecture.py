@@ -35,7 +35,7 @@ ALLOWED = {
     "cli": None,  # everything
 }
 THIRD_PARTY_FORBIDDEN = {
-    "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra", "pandas"},
+    "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra"},
     "metrics": {"torch", "pytorch_lightning"},
     "corpora": {"torch", "pytorch_lightning", "hydra"},
     "splits": {"torch", "pytorch_lightning", "hydra"},

@@ -1,7 +1,6 @@
 """Augmentation study, on synthetic result files and with mocked commands."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ from studies import sweeps
 from studies.augmentation import AUGMENTATION, SWEEPS, main
 from studies.sweeps import RESULTS, Sweep
 
+from tests.report.conftest import write_run
 from tests.test_conf import composed
 
-write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 DOCS = Path(__file__).parents[1] / "docs"
 ARMS = ("none", "p25")  # their synthetic results stand in for the arms of a sweep
 

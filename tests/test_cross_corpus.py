@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from studies import cross_corpus
 from studies.cross_corpus import CORPORA, FOLDS, corpora_of, main, measure, result_on, train, write
 
 from ser_lightning.errors import InputError
+from tests.report.conftest import write_run
 from tests.test_conf import composed, options
 
-write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 PAIR = ("ravdess", "savee")
 SHARED = ["neutral", "happy", "sad"]
 

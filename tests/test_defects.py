@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from studies import defects, study
 from studies.defects import BASES, DEFECTS, EVALUATED, RECOMPUTED, TRAINED, read_effects, write
 
 from ser_lightning.errors import InputError
+from tests.report.conftest import edit, set_accuracy, write_run
 from tests.test_conf import DEFECTS as SWITCHES
 from tests.test_conf import composed, value
 
 HERE = Path(__file__).parent
-write_run, edit = (runpy.run_path(str(HERE / "report/conftest.py"))[name] for name in ("write_run", "edit"))
-set_accuracy = runpy.run_path(str(HERE / "report/test_report.py"))["set_accuracy"]
 BY_NAME = {defect.name: defect for defect in DEFECTS}
 
 
@@ -120,7 +118,7 @@ def test_page_lists_finished_and_missing_defects(folder):
 def test_page_warns_about_synthetic_speech(folder):
     for path in folder.rglob("result.json"):
         edit(path.parent, lambda result: result["corpus"].update(name="synthetic"))
-    assert "say nothing of human emotion" in write(folder, seeds=3, command="x", docs=None).read_text()
+    assert "synthetic speech" in write(folder, seeds=3, command="x", docs=None).read_text()
 
 
 def test_only_paired_requested_seeds_are_used(folder):

@@ -1,7 +1,6 @@
 """Dropout study, on synthetic result files and with mocked commands."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from studies.sweeps import RESULTS
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.report import make_report
+from tests.report.conftest import write_run
 from tests.test_conf import composed, options
 
-write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 DOCS = Path(__file__).parents[1] / "docs"
 
 

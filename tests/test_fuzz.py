@@ -24,7 +24,7 @@ def test_seed_files_are_valid(tmp_path):
     result, predictions = fuzz.good_run()
     (tmp_path / "result.json").write_text(fuzz.json.dumps(result))
     (tmp_path / "predictions.csv").write_bytes(predictions)
-    runs, left_out = read_runs(tmp_path)
+    runs, _, left_out = read_runs(tmp_path)
     assert (len(runs), left_out) == (1, [])
 
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from sklearn.metrics import accuracy_score, recall_score
 from studies import protocols
 from studies.protocols import PROTOCOLS, main
 
+from tests.report.conftest import write_run
 from tests.test_conf import composed, options
-
-write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 
 
 def place(folder: Path, split: str, seed: int, folds: int | None) -> None:

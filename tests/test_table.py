@@ -2,17 +2,16 @@
 
 import json
 import re
-import runpy
 from pathlib import Path
 
 import pytest
 from studies import systems
 from studies.systems import CONTRAST, OWN, PARTS, SYSTEMS, UNSEEN_SPEAKERS, main, parts_of, train
 
+from tests.report.conftest import write_run
 from tests.test_conf import composed
 from tests.test_protocols import by_hand
 
-write_run = runpy.run_path(str(Path(__file__).parent / "report/conftest.py"))["write_run"]
 OF = {system.name: system for system in SYSTEMS}
 
 

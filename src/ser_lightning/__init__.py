@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ser_lightning.api import Classifier, Prediction, extract, load, load_corpus
+    from ser_lightning.report.predictions import read_predictions
+    from ser_lightning.report.runs import read_results
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Prediction", "extract", "load", "load_corpus"]
+__all__ = ["Classifier", "Prediction", "extract", "load", "load_corpus", "read_predictions", "read_results"]
 
 MODULES = {  # public name -> its module
     "Classifier": "ser_lightning.api",
@@ -18,6 +20,8 @@ MODULES = {  # public name -> its module
     "extract": "ser_lightning.api",
     "load": "ser_lightning.api",
     "load_corpus": "ser_lightning.api",
+    "read_predictions": "ser_lightning.report.predictions",
+    "read_results": "ser_lightning.report.runs",
 }
 
 

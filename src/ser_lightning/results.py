@@ -1,6 +1,5 @@
 """Identity and state of runs; a run is a folder, and its ``result.json`` marks it as finished."""
 
-import copy
 import hashlib
 import importlib.metadata
 import json
@@ -49,26 +48,9 @@ UNSCIENTIFIC = (
     ),
 )
 
-# Keys introduced after older runs were made -> their disabled defaults, which are excluded from the digest.
-LATER: dict[str, Any] = {
-    "evaluation": {"training_mode": False, "update_statistics": False},
-    "corpus.merge": None,
-    "audio.offset_s": None,
-    "audio.duration_s": None,
-    "loss": {"class_weights": False, "label_smoothing": 0.0},
-    "scheduler": {},
-    "data.balance": "none",
-    "data.augment_first": False,
-    "init_from_sha256": None,
-    "freeze": [],
-    "lr_factors": None,
-}
-# Backend keys, and the key next to which each belongs. Older runs used native kernels without naming them, so native is
-# excluded from the digest. So is auto, which a run replaces by the backend in use.
-BACKENDS = {"features.backend": "n_fft", "augment.backend": "noise_sigma"}
+# A run records the backend in use. ``native`` and ``auto``, which selects it, give the same digest.
+BACKENDS = ("features.backend", "augment.backend")
 NATIVE = ("native", "auto")
-# Default classes of parts whose class older runs did not name; they are excluded from the digest.
-DEFAULT_CLASSES = {"evaluation": "ser_lightning.evaluation.Evaluation", "loss": "ser_lightning.losses.EmotionLoss"}
 
 
 def is_unscientific(key: str) -> bool:
@@ -81,40 +63,6 @@ def is_unscientific(key: str) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in UNSCIENTIFIC)
 
 
-def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with later-introduced keys added at their disabled defaults, where their section exists.
-
-    >>> complete({"corpus": {"root": "x"}})["corpus"]
-    {'root': 'x', 'merge': None}
-    >>> complete({"seed": 1, "audio": {"offset_s": 0.6}})["audio"]
-    {'offset_s': 0.6, 'duration_s': None}
-    >>> complete({"loss": {"class_weights": True, "label_smoothing": 0.0}})["scheduler"]
-    {}
-    """
-    values = {name: dict(part) if isinstance(part, dict) else part for name, part in config.items()}
-    for key, off in LATER.items():
-        node, last = _find(values, key)
-        if node is not None:
-            node.setdefault(last, copy.copy(off))
-    for key, beside in BACKENDS.items():
-        node, last = _find(values, key)
-        if node is not None and beside in node:
-            node.setdefault(last, NATIVE[0])
-    for name, target in DEFAULT_CLASSES.items():
-        if isinstance(values.get(name), dict):
-            values[name].setdefault("_target_", target)
-    return values
-
-
-def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the section of a config that contains a key (``None`` if missing), and the last part of the key."""
-    *parents, last = key.split(".")
-    node: Any = values
-    for parent in parents:
-        node = node.get(parent) if isinstance(node, dict) else None
-    return (node if isinstance(node, dict) else None), last
-
-
 def science_digest(config: Mapping[str, Any]) -> str:
     """Compute a hexadecimal digest of a resolved config without the keys that do not affect results.
 
@@ -123,18 +71,7 @@ def science_digest(config: Mapping[str, Any]) -> str:
     >>> science_digest({"seed": 1}) == science_digest({"seed": 2})
     False
     """
-    values: dict[str, Any] = _scientific(json.loads(json.dumps(config)))
-    for name, target in DEFAULT_CLASSES.items():
-        if isinstance(values.get(name), dict) and values[name].get("_target_") == target:
-            del values[name]["_target_"]
-    for key, off in LATER.items():
-        node, last = _find(values, key)
-        if node is not None and last in node and node[last] == off:
-            del node[last]
-    for key in BACKENDS:
-        node, last = _find(values, key)
-        if node is not None and node.get(last) in NATIVE:
-            del node[last]
+    values = _scientific(json.loads(json.dumps(config)))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -142,7 +79,7 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return {
         key: _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
         for key, value in section.items()
-        if not is_unscientific(prefix + key)
+        if not is_unscientific(prefix + key) and not (prefix + key in BACKENDS and value in NATIVE)
     }
 
 

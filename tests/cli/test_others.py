@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from tests.conftest import settings
 
 from ser_lightning.labels import RAVDESS
-from ser_lightning.results import LATER
 
 
 def clips_in(root: Path, n: int) -> list[Path]:
@@ -138,27 +136,6 @@ def test_evaluate_refuses_invalid_settings_in_one_line(command, trained, words, 
     (line,) = done.err.splitlines()
     assert line.startswith("ser-evaluate: ")
     assert message in line
-
-
-def test_older_run_can_be_evaluated_with_newer_keys(command, trained, synthetic_root, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    for path in (folder / "checkpoints").iterdir():
-        content = torch.load(path, weights_only=True)
-        for key in LATER:
-            *parents, last = key.split(".")
-            part = content["ser_lightning"]["config"]
-            for parent in parents:
-                part = part[parent]
-            del part[last]
-        torch.save(content, path)
-    assert json.loads(command("evaluate", str(folder), "--json").out)["equal"]
-    (clip,) = clips_in(synthetic_root, 1)
-    words = [str(clip), "--model", f"{folder}/checkpoints/best.ckpt"]
-    assert command("predict", *words).code == 0
-    done = command("evaluate", str(folder), "--set", "evaluation.training_mode=true")
-    assert done.code == 0, done.err
-    assert "changed: evaluation.training_mode: false -> true" in done.out
 
 
 def test_predict_refuses_training_mode(command, trained, synthetic_root, tmp_path):

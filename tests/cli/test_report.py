@@ -1,14 +1,11 @@
 import json
-import runpy
 from pathlib import Path
 
 import pytest
+from tests.report.conftest import write_sweep
 
 from ser_lightning.cli.report import main
 from ser_lightning.errors import InputError
-
-made = runpy.run_path(str(Path(__file__).parents[1] / "report/conftest.py"))
-write_sweep = made["write_sweep"]
 
 
 def end(*words: str) -> int | str | None:

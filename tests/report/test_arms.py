@@ -1,18 +1,16 @@
-import runpy
 from pathlib import Path
 
 import pytest
+from tests.report.conftest import edit, write_run, write_sweep
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.arms import Comparison, compare_arms
 from ser_lightning.report.runs import read_runs
 
-made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
-write_run, write_sweep, edit = made["write_run"], made["write_sweep"], made["edit"]
-
 
 def compare(folder: Path, arm: str = "dropout", baseline: str | None = None) -> Comparison:
-    return compare_arms(read_runs(folder)[0], arm=arm, baseline=baseline)
+    runs, predictions, _ = read_runs(folder)
+    return compare_arms(runs, predictions, arm=arm, baseline=baseline)
 
 
 def edit_all(folder: Path, change) -> None:
@@ -25,9 +23,9 @@ def edit_all(folder: Path, change) -> None:
 def test_arms_of_a_config_group(sweep: Path) -> None:
     found = compare(sweep)
 
-    assert list(found.arms) == ["none", "p25"]
+    assert found.arms == ["none", "p25"]
     assert found.baseline == "none"
-    assert [run.seed for run in found.arms["p25"]] == [0, 1, 2]
+    assert found.of("p25").seed.tolist() == [0, 1, 2]
     # The model config repeats the dropout rate. Paths, feature caches, worker counts and seeds are ignored.
     assert found.varied == {
         key: {"none": "0.0", "p25": "0.25"} for key in ("dropout.head", "dropout.lstm", "model.dropout")
@@ -37,8 +35,8 @@ def test_arms_of_a_config_group(sweep: Path) -> None:
 def test_baseline_is_first_and_arms_are_sorted_numerically(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=("p5", "p25", "p10"), seeds=1)
 
-    assert list(compare(tmp_path).arms) == ["p5", "p10", "p25"]
-    assert list(compare(tmp_path, baseline="p25").arms) == ["p25", "p5", "p10"]
+    assert compare(tmp_path).arms == ["p5", "p10", "p25"]
+    assert compare(tmp_path, baseline="p25").arms == ["p25", "p5", "p10"]
     with pytest.raises(InputError, match="--baseline none is not an arm of dropout; the arms are p5, p10, p25"):
         compare(tmp_path, baseline="none")
 
@@ -50,7 +48,7 @@ def test_arms_of_a_config_key(tmp_path: Path) -> None:
 
     found = compare(tmp_path, arm="model.activation")
 
-    assert list(found.arms) == ["gelu", "relu"]
+    assert found.arms == ["gelu", "relu"]
     assert found.varied == {"model.activation": {"gelu": '"gelu"', "relu": '"relu"'}}
     assert not found.bundle
 
@@ -58,7 +56,7 @@ def test_arms_of_a_config_key(tmp_path: Path) -> None:
 def test_arms_of_a_numeric_config_key(sweep: Path) -> None:
     edit_all(sweep, lambda r: r["config"].pop("dropout"))
 
-    assert list(compare(sweep, arm="model.dropout").arms) == ["0.0", "0.25"]
+    assert compare(sweep, arm="model.dropout").arms == ["0.0", "0.25"]
 
 
 @pytest.mark.parametrize(
@@ -76,13 +74,12 @@ def test_arms_of_a_numeric_config_key(sweep: Path) -> None:
 def test_inconsistent_run_within_arm_raises(sweep: Path, change, message: str) -> None:
     edit(sweep / "dropout-p25/seed-1", change)
     if "emotions" in message:
-        edit(sweep / "dropout-p25/seed-1", lambda r: [row.append(0) for row in r["confusion_matrix"]["test"]])
+        padded = {"test": 9, "val": 9}
         edit(
             sweep / "dropout-p25/seed-1",
-            lambda r: [
-                r["confusion_matrix"].update({s: [[*row[:8], 0] for row in m[:8]] + [[0] * 9]})
-                for s, m in r["confusion_matrix"].items()
-            ],
+            lambda r: r["confusion_matrix"].update(
+                {s: [[*row, 0] for row in r["confusion_matrix"][s]] + [[0] * n] for s, n in padded.items()}
+            ),
         )
 
     with pytest.raises(InputError, match=message) as raised:
@@ -129,7 +126,7 @@ def test_duplicate_seed_in_arm_raises(sweep: Path) -> None:
     [
         ("dropuot", r"neither a group nor a config key of run dropout-none/seed-0; did you mean 'dropout'\?"),
         ("model.activatoin", "did you mean 'model.activation'"),
-        ("zzz", "valid are corpus, dropout, experiment, split"),
+        ("zzz", "the groups are corpus, dropout, experiment, split"),
         ("model", "--arm model is a section of the config"),
         ("seed", "--arm seed cannot be compared"),
         ("result.epochs", "neither a group nor a config key"),

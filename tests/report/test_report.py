@@ -1,46 +1,49 @@
+import gzip
 import json
 import re
-import runpy
+import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from tests.report.conftest import edit, write_sweep
 
 from ser_lightning.errors import InputError
-from ser_lightning.report.document import markdown
-from ser_lightning.report.report import Report, make_report
+from ser_lightning.report.export import export_runs
+from ser_lightning.report.report import make_report
+from ser_lightning.report.runs import read_runs
 
-made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
-write_run, write_sweep, edit = made["write_run"], made["write_sweep"], made["edit"]
-
-
-def text_of(report: Report) -> str:
-    return markdown(report.document())
+pytestmark = pytest.mark.usefixtures("few_draws")
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+LINKS = {"href", "src", "xlink:href", "srcset", "data"}
 
 
-def set_accuracy(folder: Path, arm: str, seed: int, correct: int) -> None:
-    """Rewrite the files of a run so that exactly ``correct`` test utterances are correct."""
-    run = folder / f"dropout-{arm}/seed-{seed}"
-    header, *lines = (run / "predictions.csv").read_text().splitlines()
-    rows = [line.split(",") for line in lines]
-    for number, row in enumerate([row for row in rows if row[2] == "test"]):
-        row[4] = row[3] if number < correct else "calm" if row[3] != "calm" else "sad"
-    (run / "predictions.csv").write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
-    pairs = [(row[3], row[4]) for row in rows if row[2] == "test"]
-
-    def change(result) -> None:
-        index = {emotion: number for number, emotion in enumerate(result["emotions"])}
-        matrix = made["confusion_matrix"](*made["np"].array([[index[a], index[b]] for a, b in pairs]).T, 8)
-        result["confusion_matrix"]["test"] = matrix.tolist()
-        result["metrics"]["test"] = {name: made[name](matrix) for name in ("accuracy", "uar", "macro_f1")}
-
-    edit(run, change)
+def text_of(folder: Path) -> str:
+    report = make_report(folder)
+    return report.markdown(report.panels())
 
 
-def set_accuracies(folder: Path, arm: str, *correct: int) -> None:
-    for seed, count in enumerate(correct):
-        set_accuracy(folder, arm, seed, count)
+class Outline(HTMLParser):
+    """Collect the tags and attributes of a page, and fail on a closing tag without its opening tag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
 
 
 def test_report_is_written_and_reproducible(sweep: Path) -> None:
@@ -54,225 +57,16 @@ def test_report_is_written_and_reproducible(sweep: Path) -> None:
     }
     assert {file: file.read_bytes() for file in first} == first
     text = (sweep / "report.md").read_text()
-    for image in re.findall(r"\]\((.*?)\)", text):
-        assert (sweep / image).is_file()
-    assert f"ser-report {sweep}" in text
-    assert "val 216, test 360" in text
-    assert "commit: f00df00d" in text
-    assert "it is not an accuracy" in text
-    arms = json.loads((sweep / "report.json").read_text())["arms"]
-    for arm in arms.values():
-        assert arm["test/training_mode"]["mean"] == pytest.approx(arm["test/accuracy"]["mean"] - 1)
-    assert "synthetic" not in text
-    assert "Left out\n\nNothing." in text
-
-
-def test_difference_with_interval_around_zero_is_not_claimed(sweep: Path) -> None:
-    set_accuracies(sweep, "none", 234, 230, 238)
-    set_accuracies(sweep, "p25", 236, 226, 240)
-
-    # differences 2, -4, 2 of 360: mean 0, sd 0.962, t(0.975, 2) = 4.303
-    assert make_report(sweep).answer == (
-        "No difference shown: 0.0 points of test accuracy with dropout=p25 against none, 95 % interval -2.4 to 2.4 "
-        "over 3 paired seeds; 7 seeds more would settle 1 point."
-    )
-
-
-@pytest.mark.parametrize(
-    ("baseline", "answer"),
-    [("none", "dropout=p25 is better than none by"), ("p25", "dropout=none is worse than p25 by")],
-)
-def test_significant_difference_is_claimed_with_caution(sweep: Path, baseline: str, answer: str) -> None:
-    set_accuracies(sweep, "none", 200, 202, 204)
-    set_accuracies(sweep, "p25", 236, 237, 242)
-
-    # differences 36, 35, 38 of 360: mean 10.09, sd 0.424, half width 1.05
-    report = make_report(sweep, baseline=baseline)
-
-    assert report.answer == (
-        f"{answer} 10.1 points of test accuracy, 95 % interval 9.0 to 11.1 over 3 paired seeds. "
-        "Few seeds: repeat with more before relying on it."
-    )
-    assert any("Few seeds" in note for note in report.cautions)
-    assert any("same 360 utterances" in note for note in report.cautions)
-
-
-def test_equal_differences_give_no_claim(sweep: Path) -> None:
-    set_accuracies(sweep, "none", 200, 210, 220)
-    set_accuracies(sweep, "p25", 218, 228, 238)
-
-    assert make_report(sweep).answer == (
-        "No difference shown: 5.0 points of test accuracy with dropout=p25 against none at each of 3 paired seeds; "
-        "all differences are equal, so their spread cannot be estimated."
-    )
-
-
-def test_one_seed_gives_no_interval(tmp_path: Path) -> None:
-    write_sweep(tmp_path, seeds=1)
-
-    report = make_report(tmp_path)
-
-    assert re.search(
-        r"points of test accuracy with dropout=p25 against none at seed 0; one pair gives no interval\.$", report.answer
-    )
-    assert "| one pair gives no interval | fewer than 8 |" in text_of(report)
-
-
-def test_single_arm_is_described_without_comparison(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-    make_report(tmp_path).write()
-    for seed in range(3):
-        (tmp_path / f"dropout-none/seed-{seed}").rename(tmp_path / f".seed-{seed}")
-
-    report = make_report(tmp_path)
-    report.write()
-    text = text_of(report)
-
-    assert "Nothing to compare: p25 is the only value of dropout; its test accuracy is" in text
-    assert "over 3 runs." in text
-    assert "One arm only: no difference." in text
-    assert "Power" not in text
-    assert not (tmp_path / "figures/confusion-1.png").exists()
-
-
-def test_arms_without_common_seed(tmp_path: Path) -> None:
-    write_run(tmp_path, dropout="none", seed=0)
-    write_run(tmp_path, dropout="p25", seed=1)
-
-    with pytest.raises(InputError, match="share no seed, so nothing can be paired: none has seed 0; p25 has seed 1"):
-        make_report(tmp_path)
-
-    write_run(tmp_path, dropout="p50", seed=0)
-    report = make_report(tmp_path)
-    assert "No paired difference of dropout=p25 and none: the arms share no seed." in report.answer
-    assert "| the arms share no seed |" in text_of(report)
-
-
-def test_missing_seed_is_not_paired_and_is_listed(sweep: Path) -> None:
-    (sweep / "dropout-p25/seed-1/result.json").unlink()
-
-    report = make_report(sweep)
-    text = text_of(report)
-
-    assert "over 2 paired seeds" in report.answer
-    assert any("Not every arm has seed 1 of none" in note for note in report.cautions)
-    assert "1 run folder was left out" in text
-    assert "| dropout-p25/seed-1 | unfinished: no result.json |" in text
-
-
-def test_damaged_runs_are_listed_as_left_out(sweep: Path) -> None:
-    result = sweep / "dropout-p25/seed-0/result.json"
-    result.write_text(result.read_text()[:500])
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["test"].update(accuracy=0.99))
-
-    text = text_of(make_report(sweep))
-
-    assert "2 run folders were left out" in text
-    assert re.search(r"\| dropout-p25/seed-0 \| result.json is damaged: ", text)
-    assert re.search(r"\| dropout-p25/seed-1 \| result.json says test accuracy 0.9900, its predictions", text)
-
-
-def test_each_arm_is_compared_with_the_baseline(tmp_path: Path) -> None:
-    write_sweep(tmp_path, arms=("p25", "none", "p10"), seeds=2)
-
-    report = make_report(tmp_path)
-    written = json.loads(report.write().with_name("report.json").read_text())
-
-    assert list(written["arms"]) == ["none", "p10", "p25"]
-    assert list(written["differences"]) == ["p10", "p25"]
-    assert "p10" in report.answer
-    assert "p25" in report.answer
-    assert any("2 arms are compared with none" in note for note in report.cautions)
-
-
-def test_report_warns_about_synthetic_speech(tmp_path: Path) -> None:
-    write_sweep(tmp_path, corpus__name="synthetic", study_metric=None, training_mode_metrics=None)
-
-    text = text_of(make_report(tmp_path))
-
-    assert re.search(r"^\*\*These numbers are of synthetic speech: .* nothing of human emotion\.\*\*$", text, re.M)
-    assert "study's" not in text
-
-
-def test_evaluation_mode_metrics_are_shown_if_present(tmp_path: Path) -> None:
-    honest = {"test": {"accuracy": 0.5, "uar": 0.4}}
-    write_sweep(tmp_path, training_mode_metrics=None, evaluation_mode_metrics=honest)
-
-    path = make_report(tmp_path).write().with_suffix(".md")
-
-    assert "| test accuracy in evaluation mode | study's test metric |" in path.read_text()
-    assert "It counts the same predictions as the test accuracy." in path.read_text()
-    assert "the same predictions by utterance" not in path.read_text()
-    arms = json.loads(path.with_name("report.json").read_text())["arms"]
-    assert all(arm["test/evaluation_mode"]["mean"] == 50 for arm in arms.values())
-
-
-def test_older_runs_are_comparable_if_new_options_are_off(sweep: Path) -> None:
-    off = {"training_mode": False, "update_statistics": False}
-    for seed in range(3):
-        edit(sweep / f"dropout-p25/seed-{seed}", lambda r: r["config"].update(evaluation=off))
-    make_report(sweep)
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["config"].update(evaluation=off | {"training_mode": True}))
-    with pytest.raises(InputError, match=r"differ in evaluation\.training_mode"):
-        make_report(sweep)
-
-
-def test_report_states_missing_leak_checks_of_older_runs(sweep: Path) -> None:
-    for arm in ("none", "p25"):
-        edit(sweep / f"dropout-{arm}/seed-0", lambda r: (r.pop("audit"), r.pop("seconds")))
-    text = text_of(make_report(sweep))
-    assert "2 of 6 runs were made before there was an audit: nothing is known" in text
-    assert "| none | 3 | 8.5 | 101.5 | 220 |" in text  # mean over the two runs with timings
-
-    for arm in ("none", "p25"):
-        for seed in (1, 2):
-            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.pop("audit"))
-    text = text_of(make_report(sweep))
-    assert "6 of 6 runs were made before there was an audit" in text
-    assert "| looked for |" not in text
-
-
-def test_no_report_for_runs_with_different_max_epochs(sweep: Path) -> None:
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
-
-    with pytest.raises(InputError, match=r"trainer\.max_epochs: 80 and 40"):
-        make_report(sweep).write()
-
-    assert not (sweep / "report.md").exists()
-
-
-def test_cautions_of_bundle_and_provenance(sweep: Path) -> None:
-    for arm in ("none", "p25"):
-        for seed in range(3):
-            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r, arm=arm: r["choices"].update(experiment=arm))
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["git"].update(commit="beef", dirty=True))
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["versions"].update(torch="2.12.0"))
-    edit(sweep / "dropout-p25/seed-1", lambda r: r.update(device="NVIDIA H200"))
-    edit(sweep / "dropout-p25/seed-1", lambda r: r["corpus"].update(problems=[{"path": "a", "reason": "b"}]))
-    predictions = sweep / "dropout-p25/seed-2/predictions.csv"
-    tested = made["clip_names"]("test")[0]
-    predictions.write_text(predictions.read_text().replace(tested, tested[:-2] + "99"))
-
-    report = make_report(sweep, arm="experiment", baseline="none")
-    text = "\n".join(report.cautions)
-
-    assert "experiment changes 3 config keys at once" in text
-    assert "made at 2 commits: beef, f00d" in text
-    assert "1 of 6 runs were made with uncommitted changes" in text
-    assert "several versions of torch: 2.11.0, 2.12.0" in text
-    assert "several devices, each with a rounding of its own: 1 on NVIDIA H200, 5 on cpu." in text
-    assert "1 files of the corpus" in text
-    assert "different utterances at seed 2" in text
-    assert report.command == f"ser-report {sweep} --arm experiment --baseline none"
-
-
-def test_identical_arm_configs_are_cautioned(tmp_path: Path) -> None:
-    write_sweep(tmp_path, seeds=2)
-    for arm in ("none", "p25"):
-        for seed in range(2):
-            edit(tmp_path / f"dropout-{arm}/seed-{seed}", lambda r: r["config"].update(dropout={}, model={}))
-
-    assert "they may be the same experiment" in "\n".join(make_report(tmp_path).cautions)
+    images = re.findall(r"\]\((.*?)\)", text)
+    assert len(images) == 7
+    assert all((sweep / image).is_file() for image in images)
+    for fact in (f"ser-report {sweep}", "val 216, test 360", "commit: f00df00d", "torch: 2.11.0", "Nothing."):
+        assert fact in text
+    html = path.read_text()
+    for heading in re.findall("^## (.*)$", text, re.M):
+        assert f"<h2>{heading}</h2>" in html
+    for row in re.findall(r"^\| (none|p25) \| (\d+) \| ([\d.]+)", text, re.M):
+        assert re.search(r"<td[^>]*>{}</td>\s*<td[^>]*>{}</td>\s*<td[^>]*>{}".format(*row), html)
 
 
 def test_report_json_is_strict_and_holds_all_numbers(sweep: Path) -> None:
@@ -285,22 +79,206 @@ def test_report_json_is_strict_and_holds_all_numbers(sweep: Path) -> None:
     accuracy = [run["test/accuracy"] for run in written["runs"] if run["arm"] == "none"]
     assert written["arms"]["none"]["test/accuracy"]["mean"] == pytest.approx(sum(accuracy) / 3)
     assert written["arms"]["p25"]["train/accuracy"]["n"] == 2
-    assert written["differences"]["p25"]["test/accuracy"]["pairs"] == [0, 1, 2]
+    difference = written["differences"]["p25"]["test/accuracy"]
+    assert difference["pairs"] == [0, 1, 2]
+    assert difference["bootstrap_over_speakers"]["clusters"] == 24
+    assert set(difference["seeds_needed"]) == {"1", "2", "5"}
+    assert list(written["recognized"]["female"]) == ["none", "p25"]
+
+
+def test_arms_are_compared_with_the_baseline_in_order(tmp_path: Path) -> None:
+    write_sweep(tmp_path, arms=("p25", "none", "p10"), seeds=2)
+
+    written = json.loads(make_report(tmp_path).write().with_name("report.json").read_text())
+
+    assert list(written["arms"]) == ["none", "p10", "p25"]
+    assert list(written["differences"]) == ["p10", "p25"]
+    assert written["cochran_q"]["df"] == 2
+
+
+def test_single_arm_has_no_differences_and_removes_old_figures(sweep: Path) -> None:
+    make_report(sweep).write()
+    for run in sweep.glob("dropout-none/*"):
+        run.rename(run.with_name(f".{run.name}"))
+
+    path = make_report(sweep).write()
+
+    assert "## Power" not in path.with_suffix(".md").read_text()
+    assert not (sweep / "figures/confusion-1.png").exists()
+    assert json.loads(path.with_suffix(".json").read_text())["differences"] == {}
+
+
+def test_damaged_and_unfinished_runs_are_listed(sweep: Path) -> None:
+    (sweep / "dropout-p25/seed-0/result.json").unlink()
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"]["test"].update(accuracy=0.99))
+
+    text = text_of(sweep)
+
+    assert "| dropout-p25/seed-0 | unfinished: no result.json |" in text
+    assert "| dropout-p25/seed-1 | result.json says test accuracy 0.9900" in text
+
+
+def test_synthetic_speech_is_stated_first(tmp_path: Path) -> None:
+    text = text_of(write_sweep(tmp_path, seeds=1, corpus__name="synthetic", study_metric=None))
+
+    assert "synthetic speech" in text.split("\n\n")[1]
+    assert "istener" not in text
+
+
+def test_study_metric_and_evaluation_mode_have_columns(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=1, evaluation_mode_metrics={"test": {"accuracy": 0.5, "uar": 0.4}})
+
+    text = text_of(tmp_path)
+
+    assert "| test accuracy in evaluation mode | study's test metric |" in text
+    assert "it is not an accuracy" in text
+    assert "evaluation mode" not in text_of(write_sweep(tmp_path / "b", seeds=1, study_metric=None))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "changes", "tables"),
+    [
+        ("ravdess", {}, ("| speaker's gender | none | p25 |", "| intensity | none | p25 | listeners |")),
+        ("crema_d", {}, ("| speaker's gender | none | p25 |", "| intensity | none | p25 |\n")),
+        ("emodb", {"intensity": "unspecified"}, ("| speaker's gender | none | p25 |",)),
+        ("emodb", {"intensity": "", "gender": ""}, ()),
+    ],
+)
+def test_tables_by_gender_and_intensity(tmp_path: Path, corpus: str, changes, tables) -> None:
+    sweep = write_sweep(tmp_path, seeds=1, corpus__name=corpus)
+    for path in sweep.rglob("predictions.csv"):
+        pd.read_csv(path, dtype=str).assign(**changes).to_csv(path, index=False)
+
+    text = text_of(sweep)
+
+    for start in ("| speaker's gender |", "| intensity |"):
+        assert (start in text) == any(table.startswith(start) for table in tables)
+    assert all(table in text for table in tables)
+    assert ("uman listeners" in text) == (corpus == "ravdess")
+
+
+def test_no_report_for_runs_with_different_max_epochs(sweep: Path) -> None:
+    edit(sweep / "dropout-p25/seed-1", lambda r: r["config"]["trainer"].update(max_epochs=40))
+
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: 80 and 40"):
+        make_report(sweep).write()
+    assert not (sweep / "report.md").exists()
 
 
 def test_report_does_not_import_torch() -> None:
     code = (
-        "import sys, ser_lightning.report.report, ser_lightning.cli.report\n"
-        "found = {'torch', 'pytorch_lightning', 'pandas', 'matplotlib.pyplot'} & sys.modules.keys()\n"
+        "import sys, ser_lightning.report.report, ser_lightning.cli.write_report\n"
+        "found = {'torch', 'pytorch_lightning', 'matplotlib.pyplot'} & sys.modules.keys()\n"
         "assert not found, found"
     )
-
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_runs_without_git_have_unknown_commit(sweep: Path) -> None:
-    for arm in ("none", "p25"):
-        for seed in range(3):
-            edit(sweep / f"dropout-{arm}/seed-{seed}", lambda r: r.update(git=None))
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_report(write_sweep(tmp_path_factory.mktemp("sweep"), seeds=2)).write().read_text()
 
-    assert "commit: unknown" in text_of(make_report(sweep))
+
+def test_page_is_self_contained_without_scripts(html: str) -> None:
+    outline = Outline()
+    outline.feed(html)
+
+    assert outline.open == []
+    names = {tag for tag, _ in outline.tags}
+    assert not names & {"script", "link", "img", "iframe", "object", "form"}
+    links = [value for _, attributes in outline.tags for key, value in attributes.items() if key in LINKS and value]
+    assert links
+    assert all(value.startswith(("#", "data:image/png;base64,")) for value in links)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert len(re.findall('<svg role="img"', html)) == 7
+    # Both color schemes define every CSS variable that is used.
+    used = set(re.findall(r"var\((--[a-z]+)\)", html))
+    light, dark = (set(re.findall(r"(--[a-z]+):", rule)) for rule in re.findall(r":root \{[^}]*\}", html))
+    assert used == light == dark
+    assert html.count('<div class="scroll"') == html.count("<table>")
+
+
+def test_page_escapes_values(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=1, name="<script>a&b", config__model={"<b>": "<i>x|y</i>"})
+    path = make_report(tmp_path).write()
+
+    html, text = path.read_text(), path.with_suffix(".md").read_text()
+    assert not re.search("<(script|b|i)>", html + text)
+    assert "<h1>&lt;script&gt;a&amp;b" in html
+    assert "&quot;&lt;i&gt;x|y&lt;/i&gt;&quot;" in html
+
+
+def test_page_does_not_scroll_horizontally_in_browser(html: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    # Use a frame, because a Chromium window is at least 500 pixels wide.
+    probe = "<script>parent.postMessage(innerWidth + ' ' + document.documentElement.scrollWidth, '*')</script></body>"
+    (tmp_path / "report.html").write_text(html.replace("</body>", probe))
+    file = tmp_path / "frame.html"
+    listen = "<script>onmessage = event => { document.title = event.data }</script>"
+    file.write_text(f'<title></title>{listen}<iframe width="400" height="900" src="report.html"></iframe>')
+    words = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+
+    dumped = subprocess.run(
+        [browser, *words, "--virtual-time-budget=3000", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+
+    found = re.search(r"<title>(\d+) (\d+)</title>", dumped)
+    assert found
+    width, needed = map(int, found.groups())
+    assert needed <= width <= 400
+
+
+def exported(sweep: Path, target: Path) -> Path:
+    return export_runs(make_report(sweep).comparison, sweep, target)
+
+
+def test_report_of_export_equals_original_report(sweep: Path, tmp_path: Path) -> None:
+    target = exported(sweep, tmp_path / "small")
+
+    pages = []
+    for folder in (sweep, target):
+        make_report(folder).write()
+        pages.append(
+            [(folder / name).read_text().replace(str(folder), "x") for name in ("report.json", "report.md")]
+            + [(folder / f"figures/{name}.png").read_bytes() for name in ("paired", "recall", "confusion-0")]
+        )
+
+    assert pages[0] == pages[1]
+
+
+def test_export_is_small_idempotent_and_holds_no_machine_data(sweep: Path, tmp_path: Path) -> None:
+    run = sweep / "dropout-p25/seed-1"
+    edit(run, lambda r: r["config"].update(folder="/home/me/x", logger={"dir": "/home/me"}))
+    edit(run, lambda r: r["history"].update({"val/loss": [1.23456789, None, 2]}))
+    target = exported(sweep, tmp_path / "small")
+    again = exported(target, tmp_path / "again")
+
+    files = {path.relative_to(target): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert {path.name for path in files} == {"predictions.csv.gz", "result.json"}
+    assert sum(map(len, files.values())) < 6 * 20_000
+    assert all((again / path).read_bytes() == content for path, content in files.items())
+    text = (target / "dropout-p25/seed-1/result.json").read_text()
+    for private in ("/home/me", "/data/", "/stores/", "machine", "overrides"):
+        assert private not in text
+    assert json.loads(text)["history"]["val/loss"] == [1.2346, None, 2]
+    header = gzip.decompress(files[Path("dropout-p25/seed-1/predictions.csv.gz")]).splitlines()[0]
+    assert header == b"utterance,speaker,subset,target,prediction,gender,intensity"
+    before, after = (read_runs(folder).predictions for folder in (sweep, target))
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_export_to_nonempty_folder_raises(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/old").touch()
+    (tmp_path / "file").touch()
+
+    for name in ("full", "file"):
+        with pytest.raises(InputError, match=f"--export .*{name} is not an empty folder"):
+            exported(sweep, tmp_path / name)

@@ -1,37 +1,44 @@
+import gzip
 import json
-import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tests.report.conftest import edit, write_run
 
+import ser_lightning
 from ser_lightning.errors import InputError
-from ser_lightning.report.runs import read_runs
+from ser_lightning.report.predictions import read_predictions
+from ser_lightning.report.runs import read_results, read_runs
 
-made = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
-write_run, edit = made["write_run"], made["edit"]
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def only_reason(sweep: Path) -> str:
-    runs, left_out = read_runs(sweep)
-    assert len(runs) == 5
+    runs, predictions, left_out = read_runs(sweep)
+    assert len(runs) == predictions.run.nunique() == 5
     assert [item.path for item in left_out] == ["dropout-p25/seed-1"]
     return left_out[0].reason
 
 
 def test_read_runs_returns_all_runs_in_order(sweep: Path) -> None:
-    runs, left_out = read_runs(sweep)
+    runs, predictions, left_out = read_runs(sweep)
 
-    assert [run.path for run in runs] == [f"dropout-{arm}/seed-{n}" for arm in ("none", "p25") for n in range(3)]
+    assert list(runs.index) == [f"dropout-{arm}/seed-{n}" for arm in ("none", "p25") for n in range(3)]
     assert left_out == []
-    assert runs[4].seed == 1
-    assert runs[4].confusion["test"].sum() == 360
-    assert len({run.test_set for run in runs}) == 1
+    assert runs.seed.tolist() == [0, 1, 2] * 2
+    assert (
+        runs["test/accuracy"].iloc[4]
+        == 100 * json.loads((sweep / runs.index[4] / "result.json").read_text())["metrics"]["test"]["accuracy"]
+    )
+    assert runs.confusion.iloc[4]["test"].sum() == 360
+    assert len({sets["test"] for sets in runs.clip_sets}) == 1
+    assert (predictions.groupby("run").subset.value_counts() == [360, 216] * 6).all()
 
 
 def test_read_runs_accepts_a_single_run_folder(sweep: Path) -> None:
-    runs, _ = read_runs(sweep / "dropout-none/seed-0")
-
-    assert [run.path for run in runs] == ["."]
+    assert list(read_runs(sweep / "dropout-none/seed-0").runs.index) == ["."]
 
 
 def test_read_runs_skips_hidden_and_nested_folders(sweep: Path) -> None:
@@ -39,7 +46,7 @@ def test_read_runs_skips_hidden_and_nested_folders(sweep: Path) -> None:
     write_run(sweep / "dropout-none/seed-0/old", dropout="none", seed=9)
     (sweep / "checkpoints").mkdir()
 
-    runs, left_out = read_runs(sweep)
+    runs, _, left_out = read_runs(sweep)
 
     assert len(runs) == 6
     assert left_out == [(".", "unfinished: no result.json")]
@@ -48,10 +55,10 @@ def test_read_runs_skips_hidden_and_nested_folders(sweep: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"format": 1, "name"', "result.json is damaged: "),
-        ("", "result.json is damaged: "),
-        ("[1]", "result.json is damaged: not an object"),
-        ('{"format": 2}', "format 2, this ser-report reads 1"),
+        ('{"format": 1, "name"', "result.json is damaged"),
+        ("", "result.json is damaged"),
+        ("[1]", "result.json is damaged"),
+        ('{"format": 2}', "has format 2, this ser-report reads 1"),
         ("{}", "result.json lacks format"),
     ],
 )
@@ -64,26 +71,21 @@ def test_damaged_result_is_left_out_with_reason(sweep: Path, text: str, reason: 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda r: r.pop("seed"), "result.json lacks seed"),
-        (lambda r: r.update(seed="1"), "expected seed to be int but got str"),
-        (lambda r: r.update(seed=True), "expected seed to be int but got bool"),
-        (lambda r: r["corpus"].pop("digest"), "result.json lacks corpus.digest"),
-        (lambda r: r["metrics"].pop("test"), "result.json lacks metrics.test"),
-        (lambda r: r["metrics"]["val"].pop("uar"), "result.json lacks metrics.val.uar"),
-        (
-            lambda r: r["metrics"]["test"].update(accuracy=0.9),
-            r"test accuracy 0.9000, its predictions.csv gives 0.",
-        ),
+        (lambda r: r.pop("seed"), "lacks seed"),
+        (lambda r: r.update(seed="1"), "seed to be int but got str"),
+        (lambda r: r.update(seed=True), "seed to be int but got bool"),
+        (lambda r: r["corpus"].pop("digest"), "lacks corpus.digest"),
+        (lambda r: r["metrics"].pop("test"), "lacks metrics.test"),
+        (lambda r: r["metrics"]["val"].pop("uar"), "lacks metrics.val.uar"),
+        (lambda r: r["metrics"]["test"].update(accuracy=0.9), "test accuracy 0.9000, its predictions.csv gives 0."),
         (lambda r: r["metrics"]["test"].update(uar=float("nan")), "test uar nan"),
-        (
-            lambda r: r["confusion_matrix"]["test"][0].reverse(),
-            "the test confusion matrix of result.json is not",
-        ),
-        (lambda r: r["audit"].pop("summary"), "result.json lacks audit.summary"),
-        (lambda r: r["audit"]["findings"].append("leak"), "a finding of its audit is not one of name"),
-        (lambda r: r.update(audit=[1]), "expected audit to be dict but got list"),
-        (lambda r: r["seconds"].update(train="long"), "expected numbers of seconds"),
-        (lambda r: r.update(emotions=r["emotions"][1:]), "'neutral' is missing or not among the emotions"),
+        (lambda r: r["confusion_matrix"]["test"][0].reverse(), "test confusion matrix"),
+        (lambda r: r.pop("audit"), "lacks audit"),
+        (lambda r: r["audit"].pop("summary"), "lacks audit.summary"),
+        (lambda r: r["audit"]["findings"].append("leak"), "audit finding"),
+        (lambda r: r.update(audit=[1]), "audit to be dict but got list"),
+        (lambda r: r["seconds"].update(train="long"), "seconds"),
+        (lambda r: r.update(emotions=r["emotions"][1:]), "'neutral' in target"),
     ],
 )
 def test_invalid_result_is_left_out_with_reason(sweep: Path, change, reason: str) -> None:
@@ -92,70 +94,116 @@ def test_invalid_result_is_left_out_with_reason(sweep: Path, change, reason: str
     assert reason in only_reason(sweep)
 
 
-def test_unreadable_files_are_left_out_with_reason(sweep: Path) -> None:
+def test_unreadable_result_is_left_out_with_reason(sweep: Path) -> None:
     run = sweep / "dropout-p25/seed-1"
-    predictions = run / "predictions.csv"
-    whole = predictions.read_text()
 
-    (run / "result.json").rename(run / "result")
+    (run / "result.json").unlink()
     assert only_reason(sweep) == "unfinished: no result.json"
     (run / "result.json").mkdir()
-    (run / ".hydra/config.yaml").touch()
     assert "result.json cannot be read: Is a directory" in only_reason(sweep)
-    (run / "result.json").rmdir()
-    (run / "result").rename(run / "result.json")
 
-    predictions.write_bytes(b"utterance\xff")
-    assert "predictions.csv cannot be read" in only_reason(sweep)
-    predictions.write_text("".join(line for line in whole.splitlines(True) if ",val," not in line))
-    assert "predictions.csv has no row of val" in only_reason(sweep)
-    predictions.write_text(whole + whole.splitlines()[-1] + "\n")
-    assert "holds a test utterance twice" in only_reason(sweep)
-    predictions.unlink()
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: b"utterance\xff", "cannot be read"),
+        (lambda text: b"", "cannot be read"),
+        (lambda text: text.replace(b"speaker", b"actor", 1), "lacks the column speaker"),
+        (lambda text: text.replace(b"neutral,", b"dull,"), "'dull'"),
+        (lambda text: text[: text.rindex(b"\n", 0, -1)] + b"\nlast\n", "without utterance"),
+        (lambda text: b"\n".join(line + b",1,2" for line in text.splitlines()[1:]), "lacks the column utterance"),
+        (
+            lambda text: b"\n".join(line for line in text.splitlines() if b",val," not in line),
+            "predictions.csv has no row of val",
+        ),
+        (lambda text: text + text.splitlines()[1], "twice"),
+    ],
+)
+def test_damaged_predictions_are_left_out_with_reason(sweep: Path, change, reason: str) -> None:
+    path = sweep / "dropout-p25/seed-1/predictions.csv"
+    path.write_bytes(change(path.read_bytes()))
+
+    assert reason in only_reason(sweep)
+    packed = path.with_suffix(".csv.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes())[:-10])
+    path.unlink()
+    assert "predictions.csv.gz cannot be read" in only_reason(sweep)
+    packed.unlink()
     assert "no predictions.csv" in only_reason(sweep)
 
 
-def test_augmented_copies_are_distinct_and_duplicates_left_out(sweep: Path) -> None:
-    predictions = sweep / "dropout-p25/seed-1/predictions.csv"
-    header, *lines = predictions.read_text().splitlines()
-    named = [line.replace(",", "," + ("noise" if number % 2 else "") + ",", 1) for number, line in enumerate(lines)]
-    (first, other) = (number for number, line in enumerate(lines) if ",test," in line and number < 218)
-    utterance = lines[first].split(",")[0]
-    named[other] = f"{utterance},pitch+3,{lines[other].split(',', 1)[1]}"
-    predictions.write_text("\n".join([header.replace(",", ",copy,", 1), *named]) + "\n")
+def test_augmented_copies_are_distinct_clips(sweep: Path) -> None:
+    path = sweep / "dropout-p25/seed-1/predictions.csv"
+    header, first, *lines = path.read_text().splitlines()
+    utterance = first.split(",")[0]
+    number = next(number for number, line in enumerate(lines) if first.split(",")[2] in line.split(","))
+    lines[number] = ",".join([utterance, *lines[number].split(",")[1:]])
+    named = [f"{header},copy", f"{first},", *(f"{line},pitch+3" for line in lines)]
+    path.write_text("\n".join(named) + "\n")
 
-    runs, left_out = read_runs(sweep)
+    runs, predictions, left_out = read_runs(sweep)
 
     assert left_out == []
-    (run,) = [run for run in runs if run.path == "dropout-p25/seed-1"]
-    assert run.clips["test"].altered
-    assert f"{utterance} pitch+3" in run.clips["test"].names
-    assert run.test_set != runs[0].test_set
-    assert not run.clips["test"].same_clips(runs[0].clips["test"])
-    assert not runs[0].clips["test"].altered
-    named[other] = named[first]
-    predictions.write_text("\n".join([header.replace(",", ",copy,", 1), *named]) + "\n")
-    assert "holds a test utterance twice" in only_reason(sweep)
+    own = predictions[(predictions.run == "dropout-p25/seed-1") & (predictions.utterance == utterance)]
+    assert sorted(own["copy"]) == ["", "pitch+3"]
+    assert runs.clip_sets["dropout-p25/seed-1"]["test"] != runs.clip_sets["dropout-p25/seed-0"]["test"]
 
 
 def test_run_without_validation_metrics_is_read(sweep: Path) -> None:
     edit(sweep / "dropout-p25/seed-1", lambda r: r["metrics"].update(val=None))
 
-    runs, left_out = read_runs(sweep)
+    runs, _, left_out = read_runs(sweep)
 
     assert (len(runs), left_out) == (6, [])
+    assert runs["val/uar"].isna().sum() == 1
 
 
 def test_folder_without_finished_runs_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent is not a folder"):
         read_runs(tmp_path / "absent")
-    with pytest.raises(InputError, match="Found no run folder"):
+    with pytest.raises(InputError, match="no run folder"):
         read_runs(tmp_path)
     for seed in range(7):
         (tmp_path / f"seed-{seed}/checkpoints").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"seed-0: unfinished: no result.json; .*; and 2 more\.$"):
+    with pytest.raises(InputError, match=r"seed-0: unfinished: .*; and 2 more\.$"):
         read_runs(tmp_path)
 
 
-def test_synthetic_results_are_json_objects(sweep: Path) -> None:
-    assert json.loads((sweep / "dropout-none/seed-0/result.json").read_text())["format"] == 1
+def test_read_results_has_a_row_per_run_and_a_column_per_swept_key(sweep: Path) -> None:
+    write_run(sweep, dropout="p25", seed=3, config__data={"batch_size": [1, 2]})
+    results = read_results(sweep)
+
+    assert len(results) == 7
+    assert results.columns[:5].tolist() == ["path", "name", "run_id", "seed", "corpus.root"]
+    assert {"dropout.lstm", "model.dropout", "data.batch_size"} <= set(results.columns)
+    assert {"trainer.max_epochs", "fold"} & set(results.columns) == set()
+    result = json.loads((sweep / results.path[1] / "result.json").read_text())
+    assert results["test/uar"][1] == result["metrics"]["test"]["uar"]
+    assert results["train/loss"][1] == 0.1
+    assert "fold" in read_results(RESULTS / "dropout" / "speakers")
+
+
+def test_read_predictions_keeps_probabilities(sweep: Path) -> None:
+    predictions = read_predictions(sweep / "dropout-none/seed-0")
+
+    assert len(predictions) == 576
+    assert predictions.subset.unique().tolist() == ["test", "val"]
+    assert predictions["happy"].between(0, 1).all()
+    with pytest.raises(InputError, match=str(sweep)):
+        read_predictions(sweep)
+
+
+def test_public_functions_are_imported_on_first_use() -> None:
+    code = (
+        "import sys, time\nstart = time.perf_counter()\nimport ser_lightning as ser\n"
+        "took = time.perf_counter() - start\n"
+        "assert took < 0.5, took\n"
+        "assert not {'pandas', 'torch', 'numpy'} & sys.modules.keys()\n"
+        "ser.read_results, ser.read_predictions\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(ser_lightning.__all__) <= set(dir(ser_lightning))
+    with pytest.raises(AttributeError, match="absent"):
+        getattr(ser_lightning, "absent")  # noqa: B009

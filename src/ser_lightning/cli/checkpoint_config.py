@@ -9,7 +9,6 @@ from ser_lightning.checkpoint import Checkpoint
 from ser_lightning.cli.settings import change_config, compose_corpus, stored_groups
 from ser_lightning.config_files import groups, primary_values
 from ser_lightning.errors import InputError
-from ser_lightning.results import complete
 
 DROPOUT = "the checkpoint's model.dropout holds its value; set that"
 TRUST = "give --trust <package>"
@@ -43,7 +42,7 @@ def config_of(
         InputError: the config is not that of a run, or a setting does not fit it
 
     """
-    config = usable_backends(complete(checkpoint.config))
+    config = usable_backends(checkpoint.config)
     _check_parts(config, path)
     config = {key: value for key, value in config.items() if key not in without}
     if corpora:

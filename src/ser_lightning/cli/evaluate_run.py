@@ -21,7 +21,7 @@ from ser_lightning.cli.settings import require_int
 from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import check_batches, predict
 from ser_lightning.output import STANDARD_OUTPUT, check_output, expand_user
-from ser_lightning.results import check_checkpoint, complete, science_digest
+from ser_lightning.results import check_checkpoint, science_digest
 from ser_lightning.splits.split import SUBSETS
 
 JSON = ".json"
@@ -130,7 +130,7 @@ def _evaluate_again(
     data.prepare_data()
     data.setup()
     checkpoint = read_checkpoint(path, trust=config["trust"])
-    changed = list(_changed(_flat(usable_backends(complete(checkpoint.config))), _flat(config)))
+    changed = list(_changed(_flat(usable_backends(checkpoint.config)), _flat(config)))
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
     same, equal = science_digest(config) == result["digest"], True
     table = Table("subset", "metric", "result.json", "now", title=str(path))

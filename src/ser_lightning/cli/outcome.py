@@ -22,7 +22,7 @@ from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
 from ser_lightning.own_code import package_digests
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
-from ser_lightning.results import FORMAT, complete, provenance, write_json
+from ser_lightning.results import FORMAT, provenance, write_json
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.task import EmotionTask
 
@@ -209,7 +209,7 @@ def device_name(device: torch.device) -> str:
 
 def tell(result: Mapping[str, Any]) -> None:
     """Log the metrics of a result."""
-    switches = complete(result["config"])["evaluation"]
+    switches = result["config"]["evaluation"]
     how = ", ".join(
         [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]
     )

@@ -37,7 +37,7 @@ def write_report(
         check_folder(str(folder))
     report = make_report(folder, arm=arm, baseline=baseline)
     if copies is not None:
-        export_runs(report.comparison.runs, folder, copies)
+        export_runs(report.comparison, folder, copies)
     path = report.write(target)
     for item in report.left_out:
         print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
@@ -50,16 +50,16 @@ def write_report(
 
 def _print(report: Report, path: Path) -> None:
     console = Console(highlight=False, markup=False)
-    if is_synthetic(report.comparison):
+    if is_synthetic(report.comparison.runs):
         console.print(SYNTHETIC, style="bold", soft_wrap=True)
     for line in (report.answer, *(f"- {note}" for note in report.cautions)):
         console.print(line, soft_wrap=True)
     found = arms_table(report.comparison)
     table = Table(caption="percent; mean ± sd")
     # Arms become columns, because a terminal has more room for metrics in rows.
-    for number, title in enumerate([found.header[0], *(row[0] for row in found.rows)]):
+    for number, title in enumerate([found.columns[0], *found.iloc[:, 0]]):
         table.add_column(title, justify="right" if number else "left")
-    for cells in list(zip(found.header, *found.rows, strict=True))[1:]:
-        table.add_row(*cells)
+    for title in found.columns[1:]:
+        table.add_row(title, *found[title])
     console.print(table)
     print(path)  # without the console, which would wrap a long path

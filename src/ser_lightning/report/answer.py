@@ -1,26 +1,26 @@
 """Write the answer of a report in sentences, and the cautions that belong to it."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
 from ser_lightning.report.arms import Comparison
-from ser_lightning.report.contrasts import Contrast, Contrasts
-from ser_lightning.report.metrics import HEADLINE
-from ser_lightning.report.runs import LeftOut, Run
+from ser_lightning.report.contrasts import Contrast, Contrasts, summary_over_seeds
+from ser_lightning.report.runs import HEADLINE, MEASURES, LeftOut
 from ser_lightning.report.statistics import Pair, PairedDifference
-from ser_lightning.report.tables import interval_text, summaries
+from ser_lightning.report.tables import interval_text
 
 LEVEL = 0.05
-SPEAKERS_HEARD = "same speaker in training"  # name of the leak check for speakers shared with the training set
+SHARED_SPEAKERS = "same speaker in training"  # name of the leak check for speakers shared with the training set
 FEW = 6  # pairs; with 5, even a win at every seed is not significant in a sign test (p = 2 / 2**5 > 0.05)
 SYNTHETIC = (
-    "These numbers are of synthetic speech: they show that the experiment runs, and say nothing of human emotion."
+    "These results are on synthetic speech: they show that the experiment runs, not how well emotion is recognized."
 )
 
 
-def is_synthetic(comparison: Comparison) -> bool:
+def is_synthetic(runs: pd.DataFrame) -> bool:
     """Return whether any run was trained on synthetic speech."""
-    return any("synthetic" in run.corpus["name"].lower() for run in comparison.runs)
+    return any("synthetic" in corpus["name"].lower() for corpus in runs.corpus)
 
 
 def answer(comparison: Comparison, found: Contrasts) -> str:
@@ -35,65 +35,67 @@ def answer(comparison: Comparison, found: Contrasts) -> str:
 
     """
     if not found:
-        only = summaries(comparison, comparison.runs, [HEADLINE])[HEADLINE]
-        spread = "" if only.sd is None else f" ± {only.sd:.1f}"
+        summary = summary_over_seeds(comparison, comparison.baseline, HEADLINE)
+        percent = "unknown" if summary is None else f"{summary.mean:.1f}"
+        spread = "" if summary is None or summary.sd is None else f" ± {summary.sd:.1f}"
         return (
             f"Nothing to compare: {comparison.baseline} is the only value of {comparison.arm}; "
-            f"its test accuracy is {only.mean:.1f}{spread} % over {_count(len(comparison.runs), 'run')}."
+            f"its test accuracy is {percent}{spread} % over {_count(len(comparison.runs), 'run')}."
         )
-    headline = {arm: metrics[HEADLINE] for arm, metrics in found.items()}
+    headline = {arm: measures[HEADLINE] for arm, measures in found.items()}
     text = " ".join(
-        _sentence(f"{comparison.arm}={arm}", comparison.baseline, item, arms=len(found))
-        for arm, item in headline.items()
+        _sentence(f"{comparison.arm}={arm}", comparison.baseline, contrast, arms=len(found))
+        for arm, contrast in headline.items()
     )
-    claimed = [item.difference for item in headline.values() if _claimed(item, arms=len(found))]
-    if claimed and min(len(item.pairs) for item in claimed) < FEW:
+    claimed = [contrast.difference for contrast in headline.values() if _is_claimed(contrast, arms=len(found))]
+    if claimed and min(len(difference.pairs) for difference in claimed) < FEW:
         text += " Few seeds: repeat with more before relying on it."
     return text
 
 
-def _claimed(found: Contrast, *, arms: int) -> bool:
-    p = found.p_holm["t"]
-    return found.difference.excludes_zero and (arms == 1 or (p is not None and p < LEVEL))
+def _is_claimed(contrast: Contrast, *, arms: int) -> bool:
+    p = contrast.p_holm["t"]
+    return contrast.difference.excludes_zero and (arms == 1 or (p is not None and p < LEVEL))
 
 
-def _sentence(arm: str, baseline: str, found: Contrast, *, arms: int) -> str:
-    unit = f"points of {HEADLINE.title}"
-    difference = found.difference
+def _sentence(arm: str, baseline: str, contrast: Contrast, *, arms: int) -> str:
+    unit = f"points of {MEASURES[HEADLINE]}"
+    difference = contrast.difference
     if difference.mean is None:
         return f"No paired difference of {arm} and {baseline}: {difference.why_no_interval}."
-    shown = f"{difference.mean:z.1f} {unit} with {arm} against {baseline}"
+    measured = f"{difference.mean:z.1f} {unit} with {arm} against {baseline}"
     pairs = pairs_text(difference)
     if difference.interval is None:
         where = f"at seed {difference.seeds[0]}" if len(difference.pairs) == 1 else f"at each of {pairs}"
-        return f"No difference shown: {shown} {where}; {difference.why_no_interval}."
+        return f"No difference shown: {measured} {where}; {difference.why_no_interval}."
     low, high = difference.interval
-    if not _claimed(found, arms=arms):
-        p = found.p_holm["t"]
+    if not _is_claimed(contrast, arms=arms):
+        p = contrast.p_holm["t"]
         holm = f", which does not hold among {arms} comparisons (p = {p:.2g} after Holm)" if low * high > 0 else ""
         return (
-            f"No difference shown: {shown}, 95 % interval {interval_text(low, high)} over {pairs}{holm}; "
-            f"{_price(found)}."
+            f"No difference shown: {measured}, 95 % interval {interval_text(low, high)} over {pairs}{holm}; "
+            f"{_seeds_needed(contrast)}."
         )
     verb, edges = ("better", (low, high)) if low > 0 else ("worse", (-high, -low))
     return (
         f"{arm} is {verb} than {baseline} by {abs(difference.mean):.1f} {unit}, "
-        f"95 % interval {interval_text(*edges)} over {pairs}{_for_others(found, low > 0)}."
+        f"95 % interval {interval_text(*edges)} over {pairs}{_unseen_speakers(contrast, low > 0)}."
     )
 
 
-def _price(found: Contrast) -> str:
-    more = found.more_seeds(1)
+def _seeds_needed(contrast: Contrast) -> str:
+    more = contrast.more_seeds(1)
     if not more:
-        return "these seeds are enough to settle 1 point"
-    return f"{more:,} {'seed' if more == 1 else 'seeds'} more would settle 1 point"
+        return "these seeds are enough to detect 1 point"
+    return f"{more:,} more {'seed' if more == 1 else 'seeds'} would detect 1 point"
 
 
-def _for_others(found: Contrast, positive: bool) -> str:
+def _unseen_speakers(contrast: Contrast, positive: bool) -> str:
     """Return the qualification of a claim whose interval over speakers is missing or includes zero; may be empty."""
-    if found.speakers is None or found.speakers.interval is None:
-        return "; whether it holds for other speakers cannot be told"
-    low, high = found.speakers.interval
+    speakers = contrast.bootstrap_over_speakers
+    if speakers is None or speakers.interval is None:
+        return "; whether it holds for other speakers is unknown"
+    low, high = speakers.interval
     if (low > 0) if positive else (high < 0):
         return ""
     return f"; for other speakers it is not shown (over speakers the interval is {interval_text(low, high)})"
@@ -121,28 +123,27 @@ def cautions(comparison: Comparison, found: Contrasts, left_out: Sequence[LeftOu
 
     """
     notes = []
-    pairs = min((len(metrics[HEADLINE].difference.pairs) for metrics in found.values()), default=FEW)
+    pairs = min((len(measures[HEADLINE].difference.pairs) for measures in found.values()), default=FEW)
     if pairs < FEW:
         notes.append(
             f"Few seeds: with fewer than {FEW} pairs even the same winner at every seed may be chance, and "
-            "the intervals lean on the assumption that the differences are normally distributed."
+            "the intervals assume that the differences are normally distributed."
         )
     if len(found) > 1:
         notes.append(
-            f"{len(found)} arms are compared with {comparison.baseline}, and each interval is of 95 % by itself: "
+            f"{len(found)} arms are compared with {comparison.baseline}, and each 95 % interval is for one comparison: "
             "a difference is claimed only if it also holds after Holm's adjustment."
         )
     notes += _about_varied(comparison) + _about_test_sets(comparison) + _about_pairs(comparison)
     if comparison.folds:
         notes.append(
-            "The folds of one seed share training clips: their pairs are not quite independent, and the interval over "
+            "The folds of one seed share training clips: their pairs are not independent, and the interval over "
             "pairs may be too narrow."
         )
-    notes += _about_leaks(comparison.runs)
-    notes += _about_origin(comparison.runs)
+    notes += _about_leaks(comparison.runs) + _about_origin(comparison.runs)
     if left_out:
-        one = len(left_out) == 1
-        notes.append(f"{len(left_out)} run folder{' was' if one else 's were'} left out, listed with the reasons.")
+        verb = "was" if len(left_out) == 1 else "were"
+        notes.append(f"{_count(len(left_out), 'run folder')} {verb} left out, listed with the reasons.")
     return notes
 
 
@@ -158,49 +159,55 @@ def _about_varied(comparison: Comparison) -> list[str]:
 
 
 def _about_test_sets(comparison: Comparison) -> list[str]:
-    tested = {arm: {run.pair: run.test_set for run in runs} for arm, runs in comparison.arms.items()}
-    baseline = tested[comparison.baseline]
-    unlike = {
-        pair for sets in tested.values() for pair in sets.keys() & baseline.keys() if sets[pair] != baseline[pair]
+    tested = {
+        arm: {_pair(run): run.clip_sets["test"] for run in comparison.of(arm).itertuples()} for arm in comparison.arms
     }
+    baseline = tested[comparison.baseline]
+    unlike = {pair for sets in tested.values() for pair in sets if pair in baseline and sets[pair] != baseline[pair]}
     if unlike:
         return [
-            f"The arms were tested on different utterances at {_pairs(unlike)}: a pair there is not a fair pair, "
-            "and nothing is counted clip by clip or speaker by speaker."
+            f"The arms were tested on different utterances at {_pairs(unlike)}: such a pair is not a fair comparison, "
+            "so nothing is compared clip by clip or speaker by speaker."
         ]
-    runs = comparison.runs
-    if len({run.test_set for run in runs}) == 1 and len(runs) > 1:
-        clips = runs[0].clips["test"]
-        what = "clips and altered copies" if clips.altered else "utterances"
+    digests = {digest for sets in tested.values() for digest in sets.values()}
+    if len(digests) == 1 and len(comparison.runs) > 1:
+        clips = comparison.clips("test")
+        clips = clips[clips.run == comparison.runs.index[0]]
+        what = "clips and augmented copies" if (clips["copy"] != "").any() else "utterances"
         return [
-            f"Every run was tested on the same {len(clips.utterance)} {what} of {len(clips.speakers)} speakers: "
-            "the spread over runs is that of the seed. What other speakers might give is told by the intervals over "
-            "speakers alone."
+            f"Every run was tested on the same {len(clips)} {what} of {clips.speaker.nunique()} speakers: "
+            "the spread over runs is that of the seed. Only the intervals over speakers estimate how the result varies "
+            "with the speakers."
         ]
     return []
 
 
 def _about_pairs(comparison: Comparison) -> list[str]:
-    pairs = {arm: {run.pair for run in runs} for arm, runs in comparison.arms.items()}
+    pairs = {arm: set(map(_pair, comparison.of(arm).itertuples())) for arm in comparison.arms}
     everywhere = set.intersection(*pairs.values())
-    notes = []
-    for arm, own in pairs.items():
-        if lonely := own - everywhere:
-            notes.append(
-                f"Not every arm has {_pairs(lonely)} of {arm}: "
-                "counted in the means of its arm, and in pairs only where there is a partner."
-            )
-    folds = set(comparison.folds)
-    if lacking := [
+    notes = [
+        f"Not every arm has {_pairs(own - everywhere)} of {arm}: "
+        "counted in the means of its arm, and in pairs only where there is a partner."
+        for arm, own in pairs.items()
+        if own - everywhere
+    ]
+    folds = len(comparison.folds)
+    incomplete = [
         f"seed {seed} of {arm}"
-        for arm, runs in comparison.arms.items()
-        for seed in sorted({run.seed for run in runs})
-        if folds and {run.fold for run in runs if run.seed == seed} != folds
-    ]:
+        for arm in comparison.arms
+        for seed, count in comparison.of(arm).groupby("seed").fold.nunique().items()
+        if folds and count < folds
+    ]
+    if incomplete:
         notes.append(
-            f"Folds are missing of {', '.join(lacking)}: left out of the mean and spread of the arm; pairs still count."
+            f"Folds are missing of {', '.join(incomplete)}: left out of the mean and spread of the arm; pairs still "
+            "count."
         )
     return notes
+
+
+def _pair(run: pd.Series) -> Pair:
+    return (run.seed, run.fold) if run.fold else run.seed
 
 
 def _pairs(pairs: Iterable[Pair]) -> str:
@@ -208,37 +215,38 @@ def _pairs(pairs: Iterable[Pair]) -> str:
     return ("seed " if len(names) == 1 else "seeds ") + ", ".join(names)
 
 
-def _about_leaks(runs: Sequence[Run]) -> list[str]:
-    leaks = [str(run.audit["summary"]) for run in runs if run.audit.get("leak")]
+def _about_leaks(runs: pd.DataFrame) -> list[str]:
+    leaks = [str(audit["summary"]) for audit in runs.audit if audit.get("leak")]
     notes = []
     if leaks:
         where = "every run" if len(leaks) == len(runs) else f"{len(leaks)} of {len(runs)} runs"
         notes.append(f"The audit of {where} found {leaks[0]}.")
-    heard = [
+    shared = [
         finding["sentence"]
-        for run in runs
-        for finding in run.audit.get("findings", ())
-        if finding["name"] == SPEAKERS_HEARD and finding["found"]
+        for audit in runs.audit
+        for finding in audit["findings"]
+        if finding["name"] == SHARED_SPEAKERS and finding["found"]
     ]
-    if heard:
-        notes.append(f"{heard[0]}: nothing here says how well a new speaker is recognised.")
+    if shared:
+        notes.append(f"{shared[0]}: these results do not estimate the accuracy on unseen speakers.")
     return notes
 
 
-def _about_origin(runs: Sequence[Run]) -> list[str]:
+def _about_origin(runs: pd.DataFrame) -> list[str]:
     notes = []
-    commits = {str(run.git.get("commit")) for run in runs}
+    commits = {str(git.get("commit")) for git in runs.git}
     if len(commits) > 1:
         notes.append(f"The runs were made at {len(commits)} commits: {', '.join(sorted(commits))}.")
-    if dirty := sum(bool(run.git.get("dirty")) for run in runs):
+    if dirty := sum(bool(git.get("dirty")) for git in runs.git):
         notes.append(f"{dirty} of {len(runs)} runs were made with uncommitted changes in the code.")
-    for package in sorted({package for run in runs for package in run.versions}):
-        versions = sorted({str(run.versions.get(package)) for run in runs})
+    for package in sorted({package for versions in runs.versions for package in versions}):
+        versions = sorted({str(versions.get(package)) for versions in runs.versions})
         if len(versions) > 1:
             notes.append(f"The runs were made with several versions of {package}: {', '.join(versions)}.")
-    if len(devices := Counter(run.device for run in runs)) > 1:
-        shares = ", ".join(f"{count} on {device}" for device, count in sorted(devices.items()))
-        notes.append(f"The runs were trained on several devices, each with a rounding of its own: {shares}.")
-    if problems := max(len(run.corpus["problems"]) for run in runs):
+    devices = runs.device.value_counts().sort_index()
+    if len(devices) > 1:
+        shares = ", ".join(f"{count} on {device}" for device, count in devices.items())
+        notes.append(f"The runs were trained on several devices, which round differently: {shares}.")
+    if problems := max(len(corpus["problems"]) for corpus in runs.corpus):
         notes.append(f"{problems} files of the corpus are missing or could not be used.")
     return notes

@@ -1,18 +1,35 @@
 """Compare each arm with the baseline in every metric: differences, intervals, tests, effect sizes and power."""
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
+from ser_lightning.metrics import METRICS, Counts, mean_ratio
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.bootstrap import ClusterInterval, cluster_interval, mean_interval
-from ser_lightning.report.metrics import COUNTED, HEADLINE, Metric, by_pair, by_speaker, metrics_of
-from ser_lightning.report.runs import Run
-from ser_lightning.report.significance import CochranQ, McNemar, cochran_q, holm, mcnemar, permutation_p, wilcoxon_p
-from ser_lightning.report.statistics import PairedDifference, cliff_delta, cohen_d, paired_difference, pairs_needed
+from ser_lightning.report.runs import HEADLINE, confusion_of
+from ser_lightning.report.statistics import (
+    CochranQ,
+    McNemar,
+    Pair,
+    PairedDifference,
+    Summary,
+    cliff_delta,
+    cochran_q,
+    cohen_d,
+    holm,
+    mcnemar,
+    paired_difference,
+    pairs_needed,
+    permutation_p,
+    summarize,
+    wilcoxon_p,
+)
 
 POINTS = (1, 2, 5)  # differences in points for which the required number of seeds is reported
 TESTS = ("t", "wilcoxon", "permutation", "mcnemar")
@@ -24,26 +41,27 @@ class Contrast:
 
     Args:
         difference: paired differences with their Student-t interval
-        pairs_bootstrap: bootstrap interval over pairs; ``None`` without a pair
-        speakers: bootstrap interval over speakers with all pairs pooled; ``None`` if it cannot be computed
+        bootstrap_over_pairs: bootstrap interval over pairs; ``None`` without a pair
+        bootstrap_over_speakers: bootstrap interval over speakers with all pairs pooled; ``None`` if it cannot be
+            computed
         cohen_d: mean difference in standard deviations of the differences
         cliff_delta: effect size over all runs of both arms
-        seeds_needed: points -> number of seeds that detects such a difference with 80 % power; empty without a spread
-        mcnemar: McNemar's test on the pooled test clips; for the test accuracy only
         p: test -> p-value
         p_holm: test -> p-value with Holm's adjustment for the number of arms compared with the baseline
+        mcnemar: McNemar's test on the pooled test clips; for the test accuracy only
+        seeds_needed: points -> number of seeds that detects such a difference with 80 % power; empty without a spread
 
     """
 
     difference: PairedDifference
-    pairs_bootstrap: ClusterInterval | None
-    speakers: ClusterInterval | None
+    bootstrap_over_pairs: ClusterInterval | None
+    bootstrap_over_speakers: ClusterInterval | None
     cohen_d: float | None
     cliff_delta: float | None
-    seeds_needed: Mapping[int, int]
-    mcnemar: McNemar | None
     p: Mapping[str, float | None]
-    p_holm: Mapping[str, float | None] = field(default_factory=dict)
+    p_holm: Mapping[str, float | None]
+    mcnemar: McNemar | None
+    seeds_needed: Mapping[int, int]
 
     def more_seeds(self, points: int) -> int | None:
         """Return how many more seeds would detect a difference of so many points; ``None`` if unknown."""
@@ -51,25 +69,70 @@ class Contrast:
         return None if needed is None else max(0, needed - len(set(self.difference.seeds)))
 
 
-Contrasts = Mapping[str, Mapping[Metric, Contrast]]
+Contrasts = Mapping[str, Mapping[str, Contrast]]  # arm -> column of a metric -> contrast with the baseline
 
 
 def contrasts(comparison: Comparison) -> Contrasts:
-    """Compare every arm with the baseline and return arm -> metric -> contrast."""
-    baseline = comparison.arms[comparison.baseline]
-    others = {arm: runs for arm, runs in comparison.arms.items() if arm != comparison.baseline}
-    metrics = metrics_of(comparison)
-    raw = {
-        arm: {metric: _contrast(runs, baseline, metric, folds=len(comparison.folds)) for metric in metrics}
-        for arm, runs in others.items()
-    }
-    found: dict[str, dict[Metric, Contrast]] = {arm: {} for arm in others}
-    for metric in metrics:
-        adjusted = {test: holm([raw[arm][metric].p[test] for arm in others]) for test in TESTS}
-        for number, arm in enumerate(others):
-            p_holm = {test: adjusted[test][number] for test in TESTS}
-            found[arm][metric] = dataclasses.replace(raw[arm][metric], p_holm=p_holm)
+    """Compare every arm with the baseline in every metric."""
+    others = comparison.arms[1:]
+    correct = correct_clips(comparison)
+    found: dict[str, dict[str, Contrast]] = {arm: {} for arm in others}
+    for key in comparison.measures:
+        unadjusted = [_contrast(comparison, arm, key, correct) for arm in others]
+        adjusted = {test: holm([contrast.p[test] for contrast in unadjusted]) for test in TESTS}
+        for number, (arm, contrast) in enumerate(zip(others, unadjusted, strict=True)):
+            found[arm][key] = replace(contrast, p_holm={test: adjusted[test][number] for test in TESTS})
     return found
+
+
+def _contrast(comparison: Comparison, arm: str, key: str, correct: pd.DataFrame) -> Contrast:
+    own, other = (values_by_pair(comparison.of(name), key) for name in (arm, comparison.baseline))
+    difference = paired_difference(own, other)
+    values = difference.differences
+    spread = difference.sd if difference.interval is not None else None
+    test = None
+    if key == HEADLINE and fair_pairs(comparison, arm, "test") is not None:
+        both = correct[[arm, comparison.baseline]].dropna().astype(bool)
+        test = mcnemar(both[arm].to_numpy(), both[comparison.baseline].to_numpy())
+    folds = max(1, len(comparison.folds))
+    return Contrast(
+        difference=difference,
+        bootstrap_over_pairs=mean_interval(np.array(values)) if values else None,
+        bootstrap_over_speakers=_over_speakers(comparison, arm, key),
+        cohen_d=cohen_d(values),
+        cliff_delta=cliff_delta(list(own.values()), list(other.values())),
+        p={
+            "t": difference.p,
+            "wilcoxon": wilcoxon_p(values),
+            "permutation": permutation_p(values),
+            "mcnemar": None if test is None else test.p,
+        },
+        p_holm={},
+        mcnemar=test,
+        seeds_needed={}
+        if spread is None
+        else {points: math.ceil(pairs_needed(spread, points) / folds) for points in POINTS},
+    )
+
+
+def values_by_pair(runs: pd.DataFrame, key: str) -> dict[Pair, float]:
+    """Return the metric of each run that has it, in percent, by seed, or by seed and fold."""
+    known = runs[runs[key].notna()]
+    return {
+        (seed, fold) if fold else seed: value
+        for seed, fold, value in zip(known.seed, known.fold, known[key].tolist(), strict=True)
+    }
+
+
+def correct_clips(comparison: Comparison) -> pd.DataFrame:
+    """Return whether each arm classifies each test clip of each seed (and fold) correctly.
+
+    Returns:
+        one row per seed, fold, utterance and copy, one column per arm; missing where an arm lacks the pair
+
+    """
+    index = ["seed", "fold", "utterance", "copy"]
+    return comparison.clips("test").pivot(index=index, columns="arm", values="correct")
 
 
 def cochran(comparison: Comparison) -> CochranQ | None:
@@ -79,63 +142,100 @@ def cochran(comparison: Comparison) -> CochranQ | None:
     """
     if len(comparison.arms) < 3:
         return None
-    arms = [{run.pair: run for run in runs} for runs in comparison.arms.values()]
-    shared = [pair for pair in arms[0] if all(pair in arm for arm in arms)]
-    groups = [[arm[pair].clips["test"] for arm in arms] for pair in shared]
-    if not groups or not all(clips.same_clips(group[0]) for group in groups for clips in group):
+    digests = comparison.runs.assign(digest=[sets["test"] for sets in comparison.runs.clip_sets])
+    shared = digests.pivot(index=["seed", "fold"], columns="arm", values="digest").dropna()
+    if shared.empty or (shared.nunique(axis="columns") > 1).any():
         return None
-    return cochran_q(np.concatenate([np.stack([clips.correct for clips in group], axis=1) for group in groups]))
+    correct = correct_clips(comparison).dropna()
+    return cochran_q(correct.to_numpy(bool))
 
 
-def fair_pairs(arm: Sequence[Run], baseline: Sequence[Run], subset: str) -> tuple[list[Run], list[Run]] | None:
-    """Return the paired runs of two arms in the same order, or ``None`` without a pair or if their clips differ."""
-    partners = {run.pair: run for run in baseline}
-    own = [run for run in arm if run.pair in partners]
-    other = [partners[run.pair] for run in own]
-    fair = all(
-        subset in one.clips and subset in two.clips and one.clips[subset].same_clips(two.clips[subset])
-        for one, two in zip(own, other, strict=True)
-    )
-    return (own, other) if own and fair else None
+def fair_pairs(comparison: Comparison, arm: str, subset: str) -> list[tuple[int, str]] | None:
+    """Return the seeds and folds that an arm shares with the baseline.
+
+    Return ``None`` if there are none or if the runs of a pair were evaluated on different clips.
+    """
+    sides = [comparison.of(name) for name in (arm, comparison.baseline)]
+    own, other = ({(run.seed, run.fold): run.clip_sets.get(subset) for run in side.itertuples()} for side in sides)
+    pairs = [pair for pair in own if pair in other]
+    fair = all(own[pair] is not None and own[pair] == other[pair] for pair in pairs)
+    return pairs if pairs and fair else None
 
 
-def _contrast(arm: Sequence[Run], baseline: Sequence[Run], metric: Metric, *, folds: int) -> Contrast:
-    own, other = by_pair(arm, metric), by_pair(baseline, metric)
-    difference = paired_difference(own, other)
-    values = difference.differences
-    spread = difference.sd if difference.interval is not None else None
-    found = _mcnemar(arm, baseline) if metric == HEADLINE else None
-    return Contrast(
-        difference=difference,
-        pairs_bootstrap=mean_interval(np.array(values)) if values else None,
-        speakers=_speakers(arm, baseline, metric),
-        cohen_d=cohen_d(values),
-        cliff_delta=cliff_delta(list(own.values()), list(other.values())),
-        seeds_needed={points: math.ceil(pairs_needed(spread, points) / max(1, folds)) for points in POINTS}
-        if spread is not None
-        else {},
-        mcnemar=found,
-        p={
-            "t": difference.p,
-            "wilcoxon": wilcoxon_p(values),
-            "permutation": permutation_p(values),
-            "mcnemar": None if found is None else found.p,
-        },
-    )
-
-
-def _speakers(arm: Sequence[Run], baseline: Sequence[Run], metric: Metric) -> ClusterInterval | None:
-    if metric.name not in COUNTED or (pairs := fair_pairs(arm, baseline, metric.subset)) is None:
+def _over_speakers(comparison: Comparison, arm: str, key: str) -> ClusterInterval | None:
+    sums = speaker_sums(key)
+    subset = key.split("/", maxsplit=1)[0]
+    if sums is None or (pairs := fair_pairs(comparison, arm, subset)) is None:
         return None
-    one, other = (by_speaker(runs, metric.subset) for runs in pairs)
-    counts = [np.stack([side[speaker] for speaker in sorted(one)]).astype(float) for side in (one, other)]
-    found = cluster_interval(*(COUNTED[metric.name](each) for each in counts))
+    counts = []
+    for name in (arm, comparison.baseline):
+        clips = comparison.clips(subset, name).sort_values("speaker")
+        paired = pd.MultiIndex.from_frame(clips[["seed", "fold"]]).isin(pairs)
+        counts.append(sums(speaker_counts(clips[paired], comparison.emotions)))
+    found = cluster_interval(*counts)
     percent = None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1])
     return found._replace(mean=100 * found.mean, interval=percent)
 
 
-def _mcnemar(arm: Sequence[Run], baseline: Sequence[Run]) -> McNemar | None:
-    if (pairs := fair_pairs(arm, baseline, "test")) is None:
+def speaker_sums(key: str) -> Any:
+    """Return the function that makes a metric addable over speakers; ``None`` if there is none."""
+    subset, name = key.split("/")
+    metric = METRICS.get(name)
+    return None if metric is None or subset == "train" else metric.sums
+
+
+def speaker_counts(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Counts:
+    """Return the confusion counts of each speaker, in the order of the clips: (S, C, C)."""
+    speakers = clips.groupby("speaker", sort=False)
+    return np.stack([confusion_of(own, emotions) for _, own in speakers]).astype(float)
+
+
+def summary_over_speakers(comparison: Comparison, arm: str, key: str) -> Summary | None:
+    """Return mean and spread of a metric over speakers, in percent, with all runs of an arm pooled.
+
+    Return ``None`` if the metric cannot be computed by speaker or if a run lacks predictions of the subset.
+    """
+    sums, subset = speaker_sums(key), key.split("/", maxsplit=1)[0]
+    if sums is None or not all(subset in sets for sets in comparison.of(arm).clip_sets):
         return None
-    one, other = (np.concatenate([run.clips["test"].correct for run in runs]) for runs in pairs)
-    return mcnemar(one, other)
+    clips = comparison.clips(subset, arm).sort_values(["seed", "fold", "speaker"])
+    ratios = mean_ratio(sums(speaker_counts(clips, comparison.emotions)))
+    return summarize([100 * float(value) for value in ratios])
+
+
+def summary_over_seeds(comparison: Comparison, arm: str, key: str) -> Summary | None:
+    """Return mean and spread of a metric over seeds, in percent; a seed with folds counts with its mean over folds.
+
+    Seeds with missing folds are excluded, because the missing folds may be easier or harder than the others. Return
+    ``None`` if no seed is complete.
+    """
+    runs = comparison.of(arm)
+    by_seed = runs[runs[key].notna()].groupby("seed", sort=False)[key]
+    folds = max(1, len(comparison.folds))
+    complete = [float(np.mean(values.to_numpy())) for _, values in by_seed if len(values) == folds]
+    return summarize(complete) if complete else None
+
+
+def accuracy_by(comparison: Comparison, column: str) -> pd.DataFrame:
+    """Return the test accuracy in percent on each part of the test set, with all runs of an arm pooled.
+
+    Args:
+        comparison: the arms and their runs
+        column: the column of the predictions that defines the parts: ``target``, ``gender`` or ``intensity``
+
+    Returns:
+        one row per part, one column per arm, NaN where an arm has no such clip; empty if a clip lacks the value
+
+    """
+    clips = comparison.clips("test")
+    if (clips[column] == "").any():
+        return pd.DataFrame(columns=comparison.arms)
+    counts = clips.groupby([column, "arm"]).correct.agg(["sum", "count"])
+    share = 100 * (counts["sum"] / counts["count"])
+    return share.unstack("arm")[comparison.arms]
+
+
+def pooled_confusion(comparison: Comparison, arm: str) -> NDArray[np.int64]:
+    """Return the (C, C) test confusion counts of all runs of an arm."""
+    total: NDArray[np.int64] = np.sum([confusion["test"] for confusion in comparison.of(arm).confusion], axis=0)
+    return total

@@ -1,22 +1,44 @@
-"""Read finished runs from their folders and check their metrics against their predictions."""
+"""Read finished runs into one DataFrame and check their metrics against their predictions."""
 
-import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from ser_lightning.errors import InputError
-from ser_lightning.metrics import Confusion, accuracy, macro_f1, uar
-from ser_lightning.report.predictions import Clips, UnusableError, read_predictions
-from ser_lightning.report.statistics import Pair
-from ser_lightning.results import complete
+from ser_lightning.metrics import METRICS, Confusion, confusion_matrix
+from ser_lightning.report.predictions import UnusableRunError, check_emotions, clip_digest, load_predictions
 
 FORMAT = 1
-RECOMPUTED = {"accuracy": accuracy, "uar": uar, "macro_f1": macro_f1}
 TOLERANCE = 1e-5  # result.json holds single-precision values; one utterance of 10,000 makes a larger difference
+# Column of the DataFrame of runs -> title in tables. Values are in percent; NaN if a run lacks the metric.
+HEADLINE = "test/accuracy"
+STUDY_METRIC, EVALUATION_MODE = "test/study_metric", "test/evaluation_mode"
+MEASURES = {
+    **{f"test/{metric.name}": f"test {metric.title}" for metric in METRICS.values()},
+    "val/uar": "val UAR",
+    "train/accuracy": "train accuracy",
+    EVALUATION_MODE: "test accuracy in evaluation mode",
+    STUDY_METRIC: "study's test metric",
+}
+# Fields of result.json that a report needs, and their types; a section precedes its fields.
+FIELDS = {
+    "format": int,
+    **dict.fromkeys(("name", "run_id", "checkpoint", "device"), str),
+    **dict.fromkeys(("seed", "epochs", "parameters"), int),
+    "emotions": list,
+    "corpus": dict,
+    **{"corpus.name": str, "corpus.digest": str, "corpus.utterances": int, "corpus.problems": list},
+    **dict.fromkeys(("choices", "config", "counts", "history", "versions", "seconds"), dict),
+    **{"audit": dict, "audit.summary": str, "audit.findings": list},
+    **{"metrics": dict, "metrics.test": dict, "confusion_matrix": dict},
+}
+SECTIONS = [key for key in FIELDS if "." not in key and key not in ("format", "metrics", "confusion_matrix")]
 
 
 class LeftOut(NamedTuple):
@@ -26,76 +48,75 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """One finished run.
+class Results(NamedTuple):
+    """All runs below a folder.
 
     Args:
-        path: folder of the run, relative to the searched folder
-        name: name of the experiment
-        run_id: identifier of the run within the experiment
-        seed: the seed of the run
-        fold: the fold of the split; empty if the split has no folds
-        choices: Hydra group -> option
-        config: resolved config, nested
-        emotions: label of each class, in order
-        corpus: ``name``, ``digest``, ``utterances`` and ``problems`` of the corpus
-        checkpoint: the evaluated checkpoint, ``"best"`` or ``"last"``
-        metrics: subset -> metric -> fraction
-        confusion: subset -> counts, true classes in rows
-        clips: subset -> labels and predictions of its clips
-        audit: results of the train/test leakage checks; empty in runs older than these checks
-        seconds: stage -> seconds
-        study_metric: subset -> metric as computed by the original study, in its percent; empty if not computed
-        training_mode: subset -> metric -> fraction, for the training-mode predictions that ``study_metric`` counts;
-            only in older runs, whose ``metrics`` are of other predictions
-        evaluation_mode: subset -> metric -> fraction, for the same weights in evaluation mode; empty if ``metrics``
-            already are in evaluation mode
-        counts: subset -> number of utterances
-        epochs: number of epochs trained
-        history: series name -> value per epoch
-        versions: package -> version
-        git: ``commit`` and ``dirty``
-        test_set: digest of the test utterances and their targets
-        parameters: number of trainable parameters; 0 in runs that do not record it
-        device: device used for training, such as ``cpu``
+        runs: one row per run, indexed by path. Columns: ``path``; ``fold`` (empty if the split has no folds); the
+            fields of result.json under their own names (``name``, ``seed``, ``config``, ``history``, ...); ``git``;
+            ``confusion`` (subset -> counts, true classes in rows); ``clip_sets`` (subset -> digest of its clips); and
+            every metric of :data:`MEASURES` in percent
+        predictions: one row per run and clip, as :func:`ser_lightning.read_predictions` returns them, with the path of
+            the run in the column ``run``
+        left_out: the run folders that are excluded
 
     """
 
-    path: str
-    name: str
-    run_id: str
-    seed: int
-    fold: str
-    choices: dict[str, str]
-    config: dict[str, Any]
-    emotions: tuple[str, ...]
-    corpus: dict[str, Any]
-    checkpoint: str
-    metrics: dict[str, dict[str, float]]
-    confusion: dict[str, Confusion]
-    clips: dict[str, Clips]
-    audit: dict[str, Any]
-    seconds: dict[str, float]
-    study_metric: dict[str, float]
-    training_mode: dict[str, dict[str, float]]
-    evaluation_mode: dict[str, dict[str, float]]
-    counts: dict[str, int]
-    epochs: int
-    history: dict[str, list[float]]
-    versions: dict[str, str]
-    git: dict[str, Any]
-    test_set: str
-    parameters: int
-    device: str
-
-    @property
-    def pair(self) -> Pair:
-        """Key that pairs runs of different arms: the seed, or seed and fold if the split has folds."""
-        return (self.seed, self.fold) if self.fold else self.seed
+    runs: pd.DataFrame
+    predictions: pd.DataFrame
+    left_out: list[LeftOut]
 
 
-def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
+def read_results(folder: str | Path) -> pd.DataFrame:
+    """Read the results of all finished runs below a folder.
+
+    Args:
+        folder: a sweep folder, or the folder of one run
+
+    Returns:
+        one row per run. Columns: ``path`` (relative to the folder), ``name``, ``run_id``, ``seed``, ``fold`` if the
+        split has folds, every config key whose value differs between the runs (``model.dropout``), and the metrics as
+        fractions from 0 to 1 (``test/accuracy``, ``val/uar``, ...). Runs that are unfinished, damaged or inconsistent
+        with their predictions are not included.
+
+    Raises:
+        InputError: the folder does not exist or holds no finished run
+
+    >>> results = read_results("docs/results/dropout/released")
+    >>> results.groupby("dropout.lstm")["test/accuracy"].mean().round(3).to_dict()
+    {0.0: 0.623, 0.25: 0.61}
+
+    """
+    runs = read_runs(folder).runs
+    flat = pd.DataFrame([dict(flatten(config)) for config in runs.config], index=runs.index)
+    values = flat.map(lambda value: json.dumps(value, sort_keys=True))  # lists are not hashable
+    identity = ["path", "name", "run_id", "seed", *(["fold"] if (runs.fold != "").any() else [])]
+    swept = [key for key in flat if values[key].nunique() > 1 and key not in (*identity, "split.fold")]
+    metrics = [_metrics(row.all_metrics) for row in runs.itertuples()]
+    return pd.concat(
+        [runs[identity], flat[swept], pd.DataFrame(metrics, index=runs.index)], axis="columns"
+    ).reset_index(drop=True)
+
+
+def _metrics(sections: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {f"{subset}/{name}": value for subset, values in sections.items() for name, value in values.items()}
+
+
+def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of every leaf of a config; an empty section is a leaf.
+
+    >>> dict(flatten({"model": {"units": 128, "dropout": {}}, "seed": 1}))
+    {'model.units': 128, 'model.dropout': {}, 'seed': 1}
+
+    """
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def read_runs(folder: str | Path) -> Results:
     """Read all runs below a folder.
 
     A run is a folder that holds ``result.json``, ``.hydra/config.yaml`` or ``checkpoints/``; hidden folders and folders
@@ -106,7 +127,7 @@ def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
         folder: a sweep folder, or the folder of one run
 
     Returns:
-        the runs and the run folders left out, each in path order
+        runs, predictions and the folders left out, each in path order
 
     Raises:
         InputError: the folder does not exist or holds no finished run
@@ -115,21 +136,25 @@ def read_runs(folder: str | Path) -> tuple[list[Run], list[LeftOut]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Give the sweep folder that holds the runs.")
-    runs, left_out = [], []
+    rows, predictions, left_out = [], {}, []
     for path in _run_folders(folder):
-        shown = path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
         try:
-            runs.append(_read_run(path, shown))
-        except UnusableError as unusable:
-            left_out.append(LeftOut(shown, str(unusable)))
-    if not runs:
+            row, clips = _read_run(path)
+        except UnusableRunError as error:
+            left_out.append(LeftOut(name, str(error)))
+        else:
+            rows.append({"path": name, **row})
+            predictions[name] = clips
+    if not rows:
         found = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         raise InputError(
             f"{folder} holds no finished run to report. "
             + (f"Found {found}{more}." if found else "Found no run folder. Train first, or give another folder.")
         )
-    return runs, left_out
+    runs = pd.DataFrame(rows).set_index("path", drop=False).rename_axis(None)
+    return Results(runs, pd.concat(predictions, names=["run"]).reset_index("run").reset_index(drop=True), left_out)
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
@@ -143,128 +168,109 @@ def _run_folders(root: Path) -> Iterator[Path]:
         folders[:] = sorted(set(keep) - ({"checkpoints"} if is_run else set()))
 
 
-def _read_run(folder: Path, shown: str) -> Run:
+def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return the row of a run and its predictions."""
     result = _read_result(folder / "result.json")
-    take = _Taker(result)
-    if take("format", int) != FORMAT:
-        raise UnusableError(f"result.json has format {result['format']}, this ser-report reads {FORMAT}")
-    emotions = tuple(take("emotions", list))
-    if not all(isinstance(emotion, str) for emotion in emotions) or len(set(emotions)) < len(emotions):
-        raise UnusableError("result.json: expected emotions to be distinct names")
-    metrics = {subset: values for subset, values in take("metrics", dict).items() if isinstance(values, dict)}
-    if "test" not in metrics:
-        raise UnusableError("result.json lacks metrics.test")
-    clips = read_predictions(folder, emotions)
-    confusion = {subset: found.confusion() for subset, found in clips.items()}
-    written = take("confusion_matrix", dict)
+    _check_fields(result)
+    emotions = result["emotions"]
+    predictions = load_predictions(folder)
+    check_emotions(predictions, emotions)
+    clips = dict(iter(predictions.groupby("subset")))
+    confusion = {subset: confusion_of(found, emotions) for subset, found in clips.items()}
+    metrics = {subset: values for subset, values in result["metrics"].items() if isinstance(values, dict)}
     for subset in ("val", "test"):
         if subset in metrics:
-            _agree(subset, metrics[subset], written.get(subset), confusion.get(subset))
-    config = complete(take("config", dict))
-    return Run(
-        path=shown,
-        name=take("name", str),
-        run_id=take("run_id", str),
-        seed=take("seed", int),
-        fold=_fold(config),
-        choices=take("choices", dict),
-        config=config,
-        emotions=emotions,
-        corpus=_Taker(take("corpus", dict), "corpus.").all(name=str, digest=str, utterances=int, problems=list),
-        checkpoint=take("checkpoint", str),
-        metrics=metrics,
-        confusion=confusion,
-        clips=clips,
-        audit=_audit(result),
-        seconds=_seconds(result),
-        study_metric=result.get("study_metric") or {},
-        training_mode=result.get("training_mode_metrics") or {},
-        evaluation_mode=result.get("evaluation_mode_metrics") or {},
-        counts=take("counts", dict),
-        epochs=take("epochs", int),
-        history=take("history", dict),
-        versions=take("versions", dict),
-        git=take("git", dict) if result.get("git") is not None else {},
-        test_set=_test_set(clips["test"], emotions),
-        parameters=take("parameters", int) if "parameters" in result else 0,
-        device=take("device", str) if "device" in result else "cpu",  # older versions trained on the CPU only
-    )
-
-
-def _fold(config: dict[str, Any]) -> str:
-    split = config.get("split")
+            _check_metrics(subset, metrics[subset], result["confusion_matrix"].get(subset), confusion.get(subset))
+    split = result["config"].get("split")
     fold = split.get("fold") if isinstance(split, dict) else None
-    return "" if fold is None else str(fold)
+    row = {key: result[key] for key in SECTIONS} | {
+        "emotions": tuple(emotions),
+        "fold": "" if fold is None else str(fold),
+        "git": result["git"] if isinstance(result.get("git"), dict) else {},
+        "confusion": confusion,
+        "clip_sets": {subset: clip_digest(found) for subset, found in clips.items()},
+        "all_metrics": metrics,
+    }
+    return row | {key: _percent(result, key) for key in MEASURES}, predictions[predictions.columns[:8]]
 
 
-def _audit(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the validated leak check section of a result; empty in runs older than the leak checks."""
-    if not result.get("audit"):
-        return {}
-    audit: dict[str, Any] = _Taker(result)("audit", dict)
-    take = _Taker(audit, "audit.")
-    take("summary", str)
-    for finding in take("findings", list):
-        if not isinstance(finding, dict) or not {"name", "severity", "found", "sentence"} <= finding.keys():
-            raise UnusableError("result.json: a finding of its audit is not one of name, severity, found and sentence")
-    return audit
+def confusion_of(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Confusion:
+    """Return the (C, C) confusion counts of some clips."""
+    target, prediction = (
+        pd.Categorical(clips[column], emotions).codes.astype(np.int64) for column in ("target", "prediction")
+    )
+    return confusion_matrix(target, prediction, len(emotions))
 
 
-def _seconds(result: dict[str, Any]) -> dict[str, float]:
-    seconds: dict[str, float] = _Taker(result)("seconds", dict) if result.get("seconds") else {}
-    if not all(isinstance(value, int | float) for value in seconds.values()):
-        raise UnusableError("result.json: expected numbers of seconds")
-    return seconds
+def _percent(result: Mapping[str, Any], key: str) -> float:
+    """Return a metric of :data:`MEASURES` in percent; NaN if the run does not have it as a finite number."""
+    subset, name = key.split("/")
+    if key == STUDY_METRIC:
+        value, factor = _get(result, "study_metric", subset), 1  # the study's own percent
+    elif key == EVALUATION_MODE:
+        value, factor = _get(result, "evaluation_mode_metrics", subset, "accuracy"), 100
+    else:
+        value, factor = _get(result, "metrics", subset, name), 100
+    try:
+        number = factor * float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
-def _test_set(clips: Clips, emotions: tuple[str, ...]) -> str:
-    lines = (f"{name},{emotions[target]}" for name, target in zip(clips.names, clips.target, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _get(section: Any, *keys: str) -> Any:
+    for key in keys:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section
 
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UnusableError("unfinished: no result.json") from None
+        raise UnusableRunError("unfinished: no result.json") from None
     except OSError as error:
-        raise UnusableError(f"result.json cannot be read: {error.strerror}") from None
+        raise UnusableRunError(f"result.json cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
-        raise UnusableError(f"result.json is damaged: {error}") from None
+        raise UnusableRunError(f"result.json is damaged: {error}") from None
     if not isinstance(result, dict):
-        raise UnusableError("result.json is damaged: not an object")
+        raise UnusableRunError("result.json is damaged: not an object")
     return result
 
 
-class _Taker:
-    """Get the values of a JSON object by key, with a type check."""
-
-    def __init__(self, values: dict[str, Any], prefix: str = "") -> None:
-        self.values, self.prefix = values, prefix
-
-    def __call__(self, key: str, kind: type) -> Any:
-        if key not in self.values:
-            raise UnusableError(f"result.json lacks {self.prefix}{key}")
-        value = self.values[key]
+def _check_fields(result: Mapping[str, Any]) -> None:
+    for key, kind in FIELDS.items():
+        *sections, name = key.split(".")
+        section = result[sections[0]] if sections else result
+        if name not in section:
+            raise UnusableRunError(f"result.json lacks {key}")
+        value = section[name]
         if not isinstance(value, kind) or isinstance(value, bool):
-            got = type(value).__name__
-            raise UnusableError(f"result.json: expected {self.prefix}{key} to be {kind.__name__} but got {got}")
-        return value
+            raise UnusableRunError(f"result.json: expected {key} to be {kind.__name__} but got {type(value).__name__}")
+        if key == "format" and value != FORMAT:
+            raise UnusableRunError(f"result.json has format {value}, this ser-report reads {FORMAT}")
+    emotions, findings = result["emotions"], result["audit"]["findings"]
+    if not all(isinstance(emotion, str) for emotion in emotions) or len(set(emotions)) < len(emotions):
+        raise UnusableRunError("result.json: expected emotions to be distinct names")
+    if not all(
+        isinstance(found, dict) and {"name", "severity", "found", "sentence"} <= found.keys() for found in findings
+    ):
+        raise UnusableRunError("result.json: an audit finding lacks name, severity, found or sentence")
+    if not all(isinstance(value, int | float) for value in result["seconds"].values()):
+        raise UnusableRunError("result.json: expected numbers of seconds")
 
-    def all(self, **kinds: type) -> dict[str, Any]:
-        return {key: self(key, kind) for key, kind in kinds.items()}
 
-
-def _agree(subset: str, metrics: dict[str, float], written: Any, confusion: Confusion | None) -> None:
+def _check_metrics(subset: str, metrics: Mapping[str, float], matrix: Any, confusion: Confusion | None) -> None:
+    """Check the metrics and the confusion matrix of result.json against the counts of predictions.csv."""
     if confusion is None:
-        raise UnusableError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
-    for name, metric in RECOMPUTED.items():
-        stated, recomputed = metrics.get(name), metric(confusion)
-        if not isinstance(stated, float | int):
-            raise UnusableError(f"result.json lacks metrics.{subset}.{name}")
-        if not abs(stated - recomputed) <= TOLERANCE:  # written this way so that NaN counts as a mismatch
-            raise UnusableError(
-                f"result.json says {subset} {name} {stated:.4f}, its predictions.csv gives {recomputed:.4f}"
+        raise UnusableRunError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
+    for name, metric in METRICS.items():
+        found, expected = metrics.get(name), metric.compute(confusion)
+        if not isinstance(found, float | int):
+            raise UnusableRunError(f"result.json lacks metrics.{subset}.{name}")
+        if not abs(found - expected) <= TOLERANCE:  # written this way so that NaN counts as a mismatch
+            raise UnusableRunError(
+                f"result.json says {subset} {name} {found:.4f}, its predictions.csv gives {expected:.4f}"
             )
-    if written != confusion.tolist():
-        raise UnusableError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")
+    if matrix != confusion.tolist():
+        raise UnusableRunError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")

@@ -1,184 +1,194 @@
-"""Build the tables of a report."""
+"""Build the tables of a report: DataFrames of text, one column per title."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.bootstrap import ClusterInterval
-from ser_lightning.report.contrasts import POINTS, TESTS, Contrast, Contrasts
-from ser_lightning.report.groups import Shares
-from ser_lightning.report.metrics import COUNTED, Metric, metrics_of, over_seeds, over_speakers
-from ser_lightning.report.runs import LeftOut, Run
-from ser_lightning.report.statistics import Summary, wilson
+from ser_lightning.report.contrasts import (
+    POINTS,
+    TESTS,
+    Contrast,
+    Contrasts,
+    speaker_sums,
+    summary_over_seeds,
+    summary_over_speakers,
+)
+from ser_lightning.report.runs import HEADLINE, MEASURES, LeftOut
+from ser_lightning.report.statistics import CONFIDENCE, Summary
 
 NOTHING = "-"
+SEVERITIES = ("not found", "shared", "defect", "leak")
+PROSE = 40  # a column with a longer cell is treated as prose
 
 
-class Table(NamedTuple):
-    """A header and rows of text; the first column is left-aligned and the others are right-aligned."""
+def markdown(table: pd.DataFrame) -> str:
+    r"""Render a table as Markdown; numbers are aligned to the right, words to the left.
 
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
+    >>> print(markdown(pd.DataFrame({"arm": ["a|b"], "UAR": ["61.0"]})))
+    | arm | UAR |
+    |:--|--:|
+    | a\|b | 61.0 |
 
-    def markdown(self) -> str:
-        r"""Render the table as Markdown.
-
-        >>> print(Table(("arm", "UAR"), [("a|b", "61.0")]).markdown())
-        | arm | UAR |
-        |:--|--:|
-        | a\|b | 61.0 |
-
-        """
-        lines = [self.header, *self.rows]
-        text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-        text.insert(1, "|:--" + "|--:" * (len(self.header) - 1) + "|")
-        return "\n".join(text)
+    """
+    lines = [list(table.columns), *table.itertuples(index=False)]
+    text = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    columns = [[str(cell) for cell in table.iloc[:, number]] for number in range(table.shape[1])]
+    alignment = [":--" if not number or not _is_numeric(cells) else "--:" for number, cells in enumerate(columns)]
+    return "\n".join([text[0], "|" + "|".join(alignment) + "|", *text[1:]])
 
 
-def summaries(comparison: Comparison, runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[Metric, Summary]:
-    """Return mean and spread of each metric over seeds, in percent; metrics without a complete seed are omitted."""
-    found = {metric: over_seeds(runs, metric, folds=comparison.folds) for metric in metrics}
-    return {metric: summary for metric, summary in found.items() if summary is not None}
+def _is_numeric(cells: Sequence[str]) -> bool:
+    numbers = all(cell == NOTHING or cell[:1].isdigit() or (cell[:1] in "+-<" and len(cell) > 1) for cell in cells)
+    return numbers and all(len(cell) <= PROSE for cell in cells)
 
 
-def arms_table(comparison: Comparison) -> Table:
+def arms_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate mean and sample standard deviation over seeds of every metric, by arm."""
-    metrics = metrics_of(comparison)
-    rows = []
-    for arm, runs in comparison.arms.items():
-        found = summaries(comparison, runs, metrics)
-        cells = [_mean_sd(found.get(metric)) for metric in metrics]
-        rows.append((arm, str(len(runs)), *cells))
-    return Table((comparison.arm, "runs", *(metric.title for metric in metrics)), rows)
+    table = pd.DataFrame({comparison.arm: comparison.arms})
+    table["runs"] = [str(len(comparison.of(arm))) for arm in comparison.arms]
+    for key in comparison.measures:
+        table[MEASURES[key]] = [_mean_sd(summary_over_seeds(comparison, arm, key)) for arm in comparison.arms]
+    return table
 
 
-def speakers_table(comparison: Comparison) -> Table:
+def speakers_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate mean and sample standard deviation over speakers by arm, with all runs of an arm pooled."""
-    metrics = [metric for metric in metrics_of(comparison) if metric.name in COUNTED and metric.subset != "train"]
-    rows = []
-    for arm, runs in comparison.arms.items():
-        found = [over_speakers(runs, metric) for metric in metrics]
-        speakers = next((str(summary.n) for summary in found if summary is not None), NOTHING)
-        rows.append((arm, speakers, *map(_mean_sd, found)))
-    return Table((comparison.arm, "speakers", *(metric.title for metric in metrics)), rows)
+    table = pd.DataFrame({comparison.arm: comparison.arms, "speakers": NOTHING})
+    for key in filter(speaker_sums, comparison.measures):
+        found = [summary_over_speakers(comparison, arm, key) for arm in comparison.arms]
+        table[MEASURES[key]] = list(map(_mean_sd, found))
+        if key == HEADLINE:
+            table["speakers"] = [NOTHING if summary is None else str(summary.n) for summary in found]
+    return table
 
 
-def runs_table(comparison: Comparison) -> Table:
+def runs_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate every run with its metrics and the Wilson interval of its test accuracy."""
-    metrics = metrics_of(comparison)
-    folded = bool(comparison.folds)
-    rows = []
-    for arm, runs in comparison.arms.items():
-        for run in runs:
-            confusion = run.confusion["test"]
-            low, high = wilson(int(confusion.trace()), int(confusion.sum()))
-            cells = [_number(metric.of(run)) for metric in metrics]
-            cells.insert(1, f"{100 * low:.1f} to {100 * high:.1f}")
-            fold = (run.fold,) if folded else ()
-            rows.append((run.run_id, arm, str(run.seed), *fold, str(run.epochs), *cells))
-    titles = [metric.title for metric in metrics]
-    titles.insert(1, "95 % of its utterances")
-    return Table(("run", comparison.arm, "seed", *(("fold",) if folded else ()), "epochs", *titles), rows)
+    runs = comparison.runs
+    columns = {"run": runs.run_id, comparison.arm: runs.arm, "seed": runs.seed}
+    if comparison.folds:
+        columns["fold"] = runs.fold
+    columns["epochs"] = runs.epochs
+    counts = comparison.clips("test").groupby("run").correct.agg(["sum", "count"]).loc[runs.index]
+    low, high = proportion_confint(counts["sum"], counts["count"], alpha=1 - CONFIDENCE, method="wilson")
+    for key in comparison.measures:
+        columns[MEASURES[key]] = runs[key].map(_number)
+        if key == HEADLINE:
+            edges = zip(100 * low, 100 * high, strict=True)
+            columns["95 % of its utterances"] = [f"{one:.1f} to {other:.1f}" for one, other in edges]
+    return pd.DataFrame(columns).astype(str)
 
 
-def differences_table(found: Contrasts, baseline: str) -> Table:
+def differences_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate paired differences with their intervals, in points."""
     rows = []
-    for arms, metric, contrast in _each(found, baseline):
+    for start, contrast in _rows(found, baseline):
         difference = contrast.difference
         why = difference.why_no_interval.partition(", ")[0]  # the explanation after the comma is too long for a cell
-        interval = interval_text(*difference.interval) if difference.interval else why
-        mean = NOTHING if difference.mean is None else f"{difference.mean:+z.1f}"
-        bootstrapped = [_cluster_interval(each) for each in (contrast.pairs_bootstrap, contrast.speakers)]
-        pairs = str(len(difference.pairs))
-        rows.append((*arms, metric.title, mean, interval, *bootstrapped, _number(difference.sd), pairs))
-    titles = ("metric", "mean", "95 % over pairs", "by bootstrap", "95 % over speakers", "sd", "pairs")
-    return Table((*_arms_title(found), *titles), rows)
+        rows.append(
+            start
+            | {
+                "mean": NOTHING if difference.mean is None else f"{difference.mean:+z.1f}",
+                "95 % over pairs": interval_text(*difference.interval) if difference.interval else why,
+                "by bootstrap": _cluster_interval(contrast.bootstrap_over_pairs),
+                "95 % over speakers": _cluster_interval(contrast.bootstrap_over_speakers),
+                "sd": _number(difference.sd),
+                "pairs": str(len(difference.pairs)),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
-def tests_table(found: Contrasts, baseline: str) -> Table:
+def tests_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate p-values (Holm-adjusted in brackets if several arms are compared) and effect sizes."""
+    titles = dict(zip(TESTS, ("paired t", "Wilcoxon", "permutation", "McNemar"), strict=True))
     rows = []
-    for arms, metric, contrast in _each(found, baseline):
-        cells = [p_text(contrast.p[test]) for test in TESTS]
+    for start, contrast in _rows(found, baseline):
+        cells = {title: p_text(contrast.p[test]) for test, title in titles.items()}
         if len(found) > 1:
-            adjusted = [f" ({p_text(p)})" if (p := contrast.p_holm[test]) is not None else "" for test in TESTS]
-            cells = [cell + holm for cell, holm in zip(cells, adjusted, strict=True)]
-        effects = [_number(contrast.cohen_d, 2), _number(contrast.cliff_delta, 2)]
-        rows.append((*arms, metric.title, *cells, *effects))
-    titles = ("metric", "paired t", "Wilcoxon", "permutation", "McNemar", "Cohen's d", "Cliff's delta")
-    return Table((*_arms_title(found), *titles), rows)
+            for test, title in titles.items():
+                if contrast.p_holm[test] is not None:
+                    cells[title] += f" ({p_text(contrast.p_holm[test])})"
+        effects = {"Cohen's d": _number(contrast.cohen_d, 2), "Cliff's delta": _number(contrast.cliff_delta, 2)}
+        rows.append(start | cells | effects)
+    return pd.DataFrame(rows)
 
 
-def power_table(found: Contrasts, baseline: str) -> Table:
+def power_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate the number of seeds needed to detect a difference, and how many more seeds that is."""
     rows = []
-    for arms, metric, contrast in _each(found, baseline):
-        cells = []
+    for start, contrast in _rows(found, baseline):
+        cells = {}
         for points in POINTS:
             needed, more = contrast.seeds_needed.get(points), contrast.more_seeds(points)
-            cells.append(NOTHING if needed is None else f"{needed:,}" + (f" ({more:,} more)" if more else ""))
+            text = NOTHING if needed is None else f"{needed:,}" + (f" ({more:,} more)" if more else "")
+            cells[f"{points} point" + "s" * (points > 1)] = text
         seeds = str(len(set(contrast.difference.seeds)))
-        rows.append((*arms, metric.title, *cells, _number(contrast.difference.sd), seeds))
-    titles = ("metric", *(f"{points} point" + "s" * (points > 1) for points in POINTS), "sd of the pairs", "seeds")
-    return Table((*_arms_title(found), *titles), rows)
+        rows.append(start | cells | {"sd of the pairs": _number(contrast.difference.sd), "seeds": seeds})
+    return pd.DataFrame(rows)
 
 
-def _each(found: Contrasts, baseline: str) -> Iterator[tuple[tuple[str, ...], Metric, Contrast]]:
-    """Yield every contrast, preceded by the names of its arms if several arms are compared."""
-    for arm, metrics in found.items():
-        for metric, contrast in metrics.items():
-            yield (f"{arm} - {baseline}",) if len(found) > 1 else (), metric, contrast
+def _rows(found: Contrasts, baseline: str) -> Iterator[tuple[dict[str, str], Contrast]]:
+    """Yield the first cells of a row and its contrast; the arms are named only if several are compared."""
+    for arm, measures in found.items():
+        for key, contrast in measures.items():
+            arms = {"arms": f"{arm} - {baseline}"} if len(found) > 1 else {}
+            yield arms | {"metric": MEASURES[key]}, contrast
 
 
-def _arms_title(found: Contrasts) -> tuple[str, ...]:
-    return ("arms",) if len(found) > 1 else ()
-
-
-def shares_table(comparison: Comparison, title: str, shares: Shares, listeners: Mapping[str, float]) -> Table:
+def accuracy_table(title: str, accuracies: pd.DataFrame, listeners: Mapping[str, float]) -> pd.DataFrame:
     """Tabulate the accuracy on each part of the test set by arm and, where known, by human listeners."""
-    rows = []
-    for part, values in shares.items():
-        heard = (_number(listeners.get(part)),) if listeners else ()
-        rows.append((part, *map(_number, values), *heard))
-    return Table((title, *comparison.arms, *(("listeners",) if listeners else ())), rows)
+    table = accuracies.map(_number)
+    if listeners:
+        table["listeners"] = [_number(listeners.get(part)) for part in table.index]
+    return table.rename_axis(title).reset_index().rename_axis(columns=None)
 
 
-def audit_table(comparison: Comparison) -> Table:
+def audit_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Tabulate each leak check with its worst state over all runs and the sentence that describes it."""
-    order = {"not found": 0, "shared": 1, "defect": 2, "leak": 3}
-    found: dict[str, tuple[str, str, int]] = {}
-    for run in comparison.runs:
-        for finding in run.audit.get("findings", ()):
-            state = finding["severity"] if finding["found"] else "not found"
-            worst, sentence, runs = found.get(finding["name"], ("", "", 0))
-            if not worst or order.get(state, 3) > order.get(worst, 3):
-                worst, sentence = state, finding["sentence"]
-            found[finding["name"]] = (worst, sentence, runs + (state != "not found"))
-    total = len(comparison.runs)
-    return Table(
-        ("looked for", "it is", "runs", "in words"),
-        [(name, state, f"{runs} of {total}", sentence) for name, (state, sentence, runs) in found.items()],
-    )
-
-
-def cost_table(comparison: Comparison) -> Table:
-    """Tabulate the mean seconds per run by stage and arm, and the total of all runs."""
-    stages = list(dict.fromkeys(stage for run in comparison.runs for stage in run.seconds))
+    findings = pd.DataFrame([finding for audit in runs.audit for finding in audit["findings"]])
+    if findings.empty:
+        return findings
+    findings["status"] = findings.severity.where(findings.found.astype(bool), "not found")
+    findings["rank"] = [
+        SEVERITIES.index(status) if status in SEVERITIES else len(SEVERITIES) for status in findings.status
+    ]
     rows = []
-    for arm, runs in comparison.arms.items():
-        known = ([run.seconds[stage] for run in runs if stage in run.seconds] for stage in stages)
-        means = [_number(float(np.mean(values))) if values else NOTHING for values in known]
-        total = sum(sum(run.seconds.values()) for run in runs)
-        rows.append((arm, str(len(runs)), *means, f"{total:,.0f}"))
-    return Table((comparison.arm, "runs", *(f"{stage}, a run" for stage in stages), "all runs"), rows)
+    for name, group in findings.groupby("name", sort=False):
+        worst = group.loc[group["rank"].idxmax()]
+        count = int((group.status != "not found").sum())
+        rows.append(
+            {"check": name, "status": worst.status, "runs": f"{count} of {len(runs)}", "details": worst.sentence}
+        )
+    return pd.DataFrame(rows)
 
 
-def left_out_table(left_out: Sequence[LeftOut]) -> Table:
+def cost_table(comparison: Comparison) -> pd.DataFrame:
+    """Tabulate the mean seconds per run by stage and arm, and the total of all runs."""
+    runs = comparison.runs
+    seconds = pd.DataFrame(list(runs.seconds), index=runs.index)
+    by_arm = seconds.groupby(runs.arm, sort=False)
+    table = by_arm.mean().map(_number).add_suffix(", a run")
+    table.insert(0, "runs", runs.groupby("arm", sort=False).size().astype(str))
+    table["all runs"] = by_arm.sum().sum(axis="columns").map("{:,.0f}".format)
+    return table.rename_axis(comparison.arm).reset_index()
+
+
+def left_out_table(left_out: Sequence[LeftOut]) -> pd.DataFrame:
     """Tabulate the run folders that were excluded, with the reasons."""
-    return Table(("folder", "why"), [tuple(item) for item in left_out])
+    return pd.DataFrame(left_out, columns=["folder", "reason"])
+
+
+def summaries_by_metric(comparison: Comparison, *, over: str) -> dict[str, dict[str, Summary]]:
+    """Return arm -> metric -> mean and spread over ``"seeds"`` or ``"speakers"``, without missing summaries."""
+    summary = summary_over_seeds if over == "seeds" else summary_over_speakers
+    return {
+        arm: {key: found for key in comparison.measures if (found := summary(comparison, arm, key)) is not None}
+        for arm in comparison.arms
+    }
 
 
 def interval_text(low: float, high: float) -> str:
@@ -211,7 +221,7 @@ def _cluster_interval(found: ClusterInterval | None) -> str:
 
 
 def _number(value: float | None, digits: int = 1) -> str:
-    return NOTHING if value is None else f"{value:z.{digits}f}"
+    return NOTHING if value is None or pd.isna(value) else f"{value:z.{digits}f}"
 
 
 def _mean_sd(summary: Summary | None) -> str:
