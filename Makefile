@@ -32,6 +32,8 @@ $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
+	@# The package holds the file of features=encoder; its dependencies are large and not needed.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps pipecat-ai
 	@# Compile librosa's functions in one process: two at once can leave a cache that crashes its readers (numba issue 10128).
 	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils'
 	@# Report what is slower without a C compiler.

@@ -65,7 +65,7 @@ def test_malformed_constraint_raises(tmp_path, line):
 def test_makefile_installs_with_constraints():
     makefile = (ROOT / "Makefile").read_text()
     installs = [line for line in makefile.splitlines() if "pip install" in line]
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert all("--constraint constraints.txt" in line for line in installs)
     assert "pip install" not in (ROOT / ".ci" / "run").read_text()
 

@@ -13,8 +13,8 @@ from ser_lightning.build import build, config_folder
 from ser_lightning.errors import InputError
 
 OPTIONS = sorted(path.stem for path in (config_folder() / "features").glob("*.yaml"))
-VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps"}
-SLOW = {"compare", "egemaps"}  # 0.1 s per clip
+VECTORS = {"kaggle", "functionals", "prosody", "compare", "egemaps", "encoder"}
+SLOW = {"compare", "egemaps", "encoder"}  # 0.1 s per clip
 FEW = ("silence", "one_sample", "clipped", "dc", "vowel")
 # Another valid value of each key, which changes the features or their shape.
 OTHERS = {
@@ -23,6 +23,7 @@ OTHERS = {
     **{"center": None, "bins": 5, "scale": "power", "delta_frames": 3, "signal_length": 9000},
     **{"functionals": ["kurtosis"], "pitch_floor": 150.0, "pitch_ceiling": 110.0, "n_formants": 2, "max_formants": 4},
     **{"formant_ceiling": 4000.0, "feature_set": None, "standardize": None},
+    **{"layers": [4], "pooling": "frames", "crop": None},
 }
 SETS = {"ComParE_2016": "eGeMAPSv02", "eGeMAPSv02": "ComParE_2016"}
 
@@ -46,7 +47,7 @@ def option(request):
 
 
 def test_all_options_are_found():
-    assert len(OPTIONS) == 13
+    assert len(OPTIONS) == 14
     assert set(OPTIONS) > VECTORS
 
 
