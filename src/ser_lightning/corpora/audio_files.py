@@ -7,16 +7,50 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.errors import printable
+from ser_lightning.errors import InputError, printable
 
 SUFFIXES = (".wav", ".flac")
 """Suffixes of audio files; of two formats of one recording, the first is preferred."""
+
+ALL_SUFFIXES = (*SUFFIXES, ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
+"""Suffixes of the formats that libsndfile decodes, for folders that are not of a published corpus."""
 
 LFS_POINTER = b"version https://git-lfs"  # start of the file that stands in for audio that git-lfs has not fetched
 LINK_REMEDY = "set corpus.follow_links=true, or copy the corpus with cp -rL"
 
 
-def list_audio_files(root: Path, *, follow_links: bool) -> tuple[list[PurePath], list[Problem]]:
+def expand_path(path: str | Path | None) -> Path | None:
+    """Return a path from the config; None if it is None or empty, as an empty environment variable is."""
+    # A shell does not expand the ~ in corpus.root=~/x.
+    return Path(os.path.expanduser(path)) if path else None  # noqa: PTH111 (keeps an unknown ~user)
+
+
+def existing_folder(root: Path | None, *, title: str, remedy: str) -> Path:
+    """Return the root of a corpus.
+
+    Args:
+        root: the folder
+        title: what it is the folder of, for the message
+        remedy: what to do, for the message
+
+    Raises:
+        InputError: it is None or no folder
+
+    """
+    if root is None:
+        raise InputError(f"corpus.root: expected the folder of {title}, got none; {remedy}")
+    try:
+        fault = "" if root.is_dir() else "not a folder" if root.exists() else "no such folder"
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror})"
+    if fault:
+        raise InputError(f"{printable(root)}: {fault}; {remedy}")
+    return root
+
+
+def list_audio_files(
+    root: Path, *, follow_links: bool, suffixes: tuple[str, ...] = SUFFIXES
+) -> tuple[list[PurePath], list[Problem]]:
     """List the audio files below a folder, in any layout.
 
     Entries that only look like audio files are reported as problems. Hidden files and folders are ignored (macOS
@@ -25,6 +59,7 @@ def list_audio_files(root: Path, *, follow_links: bool) -> tuple[list[PurePath],
     Args:
         root: an existing folder
         follow_links: whether links that lead out of the folder are followed; otherwise they are problems
+        suffixes: suffixes of audio files, in lower case
 
     Returns:
         The paths of the regular, non-empty files relative to ``root``, sorted; and the problems.
@@ -45,7 +80,7 @@ def list_audio_files(root: Path, *, follow_links: bool) -> tuple[list[PurePath],
         """Return whether a subfolder is to be searched; report one that should be and cannot."""
         if path.name.startswith("."):
             return False
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in suffixes:
             report(path, "a folder with the name of an audio file")
             return False
         if not path.is_symlink():
@@ -64,7 +99,7 @@ def list_audio_files(root: Path, *, follow_links: bool) -> tuple[list[PurePath],
         subfolders[:] = [name for name in subfolders if enters(Path(folder, name))]
         for name in names:
             path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             if reason := find_fault(path, home=None if follow_links else home):
                 report(path, reason)

@@ -1,12 +1,11 @@
 """Published corpora, whose files are checked against the published recordings."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
 import soundfile
 
-from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.audio_files import existing_folder, expand_path, list_audio_files, sha256
 from ser_lightning.corpora.definition import Definition
 from ser_lightning.corpora.definitions import DEFINITIONS
 from ser_lightning.corpora.download import fetch_archive
@@ -51,7 +50,7 @@ class PublishedCorpus:
             )
         self.definition: Definition = DEFINITIONS[name]
         self.name = name
-        self.root = expand_folder(root)
+        self.root = expand_path(root)
         self.on_problem = on_problem
         self.follow_links = follow_links
         self.download = download
@@ -84,7 +83,8 @@ class PublishedCorpus:
                 ``on_problem`` is ``"error"``
 
         """
-        root, definition = self._existing_root(), self.definition
+        definition = self.definition
+        root = existing_folder(self.root, title=definition.title, remedy=definition.remedy)
         files, problems = list_audio_files(root, follow_links=self.follow_links)
         if not files and not problems:
             raise InputError(f"{printable(root)}: contains no .wav or .flac file; {definition.remedy}")
@@ -120,29 +120,11 @@ class PublishedCorpus:
             _check_not_truncated(root, paths, seconds=definition.truncated_seconds, remedy=definition.remedy)
         return relabel(scan, self.merge)
 
-    def _existing_root(self) -> Path:
-        definition, root = self.definition, self.root
-        if root is None:
-            raise InputError(f"corpus.root: expected the folder of {definition.title}, got none; {definition.remedy}")
-        try:
-            fault = "" if root.is_dir() else "not a folder" if root.exists() else "no such folder"
-        except OSError as error:
-            fault = f"cannot be read ({error.strerror})"
-        if fault:
-            raise InputError(f"{printable(root)}: {fault}; {definition.remedy}")
-        return root
-
     def _id(self, path: PurePath) -> str:
         try:
             return str(self.definition.parse(path)["id"])
         except InputError:
             return path.stem
-
-
-def expand_folder(root: str | Path | None) -> Path | None:
-    """Return the root as a path; None if it is None or empty, as an empty environment variable is."""
-    # A shell does not expand the ~ in corpus.root=~/x.
-    return Path(os.path.expanduser(root)) if root else None  # noqa: PTH111 (keeps an unknown ~user)
 
 
 def _check_not_truncated(root: Path, paths: Iterable[Path], *, seconds: float, remedy: str) -> None:

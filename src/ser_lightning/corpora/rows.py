@@ -87,8 +87,8 @@ class RowCorpus(ABC):
         """The table or folder of the corpus, for messages."""
 
     @abstractmethod
-    def read_rows(self) -> Sequence[Row]:
-        """Return the rows of the corpus.
+    def read_rows(self) -> tuple[Sequence[Row], Sequence[Problem]]:
+        """Return the rows of the corpus, and the problems of what is no row.
 
         Raises:
             InputError: they cannot be read
@@ -144,9 +144,10 @@ class RowCorpus(ABC):
 
     @cached_property
     def _annotation(self) -> "_Annotation":
-        rows, problems = [], []
+        texts, unread = self.read_rows()
+        rows, problems = [], list(unread)
         left_out: Counter[str] = Counter()
-        for place, values in self.read_rows():
+        for place, values in texts:
             try:
                 emotion = self._emotion(values)
                 if emotion is None:

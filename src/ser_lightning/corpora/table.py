@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ser_lightning.corpora.audio_files import expand_path
 from ser_lightning.corpora.problems import Downmix, OnProblem
-from ser_lightning.corpora.published import expand_folder
 from ser_lightning.corpora.rows import FIELDS, Decimal, Row, RowCorpus, Ties
+from ser_lightning.corpora.utterance import Problem
 from ser_lightning.errors import InputError, printable, suggestion
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class TableCorpus(RowCorpus):
         downmix: Downmix,
         merge: Mapping[str, str] | None,
     ) -> None:
-        table = expand_folder(path)
+        table = expand_path(path)
         if table is None:
             raise InputError("corpus.path: expected a table of utterances; give corpus.path=<file>.csv")
         for field in columns:
@@ -72,7 +73,7 @@ class TableCorpus(RowCorpus):
                 raise InputError(f"corpus.columns.{field}: no such field; expected one of {', '.join(FIELDS)}")
         super().__init__(
             name=name,
-            root=expand_folder(root) or table.parent,
+            root=expand_path(root) or table.parent,
             labels=labels,
             genders=genders,
             on_problem=on_problem,
@@ -90,8 +91,8 @@ class TableCorpus(RowCorpus):
         """The table, for messages."""
         return self.path
 
-    def read_rows(self) -> list[Row]:
-        """Return the rows of the table.
+    def read_rows(self) -> tuple[list[Row], list[Problem]]:
+        """Return the rows of the table; it contains nothing else.
 
         Raises:
             InputError: the table cannot be read or lacks a column
@@ -110,10 +111,11 @@ class TableCorpus(RowCorpus):
         column_of = self._columns_present(list(map(str, table.columns)))
         first = 2 if self.separator or self.path.suffix.lower() in SUFFIXES else 1  # the header is row 1
         texts = {field: _texts(table[column]) for field, column in column_of.items()}
-        return [
+        rows = [
             Row(f"row {number}", dict(zip(texts, values, strict=True)))
             for number, values in enumerate(zip(*texts.values(), strict=True), start=first)
         ]
+        return rows, []
 
     def _read_table(self) -> "pd.DataFrame":
         """Read the table; text formats without any interpretation of the values."""

@@ -1,0 +1,132 @@
+"""Corpora of the user in other forms than a table: folders and EmoBox's JSON Lines."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_lightning.corpora.emobox import EmoBoxCorpus
+from ser_lightning.corpora.folders import FolderCorpus
+from ser_lightning.corpora.utterance import ProblemsError
+from ser_lightning.errors import InputError
+from ser_lightning.splits.column import ColumnSplit
+
+COMMON = {"labels": None, "on_problem": "error", "follow_links": False, "downmix": "mean", "merge": None}
+FILES = ("hap/anna_1.wav", "hap/ben_1.ogg", "sad/anna_2.wav", "sad/deep/ben_2.flac")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, file in enumerate(FILES):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / file, np.sin(np.arange(8000) * (number + 1) / 90), 16000)
+    return tmp_path
+
+
+def folders(root: Path | None, pattern: str = "(?P<emotion>[^/]+)/.+", **changes) -> FolderCorpus:
+    values = COMMON | {"name": "mine", "genders": None, "root": None if root is None else str(root)}
+    return FolderCorpus(pattern=pattern, **(values | changes))
+
+
+def test_folders_name_the_emotions(root: Path) -> None:
+    made = folders(root, labels={"hap": "happy"})
+    assert made.emotions == ("happy", "sad")
+    assert [(u.id, u.emotion) for u in made.scan().utterances] == [
+        *(("hap/anna_1", "happy"), ("hap/ben_1", "happy")),
+        *(("sad/anna_2", "sad"), ("sad/deep/ben_2", "sad")),
+    ]
+
+
+def test_pattern_reads_other_fields(root: Path) -> None:
+    pattern = r"(?P<emotion>\w+)/(.*/)?(?P<speaker>[a-z]+)_(?P<statement>\d)"
+    found = folders(root, pattern).scan().utterances
+    assert {(u.speaker, u.statement) for u in found} == {("anna", "1"), ("ben", "1"), ("anna", "2"), ("ben", "2")}
+    shutil.copy(root / FILES[0], root / "hap" / "odd.wav")
+    with pytest.raises(ProblemsError, match=r"hap/odd\.wav: path does not match corpus\.pattern"):
+        folders(root, pattern).scan()
+    assert len(folders(root, pattern, on_problem="skip").scan().utterances) == 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<emotion>", "no regular expression"),
+        ("(.*)/(.*)", r"expected a group \(\?P<emotion>"),
+        ("(?P<emotion>.*)/(?P<person>.*)", r"other groups only of id, speaker"),
+    ],
+)
+def test_invalid_pattern_raises_input_error(root: Path, pattern: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        folders(root, pattern)
+
+
+def test_missing_folder_raises_input_error(root: Path) -> None:
+    for folder, message in ((None, "got none"), (root / "x", "no such folder"), (root / FILES[0], "not a folder")):
+        with pytest.raises(InputError, match=rf"{message}; give corpus\.root=<folder>"):
+            folders(folder)
+    (root / "empty").mkdir()
+    with pytest.raises(InputError, match="contains no audio file"):
+        folders(root / "empty").scan()
+
+
+def emobox(path: Path, root: Path, **changes) -> EmoBoxCorpus:
+    return EmoBoxCorpus(**(COMMON | {"name": "e", "path": str(path), "root": str(root), "fold": 1} | changes))
+
+
+@pytest.fixture
+def jsonl(root: Path) -> Path:
+    folder = root / "data" / "mine"
+    (folder / "fold_1").mkdir(parents=True)
+    for subset, files in (("train", FILES[:3]), ("test", FILES[3:])):
+        records = [{"key": f"mine-{Path(f).stem}", "wav": f, "emo": f[:3], "channel": 1, "length": 0.5} for f in files]
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / "fold_1" / f"mine_{subset}_fold_1.jsonl").write_text(text)
+    return folder
+
+
+def test_emobox_folds_are_a_column(root: Path, jsonl: Path) -> None:
+    found = emobox(jsonl, root, labels={"hap": "happy"}).scan().utterances
+    assert [(u.id, u.emotion, u.split) for u in found] == [
+        *(("mine-anna_1", "happy", "train"), ("mine-anna_2", "sad", "train")),
+        *(("mine-ben_1", "happy", "train"), ("mine-ben_2", "sad", "test")),
+    ]
+    assert {(u.speaker, u.channel) for u in found} == {(None, None)}
+    split = ColumnSplit(values=None, val=0.34, seed=0)(found)
+    assert (len(split.train), len(split.val), split.test) == (2, 1, ("mine-ben_2",))
+
+
+def test_invalid_emobox_files_raise_input_error(root: Path, jsonl: Path) -> None:
+    with pytest.raises(InputError, match=r"corpus\.fold is 2, but .* has fold_1"):
+        emobox(jsonl, root, fold=2)
+    with pytest.raises(InputError, match=r"no such folder; give corpus\.path="):
+        emobox(jsonl / "x", root)
+    path = jsonl / "fold_1" / "mine_test_fold_1.jsonl"
+    path.write_text('{"key": "a", "wav": "x.wav", "emo": "sad"}\n')
+    with pytest.raises(ProblemsError, match=r"mine_test_fold_1\.jsonl row 1: no such file"):
+        emobox(jsonl, root).scan()
+    path.write_text('{"key": "a"}\n')
+    with pytest.raises(InputError, match=r"mine_test_fold_1\.jsonl, row 1: expected an object with key, wav and emo"):
+        emobox(jsonl, root).scan()
+    for file in (jsonl / "fold_1").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="contains no"):
+        emobox(jsonl, root).scan()
+
+
+@pytest.mark.real
+def test_real_emobox_files_of_emovo(emovo_root: Path, tmp_path: Path) -> None:
+    """EmoBox's files name every recording of EMOVO: those written here have its format and the real audio."""
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "emovo").symlink_to(emovo_root)
+    folder = tmp_path / "data" / "fold_1"
+    folder.mkdir(parents=True)
+    paths = sorted(path.relative_to(emovo_root) for path in emovo_root.rglob("*-*-*.*"))
+    for subset, chosen in (("train", paths[:-98]), ("test", paths[-98:])):
+        lines = [{"key": f"emovo-{p.stem}", "wav": f"downloads/emovo/{p}", "emo": p.stem[:3]} for p in chosen]
+        (folder / f"emovo_{subset}_fold_1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = emobox(tmp_path / "data", tmp_path, follow_links=True).scan().utterances
+    assert len(found) == 588
+    assert len({u.emotion for u in found}) == 7
