@@ -187,7 +187,7 @@ def test_repeated_rows_are_problems(folder: Path) -> None:
 
 def test_equal_problems_are_summarized(folder: Path) -> None:
     path = write(folder, "path,emotion\n" + "".join(f"x{n}.wav,happy\n" for n in range(50)) + "a.wav,sad\n")
-    with pytest.raises(ProblemsError, match=r"50 x no such file \(row 10, row 11, row 12, \.\.\.\)"):
+    with pytest.raises(ProblemsError, match=r"50 x no such file \(row 2, row 3, row 4, \.\.\.\)"):
         scan(path)
     with pytest.raises(InputError, match=r"no usable recording remains; check corpus\.path"):
         scan(write(folder, "path,emotion\nx.wav,happy\n"), on_problem="skip")

@@ -19,8 +19,8 @@ SUBSETS = {"train": "train", "valid": "val", "test": "test"}
 class EmoBoxCorpus(RowCorpus):
     """A corpus in the format of EmoBox.
 
-    The subsets of the fold are the column of ``split=column``. For most corpora, EmoBox has no validation files and draws
-    validation clips from the training set, as ``split.val=0.2`` does. It names no speakers.
+    The subsets of the fold are the column of ``split=column``. For most corpora, EmoBox has no validation files and
+    draws validation clips from the training set, as ``split.val=0.2`` does. It names no speakers.
 
     Args:
         name: name of the corpus in results

@@ -1,5 +1,6 @@
 """Decide whether the problems of a corpus are accepted, and summarize them in one line."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,7 @@ def finish_scan(
 
     """
     usable = tuple(sorted(utterances, key=lambda utterance: utterance.id))
-    faults = tuple(sorted(problems, key=lambda problem: (problem.reason == "missing", problem.path)))
+    faults = tuple(sorted(problems, key=_order))
     if faults and (on_problem == "error" or not usable):
         remedy = (
             "fix them, or set corpus.on_problem=skip to continue without these recordings (the run lists them)"
@@ -49,6 +50,12 @@ def finish_scan(
         count = f"{len(faults)} problem{'s' * (len(faults) > 1)}"
         raise ProblemsError(f"{printable(source)}: {count}: {_by_kind(faults)}; {remedy}", faults)
     return Scan(utterances=usable, problems=(*sorted(left_out, key=lambda problem: problem.path), *faults))
+
+
+def _order(problem: Problem) -> tuple[bool, list[tuple[int, str]]]:
+    """Sort missing recordings last, and row 2 before row 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", problem.path)
+    return problem.reason == "missing", [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _by_kind(problems: Iterable[Problem]) -> str:
