@@ -34,11 +34,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from ser_lightning.assemble import assemble_data, assemble_preparation
 from ser_lightning.audio.reader import read_audio
 from ser_lightning.augment.pitch import analyze, pitch_shift
 from ser_lightning.build import build, config_folder
 from ser_lightning.checkpoint import build_model
-from ser_lightning.cli.assemble import assemble_data, assemble_preparation
 from ser_lightning.features.stft import STFT, padded_window
 from ser_lightning.kernels.spectrum import spectra
 from ser_lightning.memory import keep_freed_memory
@@ -204,8 +204,8 @@ class Bench:
         """Measure a second start up to the first batch, without imports."""
         run_command("prepare", "experiment=paper", *self.corpus, f"data.feature_cache={self.feature_cache}", quiet=True)
         code = (
-            "import json, sys, time\nfrom ser_lightning.cli.assemble import assemble_data\n"
-            "import ser_lightning.cli.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
+            "import json, sys, time\nfrom ser_lightning.assemble import assemble_data\n"
+            "import ser_lightning.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
             "data = assemble_data(config, progress=lambda results, _: results)\ndata.prepare_data()\ndata.setup()\n"
             "next(iter(data.train_dataloader()))\nprint(time.perf_counter() - start)"
         )

@@ -12,7 +12,7 @@ from benchmarks.plain import Network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ser_lightning.cli.assemble import assemble_data
+from ser_lightning.assemble import assemble_data
 
 
 def collate(longest: int | None, clips: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -377,7 +377,11 @@ def main() -> None:
 
 def _import_all() -> None:
     """Import modules that a run imports late, so that forked processes need not import them again."""
-    for name in ("hydra_plugins.hydra_joblib_launcher.joblib_launcher", "torch.utils.tensorboard"):
+    for name in (
+        "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
+        "ser_lightning.train",
+        "torch.utils.tensorboard",
+    ):
         importlib.import_module(name)
 
 

@@ -8,7 +8,31 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ser_lightning"
-LEAVES = {"errors", "atomic", "labels", "interrupts", "metrics", "memory", "kernels", "config_files", "own_code"}
+LEAVES = {
+    "errors",
+    "atomic",
+    "labels",
+    "interrupts",
+    "metrics",
+    "memory",
+    "kernels",
+    "config_files",
+    "own_code",
+    "progress",
+}
+EVALUATION = {"callbacks", "leakage", "run_folder"}
+TRAINING = {
+    "assemble",
+    "build",
+    "callbacks",
+    "data",
+    "evaluate",
+    "evaluation",
+    "leakage",
+    "results",
+    "run_folder",
+    "trainer_options",
+}
 # Parts of the package that each part may import, besides itself and the leaves.
 ALLOWED = {
     "audio": set(),
@@ -22,7 +46,13 @@ ALLOWED = {
     "task": {"fine_tuning", "build", "checkpoint", "data", "evaluation", "losses", "scheduler"},
     "fine_tuning": {"build", "checkpoint"},
     "api": {"build", "checkpoint", "corpora"},
-    "trainer_options": {"data", "task"},
+    "trainer_options": {"build", "data", "results", "task"},
+    "assemble": {"build", "corpora", "data", "evaluation", "losses", "splits"},
+    "leakage": {"data", "splits"},
+    "run_folder": {"callbacks", "checkpoint", "data", "results", "splits"},
+    "evaluate": {*EVALUATION, "checkpoint", "data", "evaluation", "report", "results", "splits", "task"},
+    "fit": {*TRAINING, "baselines", "checkpoint", "metrics", "splits"},
+    "train": {*TRAINING, "fine_tuning", "fit", "task"},
     "scheduler": set(),
     "losses": set(),
     "evaluation": {"data", "corpora", "splits"},
@@ -49,6 +79,9 @@ THIRD_PARTY_FORBIDDEN = {
     "task": {"hydra"},
     "losses": {"pytorch_lightning", "hydra"},
     "callbacks": {"hydra"},
+    "evaluate": {"hydra"},
+    "fit": {"hydra"},
+    "train": {"hydra"},
 }
 
 
@@ -107,6 +140,7 @@ def test_importing_augmentations_does_not_import_torch():
         ("prepare", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
         ("audit", {"torch", "pytorch_lightning"}),
         ("sweep", {"torch", "pytorch_lightning"}),  # Hydra's callbacks import it in every command
+        ("train", {"torch", "pytorch_lightning"}),  # a sweep only starts the processes that import them
         ("job", {"torch", "pytorch_lightning"}),  # every worker of a sweep imports it
         ("extract_features", {"torch", "pytorch_lightning", "librosa", "scipy.signal"}),
         ("predict_recordings", {"pytorch_lightning", "librosa", "scipy.signal"}),

@@ -6,10 +6,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
-from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_data
 from ser_lightning.errors import InputError
+from ser_lightning.progress import show_progress
 from ser_lightning.task import EmotionTask
 
 pytestmark = [
@@ -28,7 +28,7 @@ def best(trained):
 @pytest.fixture
 def data(trained):
     config = json.loads((trained / "result.json").read_text())["config"]
-    return assemble_data(config, progress=hydra_app.progress("features"))
+    return assemble_data(config, progress=show_progress("features"))
 
 
 def trainer(tmp_path) -> pl.Trainer:

@@ -1,18 +1,24 @@
-"""Check the options of Lightning's Trainer before any work starts.
+"""Check the options of a run, among them those of Lightning's Trainer, before any work starts.
 
-Options that are not listed here are passed on to the Trainer unchanged. ``docs/trainer.md`` describes their effects.
+Trainer options that are not listed here are passed on unchanged. ``docs/trainer.md`` describes their effects.
 """
 
 import copy
+import importlib.util
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 
+from ser_lightning.build import build, check_target
 from ser_lightning.data.batch import Batch
-from ser_lightning.errors import InputError
-from ser_lightning.task import EmotionTask
+from ser_lightning.errors import InputError, suggestion
+from ser_lightning.own_code import check_trust
+from ser_lightning.results import check_checkpoint
+from ser_lightning.task import LOGGED, EmotionTask
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 PRECISIONS = (None, 32, "32", "32-true", "16-mixed", "bf16-mixed")
@@ -35,6 +41,65 @@ STANDARD = {
     "barebones": False,
     "use_distributed_sampler": False,
 }
+EXTRA_LOGGERS = ("wandb", "mlflow")
+
+
+def check_options(config: Mapping[str, Any]) -> None:
+    """Check the values of a run that no part checks when it is built.
+
+    Args:
+        config: resolved config of the run
+
+    Raises:
+        InputError: a value is invalid
+
+    """
+    for key, kind in (("seed", int), ("threads", int), ("name", str), ("run_id", str), ("study_metric", bool)):
+        if type(config[key]) is not kind:
+            raise InputError(f"{key} is {config[key]!r}; expected {kind.__name__}")
+    if config["threads"] < 1 or not 0 <= config["seed"] < 2**32:
+        raise InputError(
+            f"threads is {config['threads']} and seed {config['seed']}; expected at least 1 and 0 to 2^32-1"
+        )
+    for key in ("name", "run_id"):
+        if Path(config[key]).is_absolute() or ".." in Path(config[key]).parts:
+            raise InputError(f"{key} is {config[key]!r}; expected a folder below output_root")
+    check_trust(config["trust"])
+    check_checkpoint(config["checkpoint"])
+    check_trainer_options(config)
+    check_callbacks(config)
+    _check_loggers(config)
+    _check_monitors(config)
+
+
+def _check_loggers(config: Mapping[str, Any]) -> None:
+    for name, part in _loggers(config).items():
+        check_target(f"logger.{name}", part, trust=config["trust"])
+        if name in EXTRA_LOGGERS and importlib.util.find_spec(name) is None:
+            raise InputError(f"logger={name} needs a library that is missing; pip install 'ser-lightning[{name}]'")
+
+
+def _check_monitors(config: Mapping[str, Any]) -> None:
+    known = [f"{subset}/{name}" for subset in ("train", "val") for name in LOGGED]
+    monitors = {"monitor": config["monitor"]} | {
+        f"callbacks.{name}.monitor": part["monitor"]
+        for name, part in config["callbacks"].items()
+        if part.get("monitor")
+    }
+    if config["scheduler"].get("monitor") is not None:
+        monitors["scheduler.monitor"] = config["scheduler"]["monitor"]
+    for key, monitor in monitors.items():
+        if monitor not in known:
+            raise InputError(f"{key} is {monitor!r}; logged are {', '.join(known)}{suggestion(str(monitor), known)}")
+
+
+def build_loggers(config: Mapping[str, Any]) -> list[Logger]:
+    """Build the chosen loggers; some create files when they are built."""
+    return [build(f"logger.{name}", part, trust=config["trust"]) for name, part in _loggers(config).items()]
+
+
+def _loggers(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    return config.get("logger") or {}
 
 
 def check_trainer_options(config: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from studies.torture import events
 from tests.cli.test_resume import stop
 from tests.conftest import _run
 
+from ser_lightning import evaluate, fit
 from ser_lightning.baselines.search import GroupSearch
-from ser_lightning.cli import fit, outcome
 from ser_lightning.labels import RAVDESS
 
 # Overrides that make each experiment quick.
@@ -152,7 +152,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     [
         ("svm", (GroupSearch, "fit")),
         pytest.param("gmm", (fit, "predict"), marks=pytest.mark.slow),
-        pytest.param("logistic", (outcome, "write_json"), marks=pytest.mark.slow),
+        pytest.param("logistic", (evaluate, "write_json"), marks=pytest.mark.slow),
         pytest.param("dbn_svm", (fit, "save_checkpoints"), marks=pytest.mark.slow),
     ],
 )
@@ -178,7 +178,7 @@ def test_finished_run_is_skipped(command, runs, small, monkeypatch):
 
 def test_unfinished_run_of_another_configuration_is_kept(command, small, tmp_path):
     given = words(small, tmp_path, "svm")
-    stop(given, outcome, "write_json", lambda *_: True)
+    stop(given, evaluate, "write_json", lambda *_: True)
     last = folder_of(tmp_path, "svm") / "checkpoints" / "last.ckpt"
     before = last.read_bytes()
     done = command("train", *given, "model.c=[1]")

@@ -10,10 +10,10 @@ import torch
 from studies.torture import contents, epoch_lines, events
 from tests.conftest import _run
 
-from ser_lightning.cli import outcome
-from ser_lightning.cli.run_folder import Unfinished, check_same_data, find_unfinished
+from ser_lightning import evaluate
 from ser_lightning.errors import InputError
 from ser_lightning.results import science_digest
+from ser_lightning.run_folder import Unfinished, check_same_data, find_unfinished
 from ser_lightning.task import EmotionTask
 
 EPOCHS, DONE = 4, 2
@@ -220,7 +220,7 @@ def test_unfinished_run_of_another_configuration_is_refused(command, small, move
 
 @pytest.mark.parametrize("name", ["write_summary", "write_json"])
 def test_run_stopped_while_writing_its_result_resumes(command, small, tmp_path, whole, name):
-    stop(words(small, tmp_path), outcome, name, lambda *_: True)
+    stop(words(small, tmp_path), evaluate, name, lambda *_: True)
     assert not (folder_of(tmp_path) / "result.json").exists()
     done = command("train", *words(small, tmp_path))
     assert done.code == 0
@@ -235,7 +235,7 @@ def test_resume_does_not_train_after_early_stopping(command, small, tmp_path):
         *("+callbacks.early.mode=max", "+callbacks.early.patience=1", "+callbacks.early.min_delta=9"),
     ]
     assert command("train", *words(small, tmp_path / "whole"), *early).code == 0
-    stop([*words(small, tmp_path), *early], outcome, "write_json", lambda *_: True)
+    stop([*words(small, tmp_path), *early], evaluate, "write_json", lambda *_: True)
     assert command("train", *words(small, tmp_path), *early).code == 0
     one, two = (json.loads((folder_of(root) / "result.json").read_text()) for root in (tmp_path, tmp_path / "whole"))
     assert one["epochs"] == two["epochs"] < EPOCHS

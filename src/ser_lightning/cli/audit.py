@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from ser_lightning.assemble import assemble_preparation
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_preparation
 from ser_lightning.corpora.audio_files import list_audio_files, sha256
 from ser_lightning.corpora.rows import RowCorpus
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.data.content import cached_contents, read_contents
+from ser_lightning.data.content import read_contents
 from ser_lightning.data.preparation import Corpus
 from ser_lightning.errors import InputError
+from ser_lightning.leakage import monitors
+from ser_lightning.progress import show_progress
 from ser_lightning.results import write_json
 from ser_lightning.splits.audit import (
     DEFECT,
@@ -28,7 +29,6 @@ from ser_lightning.splits.audit import (
     Finding,
     audit_choice,
     audit_folder,
-    audit_normalizer,
     audit_rows,
     audit_siblings,
     audit_split,
@@ -38,9 +38,7 @@ from ser_lightning.splits.audit import (
 from ser_lightning.splits.split import SUBSETS
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ser_lightning.data.datamodule import SpeechDataModule
+    pass
 
 UNREAD, LEAKING = 3, 4  # exit codes
 LISTED = 20  # maximum number of excluded files that are printed
@@ -67,7 +65,7 @@ def audit(config: DictConfig) -> int:
     for part in plain["corpus"].get("parts", {"": plain["corpus"]}).values():
         if "on_problem" in part:
             part["on_problem"] = "skip"  # the audit reports unusable files and continues
-    data = assemble_preparation(plain, progress=hydra_app.progress("features"))
+    data = assemble_preparation(plain, progress=show_progress("features"))
     scan = data.corpus.scan()
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
     _print_problems(console, scan.problems)
@@ -81,7 +79,7 @@ def audit(config: DictConfig) -> int:
         {digest: path for path, digest in left_out.items()} | {u.content: u.path for u in scan.utterances},
         segments={utterance.content: utterance.segment for utterance in scan.utterances},
         workers=data.feature_workers,
-        progress=hydra_app.progress("audio"),
+        progress=show_progress("audio"),
     )
     if not any(utterance.content in contents.samples for utterance in scan.utterances):
         raise InputError(f"{next(iter(contents.unread.values()))}; no clip of {data.corpus.name} can be read")
@@ -95,7 +93,7 @@ def audit(config: DictConfig) -> int:
         *audit_split(scan.utterances, split, contents),
         *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
         audit_statistics(updated=plain["evaluation"]["update_statistics"]),
-        audit_choice(_monitors(plain), checkpoint=plain["checkpoint"]),
+        audit_choice(monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(u.path), contents.unread[u.content]) for u in scan.utterances if u.content in contents.unread]
     section = summarize(findings)
@@ -115,54 +113,6 @@ def audit(config: DictConfig) -> int:
     if any(finding.found and finding.severity in (LEAK, DEFECT) for finding in findings):
         return LEAKING
     return UNREAD if unread else 0
-
-
-def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a trained run for leakage: its split, dataset rows, feature normalization and checkpoint selection.
-
-    Args:
-        data: the data module, already set up
-        model: the trained network
-        config: resolved config of the run
-
-    Returns:
-        The section ``audit`` of the result. The seconds it took are recorded with those of the preparation.
-
-    """
-    preparation, start = data.preparation, time.perf_counter()
-    contents = cached_contents(
-        preparation.utterances,
-        folder=preparation.cache_folder,
-        workers=preparation.feature_workers,
-        progress=hydra_app.progress("audit"),
-    )
-    # Rows are identified by the offset of their frames, independently of the names that the dataset reports.
-    key_at = {row.offset: key for key, row in preparation.rows.items()}
-    rows = {
-        subset: [key_at[offset] for offset in dataset.offsets.tolist()] for subset, dataset in data.datasets.items()
-    }
-    standardize = getattr(model, "standardize", None)
-    fitted = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
-    training = (preparation.rows[key] for key in preparation.members["train"])
-    frames = (preparation.frames[row.offset : row.offset + row.frames] for row in training)
-    section = summarize(
-        [
-            *audit_split(preparation.utterances, preparation.split, contents),
-            audit_rows(rows, preparation.split),
-            *([audit_siblings(rows)] if preparation.augment_first else []),
-            audit_normalizer(fitted, frames),
-            audit_statistics(updated=config["evaluation"]["update_statistics"]),
-            audit_choice(_monitors(config), checkpoint=config["checkpoint"]),
-        ]
-    )
-    preparation.seconds["audit"] = time.perf_counter() - start
-    return section
-
-
-def _monitors(config: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return callback name -> metric it monitors; callbacks may override the config's ``monitor``."""
-    callbacks = {name: part for name, part in (config["callbacks"] or {}).items() if part is not None}
-    return {name: part["monitor"] for name, part in callbacks.items() if "monitor" in part}
 
 
 def _roots(corpus: Corpus) -> list[Path]:

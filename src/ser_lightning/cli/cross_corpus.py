@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ser_lightning import metrics
+from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_data, assemble_evaluation
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Predictions, check_batches, predict
+from ser_lightning.progress import show_progress
 from ser_lightning.splits.everything import EveryKnownClip
 
 
@@ -47,7 +47,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
         )
     evaluation = assemble_evaluation(config)
     strategy = EveryKnownClip(emotions=checkpoint.emotions)
-    data = assemble_data(config, progress=hydra_app.progress("features"), split=strategy)
+    data = assemble_data(config, progress=show_progress("features"), split=strategy)
     preparation = data.preparation
     corpus = preparation.corpus
     shared = tuple(emotion for emotion in checkpoint.emotions if emotion in corpus.emotions)

@@ -11,16 +11,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_data, assemble_evaluation
 from ser_lightning.cli.checkpoint_config import config_of, require_parts
 from ser_lightning.cli.cross_corpus import evaluate_on_corpus
 from ser_lightning.cli.settings import require_int
 from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import check_batches, predict
 from ser_lightning.output import STANDARD_OUTPUT, check_output, expand_user
+from ser_lightning.progress import show_progress
 from ser_lightning.results import check_checkpoint, science_digest
 from ser_lightning.splits.split import SUBSETS
 
@@ -124,7 +124,7 @@ def _evaluate_again(
 ) -> tuple[int, dict[str, Any]]:
     """Evaluate a run on its own clips and compare with its result; return the exit code and the metrics."""
     evaluation = assemble_evaluation(config)
-    data = assemble_data(config, progress=hydra_app.progress("features"))
+    data = assemble_data(config, progress=show_progress("features"))
     data.preparation.scan()
     check_batches(data, evaluation=evaluation)
     data.prepare_data()

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ser_lightning.build import build
-from ser_lightning.cli import hydra_app
 from ser_lightning.cli.inputs import Recording, find_recordings, report_failures
 from ser_lightning.cli.settings import compose_config
 from ser_lightning.errors import InputError, printable
 from ser_lightning.output import STANDARD_OUTPUT, Output, check_folder, check_output, check_path, json_lines
+from ser_lightning.progress import show_progress
 
 PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for how channels are mixed down
 NUMPY = ".npy"
@@ -58,7 +58,7 @@ def extract_features(
             targets.append((recording.path, folder / name, target))
         except InputError as error:  # the name may be too long with the added suffix
             failures.append(str(error))
-    for source, file, target in hydra_app.progress("features")(targets, len(targets)):
+    for source, file, target in show_progress("features")(targets, len(targets)):
         try:
             matrix = extract(audio.load(source).wave)  # (K, F)
         except InputError as error:

@@ -19,8 +19,6 @@ from hydra.errors import (
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ser_lightning.build import config_folder
 from ser_lightning.cli.overrides import parse, words_of
@@ -206,14 +204,3 @@ def _keys(config_name: str) -> list[str]:
 
 def _nearest(name: str, names: list[str]) -> str:
     return suggestion(name, names) or "; --help lists the valid names"
-
-
-def progress(description: str) -> Callable[[Any, int], Any]:
-    """Return a wrapper around an iterable that shows a progress bar on stderr."""
-
-    def wrap(results: Any, total: int) -> Any:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield from bar.track(results, total=total, description=description)
-
-    return wrap

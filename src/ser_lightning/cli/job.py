@@ -30,6 +30,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
+from ser_lightning.cli import hydra_app
 from ser_lightning.cli.job_process import PARENT
 from ser_lightning.cli.overrides import parse, quote, set_texts, words_of
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
@@ -272,10 +273,16 @@ def start(config: DictConfig, *, command: Command) -> float:
         command: the command that started the sweep, of which this process may be a worker
 
     """
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        from ser_lightning.cli.train import train  # imports torch, which a sweep itself does not need
+    hydra: Any = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        from ser_lightning.train import train  # imports torch, which a sweep itself does not need
 
-        return train(config)
+        result = train(
+            hydra_app.plain(config),
+            choices=OmegaConf.to_container(hydra.runtime.choices),  # type: ignore[arg-type]
+            overrides=list(hydra.overrides.task),
+        )
+        return math.nan if result is None else float(result["metrics"]["val"]["uar"])
     try:
         return run_job(config, command=command)
     except InterruptedRunError as error:

@@ -19,7 +19,7 @@ def main() -> None:
         parent = os.environ.pop(PARENT, None)
         if parent is not None:
             end_with(int(parent), signal.SIGTERM)
-        from ser_lightning.cli.train import main as train  # takes seconds, during which signals must be handled
+        from ser_lightning.cli.train import main as train  # signals must be handled during slow imports
 
         train()
     except InterruptedRunError as error:

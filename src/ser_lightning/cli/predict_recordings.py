@@ -15,13 +15,13 @@ import torch
 
 from ser_lightning.build import build
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.cli import hydra_app
 from ser_lightning.cli.checkpoint_config import config_of, require_parts
 from ser_lightning.cli.inputs import find_recordings, report_failures
 from ser_lightning.cli.settings import require_int
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.errors import InputError
 from ser_lightning.output import Output, Sink, check_output, expand_user, json_lines
+from ser_lightning.progress import show_progress
 
 CSV, JSON, JSON_LINES = ".csv", ".json", ".jsonl"
 FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
@@ -86,7 +86,7 @@ def predict_recordings(
     total, done = len(recordings) + len(failures), 0
     batch: list[tuple[Path, np.ndarray]] = []
     with Table(target, checkpoint.emotions) as table:
-        for recording in hydra_app.progress("recordings")(recordings, len(recordings)):
+        for recording in show_progress("recordings")(recordings, len(recordings)):
             try:
                 clip = recording.path, extract(audio.load(recording.path).wave)
             except InputError as error:

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ser_lightning.assemble import assemble_preparation
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_preparation
 from ser_lightning.corpora.utterance import ProblemsError
+from ser_lightning.progress import show_progress
 from ser_lightning.splits.split import SUBSETS
 
 
@@ -23,7 +24,7 @@ def prepare(config: DictConfig) -> None:
     """Scan and split the corpus, compute its features, and print a summary and the rejected files."""
     plain = hydra_app.plain(config)
     console = Console(width=None if sys.stdout.isatty() else 1000)  # does not wrap paths in a file or pipe
-    data = assemble_preparation(plain, progress=hydra_app.progress("features"))
+    data = assemble_preparation(plain, progress=show_progress("features"))
     try:
         data.prepare()
     except ProblemsError as refused:

@@ -13,23 +13,23 @@ from pytorch_lightning.loggers import Logger
 from ser_lightning.atomic import sync
 from ser_lightning.callbacks.summary import logger_files, write_summary
 from ser_lightning.checkpoint import load_state, read_checkpoint
-from ser_lightning.cli.audit import audit_run
-from ser_lightning.cli.run_folder import finish_folder
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
+from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
 from ser_lightning.own_code import package_digests
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, provenance, write_json
+from ser_lightning.run_folder import finish_folder
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
 
 
-def conclude(
+def evaluate_and_save(
     task: EmotionTask,
     data: SpeechDataModule,
     *,
@@ -207,17 +207,17 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def tell(result: Mapping[str, Any]) -> None:
+def log_result(result: Mapping[str, Any]) -> None:
     """Log the metrics of a result."""
     switches = result["config"]["evaluation"]
     how = ", ".join(
         [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]
     )
-    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _in_words(result["metrics"]))
+    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _format_metrics(result["metrics"]))
     if "chosen" in result:
         log.info("chosen by inner validation: %s", ", ".join(f"{k} {v:.4g}" for k, v in result["chosen"].items() if v))
     if "evaluation_mode_metrics" in result:
-        log.info("the same weights in evaluation mode: %s", _in_words(result["evaluation_mode_metrics"]))
+        log.info("the same weights in evaluation mode: %s", _format_metrics(result["evaluation_mode_metrics"]))
     if "study_metric" in result:
         log.info(
             "study_metric %s: the study's own arithmetic (correct clips per batch of %d), no accuracy; the same"
@@ -230,7 +230,7 @@ def tell(result: Mapping[str, Any]) -> None:
         log.info("%s", result["audit"]["summary"])
 
 
-def _in_words(metrics: dict[str, Any]) -> str:
+def _format_metrics(metrics: dict[str, Any]) -> str:
     return "  ".join(
         f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
         for subset in ("val", "test")

@@ -12,8 +12,11 @@ from omegaconf import OmegaConf
 from ser_lightning.atomic import remove_leftovers, write_atomically
 from ser_lightning.callbacks.record import forget_epochs
 from ser_lightning.checkpoint import KEY, RESUME, load_plain, previous
+from ser_lightning.data.datamodule import SpeechDataModule
+from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.results import science_digest
+from ser_lightning.splits.split import SUBSETS, write_rows, write_split
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +156,7 @@ def finish_folder(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def how_to_go_on(folder: Path) -> str:
+def resume_hint(folder: Path) -> str:
     """Return a message that tells what an interrupted run has completed and how to resume it."""
     path = last_checkpoint(folder)
     try:
@@ -161,3 +164,26 @@ def how_to_go_on(folder: Path) -> str:
     except (InputError, OSError):
         return "interrupted before the end of the first epoch; the same command begins anew"
     return f"interrupted; the same command resumes after epoch {epochs}, from {path}"
+
+
+def write_run_split(path: Path, preparation: Preparation) -> None:
+    """Write the subset of each clip or, with ``data.augment_first``, of each augmented copy."""
+    if preparation.augment_first:
+        write_rows(path, preparation.members, preparation.utterances)
+    else:
+        write_split(path, preparation.split, preparation.utterances)
+
+
+def log_subsets(data: SpeechDataModule) -> None:
+    """Log the sizes of the subsets and the number of excluded files."""
+    preparation = data.preparation
+    if preparation.problems or preparation.nothing_voiced:
+        log.info(
+            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
+            len(preparation.problems),
+            len(preparation.nothing_voiced),
+        )
+    sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
+    log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
+    if preparation.augment_first:
+        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")

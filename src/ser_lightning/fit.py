@@ -10,25 +10,26 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from ser_lightning.assemble import assemble_data
 from ser_lightning.atomic import write_atomically
 from ser_lightning.baselines.baseline import Baseline, fit_baseline
 from ser_lightning.baselines.storage import KEY as ESTIMATOR
 from ser_lightning.baselines.storage import dump_pipeline
-from ser_lightning.build import build, config_folder
+from ser_lightning.build import config_folder
+from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.checkpoint import KEY, build_recipe, contents, load_plain, read_checkpoint, rebuild_model
-from ser_lightning.cli import hydra_app
-from ser_lightning.cli.assemble import assemble_data
-from ser_lightning.cli.audit import audit_run
-from ser_lightning.cli.outcome import tell, write_results
-from ser_lightning.cli.run_folder import last_checkpoint, start_folder
-from ser_lightning.cli.train import log_data, loggers, write_run_split
 from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
+from ser_lightning.evaluate import write_results
 from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
+from ser_lightning.leakage import audit_run
 from ser_lightning.metrics import study_metric
+from ser_lightning.progress import show_progress
 from ser_lightning.results import is_unscientific, science_digest
+from ser_lightning.run_folder import last_checkpoint, log_subsets, start_folder, write_run_split
 from ser_lightning.splits.split import SUBSETS
+from ser_lightning.trainer_options import build_loggers
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,9 @@ BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_we
 CPU = torch.device("cpu")
 
 
-def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+def fit(
+    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any]
+) -> dict[str, Any]:
     """Fit and evaluate a classical model and write its run folder.
 
     An interrupted run is restarted from the beginning, because it has no intermediate state.
@@ -59,6 +62,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     Args:
         config: resolved config of the run
         folder: folder of the run
+        guard: guard of that folder
         identity: digest, choices and overrides to store in the result
 
     Returns:
@@ -72,9 +76,7 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     check_fit_config(config, model=type(recipe).__name__)
     _check_folder(folder, str(identity["digest"]))
     torch.set_num_threads(config["threads"])
-    data = assemble_data(
-        config, progress=hydra_app.progress(f"features of {config['corpus'].get('name', 'the corpus')}")
-    )
+    data = assemble_data(config, progress=show_progress(f"features of {config['corpus'].get('name', 'the corpus')}"))
     preparation = data.preparation
     if isinstance(preparation.augment, BatchAugment):
         raise InputError(
@@ -86,13 +88,15 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
     write_run_split(folder / "split.csv", preparation)
     data.prepare_data()
     data.setup()
-    log_data(data)
+    log_subsets(data)
 
     start = time.perf_counter()
     classes = len(preparation.corpus.emotions)
     clips = data.training_clips()
     model = fit_baseline(recipe, **clips._asdict(), seed=config["seed"], classes=classes)
     preparation.seconds["train"] = time.perf_counter() - start
+    if guard is not None:
+        guard.check()
     path = save_checkpoints(model, folder, config=config, data=data)
 
     start = time.perf_counter()
@@ -103,7 +107,9 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
         for subset in SUBSETS
     }
     preparation.seconds["test"] = time.perf_counter() - start
-    result = write_results(
+    if guard is not None:
+        guard.check()
+    return write_results(
         data,
         folder=folder,
         config=config,
@@ -118,11 +124,9 @@ def fit(config: dict[str, Any], *, folder: Path, identity: Mapping[str, Any]) ->
             "device": "cpu",
         },
         audit=audit_run(data, model, config | {"callbacks": {}}),
-        loggers=[build(f"logger.{name}", part, trust=config["trust"]) for name, part in loggers(config)],
+        loggers=build_loggers(config),
         identity=identity,
     )
-    tell(result)
-    return result
 
 
 def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:

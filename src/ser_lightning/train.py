@@ -1,0 +1,287 @@
+"""Train and evaluate one run: from its config to its ``result.json``."""
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from ser_lightning.assemble import assemble_data
+from ser_lightning.atomic import remove_empty_folders
+from ser_lightning.build import build, is_baseline, resolve_backends
+from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.callbacks.folder_guard import FolderGuard
+from ser_lightning.callbacks.record import LoggedRows, Record
+from ser_lightning.callbacks.requeue import Requeue
+from ser_lightning.callbacks.resume import Resume
+from ser_lightning.data.feature_cache import corpus_digest
+from ser_lightning.errors import InputError, full_disk
+from ser_lightning.evaluate import evaluate_and_save, log_result
+from ser_lightning.evaluation import check_batches
+from ser_lightning.fine_tuning import initialize
+from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
+from ser_lightning.memory import keep_freed_memory
+from ser_lightning.own_code import package_digests
+from ser_lightning.progress import show_progress
+from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
+from ser_lightning.run_folder import (
+    LOG,
+    check_same_data,
+    find_unfinished,
+    last_checkpoint,
+    log_subsets,
+    resume_hint,
+    start_folder,
+    write_run_split,
+)
+from ser_lightning.task import EmotionTask
+from ser_lightning.trainer_options import build_loggers, check_options, check_precision
+
+log = logging.getLogger(__name__)
+
+
+def train(config: Mapping[str, Any], *, choices: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any] | None:
+    """Train and evaluate a run, unless it has finished already; resume it if it was interrupted.
+
+    Args:
+        config: resolved config of the run
+        choices: chosen options of the config groups
+        overrides: overrides of the command line
+
+    Returns:
+        the content of ``result.json``; ``None`` for a trial (``trainer.fast_dev_run``), and in the additional processes
+        of a distributed run
+
+    Raises:
+        InputError: a value of the config is invalid, or the folder cannot be used
+        InterruptedRunError: a signal was received
+
+    """
+    config = with_checkpoint_digest(resolve_backends(config))
+    folder = Path(config["folder"])
+    identity = {"choices": dict(choices), "overrides": list(overrides), "digest": science_digest(config)}
+    with ending_softly():
+        try:
+            if not _is_first_process():
+                _follow_first_process()
+                return _run(config, folder=folder, guard=None, identity=identity)
+            with _own_folder(folder, below=Path(config["output_root"])) as guard:
+                return _run(config, folder=folder, guard=guard, identity=identity)
+        except InterruptedRunError as error:
+            raise InterruptedRunError(error.signum, resume_hint(folder)) from None
+
+
+def _run(
+    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    check_options(config)
+    if config["trainer"].get("fast_dev_run"):
+        _close_log_file()
+    elif (result := finished(folder, config)) is not None:
+        _check_own_code(result, config, folder=folder)
+        log.info("done already: %s", folder)
+        log_result(result)
+        return result
+    if is_baseline(config["model"]):
+        from ser_lightning.fit import fit  # imports scikit-learn
+
+        result = fit(config, folder=folder, guard=guard, identity=identity)
+    else:
+        result = _train_network(config, folder=folder, guard=guard, identity=identity)
+    if result is not None:
+        log_result(result)
+    return result
+
+
+def _train_network(
+    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    trial = bool(config["trainer"].get("fast_dev_run"))
+    unfinished = None if trial else find_unfinished(folder, identity["digest"], averaged=_averages_weights(config))
+    _prepare_process(config)
+
+    # Everything is built before any work starts, so that invalid values are reported at once.
+    data = assemble_data(config, progress=show_progress(f"features of {config['corpus'].get('name', 'the corpus')}"))
+    preparation = data.preparation
+    pl.seed_everything(config["seed"], verbose=False)
+    task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
+    initialization = initialize(
+        task.model, config, emotions=preparation.corpus.emotions, features=preparation.features.size
+    )
+    rows, resume = LoggedRows(), Resume(versions=versions())
+    callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue(), *([] if guard is None else [guard])]
+    trainer = _build_trainer(config, folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None)
+    check_precision(trainer, task, features=preparation.features.size)
+    preparation.scan()
+    check_batches(data, evaluation=task.evaluation)
+    if unfinished is not None:
+        check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())
+
+    if _is_first_process() and not trial:
+        start_folder(folder, config, identity["overrides"], unfinished=unfinished)
+        write_run_split(folder / "split.csv", preparation)
+        trainer.loggers = [*build_loggers(config), rows]
+    data.prepare_data()
+    data.setup()
+    log_subsets(data)
+
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not _is_lightnings_own(error):
+            raise
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    if not _is_first_process():
+        return None
+    if trial:
+        log.info("fast_dev_run: training and validation went through; nothing was written")
+        return None
+    if _averages_weights(config) and not resume.finished:
+        resume.finished = True
+        trainer.save_checkpoint(last_checkpoint(folder))
+    preparation.seconds["train"] = resume.seconds
+    loggers = [logger for logger in trainer.loggers if logger is not rows]
+    if initialization is not None:
+        identity = {**identity, "initialization": initialization}
+    return evaluate_and_save(task, data, folder=folder, config=config, loggers=loggers, identity=identity)
+
+
+@contextmanager
+def _own_folder(folder: Path, *, below: Path) -> Iterator[FolderGuard]:
+    """Lock the folder of a run, and clean it up after a failure.
+
+    Args:
+        folder: folder of the run
+        below: folder whose empty subfolders are removed afterward
+
+    Raises:
+        InputError: another process writes the folder, or it was removed
+
+    """
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"another process is writing {folder}; wait for it or choose another run_id=") from error
+    guard = FolderGuard(folder=folder)
+    try:
+        with guard.quiet_threads():
+            yield guard
+    except Exception as error:
+        if full_disk(error):
+            guard.discard_beginnings()
+        guard.check()  # the error may be due to a folder that was removed during the run
+        raise
+    finally:
+        if guard.kept:
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        guard.discard_remade()
+        remove_empty_folders(folder, below=below)
+
+
+def _is_first_process() -> bool:
+    """Return whether this is the process that the user started, not one that Lightning started for another device."""
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    return rank == 0
+
+
+def _follow_first_process() -> None:
+    """End together with the first process, and log warnings only."""
+    end_with(os.getppid())
+    _close_log_file()
+    logging.getLogger("ser_lightning").setLevel(logging.WARNING)
+
+
+def _close_log_file() -> None:
+    """Close the log file of the run, because another process writes it, or because nothing is to be written."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, folder: Path) -> None:
+    """Check that the code of trusted packages is the one that a finished run was made with.
+
+    Raises:
+        InputError: the code has changed
+
+    """
+    changed = sorted(n for n, digest in package_digests(config).items() if result.get("own_code", {}).get(n) != digest)
+    if changed:
+        raise InputError(
+            f"{folder} holds a run made with other code of {', '.join(changed)}; choose another name= or run_id=, or"
+            " remove the folder"
+        )
+
+
+def _build_trainer(
+    config: Mapping[str, Any],
+    *,
+    folder: Path,
+    rows: LoggedRows,
+    callbacks: Sequence[pl.Callback],
+    resumed: bool,
+) -> pl.Trainer:
+    """Build the Trainer with the loggers and callbacks of the config and those that every run has."""
+    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty()
+    configured = [
+        build(f"callbacks.{name}", part, trust=config["trust"])
+        for name, part in config["callbacks"].items()
+        # On resume the checkpoint already contains the learning rate that was found.
+        if not (resumed and str(part.get("_target_")).endswith(".LearningRateFinder"))
+    ]
+    bar = [pl.callbacks.RichProgressBar(leave=False)] if show_bar else []
+    trainer: pl.Trainer = build(
+        "trainer",
+        config["trainer"] | {"enable_progress_bar": show_bar},
+        logger=rows,
+        callbacks=[*configured, *callbacks, *bar],
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=str(folder),  # where Lightning writes its checkpoint when SLURM preempts the job
+    )
+    return trainer
+
+
+def _averages_weights(config: Mapping[str, Any]) -> bool:
+    """Return whether a callback replaces the weights after the last epoch."""
+    return any(
+        str(part.get("_target_")).endswith((".StochasticWeightAveraging", ".WeightAveraging", ".EMAWeightAveraging"))
+        for part in config["callbacks"].values()
+    )
+
+
+def _prepare_process(config: Mapping[str, Any]) -> None:
+    """Configure memory and threads of this process, and silence Lightning's warnings about deliberate choices."""
+    keep_freed_memory()
+    # Deterministic mode would otherwise fill every new tensor before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(config["threads"])
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
+    for message in (
+        ".*does not have many workers.*",  # gathering batches is faster than sending them between processes
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*GPU available but not used.*",
+        ".*could not find the monitored key.*",  # happens before the first validation; the name is checked earlier
+        ".*smaller than the logging interval.*",  # metrics are logged per epoch, not per step
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # raised by Lightning's own use of a deprecated torch function
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def _is_lightnings_own(error: Exception) -> bool:
+    """Return whether an error was raised by Lightning itself, to reject an option or a combination of options."""
+    package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return "pytorch_lightning" in package or "lightning_fabric" in package
