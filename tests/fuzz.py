@@ -176,7 +176,7 @@ def manifests(folder: Path) -> Callable[[object], None]:
 
 def results(folder: Path) -> Callable[[object], None]:
     """Return a test of the readers of result.json and predictions.csv."""
-    from ser_lightning.cli.evaluate_run import read_result
+    from ser_lightning.reevaluate import read_result
     from ser_lightning.report.runs import read_runs
 
     def test(content: object) -> None:

@@ -53,6 +53,10 @@ ALLOWED = {
     "evaluate": {*EVALUATION, "checkpoint", "data", "evaluation", "report", "results", "splits", "task"},
     "fit": {*TRAINING, "baselines", "checkpoint", "metrics", "splits"},
     "train": {*TRAINING, "fine_tuning", "fit", "task"},
+    "reevaluate": {"assemble", "build", "checkpoint", "evaluation", "results", "splits"},
+    "cross_corpus": {"assemble", "checkpoint", "data", "evaluation", "splits"},
+    "predict": {"build", "checkpoint", "data"},
+    "released_weights": {"build", "checkpoint"},
     "scheduler": set(),
     "losses": set(),
     "evaluation": {"data", "corpora", "splits"},
@@ -82,6 +86,10 @@ THIRD_PARTY_FORBIDDEN = {
     "evaluate": {"hydra"},
     "fit": {"hydra"},
     "train": {"hydra"},
+    "reevaluate": {"hydra", "rich"},
+    "cross_corpus": {"hydra", "rich"},
+    "predict": {"hydra", "rich", "pytorch_lightning"},
+    "released_weights": {"hydra", "pytorch_lightning"},
 }
 
 

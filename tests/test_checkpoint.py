@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
-from ser_lightning.cli.convert_weights import read_state
 from ser_lightning.errors import InputError
+from ser_lightning.released_weights import read_state
 
 
 class Payload:

@@ -1,11 +1,16 @@
 """``ser-import``: command line for importing the released weights."""
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ser_lightning.cli.line import Json, Settings, make_app, run_app
+from ser_lightning.config_files import groups
+from ser_lightning.errors import InputError, printable
+from ser_lightning.output import check_output, expand_user, json_lines
 
 EPILOG = """
 Example:
@@ -29,9 +34,22 @@ def import_weights(
     json: Json = False,
 ) -> None:
     """Convert the weights that the study released to a checkpoint that carries its whole configuration."""
-    from ser_lightning.cli.convert_weights import convert_weights
+    if output is None:
+        raise InputError("--output is missing; give --output released.ckpt")
+    target = check_output(output, formats=(".ckpt",), default=".ckpt")
+    path = Path(expand_user(weights))
+    target.check_differs([path])
+    from ser_lightning.cli.settings import compose_config
+    from ser_lightning.released_weights import convert_weights
 
-    convert_weights(weights, output=output, settings=settings or [], json=json)
+    config = compose_config({"experiment": "released", "run_id": "imported"}, settings or [], choices=groups())
+    content, count = convert_weights(path, config=config)
+    target.write(content)
+    stream = sys.stderr if target.is_standard_output else sys.stdout
+    if json:
+        print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=stream)
+    else:
+        print(f"{count} parameters of {printable(path)}: {target.name}", file=stream)
 
 
 APP = make_app("ser-import", import_weights, epilog=EPILOG)

@@ -25,6 +25,9 @@ def complete_settings(incomplete: str) -> list[str]:
     return complete_override(incomplete, [], "train")
 
 
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

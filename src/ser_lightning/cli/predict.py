@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
+from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, run_app
 
 EPILOG = """
 Examples:
@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def predict(  # noqa: PLR0917 - Typer passes options by name
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Sound files, and folders that are searched for them.")
-    ],
+    inputs: Inputs,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="CHECKPOINT", help="The checkpoint that predicts.")
     ] = None,

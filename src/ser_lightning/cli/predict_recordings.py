@@ -6,42 +6,20 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 
-from ser_lightning.build import build
-from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.cli.checkpoint_config import config_of, require_parts
 from ser_lightning.cli.inputs import find_recordings, report_failures
 from ser_lightning.cli.settings import require_int
-from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.errors import InputError
 from ser_lightning.output import Output, Sink, check_output, expand_user, json_lines
+from ser_lightning.predict.recordings import DIGITS, Prediction, Predictor
 from ser_lightning.progress import show_progress
 
 CSV, JSON, JSON_LINES = ".csv", ".json", ".jsonl"
-FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
-DIGITS = 6  # decimal places of a probability
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Prediction for one recording.
-
-    Args:
-        path: path of the recording
-        emotion: the most probable emotion
-        probabilities: emotion -> probability, in class order
-
-    """
-
-    path: str
-    emotion: str
-    probabilities: dict[str, float]
 
 
 def predict_recordings(
@@ -79,26 +57,15 @@ def predict_recordings(
     config = config_of(checkpoint, model, settings, without=("checkpoint", "evaluation"))
     require_parts(config, ("model", "audio", "features", "data", "threads"), model)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
-    network = rebuild_model(replace(checkpoint, config=config), path=model)
-    audio, extract = (build(part, config[part], trust=trust) for part in ("audio", "features"))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
+    predictor = Predictor(checkpoint, config, path=model, batch_size=batch_size)
 
     total, done = len(recordings) + len(failures), 0
-    batch: list[tuple[Path, np.ndarray]] = []
+    paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
     with Table(target, checkpoint.emotions) as table:
-        for recording in show_progress("recordings")(recordings, len(recordings)):
-            try:
-                clip = recording.path, extract(audio.load(recording.path).wave)
-            except InputError as error:
-                failures.append(str(error))
-                continue
-            if batch and (len(batch) == batch_size or _padded([*batch, clip]) > FRAMES):
-                table.write(_classify(network, batch, checkpoint.emotions))
-                done, batch = done + len(batch), []
-            batch.append(clip)
-        if batch:
-            table.write(_classify(network, batch, checkpoint.emotions))
-            done += len(batch)
+        for predictions in predictor.predict(paths, on_failure=failures.append):
+            table.write(predictions)
+            done += len(predictions)
     if done:
         print(f"{done} of {total} recordings: {target.name}", file=sys.stderr)
     return report_failures("ser-predict", failures, total=total)
@@ -151,34 +118,3 @@ class Table:
         if self.output.format == JSON_LINES:
             return json_lines(rows)
         return ("[\n" if first else ",\n") + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-
-
-def _padded(clips: Sequence[tuple[Path, np.ndarray]]) -> int:
-    """Return the number of frames of a batch of clips, including padding."""
-    longest: int = max(len(matrix) for _, matrix in clips)
-    return len(clips) * longest
-
-
-@torch.inference_mode()
-def _classify(
-    model: torch.nn.Module, clips: Sequence[tuple[Path, np.ndarray]], emotions: Sequence[str]
-) -> list[Prediction]:
-    lengths = np.array([len(matrix) for _, matrix in clips])
-    dataset = FeatureDataset(
-        frames=np.concatenate([matrix for _, matrix in clips]),
-        offsets=np.cumsum(lengths) - lengths,
-        lengths=lengths,
-        targets=np.zeros(len(clips), dtype=np.int64),
-        utterances=[str(path) for path, _ in clips],
-    )
-    features, frames, *_ = dataset.__getitems__(list(range(len(clips))))
-    probabilities = model(features, frames).double().softmax(1)
-    return [
-        Prediction(
-            # File names need not be valid UTF-8: invalid bytes are written as escapes.
-            path=str(path).encode("utf-8", "backslashreplace").decode(),
-            emotion=emotions[int(values.argmax())],
-            probabilities=dict(zip(emotions, (round(value, DIGITS) for value in values.tolist()), strict=True)),
-        )
-        for (path, _), values in zip(clips, probabilities, strict=True)
-    ]

@@ -1,6 +1,5 @@
 """Cross-corpus evaluation: evaluate a trained network on all clips of another corpus."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,10 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from ser_lightning import metrics
 from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.data.feature_cache import corpus_digest
@@ -22,8 +18,8 @@ from ser_lightning.progress import show_progress
 from ser_lightning.splits.everything import EveryKnownClip
 
 
-def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) -> dict[str, Any]:
-    """Evaluate a checkpoint on a corpus that it was not trained on; print the metrics and return them.
+def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, Any]:
+    """Evaluate a checkpoint on a corpus that it was not trained on.
 
     All clips whose emotion is among the network's classes are evaluated. Predictions are restricted to the emotions
     that network and corpus share: an emotion absent from the corpus could only be a wrong prediction, and an emotion
@@ -32,7 +28,9 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
     Args:
         config: config of the run, with the other corpus in it
         path: the checkpoint
-        quiet: print nothing
+
+    Returns:
+        metrics and confusion matrix over the shared emotions, and counts of what was left out
 
     Raises:
         InputError: the network was trained on this corpus, or they share fewer than two emotions
@@ -66,8 +64,6 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path, quiet: bool) ->
     utterances = preparation.utterances
     left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)
     never = [emotion for emotion in checkpoint.emotions if emotion not in shared]
-    if not quiet:
-        _print(found, shared, name=corpus.name, total=len(utterances), left_out=left_out, never=never)
     return {
         "corpus": {"name": corpus.name, "digest": corpus_digest(utterances), "utterances": len(utterances)},
         "emotions": list(shared),
@@ -102,28 +98,3 @@ def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str],
         np.array([place[target] for target in found.target.tolist()], dtype=np.int64),
         found.logits[:, [known.index(emotion) for emotion in shared]],
     )
-
-
-def _print(
-    found: Predictions,
-    shared: Sequence[str],
-    *,
-    name: str,
-    total: int,
-    left_out: Mapping[str, int],
-    never: Sequence[str],
-) -> None:
-    figures, recalls = found.summary(), metrics.recall_per_class(found.confusion)
-    table = Table("true \\ predicted", *shared, "recall", title=f"{name}: {len(found.target)} of {total} clips")
-    for emotion, row, recall in zip(shared, found.confusion.tolist(), recalls, strict=True):
-        share = "" if np.isnan(recall) else f"{100 * recall:.1f} %"
-        table.add_row(emotion, *map(str, row), share)
-    Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
-    print(f"predictions are taken over the {len(shared)} emotions that network and corpus have in common")
-    if left_out:
-        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(left_out.items()))
-        print(f"left out, because the network does not know them: {counts}")
-    if never:
-        print(f"never predicted, because the corpus has none: {', '.join(never)}")
-    accuracy, uar, chance = (f"{100 * x:.1f} %" for x in (figures["accuracy"], figures["uar"], 1 / len(shared)))
-    print(f"accuracy {accuracy}  UAR {uar}  (by chance {chance})")

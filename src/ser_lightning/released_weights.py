@@ -2,21 +2,16 @@
 
 import io
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ser_lightning.build import build, build_corpus
 from ser_lightning.checkpoint import KEY, build_model, contents, load_plain, load_state
-from ser_lightning.cli.settings import compose_config
-from ser_lightning.config_files import groups
 from ser_lightning.errors import InputError, printable
-from ser_lightning.output import check_output, expand_user, json_lines
-
-CHECKPOINT = ".ckpt"
 
 # Names in the released SER_Dropout_Model -> names in CNNBiLSTM.
 NAMES = (
@@ -28,26 +23,18 @@ NAMES = (
 )
 
 
-def convert_weights(weights: str, *, output: str | None, settings: Sequence[str], json: bool) -> None:
-    """Write a checkpoint with the released weights.
+def convert_weights(path: Path, *, config: Mapping[str, Any]) -> tuple[bytes, int]:
+    """Return the content of a checkpoint with the released weights, and the number of parameters.
 
     Args:
-        weights: path of the released state dict
-        output: path of the checkpoint to write
-        settings: changes to the config of ``experiment=released``, each ``key=value``
-        json: print the summary as JSON
+        path: the released state dict
+        config: resolved config of the run that the checkpoint stands for
 
     Raises:
-        InputError: the weights are not the released ones, or the config does not fit them
+        InputError: the file does not hold the released weights, or the config does not fit them
 
     """
-    if output is None:
-        raise InputError("--output is missing; give --output released.ckpt")
-    target = check_output(output, formats=(CHECKPOINT,), default=CHECKPOINT)
-    path = Path(expand_user(weights))
-    target.check_differs([path])
     state = {rename(name): value for name, value in read_state(path).items()}
-    config = compose_config({"experiment": "released", "run_id": "imported"}, settings, choices=groups())
     emotions = build_corpus(config["corpus"]).emotions
     features = build("features", config["features"]).size
     model = build_model(config, features=features, classes=len(emotions))
@@ -60,13 +47,7 @@ def convert_weights(weights: str, *, output: str | None, settings: Sequence[str]
         },
         content,
     )
-    target.write(content.getvalue())
-    count = sum(parameter.numel() for parameter in model.parameters())
-    stream = sys.stderr if target.is_standard_output else sys.stdout
-    if json:
-        print(json_lines([{"weights": str(path), "checkpoint": target.name, "parameters": count}]), end="", file=stream)
-    else:
-        print(f"{count} parameters of {printable(path)}: {target.name}", file=stream)
+    return content.getvalue(), sum(parameter.numel() for parameter in model.parameters())
 
 
 def rename(name: str) -> str:

@@ -1,0 +1,115 @@
+"""Evaluate a finished run again and compare the metrics with its ``result.json``."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ser_lightning.assemble import assemble_data, assemble_evaluation
+from ser_lightning.build import usable_backends
+from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.errors import InputError, printable
+from ser_lightning.evaluation import check_batches, predict
+from ser_lightning.progress import show_progress
+from ser_lightning.results import check_checkpoint, science_digest
+from ser_lightning.splits.split import SUBSETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reevaluation:
+    """Metrics of a run that was evaluated again.
+
+    Args:
+        metrics: subset -> metric -> value
+        before: the same of ``result.json``
+        changed: keys whose values differ from the checkpoint's config, with both values
+        same_config: whether no value that may change the metrics differs
+
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    before: Mapping[str, Mapping[str, Any]]
+    changed: list[str]
+    same_config: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether all metrics are equal to the last digit."""
+        return all(value == self.before[subset][name] for subset, name, value in self.rows())
+
+    def rows(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield subset, name and value of each metric."""
+        for subset, values in self.metrics.items():
+            for name, value in values.items():
+                yield subset, name, value
+
+
+def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, Any]) -> Reevaluation:
+    """Evaluate a checkpoint on the clips of its own run.
+
+    Args:
+        config: config of the checkpoint, in which values may be changed
+        path: the checkpoint
+        result: content of the run's ``result.json``
+
+    Raises:
+        InputError: the corpus or a value of the config does not fit the checkpoint
+
+    """
+    evaluation = assemble_evaluation(config)
+    data = assemble_data(config, progress=show_progress("features"))
+    data.preparation.scan()
+    check_batches(data, evaluation=evaluation)
+    data.prepare_data()
+    data.setup()
+    checkpoint = read_checkpoint(path, trust=config["trust"])
+    model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
+    predictions = {
+        subset: predict(model, data.eval_dataloader(subset), evaluation=evaluation, device=torch.device("cpu"))
+        for subset in SUBSETS
+    }
+    return Reevaluation(
+        metrics={subset: found.summary() for subset, found in predictions.items()},
+        before=result["metrics"],
+        changed=list(_changed(_flatten(usable_backends(checkpoint.config)), _flatten(config))),
+        same_config=science_digest(config) == result["digest"],
+    )
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the ``result.json`` of a run.
+
+    Raises:
+        InputError: the folder is not a finished run, or the file cannot be read
+
+    """
+    path = folder / "result.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result["digest"], result["metrics"]
+        check_checkpoint(result["checkpoint"])  # validated because it becomes part of a path
+    except OSError as error:
+        hint = "; values of the configuration are given as --set key=value" if "=" in str(folder) else ""
+        raise InputError(
+            f"{printable(folder)} is no finished run: it has no result.json; give a run folder that has one{hint}"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{printable(path)} cannot be read ({error!r}); train the run again") from error
+    return result
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Yield the keys that the settings changed, except ``download``, which is always disabled here."""
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not (key.startswith("corpus.") and key.endswith(".download")):
+            yield f"{key}: {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"
