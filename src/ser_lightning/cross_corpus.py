@@ -80,7 +80,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
 def corpora_of(config: Mapping[str, Any]) -> set[str]:
     """Return the names of a corpus, or of its parts; the synthetic corpora, which have no name, share one."""
     parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
-    return {str(part.get("name") or part["_target_"]) for part in parts}
+    return {str(part.get("name") or part["_target_"]).rpartition(".")[2] for part in parts}
 
 
 def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str], shared: Sequence[str]) -> Predictions:
