@@ -130,6 +130,10 @@ def test_finished_run_is_not_repeated_or_overwritten(command, trained, small):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     done = command("train", *words, "trainer.max_epochs=3")
     assert done.code == 1
+    assert f"{trained} holds a finished run of 2 epochs" in done.err
+    assert f"init_from={trained}/checkpoints/last.ckpt" in done.err
+    done = command("train", *words, "optim.lr=0.5")
+    assert done.code == 1
     assert "holds a run of another configuration" in done.err
     assert "name= or run_id=" in done.err
     assert {path: path.stat().st_mtime_ns for path in before} == before
