@@ -28,7 +28,7 @@ CONFIG = {
     "trust": [],
     "init_from": None,
     "logger": {"save_dir": "o"},
-    "corpus": {"root": "/data", "download": False, "workers": 2, "downmix": "mean"},
+    "corpus": {"root": "/data", "download": False, "follow_links": False, "workers": 2, "downmix": "mean"},
     "data": {"feature_cache": "s", "feature_workers": 2, "batch_size": 4},
     "callbacks": {"best": {"dirpath": "o"}, "last": {"dirpath": "o"}},
     "trainer": {"enable_progress_bar": True, "max_epochs": 3},

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+import ser_lightning as ser
 from tests import pythons
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("src", "conf", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LABELS = ("neutral", "happy", "sad", "angry")
 
 
 def bare() -> dict[str, str]:
@@ -99,6 +101,60 @@ def test_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("installed", ["compiled"], indirect=True)
+def test_own_package_is_trained_and_used(installed, synthetic_root, tmp_path):
+    """Follow the README of the example as a user would, in a folder of one's own."""
+    _, _, binaries = installed
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "examples" / "own_project", project)
+    clips = [u for u in ser.load_corpus("synthetic_small", root=synthetic_root) if u.emotion in LABELS]
+    rows = [f"{clip.path},{clip.speaker},{clip.emotion}" for clip in clips]
+    (project / "interviews.csv").write_text("\n".join(["path,speaker,emotion", *rows]) + "\n")
+
+    def run(*words: object, code: int = 0, folder: Path = project) -> str:
+        line = [binaries / str(words[0]), *map(str, words[1:])]
+        done = subprocess.run(line, cwd=folder, env=bare(), capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    train = ("ser-train", "--config-dir", "conf", "experiment=interviews", "run_id=x", "trainer.max_epochs=2")
+    assert "trust=" in run(*train, code=1)
+    run(*train, "trust=[my_emotions]")
+    folder = project / "outputs" / "interviews" / "x"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["emotions"] == list(LABELS)
+    assert result["own_code"].keys() == {"my_emotions"}
+    assert result["counts"]["train_with_copies"] == 2 * result["counts"]["train"]
+
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    assert "--trust my_emotions" in run("ser-predict", clips[0].path, "--model", checkpoint, code=1)
+    trust = ("--trust", "my_emotions")
+    header, row = run("ser-predict", clips[0].path, "--model", checkpoint, *trust).splitlines()
+    assert header == ",".join(["path", "prediction", *LABELS])
+    label = row.split(",")[1]
+    assert "my_emotions" in run("ser-predict", clips[0].path, "--model", checkpoint, *trust, code=1, folder=tmp_path)
+    run("ser-evaluate", folder, *trust)
+    run(
+        "ser-features",
+        clips[0].path,
+        "--output",
+        "features",
+        *trust,
+        "--config-dir",
+        "conf",
+        "--set",
+        "features=contours",
+    )
+    assert len(list((project / "features").glob("*.npy"))) == 1
+    script = "import sys, soundfile, ser_lightning as ser;"
+    script += "print(ser.load(sys.argv[1], trust=['my_emotions']).predict(*soundfile.read(sys.argv[2])).label)"
+    assert run("python", "-c", script, checkpoint, clips[0].path).strip() == label
+
+    with (project / "my_emotions" / "network.py").open("a") as file:
+        file.write("# changed\n")
+    assert "other code of my_emotions" in run(*train, "trust=[my_emotions]", code=1)
+
+
 def test_installed_commands_show_their_help(installed, tmp_path):
     kind, _, binaries = installed
     assert {path.name for path in binaries.glob("ser-*")} == set(PROJECT["scripts"])

@@ -171,7 +171,8 @@ class EmotionTask(pl.LightningModule):
         standardize = getattr(self.model, "standardize", None)
         if standardize is not None and standardize not in self.frozen:
             standardize.fit(*data.training_statistics())
-        self.loss.weigh(data.training_counts())
+        if hasattr(self.loss, "weigh"):  # a loss of the user need not have it
+            self.loss.weigh(data.training_counts())
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and, if there is one, the learning rate scheduler."""

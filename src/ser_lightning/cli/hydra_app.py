@@ -54,6 +54,7 @@ def run(
         entered.append(True)
         try:
             _check_corpus()
+            _check_trust(config)
             value = function(config)
             codes.append(value if isinstance(value, int) else 0)
             return value
@@ -116,6 +117,18 @@ def _check_corpus() -> None:
                 f"corpus=[{names}] chooses several options of a group that takes one; for several corpora as one choose"
                 f" corpus=pooled 'corpus/parts=[{names}]'"
             )
+
+
+def _check_trust(config: DictConfig) -> None:
+    """Check that the packages in ``trust`` were given on the command line and not by a config file.
+
+    Raises:
+        InputError: a file sets ``trust``
+
+    """
+    given = {override.key_or_group.lstrip("+") for override in parse(words_of(HydraConfig.get().overrides.task))}
+    if config.trust and "trust" not in given:
+        raise InputError(f"trust is {list(config.trust)} in a config file; expected it on the command line, if at all")
 
 
 def _reason(error: OSError) -> str:

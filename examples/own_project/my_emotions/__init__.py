@@ -1,0 +1,1 @@
+"""Example of classes that ser_lightning uses with `trust=[my_emotions]`."""
