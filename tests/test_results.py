@@ -37,14 +37,14 @@ CONFIG = {
 
 @pytest.mark.parametrize("key", UNSCIENTIFIC)
 def test_digest_ignores_paths_and_other_unscientific_keys(key):
-    changed = json.loads(json.dumps(CONFIG))
+    configs = [json.loads(json.dumps(CONFIG)) for _ in range(2)]
     *parents, last = key.split(".")
-    node = changed
-    for parent in parents:
-        node = node[parent]
-    assert last in node
-    node[last] = "elsewhere"
-    assert science_digest(changed) == science_digest(CONFIG)
+    for config, value in zip(configs, ("here", "elsewhere"), strict=True):
+        section = config
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    assert science_digest(configs[0]) == science_digest(configs[1])
 
 
 @pytest.mark.parametrize(
