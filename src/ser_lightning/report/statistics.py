@@ -1,8 +1,8 @@
 """Means, paired differences with intervals, effect sizes, significance tests and power.
 
-Tests and distributions are those of SciPy and statsmodels. The exceptions, and why: SciPy's permutation test has no
-two-sided form for signed ranks with ties, and statsmodels' power of the paired t-test fails for few pairs and a large
-effect.
+Tests and distributions are those of SciPy and statsmodels, with two exceptions. The permutation test is ours because
+SciPy's draws other random patterns beyond 16 pairs, which would change published p-values. The power of the paired
+t-test is ours because statsmodels' does not converge for a large effect.
 
 The tests over clips treat every clip of every pair as an independent observation. This assumption is violated: clips of
 one speaker are correlated, and with several seeds the same clip is counted once per seed. The p-values are therefore
