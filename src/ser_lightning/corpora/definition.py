@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import product
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from ser_lightning.corpora.utterance import Utterance
@@ -49,12 +49,15 @@ class Definition:
         pattern: regular expression of a file name without its suffix. Its groups are fields of
             :class:`~ser_lightning.corpora.utterance.Utterance`, or other parts that only ``codes`` check
         example: a file name, for messages
-        codes: for each group of ``pattern``, the value of every valid code; groups without an entry are kept as they
-            are
+        codes: for each group, the value of every valid code; groups without an entry are kept as they are. Emotions
+            with the value None are left out
         ids: function that returns the ids of all published recordings; None if they are not known
         templates: fields composed of the codes of groups, such as ``{"id": "{speaker}_{emotion}"}``; the id is the
             file name by default
-        genders: gender of every speaker
+        genders: gender of every speaker, where neither the names nor the annotations give it
+        annotate: function that reads the label files of the corpus below its root: more groups of each recording, by
+            id; None if the names give all labels. Files without an annotation are problems
+        ignored: regular expression of folders to ignore, in any case
         constants: fields that are the same for all recordings, such as the language
         folder: regular expression of the folders whose names have groups of ``pattern``, in any case; a folder that
             contradicts the file name is an error, and it supplies groups that the file name lacks
@@ -78,6 +81,8 @@ class Definition:
     ids: Callable[[], Iterable[str]] | None
     templates: Mapping[str, str] = field(default_factory=dict)
     genders: Mapping[str, str] = field(default_factory=dict)
+    annotate: Callable[[Path], Mapping[str, Mapping[str, str]]] | None = None
+    ignored: str | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     folder: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +95,7 @@ class Definition:
     @property
     def labels(self) -> tuple[str, ...]:
         """The emotions of the corpus, in the order of their class indices."""
-        return in_order(self.codes["emotion"].values())
+        return in_order(label for label in self.codes["emotion"].values() if label is not None)
 
     @property
     def remedy(self) -> str:
@@ -100,11 +105,12 @@ class Definition:
             " copy you already have; corpus=synthetic needs nothing"
         )
 
-    def parse(self, path: PurePath) -> dict[str, Any]:
-        """Read the annotation of a recording from its path.
+    def parse(self, path: PurePath, *, annotations: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Any]:
+        """Read the annotation of a recording from its path, and from the label files of the corpus if there are any.
 
         Args:
             path: the file, relative to the root of the corpus
+            annotations: the result of ``annotate``
 
         Returns:
             Fields of :class:`~ser_lightning.corpora.utterance.Utterance`, among them the id and the emotion.
@@ -120,14 +126,19 @@ class Definition:
         found = {group: code for group, code in match.groupdict().items() if code is not None}
         for folder in path.parts[:-1]:
             found = self._with_folder(found, folder)
+        id_ = self.templates["id"].format(**found) if "id" in self.templates else stem
+        if annotations is not None:
+            if id_ not in annotations:
+                raise InputError("not in the label files of the corpus")
+            found |= annotations[id_]
         for group, values in self.codes.items():
             code = found.get(group)
             if code not in values:
                 got = f"got {code}" if code else "neither the file name nor a folder gives it"
                 raise InputError(f"wrong {group}: {got}, expected {_listed(values)}")
         annotation = {group: self.codes.get(group, {}).get(code, code) for group, code in found.items()}
-        annotation |= {"id": stem, **self.constants}
         annotation |= {name: template.format(**found) for name, template in self.templates.items()}
+        annotation |= {"id": id_, **self.constants}
         if self.genders:
             annotation["gender"] = self.genders[annotation["speaker"]]
         return {name: value for name, value in annotation.items() if name in FIELDS}

@@ -49,7 +49,7 @@ class EmoBoxCorpus(RowCorpus):
         on_problem: OnProblem,
         follow_links: bool,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         folder = existing_folder(
             expand_path(path), title="EmoBox's files", remedy="give corpus.path=<EmoBox>/data/<corpus>"

@@ -45,7 +45,7 @@ class FolderCorpus(RowCorpus):
         on_problem: OnProblem,
         follow_links: bool,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         try:
             self.pattern = re.compile(pattern)

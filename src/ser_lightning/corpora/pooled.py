@@ -40,7 +40,7 @@ class Pooled:
     """
 
     def __init__(
-        self, *, parts: Mapping[str, Part], merge: Mapping[str, str] | None, downmix: str | Mapping[str, str]
+        self, *, parts: Mapping[str, Part], merge: Mapping[str, str | None] | None, downmix: str | Mapping[str, str]
     ) -> None:
         if len(parts) < 2:
             raise InputError(

@@ -1,5 +1,6 @@
 """Published corpora, whose files are checked against the published recordings."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
@@ -26,7 +27,8 @@ class PublishedCorpus:
         follow_links: whether links that lead out of ``root`` are followed
         download: whether :meth:`fetch` may download the corpus
         downmix: how multichannel files become mono; read by the audio configuration
-        merge: labels to replace by another label, such as ``{"calm": "neutral"}``; None keeps all labels
+        merge: labels to replace by another label, such as ``{"calm": "neutral"}``, or to leave out, such as
+            ``{"calm": None}``; None keeps all labels
 
     Raises:
         InputError: an unknown corpus or a ``merge`` of unknown labels
@@ -42,7 +44,7 @@ class PublishedCorpus:
         follow_links: bool,
         download: bool,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         if name not in DEFINITIONS:
             raise InputError(
@@ -86,18 +88,26 @@ class PublishedCorpus:
         definition = self.definition
         root = existing_folder(self.root, title=definition.title, remedy=definition.remedy)
         files, problems = list_audio_files(root, follow_links=self.follow_links)
+        if definition.ignored is not None:
+            ignored = re.compile(definition.ignored, re.IGNORECASE)
+            files = [file for file in files if not any(map(ignored.fullmatch, file.parts[:-1]))]
         if not files and not problems:
             raise InputError(f"{printable(root)}: contains no .wav or .flac file; {definition.remedy}")
         ids = set(definition.ids()) if definition.ids else None
+        annotations = definition.annotate(root) if definition.annotate else None
         # A recording that is present but unusable is reported once, and not as missing as well.
         present = {self._id(path) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
         missing = (ids or set()) - present - definition.unusable.keys()
 
         found: list[Utterance] = []
         left_out: list[Problem] = []
+        unlabeled = 0
         for file in files:
             try:
-                annotation = definition.parse(file)
+                annotation = definition.parse(file, annotations=annotations)
+                if annotation["emotion"] is None:
+                    unlabeled += 1
+                    continue
                 if ids is not None and annotation["id"] not in ids:
                     raise InputError(f"not one of the {len(ids)} published recordings")
                 if annotation["id"] in definition.unusable:
@@ -114,6 +124,8 @@ class PublishedCorpus:
         kept, mislabeled = drop_mislabeled(kept, root=root, same_recording=definition.same_recording)
         problems += mislabeled
         problems += [Problem(path=id_, reason="missing") for id_ in missing]
+        if unlabeled:
+            left_out.append(Problem(path=f"{unlabeled} recordings", reason="left out: no label of the corpus applies"))
         scan = finish_scan(root, kept, problems, left_out=left_out, on_problem=self.on_problem)
         if definition.truncated_seconds is not None:
             paths = (utterance.path for utterance in scan.utterances)

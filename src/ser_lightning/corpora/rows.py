@@ -74,7 +74,7 @@ class RowCorpus(ABC):
         on_problem: OnProblem,
         follow_links: bool,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         self.name, self.root = name, root
         self.labels = None if labels is None else {str(label): word for label, word in labels.items()}

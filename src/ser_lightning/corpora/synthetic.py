@@ -139,7 +139,7 @@ class Synthetic:
         repetitions: int,
         workers: int,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         for key, value, valid, expected in (
             ("speakers", speakers, speakers in range(2, 25, 2), "an even number, 2 to 24"),

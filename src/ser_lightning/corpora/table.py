@@ -63,7 +63,7 @@ class TableCorpus(RowCorpus):
         on_problem: OnProblem,
         follow_links: bool,
         downmix: Downmix,
-        merge: Mapping[str, str] | None,
+        merge: Mapping[str, str | None] | None,
     ) -> None:
         table = expand_path(path)
         if table is None:
