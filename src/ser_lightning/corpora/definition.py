@@ -126,11 +126,11 @@ class Definition:
         found = {group: code for group, code in match.groupdict().items() if code is not None}
         for folder in path.parts[:-1]:
             found = self._with_folder(found, folder)
-        id_ = self.templates["id"].format(**found) if "id" in self.templates else stem
         if annotations is not None:
-            if id_ not in annotations:
-                raise InputError("not in the label files of the corpus")
-            found |= annotations[id_]
+            try:
+                found |= annotations[self._id(stem, found)]
+            except KeyError:
+                raise InputError("not in the label files of the corpus") from None
         for group, values in self.codes.items():
             code = found.get(group)
             if code not in values:
@@ -138,10 +138,13 @@ class Definition:
                 raise InputError(f"wrong {group}: {got}, expected {_listed(values)}")
         annotation = {group: self.codes.get(group, {}).get(code, code) for group, code in found.items()}
         annotation |= {name: template.format(**found) for name, template in self.templates.items()}
-        annotation |= {"id": id_, **self.constants}
+        annotation |= {"id": self._id(stem, found), **self.constants}
         if self.genders:
             annotation["gender"] = self.genders[annotation["speaker"]]
         return {name: value for name, value in annotation.items() if name in FIELDS}
+
+    def _id(self, stem: str, found: Mapping[str, str]) -> str:
+        return self.templates["id"].format(**found) if "id" in self.templates else stem
 
     def _with_folder(self, found: dict[str, str], folder: str) -> dict[str, str]:
         """Return the codes of a file name, completed by those of a folder name.
