@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+JOB_PARENT = "SER_LIGHTNING_JOB_PARENT"  # environment variable with the process id of a sweep job's parent
 _PR_SET_PDEATHSIG = 1  # from sys/prctl.h
 
 
@@ -21,7 +22,7 @@ class InterruptedRunError(BaseException):
 
     """
 
-    def __init__(self, signum: int, message: str = "interrupted; the same command resumes where it was") -> None:
+    def __init__(self, signum: int, message: str = "interrupted; rerun the same command to resume") -> None:
         super().__init__(signum, message)
         self.signum = signum
         self.message = message
@@ -36,24 +37,24 @@ class _Handler:
     """Signal handler that raises an exception on the first signal; the second exits at once or is ignored.
 
     Args:
-        patient: whether to ignore signals after the first
+        ignore_later: whether to ignore signals after the first
 
     """
 
-    def __init__(self, *, patient: bool) -> None:
-        self.came, self.patient = False, patient
+    def __init__(self, *, ignore_later: bool) -> None:
+        self.received, self.ignore_later = False, ignore_later
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.came:
-            if self.patient:
+        if self.received:
+            if self.ignore_later:
                 return
             os._exit(128 + signum)
-        self.came = True
+        self.received = True
         raise InterruptedRunError(signum)
 
 
 @contextmanager
-def ending_softly() -> Iterator[None]:
+def signals_as_exceptions() -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into an exception; the second exits the process at once.
 
     Raises:
@@ -65,33 +66,33 @@ def ending_softly() -> Iterator[None]:
     if not in_main or isinstance(signal.getsignal(signal.SIGINT), _Handler):
         yield
         return
-    handler = _Handler(patient=False)
-    before = {signum: signal.signal(signum, handler) for signum in signals}
+    handler = _Handler(ignore_later=False)
+    previous = {signum: signal.signal(signum, handler) for signum in signals}
     try:
         yield
     finally:
-        for signum, was in before.items():
-            signal.signal(signum, was)
+        for signum, previous_handler in previous.items():
+            signal.signal(signum, previous_handler)
 
 
-def hear_once() -> None:
+def raise_on_first_signal() -> None:
     """Turn the first Ctrl-C or SIGTERM into an exception and ignore later ones.
 
     For a subprocess whose parent forwards a signal: if the parent then dies, the subprocess receives a second signal
     while it is still shutting down.
     """
-    handler = _Handler(patient=True)
+    handler = _Handler(ignore_later=True)
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, handler)
 
 
-def ending_at_once() -> None:
+def set_worker_signals() -> None:
     """Ignore Ctrl-C, which the parent process handles, and let SIGTERM end this process silently."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def end_with(parent: int, signum: int = signal.SIGKILL) -> None:
+def end_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
     """Send a signal to this process when its parent dies, for whatever reason; Linux only.
 
     Args:

@@ -29,7 +29,7 @@ from ser_lightning.errors import InputError, full_disk
 from ser_lightning.evaluate import evaluate_and_save, log_result
 from ser_lightning.evaluation import check_batches
 from ser_lightning.fine_tuning import initialize
-from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
+from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signals_as_exceptions
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import package_digests
 from ser_lightning.progress import show_progress
@@ -70,7 +70,7 @@ def train(config: Mapping[str, Any], *, choices: Mapping[str, Any], overrides: S
     config = with_checkpoint_digest(resolve_backends(config))
     folder = Path(config["folder"])
     identity = {"choices": dict(choices), "overrides": list(overrides), "digest": science_digest(config)}
-    with ending_softly():
+    with signals_as_exceptions():
         try:
             if not _is_first_process():
                 _follow_first_process()
@@ -179,14 +179,14 @@ def _own_folder(folder: Path, *, below: Path) -> Iterator[FolderGuard]:
             yield guard
     except Exception as error:
         if full_disk(error):
-            guard.discard_beginnings()
+            guard.remove_partial_run()
         guard.check()  # the error may be due to a folder that was removed during the run
         raise
     finally:
-        if guard.kept:
+        if guard.is_intact:
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        guard.discard_remade()
+        guard.remove_recreated_folder()
         remove_empty_folders(folder, below=below)
 
 
@@ -198,7 +198,7 @@ def _is_first_process() -> bool:
 
 def _follow_first_process() -> None:
     """End together with the first process, and log warnings only."""
-    end_with(os.getppid())
+    end_with_parent(os.getppid())
     _close_log_file()
     logging.getLogger("ser_lightning").setLevel(logging.WARNING)
 

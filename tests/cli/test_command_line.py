@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ser_lightning.cli.overrides import parse, quote, quote_texts, set_texts
+from ser_lightning.cli.overrides import parse, quote, quote_text_values, restore_typed_text
 from ser_lightning.cli.run_id import value_text
 from ser_lightning.errors import full_disk
 
@@ -22,10 +22,10 @@ def test_paths_and_names_are_kept_as_typed(text):
     for key in keys:
         OmegaConf.update(config, key, 1)
     words = [f"{key}={text}" for key in keys]
-    set_texts(config, words)
+    restore_typed_text(config, words)
     if text != "a-b":  # Hydra itself reads this value as text
         assert [OmegaConf.select(config, key) for key in keys] == [text] * len(keys)
-    assert [override.value() for override in parse(quote_texts(words))] == [text] * len(keys)
+    assert [override.value() for override in parse(quote_text_values(words))] == [text] * len(keys)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ def test_paths_and_names_are_kept_as_typed(text):
     ["optim.lr=1e5", "seed=2026", "corpus.merge=null", "split.fold=range(3)", "name=a-${seed}", "name='1'", "--help"],
 )
 def test_other_values_are_left_to_hydra(word):
-    assert quote_texts([word]) == [word]
+    assert quote_text_values([word]) == [word]
 
 
 def test_swept_paths_are_kept_as_typed():
-    (override,) = parse(quote_texts(["corpus.root=2026_11,/a,'b c'"]))
+    (override,) = parse(quote_text_values(["corpus.root=2026_11,/a,'b c'"]))
     assert override.is_sweep_override()
     assert list(override.sweep_string_iterator()) == ["'2026_11'", "/a", "'b c'"]
 

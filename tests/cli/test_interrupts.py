@@ -72,8 +72,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_resume_hint(start, tmp_path):
 
 def test_second_signal_ends_the_process_at_once():
     code = (
-        "import signal\nfrom ser_lightning.interrupts import InterruptedRunError, ending_softly\n"
-        "with ending_softly():\n  try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "import signal\nfrom ser_lightning.interrupts import InterruptedRunError, signals_as_exceptions\n"
+        "with signals_as_exceptions():\n  try:\n    signal.raise_signal(signal.SIGINT)\n"
         "  except InterruptedRunError:\n    print('first', flush=True)\n    signal.raise_signal(signal.SIGINT)\n"
         "    print('second')\n"
     )

@@ -152,7 +152,7 @@ def test_interrupted_sweep_ends_its_jobs_and_prints_a_resume_hint(small, tmp_pat
         os.killpg(process.pid, signum)
         _, err = process.communicate(timeout=120)
     assert process.returncode == code, err
-    assert err.splitlines()[-1] == "ser-train: interrupted; the same command resumes where it was"
+    assert err.splitlines()[-1] == "ser-train: interrupted; rerun the same command to resume"
     assert len(family) >= 5
     wait_for(lambda: all(over(pid) for pid in family))
 

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from ser_lightning.errors import InputError, printable
 
 # Files and folders that a run writes before its first checkpoint.
-BEGINNINGS = (".hydra", "checkpoints", "split.csv", "tensorboard", "train.log")
+PARTIAL_RUN = (".hydra", "checkpoints", "split.csv", "tensorboard", "train.log")
 
 
 class FolderGuard(pl.Callback):
@@ -34,7 +34,7 @@ class FolderGuard(pl.Callback):
         return found.st_dev, found.st_ino
 
     @property
-    def kept(self) -> bool:
+    def is_intact(self) -> bool:
         """Whether the folder still is the one in which the run started."""
         return self._identify() == self.identity
 
@@ -45,7 +45,7 @@ class FolderGuard(pl.Callback):
             InputError: the folder was removed
 
         """
-        if not self.kept:
+        if not self.is_intact:
             raise InputError(
                 f"{printable(self.folder)} was removed while the run was writing it; rerun the same command to start"
                 " again"
@@ -57,7 +57,7 @@ class FolderGuard(pl.Callback):
         before = threading.excepthook
 
         def hook(raised: threading.ExceptHookArgs) -> None:
-            if self.kept or not isinstance(raised.exc_value, OSError):
+            if self.is_intact or not isinstance(raised.exc_value, OSError):
                 before(raised)
 
         threading.excepthook = hook
@@ -82,18 +82,18 @@ class FolderGuard(pl.Callback):
         """Check before the result is written."""
         self.check()
 
-    def discard_beginnings(self) -> None:
+    def remove_partial_run(self) -> None:
         """Remove the files of a failed run that has neither a checkpoint to resume from nor a result."""
         if (self.folder / "result.json").exists() or any(self.folder.glob("checkpoints/*.ckpt")):
             return
-        for name in BEGINNINGS:
+        for name in PARTIAL_RUN:
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
 
-    def discard_remade(self) -> None:
+    def remove_recreated_folder(self) -> None:
         """Remove a folder that was recreated by a write after its removal, unless another run uses it."""
-        if not self.kept and not (self.folder / ".lock").exists() and not (self.folder / "result.json").exists():
+        if not self.is_intact and not (self.folder / ".lock").exists() and not (self.folder / "result.json").exists():
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.build import config_folder
-from ser_lightning.cli.overrides import parse, words_of
+from ser_lightning.cli.overrides import parse, typed_overrides
 from ser_lightning.errors import NO_SPACE, InputError, full_disk, printable, suggestion
 from ser_lightning.interrupts import InterruptedRunError
 
@@ -109,7 +109,7 @@ def _check_corpus() -> None:
         InputError: the group ``corpus`` is given a list of options
 
     """
-    for override in parse(words_of(HydraConfig.get().overrides.task)):
+    for override in parse(typed_overrides(HydraConfig.get().overrides.task)):
         options = override.value()
         if override.key_or_group == "corpus" and isinstance(options, list):
             names = ",".join(map(str, options))
@@ -126,7 +126,7 @@ def _check_trust(config: DictConfig) -> None:
         InputError: a file sets ``trust``
 
     """
-    given = {override.key_or_group.lstrip("+") for override in parse(words_of(HydraConfig.get().overrides.task))}
+    given = {override.key_or_group.lstrip("+") for override in parse(typed_overrides(HydraConfig.get().overrides.task))}
     if config.trust and "trust" not in given:
         raise InputError(f"trust is {list(config.trust)} in a config file; expected it on the command line, if at all")
 

@@ -31,11 +31,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.job_process import PARENT
-from ser_lightning.cli.overrides import parse, quote, set_texts, words_of
+from ser_lightning.cli.overrides import parse, quote, restore_typed_text, typed_overrides
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import InputError
-from ser_lightning.interrupts import InterruptedRunError, end_with, ending_softly
+from ser_lightning.interrupts import JOB_PARENT, InterruptedRunError, end_with_parent, signals_as_exceptions
 from ser_lightning.results import finished, with_checkpoint_digest
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
 
     """
     job: Any = HydraConfig.get()
-    set_texts(config, words_of(job.overrides.task))
+    restore_typed_text(config, typed_overrides(job.overrides.task))
     folder = str(config.folder)
     epochs = OmegaConf.select(config, "trainer.max_epochs")
     entry = {"number": int(job.job.num), "folder": folder, "epochs": epochs}
@@ -89,11 +88,11 @@ def run_job(config: DictConfig, *, command: Command) -> float:
         report_state(job.callbacks.sweep.journal, entry | {"state": state, "reason": reason})
 
     if os.getpid() != command.pid and os.getppid() == command.pid:
-        end_with(command.pid, signal.SIGTERM)
+        end_with_parent(command.pid, signal.SIGTERM)
     report(WAITING)
     threads = config.threads if isinstance(config.threads, int) else 1  # the job itself reports any other value
     try:
-        with ending_softly():
+        with signals_as_exceptions():
             _check_names(config, job)
             result = _done(config, folder=Path(folder))
             if result is None:
@@ -123,7 +122,7 @@ def _check_names(config: DictConfig, job: Any) -> None:
         InputError: the user's ``run_id`` is the same in every job
 
     """
-    words = words_of(job.overrides.task)
+    words = typed_overrides(job.overrides.task)
     keys = [override.get_key_element() for override in parse(words)]
     swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
     own = [word for word in words if word.startswith("run_id=")]
@@ -171,8 +170,8 @@ def job_words(config: DictConfig, job: Any) -> list[str]:
     folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
     return [
         *(word for folder in folders for word in ("--config-dir", folder)),
-        *(word for word in words_of(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
-        *(word for word in words_of(job.overrides.task) if not word.startswith("run_id=")),
+        *(word for word in typed_overrides(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
+        *(word for word in typed_overrides(job.overrides.task) if not word.startswith("run_id=")),
         f"run_id={quote(str(config.run_id))}",
         f"hydra.job.num={job.job.num}",
     ]
@@ -190,7 +189,7 @@ def run_process(words: Sequence[str], *, command: Command) -> str:
 
     """
     environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
-    environment |= {PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
+    environment |= {JOB_PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
     quiet = sys.stdout.isatty()  # the terminal shows the table of the sweep; the job's output is in its log
     with subprocess.Popen(  # noqa: S603 - runs this package's own command
         [sys.executable, "-m", "ser_lightning.cli.job_process", *words],

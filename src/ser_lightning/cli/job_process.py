@@ -7,18 +7,16 @@ import os
 import signal
 import sys
 
-from ser_lightning.interrupts import InterruptedRunError, end_with, hear_once
-
-PARENT = "SER_LIGHTNING_JOB_PARENT"  # environment variable with the process id of the parent
+from ser_lightning.interrupts import JOB_PARENT, InterruptedRunError, end_with_parent, raise_on_first_signal
 
 
 def main() -> None:
     """Train the run given by the command line."""
-    hear_once()
+    raise_on_first_signal()
     try:
-        parent = os.environ.pop(PARENT, None)
+        parent = os.environ.pop(JOB_PARENT, None)
         if parent is not None:
-            end_with(int(parent), signal.SIGTERM)
+            end_with_parent(int(parent), signal.SIGTERM)
         from ser_lightning.cli.train import main as train  # signals must be handled during slow imports
 
         train()

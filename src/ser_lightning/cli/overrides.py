@@ -26,7 +26,7 @@ def parse(words: Iterable[str]) -> list[Override]:
     return overrides
 
 
-def words_of(overrides: ListConfig | list[str]) -> list[str]:
+def typed_overrides(overrides: ListConfig | list[str]) -> list[str]:
     """Return the words of Hydra's ``overrides.task`` as typed, with unresolved interpolations."""
     return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
 
@@ -47,7 +47,7 @@ def typed_text(override: Override) -> str:
     return (override.input_line or "").partition("=")[2].strip()
 
 
-def quote_texts(words: Sequence[str]) -> list[str]:
+def quote_text_values(words: Sequence[str]) -> list[str]:
     """Quote the values of paths and names that Hydra would not parse as text; in a simple sweep, each value alone."""
     quoted = []
     for word, found in ((word, parse([word])) for word in words):
@@ -69,7 +69,7 @@ def quote_texts(words: Sequence[str]) -> list[str]:
     return quoted
 
 
-def set_texts(config: DictConfig, words: Iterable[str]) -> None:
+def restore_typed_text(config: DictConfig, words: Iterable[str]) -> None:
     """Set the paths and names in a config to the text that was typed.
 
     Args:

@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.cli import run_id  # noqa: F401 - registers the resolver that train.yaml names
-from ser_lightning.cli.overrides import parse, quote, quote_texts, set_texts, words_of
+from ser_lightning.cli.overrides import parse, quote, quote_text_values, restore_typed_text, typed_overrides
 from ser_lightning.kernels.backend import AUTO, native_is_available
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
@@ -54,7 +54,7 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Set paths and names to the typed text before Hydra creates a folder from them."""
-        set_texts(config, words_of(config.hydra.overrides.task))
+        restore_typed_text(config, typed_overrides(config.hydra.overrides.task))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Pass the fixed keys and the journal to the jobs, and start to show the sweep.
@@ -63,15 +63,15 @@ class SweepCallback(Callback):
         """
         if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
             native_is_available()  # warns about a missing compiler once for all jobs
-        words = quote_texts(words_of(config.hydra.overrides.task))
-        set_texts(config, words_of(config.hydra.overrides.task))
+        words = quote_text_values(typed_overrides(config.hydra.overrides.task))
+        restore_typed_text(config, typed_overrides(config.hydra.overrides.task))
         fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]
         journal = _begin_journal(Path(config.hydra.sweep.dir).absolute())
         added = [
             f"hydra.callbacks.sweep.fixed=[{','.join(map(quote, fixed))}]",
             f"hydra.callbacks.sweep.journal={'null' if journal is None else quote(str(journal))}",
         ]
-        own = words_of(config.hydra.overrides.hydra)
+        own = typed_overrides(config.hydra.overrides.hydra)
         if not any(word.startswith("hydra/job_logging=") for word in own):
             added.append("hydra/job_logging=terminal")  # train.log is written by the subprocess of the job
         with read_write(config):

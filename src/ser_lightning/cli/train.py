@@ -7,11 +7,11 @@ from pathlib import Path
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.job import FULL_ERROR, Command, start
 from ser_lightning.cli.sweep import listing_failures
-from ser_lightning.interrupts import ending_softly
+from ser_lightning.interrupts import signals_as_exceptions
 
 
 def main() -> None:
     """Run the console script ``ser-train``."""
     command = Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=os.environ.get(FULL_ERROR) == "1")
-    with ending_softly(), listing_failures("ser-train"):
+    with signals_as_exceptions(), listing_failures("ser-train"):
         hydra_app.run("ser-train", "train", partial(start, command=command))

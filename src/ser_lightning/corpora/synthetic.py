@@ -28,7 +28,7 @@ from ser_lightning.corpora.problems import Downmix
 from ser_lightning.corpora.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpora.utterance import Scan, Utterance
 from ser_lightning.errors import InputError, printable
-from ser_lightning.interrupts import end_with
+from ser_lightning.interrupts import end_with_parent
 
 MANIFEST = "SHA256SUMS"
 """File that lists the clips of a finished corpus; ``sha256sum -c`` reads it too."""
@@ -87,15 +87,15 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
     for stem in names:
         groups[stem[-2:], base_of(stem)].append(stem)
     spawn = multiprocessing.get_context("spawn")
-    end_with_this = partial(end_with, os.getpid())
+    end_with_this_process = partial(end_with_parent, os.getpid())
     with ProcessPoolExecutor(
-        1, mp_context=spawn, initializer=end_with_this
+        1, mp_context=spawn, initializer=end_with_this_process
     ) as fresh:  # eSpeak is reproducible only in a fresh process
         bases = fresh.submit(speak).result()
     digests: dict[str, str] = {}
     with (
         Progress(console=Console(stderr=True)) as progress,
-        ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_this) as pool,
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_this_process) as pool,
     ):
         bar = progress.add_task("synthetic corpus: speaking", total=len(names))
         try:

@@ -22,7 +22,7 @@ from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import Augment, FeatureAugment, WaveformAugment
 from ser_lightning.errors import InputError, printable
-from ser_lightning.interrupts import end_with, ending_at_once
+from ser_lightning.interrupts import end_with_parent, set_worker_signals
 from ser_lightning.kernels.backend import NATIVE
 from ser_lightning.memory import keep_freed_memory
 
@@ -126,8 +126,9 @@ _shared: mmap.mmap | None = None  # in a worker: memory shared with the process 
 def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
     global _shared  # noqa: PLW0603 - the tasks of a pool have no other way to reach it
     _shared = shared
-    ending_at_once()
-    end_with(parent)  # otherwise an orphaned worker would wait for tasks forever and hold the lock of the feature cache
+    set_worker_signals()
+    # An orphaned worker would wait for tasks forever and hold the lock of the feature cache.
+    end_with_parent(parent)
     # A clip is too small to profit from threads, and the number of processes already sets the parallelism.
     threadpool_limits(1)
     keep_freed_memory()
