@@ -1,13 +1,16 @@
-"""Corpora of the user in other forms than a table: folders and EmoBox's JSON Lines."""
+"""Corpora of the user in other forms than a table: folders, EmoBox's JSON Lines and audformat."""
 
 import json
 import shutil
 from pathlib import Path
 
+import audformat
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
+from ser_lightning.corpora.audformat_database import AudformatCorpus
 from ser_lightning.corpora.emobox import EmoBoxCorpus
 from ser_lightning.corpora.folders import FolderCorpus
 from ser_lightning.corpora.utterance import ProblemsError
@@ -130,3 +133,67 @@ def test_real_emobox_files_of_emovo(emovo_root: Path, tmp_path: Path) -> None:
     found = emobox(tmp_path / "data", tmp_path, follow_links=True).scan().utterances
     assert len(found) == 588
     assert len({u.emotion for u in found}) == 7
+
+
+# ---------------------------------------------------------------------- audformat
+
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # raised by audformat's use of pandas
+
+
+@pytest.fixture
+def database(root: Path) -> Path:
+    db = audformat.Database("mine")
+    db.schemes["emotion"] = audformat.Scheme(labels=["happiness", "sadness"])
+    speakers = {"anna": {"gender": "female"}, "ben": {"gender": "male"}}
+    db.schemes["speaker"] = audformat.Scheme(labels=speakers)
+    db["files"] = audformat.Table(audformat.filewise_index(list(FILES)))
+    db["files"]["speaker"] = audformat.Column(scheme_id="speaker")
+    db["files"]["speaker"].set([Path(file).stem.split("_")[0] for file in FILES])
+    for name, index in (
+        ("emotion", audformat.filewise_index(list(FILES))),
+        ("turns", audformat.segmented_index([FILES[0], FILES[0]], ["0s", "0.25s"], ["0.25s", pd.NaT])),
+    ):
+        db[name] = audformat.Table(index)
+        db[name]["emotion"] = audformat.Column(scheme_id="emotion")
+        db[name]["emotion"].set(["happiness", "sadness"] * (len(index) // 2))
+    db.save(str(root))
+    return root
+
+
+def audformat_corpus(root: Path, **changes) -> AudformatCorpus:
+    columns = {"emotion": "emotion/emotion", "speaker": "files/speaker", "gender": "files/speaker/gender"}
+    values = {"name": "a", "genders": None, "labels": {"happiness": "happy", "sadness": "sad"}, "columns": columns}
+    return AudformatCorpus(**(COMMON | values | {"root": str(root)} | changes))
+
+
+def test_audformat_files_and_segments(database: Path) -> None:
+    found = audformat_corpus(database).scan().utterances
+    assert [(u.id, u.emotion, u.speaker, u.gender) for u in found] == [
+        *(("hap/anna_1", "happy", "anna", "female"), ("hap/ben_1", "sad", "ben", "male")),
+        *(("sad/anna_2", "happy", "anna", "female"), ("sad/deep/ben_2", "sad", "ben", "male")),
+    ]
+    columns = {"emotion": "turns/emotion", "speaker": "files/speaker", "gender": None}
+    turns = audformat_corpus(database, columns=columns).scan().utterances
+    assert {(u.start, u.end, u.emotion, u.speaker) for u in turns} == {
+        (0.0, 0.25, "happy", "anna"),
+        (0.25, None, "sad", "anna"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"emotion": "emotion/mood"}, r"corpus\.columns\.emotion is 'emotion/mood'; .* has emotion/emotion"),
+        ({"speaker": "files/speaker"}, r"expected emotion: <table>/<column>"),
+        ({"emotion": "emotion/emotion", "person": "files/speaker"}, "other fields only of id"),
+        ({"emotion": "emotion/emotion", "age": "files/speaker/age"}, r"corpus\.columns\.age"),
+    ],
+)
+def test_missing_audformat_columns_raise_input_error(database: Path, columns, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        audformat_corpus(database, columns=columns).scan()
+
+
+def test_other_folder_is_no_audformat_database(root: Path) -> None:
+    with pytest.raises(InputError, match="is no audformat database"):
+        audformat_corpus(root).scan()
