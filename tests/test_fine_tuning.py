@@ -129,7 +129,12 @@ def test_learning_rates_by_module():
 )
 def test_invalid_learning_rate_factors_are_refused(factors, scheduler, message):
     with pytest.raises(InputError, match=message):
-        check_lr_factors(factors, nn.ModuleDict({"a": nn.Linear(1, 1)}), scheduler=scheduler)
+        check_lr_factors(factors, nn.ModuleDict({"a": nn.Linear(1, 1)}), optimizer={"lr": 0.1}, scheduler=scheduler)
+
+
+def test_learning_rate_factors_need_a_learning_rate():
+    with pytest.raises(InputError, match=r"optim\.lr"):
+        check_lr_factors({"a": 0.1}, nn.ModuleDict({"a": nn.Linear(1, 1)}), optimizer={}, scheduler={})
 
 
 def test_fine_tuned_run(command, small, best, tmp_path):

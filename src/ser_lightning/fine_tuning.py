@@ -44,7 +44,8 @@ def initialize(
     checkpoint = read_checkpoint(path, trust=config["trust"])
     if is_baseline(checkpoint.config["model"]):
         raise InputError(f"init_from: {path} is a classical model; expected a network")
-    stored = {name.removeprefix("model."): value for name, value in checkpoint.state.items()}
+    prefix = "model."
+    stored = {n.removeprefix(prefix): value for n, value in checkpoint.state.items() if n.startswith(prefix)}
     output = _output_layer(config, features=features, classes=len(emotions))
     own = model.state_dict()
     new: dict[str, str] = {}
@@ -145,11 +146,14 @@ def set_frozen_mode(frozen: Iterable[nn.Module]) -> None:
             module.training = False
 
 
-def check_lr_factors(factors: object, model: nn.Module, *, scheduler: Mapping[str, Any]) -> dict[str, float]:
+def check_lr_factors(
+    factors: object, model: nn.Module, *, optimizer: Mapping[str, Any], scheduler: Mapping[str, Any]
+) -> dict[str, float]:
     """Return the factors of the learning rate by module name.
 
     Raises:
-        InputError: an unknown module, a factor that is not above 0, or a scheduler that replaces all learning rates
+        InputError: an unknown module, a factor that is not above 0, an optimizer without a learning rate, or a
+            scheduler that replaces all learning rates
 
     """
     if factors is None:
@@ -163,6 +167,8 @@ def check_lr_factors(factors: object, model: nn.Module, *, scheduler: Mapping[st
             raise InputError(
                 f"lr_factors.{name} is {factor!r}; expected a number above 0 (freeze=[{name}] keeps its weights)"
             )
+    if factors and "lr" not in optimizer:
+        raise InputError(f"lr_factors needs optim.lr, which {optimizer.get('_target_')} has not; set optim.lr")
     if factors and "max_lr" in scheduler:
         raise InputError(
             f"lr_factors has no effect with {scheduler.get('_target_')}, whose max_lr applies to all modules; choose"

@@ -1,17 +1,20 @@
-"""Learning rate schedulers that torch lacks, and the scheduler settings for Lightning."""
+"""Build optimizers and learning rate schedulers, including a schedule that torch lacks."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from ser_lightning.build import build
 from ser_lightning.errors import InputError
 
 AUTO = "auto"  # placeholder for the total number of scheduler steps in training
 INTERVALS = ("epoch", "step")
+MakeOptimizer = Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], Optimizer]
 
 
 class WarmupCosine(LambdaLR):
@@ -115,3 +118,37 @@ def check_scheduler(config: SchedulerConfig, optimizer: Optimizer) -> None:
         raise InputError("scheduler.monitor is missing; ReduceLROnPlateau follows a logged value such as train/loss")
     if isinstance(built, ReduceLROnPlateau) and config.interval == "step":
         raise InputError("scheduler.interval is 'step'; expected epoch: the values a plateau follows are of epochs")
+
+
+def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> MakeOptimizer:
+    """Build the part ``optim`` of a config.
+
+    Raises:
+        InputError: the optimizer rejects one of its values
+
+    """
+    make: MakeOptimizer = build("optim", config["optim"], trust=config.get("trust", ()))
+    try:
+        make(model.parameters())  # built once here, so that invalid options are reported before any work
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optim: {error}") from error
+    return make
+
+
+def build_scheduler(config: Mapping[str, Any], trial: Optimizer) -> SchedulerConfig | None:
+    """Build the part ``scheduler`` of a config; None for a constant learning rate.
+
+    Args:
+        config: resolved config of the run
+        trial: an optimizer on which the scheduler is tried, so that invalid values are reported before any work
+
+    Raises:
+        InputError: the scheduler rejects one of its values
+
+    """
+    arguments, ours = split_scheduler_config(config["scheduler"])
+    if not arguments:
+        return None
+    scheduler = SchedulerConfig(make=build("scheduler", arguments, trust=config.get("trust", ())), **ours)
+    check_scheduler(scheduler, trial)
+    return scheduler

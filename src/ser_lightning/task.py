@@ -3,7 +3,7 @@
 import functools
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -14,23 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ser_lightning.build import build
 from ser_lightning.checkpoint import KEY, build_model, contents, load_state, read_checkpoint
 from ser_lightning.data.batch import Batch
+from ser_lightning.epoch_metrics import EpochMetrics
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, evaluation_batches
 from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups, set_frozen_mode
 from ser_lightning.losses import EmotionLoss
-from ser_lightning.metrics import METRICS, compute_metrics
-from ser_lightning.scheduler import SchedulerConfig, check_scheduler, split_scheduler_config
+from ser_lightning.metrics import METRICS
+from ser_lightning.scheduler import MakeOptimizer, SchedulerConfig, build_optimizer, build_scheduler
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
-MakeOptimizer = Callable[[Iterable[nn.Parameter] | list[dict[str, Any]]], torch.optim.Optimizer]
 LOGGED = (*METRICS, "loss")  # logged for every subset, as in ``val/uar``
 
 
@@ -103,16 +101,18 @@ class EmotionTask(pl.LightningModule):
         """
         trust = config.get("trust", ())
         model = build_model(config, features=features, classes=len(emotions))
-        optimizer = _build_optimizer(config, model)
+        optimizer = build_optimizer(config, model)
         return cls(
             model=model,
             optimizer=optimizer,
             classes=len(emotions),
             evaluation=build("evaluation", config["evaluation"], trust=trust),
             loss=build("loss", config["loss"], trust=trust),
-            scheduler=_build_scheduler(config, optimizer(model.parameters())),
+            scheduler=build_scheduler(config, optimizer(model.parameters())),
             frozen=freeze(model, config["freeze"]),
-            lr_factors=check_lr_factors(config["lr_factors"], model, scheduler=config["scheduler"]),
+            lr_factors=check_lr_factors(
+                config["lr_factors"], model, optimizer=config["optim"], scheduler=config["scheduler"]
+            ),
             seed=config["seed"],
             payload=contents(config=config, emotions=tuple(emotions), features=features),
         )
@@ -227,8 +227,7 @@ class EmotionTask(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and add the epoch to the history."""
-        values = {f"train/{name}": value for name, value in self.train_metrics.compute().items()}
-        self.train_metrics.reset()
+        values = _compute_and_reset(self.train_metrics, "train")
         self.epoch_values |= values
         self.log_dict(values | {"train/learning_rate": self.epoch_values["train/learning_rate"]}, sync_dist=True)
         self.epochs.append({"step": self.global_step - 1, "values": dict(self.epoch_values)})
@@ -240,8 +239,7 @@ class EmotionTask(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics, except in Lightning's sanity check before the first epoch."""
         self.evaluating.close()
-        values = {f"val/{name}": value for name, value in self.val_metrics.compute().items()}
-        self.val_metrics.reset()
+        values = _compute_and_reset(self.val_metrics, "val")
         if not self.trainer.sanity_checking:
             self.epoch_values |= values
             for name, value in values.items():
@@ -254,8 +252,7 @@ class EmotionTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self.evaluating.close()
-        self.log_dict({f"test/{name}": value for name, value in self.test_metrics.compute().items()}, sync_dist=True)
-        self.test_metrics.reset()
+        self.log_dict(_compute_and_reset(self.test_metrics, "test"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the training history and the data needed to rebuild the task."""
@@ -292,7 +289,7 @@ class EmotionTask(pl.LightningModule):
                 evaluation_batches(self.model, loader, evaluation=self.evaluation, device=self.device)
             )
 
-    def _step(self, batch: Batch, metrics: "EpochMetrics", measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _step(self, batch: Batch, metrics: EpochMetrics, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         logits = self(batch)
         loss = measure(logits, batch.target if batch.shares is None else batch.shares)
         if not torch.isfinite(loss):
@@ -301,50 +298,8 @@ class EmotionTask(pl.LightningModule):
         return loss
 
 
-class EpochMetrics(nn.Module):
-    """Loss and metrics of a subset over an epoch, synchronized over all processes.
-
-    Args:
-        classes: number of classes
-
-    """
-
-    def __init__(self, *, classes: int) -> None:
-        super().__init__()
-        self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
-        self.loss = MeanMetric()
-
-    def update(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Add a batch: logits (B, classes), target (B,), and the mean loss of the batch."""
-        self.confusion.update(logits, target)
-        self.loss.update(loss.float(), len(target))
-
-    def compute(self) -> dict[str, float]:
-        """Compute the mean loss and all metrics of :data:`ser_lightning.metrics.METRICS`."""
-        return {
-            "loss": float(self.loss.compute()),
-            **compute_metrics(self.confusion.compute().cpu().numpy()),
-        }
-
-    def reset(self) -> None:
-        """Reset the accumulated batches."""
-        self.confusion.reset()
-        self.loss.reset()
-
-
-def _build_optimizer(config: Mapping[str, Any], model: nn.Module) -> MakeOptimizer:
-    make: MakeOptimizer = build("optim", config["optim"], trust=config.get("trust", ()))
-    try:
-        make(model.parameters())  # built once here, so that invalid options are reported before any work
-    except (TypeError, ValueError) as error:
-        raise InputError(f"optim: {error}") from error
-    return make
-
-
-def _build_scheduler(config: Mapping[str, Any], trial: torch.optim.Optimizer) -> SchedulerConfig | None:
-    arguments, ours = split_scheduler_config(config["scheduler"])
-    if not arguments:
-        return None
-    scheduler = SchedulerConfig(make=build("scheduler", arguments, trust=config.get("trust", ())), **ours)
-    check_scheduler(scheduler, trial)
-    return scheduler
+def _compute_and_reset(metrics: EpochMetrics, subset: str) -> dict[str, float]:
+    """Return the values of an epoch by the names under which they are logged, as ``val/uar``."""
+    values = {f"{subset}/{name}": value for name, value in metrics.compute().items()}
+    metrics.reset()
+    return values

@@ -47,11 +47,11 @@ class Clips:
     def __init__(self, counts: list[int], *, frames: int = 1, seed: int = 0, speakers: int = 6) -> None:
         generator = np.random.default_rng(seed)
         targets = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-        centres = np.random.default_rng(99).normal(size=(len(counts), SIZE))  # independent of the seed
+        centers = np.random.default_rng(99).normal(size=(len(counts), SIZE))  # independent of the seed
         mixing = np.random.default_rng(98).normal(size=(SIZE, SIZE))
         lengths = generator.integers(1, frames + 1, size=len(targets))
         noise = generator.standard_t(4, size=(lengths.sum(), SIZE)) @ mixing / 2
-        values = (np.repeat(centres[targets], lengths, axis=0) + noise) * 10.0 ** np.linspace(-2, 2, SIZE) + 5
+        values = (np.repeat(centers[targets], lengths, axis=0) + noise) * 10.0 ** np.linspace(-2, 2, SIZE) + 5
         self.frames = torch.from_numpy(values.astype(np.float32))
         self.lengths, self.targets = torch.from_numpy(lengths), torch.from_numpy(targets)
         self.speakers = [f"{n}" for n in generator.integers(speakers, size=len(targets))]

@@ -11,8 +11,8 @@ def drawn(rows: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
     """Return standardized rows scattered around one center per class, and their classes."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(rows) % CLASSES
-    centres = torch.randn(CLASSES, 6, generator=generator, dtype=torch.float64)
-    x = centres[targets] + 0.3 * torch.randn(rows, 6, generator=generator, dtype=torch.float64)
+    centers = torch.randn(CLASSES, 6, generator=generator, dtype=torch.float64)
+    x = centers[targets] + 0.3 * torch.randn(rows, 6, generator=generator, dtype=torch.float64)
     return (x - x.mean(0)) / x.std(0), targets
 
 

@@ -120,8 +120,8 @@ def fitted(recipe: Recipe, size: int) -> nn.Module:
     targets = torch.arange(len(RAVDESS)).repeat(8)
     lengths = torch.randint(1, 9, targets.shape, generator=generator)
     # The centers are close together, so that the hyperparameters matter.
-    centres = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)
-    frames = centres[targets].repeat_interleave(lengths, 0)
+    centers = 0.2 * torch.randn(len(RAVDESS), size, generator=generator)
+    frames = centers[targets].repeat_interleave(lengths, 0)
     frames = 2 * (frames + torch.randn(frames.shape, generator=generator)) - 1  # so that standardization does something
     speakers = [str(clip % 4) for clip in range(len(targets) // len(RAVDESS)) for _ in RAVDESS]
     return fit_baseline(

@@ -47,7 +47,7 @@ def pretrain(
     for units in hidden:
         first = not layers
         layers.append(
-            _contrast(
+            _train_machine(
                 x, units=units, epochs=epochs, batch=batch, rate=rates[not first], gaussian=first, generator=generator
             )
         )
@@ -57,7 +57,7 @@ def pretrain(
     return layers
 
 
-def _contrast(
+def _train_machine(
     x: Tensor, *, units: int, epochs: int, batch: int, rate: float, gaussian: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Train one machine by one-step contrastive divergence (Hinton 2002); return its weight and hidden bias.
@@ -68,16 +68,16 @@ def _contrast(
     bias, visible_bias = x.new_zeros(units), x.new_zeros(x.size(1))
     for _ in range(epochs):
         for rows in torch.split(torch.randperm(len(x), generator=generator), batch):
-            seen = x[rows]
-            on = nn.functional.linear(seen, weight, bias).sigmoid()
-            sampled = (torch.rand(on.shape, generator=generator, dtype=x.dtype) < on).to(x.dtype)
-            made_up = nn.functional.linear(sampled, weight.T, visible_bias)
+            visible = x[rows]
+            hidden = nn.functional.linear(visible, weight, bias).sigmoid()
+            sampled = (torch.rand(hidden.shape, generator=generator, dtype=x.dtype) < hidden).to(x.dtype)
+            reconstruction = nn.functional.linear(sampled, weight.T, visible_bias)
             if not gaussian:
-                made_up = made_up.sigmoid()
-            then = nn.functional.linear(made_up, weight, bias).sigmoid()
-            weight += rate / len(rows) * (on.T @ seen - then.T @ made_up)
-            bias += rate * (on - then).mean(0)
-            visible_bias += rate * (seen - made_up).mean(0)
+                reconstruction = reconstruction.sigmoid()
+            hidden_again = nn.functional.linear(reconstruction, weight, bias).sigmoid()
+            weight += rate / len(rows) * (hidden.T @ visible - hidden_again.T @ reconstruction)
+            bias += rate * (hidden - hidden_again).mean(0)
+            visible_bias += rate * (visible - reconstruction).mean(0)
     return weight, bias
 
 
@@ -116,5 +116,5 @@ def fine_tune(x: Tensor, targets: Tensor, layers: Layers, *, classes: int, steps
         return value.item(), gradient.numpy()
 
     start = torch.cat([tensor.flatten() for tensor in tensors]).numpy()
-    found: Any = minimize(loss, start, jac=True, method="CG", options={"maxiter": steps})
-    return unpack(torch.from_numpy(found.x))[:-1]
+    result: Any = minimize(loss, start, jac=True, method="CG", options={"maxiter": steps})
+    return unpack(torch.from_numpy(result.x))[:-1]

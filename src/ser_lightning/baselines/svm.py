@@ -85,10 +85,13 @@ class SVCSearch(GroupSearch):
     def _score_candidates(
         self, x: Any, y: Labels, held: Any, candidates: list[dict[str, Any]]
     ) -> npt.NDArray[np.float64]:
-        between, across = euclidean_distances(x, squared=True), euclidean_distances(held, x, squared=True)
+        train_distances, held_distances = (
+            euclidean_distances(x, squared=True),
+            euclidean_distances(held, x, squared=True),
+        )
         scores = []
         for candidate in candidates:
             machine = clone(self.classifier).set_params(C=candidate["C"], kernel="precomputed")
-            machine.fit(np.exp(-candidate["gamma"] * between), y)
-            scores.append(class_scores(machine, np.exp(-candidate["gamma"] * across)))
+            machine.fit(np.exp(-candidate["gamma"] * train_distances), y)
+            scores.append(class_scores(machine, np.exp(-candidate["gamma"] * held_distances)))
         return np.stack(scores)

@@ -92,8 +92,8 @@ class CNNBiLSTM(nn.Module):
         widths = [4 * hidden, *mlp]
         layers: list[nn.Module] = [nn.BatchNorm1d(widths[0])]
         for i, o in zip(widths, mlp, strict=False):
-            regularised = [nn.Dropout(dropout), ACTIVATIONS[activation]()]
-            layers += [nn.Linear(i, o), *(reversed(regularised) if dropout_after_activation else regularised)]
+            regularized = [nn.Dropout(dropout), ACTIVATIONS[activation]()]
+            layers += [nn.Linear(i, o), *(reversed(regularized) if dropout_after_activation else regularized)]
         self.classifier = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
         self.receptive_field = self._receptive_field()
 

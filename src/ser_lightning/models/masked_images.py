@@ -67,9 +67,9 @@ def _weights(lengths: Tensor, total: int, size: int) -> Tensor:
     Only the first ``lengths`` (B,) inputs are real; the others get zero weight.
     """
     scale = (lengths / size)[:, None, None]  # (B, 1, 1)
-    centres = (torch.arange(size, device=lengths.device)[:, None] + 0.5) * scale  # (B, size, 1)
+    centers = (torch.arange(size, device=lengths.device)[:, None] + 0.5) * scale  # (B, size, 1)
     places = torch.arange(total, device=lengths.device) + 0.5  # (total,)
-    weights = (1 - (places - centres).abs() / scale.clamp(min=1)).clamp(min=0)  # (B, size, total)
+    weights = (1 - (places - centers).abs() / scale.clamp(min=1)).clamp(min=0)  # (B, size, total)
     weights = weights * length_mask(lengths, total)[:, None]
     return weights / weights.sum(2, keepdim=True)
 

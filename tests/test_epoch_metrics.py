@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as reference
 from torch import nn
 
-from ser_lightning.task import EpochMetrics
+from ser_lightning.epoch_metrics import EpochMetrics
 
 CLASSES = 4
 
