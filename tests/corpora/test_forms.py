@@ -1,10 +1,11 @@
-"""Corpora of the user in other forms than a table: folders, EmoBox's JSON Lines and audformat."""
+"""Corpora of the user in other forms than a table: folders, EmoBox's JSON Lines, audformat and datasets."""
 
 import json
 import shutil
 from pathlib import Path
 
 import audformat
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import soundfile
 from ser_lightning.corpora.audformat_database import AudformatCorpus
 from ser_lightning.corpora.emobox import EmoBoxCorpus
 from ser_lightning.corpora.folders import FolderCorpus
+from ser_lightning.corpora.huggingface import HuggingFaceCorpus
 from ser_lightning.corpora.utterance import ProblemsError
 from ser_lightning.errors import InputError
 from ser_lightning.splits.column import ColumnSplit
@@ -197,3 +199,60 @@ def test_missing_audformat_columns_raise_input_error(database: Path, columns, me
 def test_other_folder_is_no_audformat_database(root: Path) -> None:
     with pytest.raises(InputError, match="is no audformat database"):
         audformat_corpus(root).scan()
+
+
+# ---------------------------------------------------------------------- Hugging Face
+
+
+def dataset(root: Path, **changes) -> HuggingFaceCorpus:
+    values = {"name": "h", "audio": "audio", "columns": {"emotion": "emotion", "speaker": "speaker"}, "genders": None}
+    return HuggingFaceCorpus(**(COMMON | values | {"root": str(root / "files")} | changes))
+
+
+@pytest.fixture
+def saved(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of save_to_disk with a training and a validation split, which contains the audio itself."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(root / "cache"))
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "emotion": datasets.ClassLabel(names=["happy", "sad"]),
+            "speaker": datasets.Value("string"),
+        }
+    )
+
+    def make(files: tuple[str, ...]) -> datasets.Dataset:
+        audio = [{"bytes": (root / file).read_bytes(), "path": Path(file).name} for file in files]
+        emotions, speakers = [int("sad" in file) for file in files], ["s"] * len(files)
+        made = datasets.Dataset.from_dict({"audio": audio, "emotion": emotions, "speaker": speakers}, features)
+        return made.cast_column("audio", datasets.Audio(decode=False))
+
+    made = datasets.DatasetDict({"train": make(FILES[:2]), "validation": make(FILES[2:])})
+    made.save_to_disk(str(root / "saved"))
+    return root / "saved"
+
+
+def test_saved_dataset_is_read_and_its_audio_written_once(root: Path, saved: Path) -> None:
+    found = dataset(root, path=str(saved)).scan().utterances
+    assert [(u.id, u.emotion, u.speaker, u.split, u.path.suffix) for u in found] == [
+        ("train/0", "happy", "s", "train", ".wav"),
+        ("train/1", "happy", "s", "train", ".ogg"),
+        ("validation/0", "sad", "s", "val", ".wav"),
+        ("validation/1", "sad", "s", "val", ".flac"),
+    ]
+    for utterance, file in zip(found, FILES, strict=True):
+        assert utterance.path.read_bytes() == (root / file).read_bytes()
+    times = {utterance.path: utterance.path.stat().st_mtime_ns for utterance in found}
+    assert dataset(root, path=str(saved)).scan().utterances == found
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_missing_dataset_or_column_raises_input_error(root: Path, saved: Path) -> None:
+    for changes, message in (
+        ({"path": None}, r"give corpus\.path="),
+        ({"path": str(saved), "audio": "wav"}, r"has no column 'wav', only audio, emotion, speaker"),
+        ({"path": str(saved), "columns": {"speaker": "speaker"}}, "expected emotion"),
+        ({"path": str(root / "deep" / "none")}, "no such folder"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dataset(root, **changes).scan()
