@@ -1,12 +1,33 @@
-"""``ser-evaluate``: command line for evaluating a finished run."""
+"""``ser-evaluate``: evaluate a finished run on its own test clips or on another corpus."""
 
-from collections.abc import Sequence
-from typing import Annotated
+import json as json_format
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ser_lightning import config_files
 from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
+from ser_lightning.errors import InputError, printable
+from ser_lightning.output import STANDARD_OUTPUT, check_output, expand_user
+
+if TYPE_CHECKING:
+    from ser_lightning.reevaluate import Reevaluation
+
+JSON = ".json"
+PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
+CAN = (
+    "what can be changed is how it is measured (evaluation, data.eval_shuffle, data.eval_batch_size, data.bucket,"
+    " checkpoint), what it is measured on (corpus.root, audio, features), or the corpus (--corpus)"
+)
+SPLIT = (
+    "a run is evaluated on the split that it was trained with, else training clips would be among the test clips;"
+    f" {CAN}"
+)
+CROSS_CORPUS = "on another corpus all clips are measured, nothing is trained; leave out the split"
+CORPUS = "another corpus is given as --corpus {name}"
 
 EPILOG = """
 Examples:
@@ -57,9 +78,102 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Evaluate a finished run from its checkpoint alone and compare with its result.json, or on another corpus."""
-    from ser_lightning.cli.evaluate_run import evaluate_run
+    import torch
 
-    return evaluate_run(run, corpora=corpus or [], output=output, settings=settings or [], json=json, trust=trust or [])
+    from ser_lightning.checkpoint import read_checkpoint
+    from ser_lightning.cli.checkpoint_config import config_of, require_parts
+    from ser_lightning.cli.settings import require_int
+    from ser_lightning.cross_corpus import evaluate_on_corpus
+    from ser_lightning.reevaluate import read_result, reevaluate
+    from ser_lightning.results import check_checkpoint
+
+    folder = Path(expand_user(run))
+    targets = [STANDARD_OUTPUT] * json + ([] if output is None else [output])
+    outputs = [check_output(target, formats=(JSON,), default=JSON) for target in dict.fromkeys(targets)]
+    result = read_result(folder)
+    for target in outputs:
+        target.check_differs([folder / "result.json"])
+    path = _checkpoint_path(folder, result["checkpoint"])
+    checkpoint = read_checkpoint(path, trust=trust or [])
+    refused = {"split": CROSS_CORPUS if corpus else SPLIT}
+    for setting in settings or []:
+        key, _, value = setting.partition("=")
+        if key == "corpus" and not value.startswith("{"):
+            raise InputError(f"--set {printable(setting)}: {CORPUS.format(name=printable(value))}")
+    config = config_of(checkpoint, path, settings or [], corpora=corpus or [], refused=refused)
+    require_parts(config, PARTS, path)
+    check_checkpoint(config["checkpoint"])
+    path = _checkpoint_path(folder, config["checkpoint"])
+    torch.set_num_threads(require_int("threads", config["threads"], least=1))
+    quiet = any(target.is_standard_output for target in outputs)
+    if corpus:
+        found = evaluate_on_corpus(config, path=path)
+        failed = False
+        if not quiet:
+            _print_cross_corpus(found)
+    else:
+        again = reevaluate(config, path=path, result=result)
+        failed = again.same_config and not again.equal
+        found = {"changed": again.changed, "equal": again.equal, "metrics": again.metrics, "config": dict(config)}
+        if not quiet:
+            _print_comparison(again, path)
+    identity = {"run": str(folder), "digest": result["digest"], "checkpoint": config["checkpoint"]}
+    content = json_format.dumps(identity | {"seed": config["seed"]} | found, indent=1, allow_nan=False) + "\n"
+    for target in outputs:
+        target.write(content)
+        if not target.is_standard_output and not quiet:
+            print(target.name)
+    return int(failed)
+
+
+def _checkpoint_path(folder: Path, which: str) -> Path:
+    return folder / "checkpoints" / f"{which}.ckpt"
+
+
+def _print_comparison(again: "Reevaluation", path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("subset", "metric", "result.json", "now", title=str(path))
+    for subset, name, value in again.rows():
+        table.add_row(subset, name, repr(again.before[subset][name]), repr(value))
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
+    for line in again.changed:
+        print(f"changed: {line}")
+    if again.equal:
+        print("The metrics are equal to the last digit.")
+    elif again.same_config:
+        print("The metrics differ, but the configuration is the same: another corpus, machine or library version?")
+    else:
+        print("The metrics differ, as expected: the configuration was changed.")
+
+
+def _print_cross_corpus(found: Mapping[str, Any]) -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from ser_lightning.metrics import recall_per_class
+
+    emotions, corpus = found["emotions"], found["corpus"]
+    table = Table(
+        *("true \\ predicted", *emotions, "recall"),
+        title=f"{corpus['name']}: {found['clips']} of {corpus['utterances']} clips",
+    )
+    for emotion, row, recall in zip(
+        emotions, found["confusion_matrix"], recall_per_class(np.array(found["confusion_matrix"])), strict=True
+    ):
+        table.add_row(emotion, *map(str, row), "" if np.isnan(recall) else f"{100 * recall:.1f} %")
+    Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
+    print(f"predictions are taken over the {len(emotions)} emotions that network and corpus have in common")
+    if found["left_out"]:
+        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(found["left_out"].items()))
+        print(f"left out, because the network does not know them: {counts}")
+    if found["never_predicted"]:
+        print(f"never predicted, because the corpus has none: {', '.join(found['never_predicted'])}")
+    shares = (found["metrics"]["accuracy"], found["metrics"]["uar"], 1 / len(emotions))
+    accuracy, uar, chance = (f"{100 * share:.1f} %" for share in shares)
+    print(f"accuracy {accuracy}  UAR {uar}  (by chance {chance})")
 
 
 APP = make_app("ser-evaluate", evaluate, epilog=EPILOG)

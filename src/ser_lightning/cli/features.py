@@ -1,11 +1,16 @@
-"""``ser-features``: command line for extracting features."""
+"""``ser-features``: extract the features of recordings."""
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, run_app
+from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
+from ser_lightning.errors import InputError, printable
+from ser_lightning.output import STANDARD_OUTPUT, check_folder, check_output, json_lines
+
+PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for how channels are mixed down
 
 EPILOG = """
 Examples:
@@ -40,11 +45,32 @@ def features(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Write the features of recordings: one .npy file for each, frames x features."""
-    from ser_lightning.cli.extract_features import extract_features
+    from ser_lightning.cli.settings import compose_config
+    from ser_lightning.predict.extract import extract_features
+    from ser_lightning.predict.inputs import find_recordings
+    from ser_lightning.progress import show_progress
 
-    return extract_features(
-        inputs, output=output, settings=settings or [], json=json, trust=trust or [], config_dir=config_dir
-    )
+    if output is None:
+        raise InputError("--output is missing; give --output <folder>")
+    folder = check_folder(output)
+    config = compose_config({"features": "paper"}, settings or [], choices=PARTS, keys=PARTS, config_dir=config_dir)
+    recordings, failures = find_recordings(inputs)
+    total = len(recordings) + len(failures)
+    listing = check_output(STANDARD_OUTPUT, formats=(".jsonl",), default=".jsonl") if json else None
+    for file in extract_features(
+        recordings,
+        folder,
+        config=config,
+        trust=trust or [],
+        progress=show_progress("features"),
+        on_failure=failures.append,
+    ):
+        if listing is not None:
+            source, path = (str(name).encode("utf-8", "backslashreplace").decode() for name in (file.source, file.path))
+            listing.write(json_lines([{"path": source, "features": path, "shape": list(file.shape)}]))
+    done = f"{total - len(failures)} of {total} recordings: features in {printable(folder)}"
+    print(done, file=sys.stderr if json else sys.stdout)
+    return report_failures("ser-features", failures, total=total)
 
 
 APP = make_app("ser-features", features, epilog=EPILOG)

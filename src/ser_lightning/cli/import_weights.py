@@ -1,4 +1,4 @@
-"""``ser-import``: command line for importing the released weights."""
+"""``ser-import``: convert the released weights to a checkpoint."""
 
 import sys
 from collections.abc import Sequence

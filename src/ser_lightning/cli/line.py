@@ -110,6 +110,15 @@ def guard(command: str, function: Callable[[], int | None]) -> int:
         return _tell(command, message, 1)
 
 
+def report_failures(command: str, failures: Sequence[str], *, total: int) -> int:
+    """Print the recordings that were left out and return the exit code: 0 for none, 3 for some, 1 for all."""
+    for failure in failures:
+        print(f"{command}: left out: {failure}", file=sys.stderr)
+    if not failures:
+        return 0
+    return 1 if len(failures) == total else 3
+
+
 def _tell(command: str, message: str, code: int) -> int:
     try:
         flush_standard_output()

@@ -1,11 +1,14 @@
-"""``ser-predict``: command line for predicting emotions."""
+"""``ser-predict``: predict the emotions of recordings."""
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, run_app
+from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
+from ser_lightning.errors import InputError
+from ser_lightning.output import check_output, expand_user
 
 EPILOG = """
 Examples:
@@ -44,9 +47,40 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Predict the emotion of recordings: the most probable one and the probability of each."""
-    from ser_lightning.cli.predict_recordings import predict_recordings
+    import torch
 
-    return predict_recordings(inputs, model=model, output=output, settings=settings or [], json=json, trust=trust or [])
+    from ser_lightning.checkpoint import read_checkpoint
+    from ser_lightning.cli.checkpoint_config import config_of, require_parts
+    from ser_lightning.cli.settings import require_int
+    from ser_lightning.predict.inputs import find_recordings
+    from ser_lightning.predict.recordings import Predictor
+    from ser_lightning.predict.writer import CSV, JSON, JSON_LINES, PredictionWriter
+    from ser_lightning.progress import show_progress
+
+    if model is None:
+        raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
+    formats = (JSON_LINES, JSON) if json else (CSV, JSON, JSON_LINES)
+    target = check_output(output, formats=formats, default=JSON_LINES if json else CSV)
+    model = expand_user(model)
+    recordings, failures = find_recordings(inputs)
+    target.check_differs([model, *(recording.path for recording in recordings)])
+    checkpoint = read_checkpoint(model, trust=trust or [])
+    # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
+    config = config_of(checkpoint, model, settings or [], without=("checkpoint", "evaluation"))
+    require_parts(config, ("model", "audio", "features", "data", "threads"), model)
+    torch.set_num_threads(require_int("threads", config["threads"], least=1))
+    batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
+    predictor = Predictor(checkpoint, config, path=model, batch_size=batch_size)
+
+    total, done = len(recordings) + len(failures), 0
+    paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
+    with PredictionWriter(target, checkpoint.emotions) as writer:
+        for predictions in predictor.predict(paths, on_failure=failures.append):
+            writer.write(predictions)
+            done += len(predictions)
+    if done:
+        print(f"{done} of {total} recordings: {target.name}", file=sys.stderr)
+    return report_failures("ser-predict", failures, total=total)
 
 
 APP = make_app("ser-predict", predict, epilog=EPILOG)

@@ -1,11 +1,17 @@
-"""``ser-report``: command line for comparing the runs of a sweep."""
+"""``ser-report``: compare the runs of a sweep."""
 
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ser_lightning.cli.line import Json, make_app, run_app
+from ser_lightning.output import STANDARD_OUTPUT, check_folder, check_output, expand_user
+
+if TYPE_CHECKING:
+    from ser_lightning.report.report import Report
 
 EPILOG = """
 Examples:
@@ -50,9 +56,48 @@ def report(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> None:
     """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
-    from ser_lightning.cli.write_report import write_report
+    from ser_lightning.report.export import export_runs
+    from ser_lightning.report.report import make_report
 
-    write_report(sweep, arm=arm, baseline=baseline, output=output, export=export, json=json)
+    folder = Path(expand_user(sweep))
+    target = None if output is None else check_folder(output)
+    copies = None if export is None else check_folder(export)
+    if folder.is_dir() and target is None:
+        check_folder(str(folder))
+    made = make_report(folder, arm=arm, baseline=baseline)
+    if copies is not None:
+        export_runs(made.comparison, folder, copies)
+    path = made.write(target)
+    for item in made.left_out:
+        print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
+    if json:
+        text = path.with_name("report.json").read_text(encoding="utf-8")
+        check_output(STANDARD_OUTPUT, formats=(".json",), default=".json").write(text)
+    else:
+        _print(made, path)
+
+
+def _print(report: "Report", path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ser_lightning.report.answer import SYNTHETIC, is_synthetic
+    from ser_lightning.report.tables import arms_table
+
+    console = Console(highlight=False, markup=False)
+    if is_synthetic(report.comparison.runs):
+        console.print(SYNTHETIC, style="bold", soft_wrap=True)
+    for line in (report.answer, *(f"- {note}" for note in report.cautions)):
+        console.print(line, soft_wrap=True)
+    found = arms_table(report.comparison)
+    table = Table(caption="percent; mean ± sd")
+    # Arms become columns, because a terminal has more room for metrics in rows.
+    for number, title in enumerate([found.columns[0], *found.iloc[:, 0]]):
+        table.add_column(title, justify="right" if number else "left")
+    for title in found.columns[1:]:
+        table.add_row(title, *found[title])
+    console.print(table)
+    print(path)  # without the console, which would wrap a long path
 
 
 APP = make_app("ser-report", report, epilog=EPILOG)

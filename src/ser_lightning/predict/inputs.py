@@ -1,7 +1,6 @@
-"""Find the recordings given on a command line."""
+"""Find the recordings in files and folders."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +51,3 @@ def find_recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
             # Only the parent folder is resolved: a link next to its target has its own name and counts separately.
             recordings.setdefault(Path(os.path.realpath(path.parent), path.name), Recording(path, below))
     return list(recordings.values()), list(problems)
-
-
-def report_failures(command: str, failures: Sequence[str], *, total: int) -> int:
-    """Print the recordings that were left out and return the exit code: 0 for none, 3 for some, 1 for all."""
-    for failure in failures:
-        print(f"{command}: left out: {failure}", file=sys.stderr)
-    if not failures:
-        return 0
-    return 1 if len(failures) == total else 3
