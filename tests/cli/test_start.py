@@ -140,7 +140,7 @@ def test_other_arguments_are_passed_to_hydra(tmp_path):
     ("word", "given", "expected"),
     [
         ("corpus=sy", [], ["corpus=synthetic", "corpus=synthetic_small"]),
-        ("corpus=emodb,em", [], ["corpus=emodb,emodb", "corpus=emodb,emovo"]),
+        ("corpus=emodb,emov", [], ["corpus=emodb,emovo"]),
         ("corpus=[emodb,emov", [], ["corpus=[emodb,emovo"]),
         ("opt", [], ["optim.", "optim="]),
         ("optim.l", [], ["optim.lr=0.001"]),
@@ -192,7 +192,7 @@ def test_completion_keys_match_the_composed_config():
         ("ser-train --mul", ["--multirun"]),
         ("ser-predict x.wav --mo", ["--model"]),
         ("ser-predict x.wav --set audio=untrimmed_", ["untrimmed_22k", "untrimmed_48k"]),
-        ("ser-evaluate run --corpus emo", ["emodb", "emovo"]),
+        ("ser-evaluate run --corpus emov", ["emovo"]),
     ],
 )
 def test_bash_completion(tmp_path, line, expected):
