@@ -178,7 +178,7 @@ def test_folder_without_readable_clips_is_refused(command, folder):
         clip.write_text(f"no sound {number}")
     done = command("audit", *words(folder))
     assert done.code == 1
-    assert "no clip below" in done.err.splitlines()[-1]
+    assert "no clip of ravdess can be read" in done.err.splitlines()[-1]
 
 
 # ---------------------------------------------------------------------- runs
