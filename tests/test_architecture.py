@@ -62,6 +62,7 @@ ALLOWED = {
     "losses": set(),
     "evaluation": {"data", "corpora", "splits"},
     "report": {"results"},
+    "data_card": {"audio", "corpora", "report", "splits"},
     "build": set(),
     "output": set(),
     "results": set(),
@@ -72,6 +73,7 @@ ALLOWED = {
 THIRD_PARTY_FORBIDDEN = {
     "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra"},
     "metrics": {"torch", "pytorch_lightning"},
+    "data_card": {"torch", "pytorch_lightning", "hydra"},
     "corpora": {"torch", "pytorch_lightning", "hydra"},
     "splits": {"torch", "pytorch_lightning", "hydra"},
     "audio": {"torch", "pytorch_lightning", "hydra"},

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.table import Table
 from ser_lightning.assemble import assemble_preparation
 from ser_lightning.cli import hydra_app
 from ser_lightning.corpora.utterance import ProblemsError
+from ser_lightning.data.preparation import Preparation
+from ser_lightning.errors import InputError
 from ser_lightning.progress import show_progress
 from ser_lightning.splits.split import SUBSETS
 
@@ -21,8 +24,11 @@ def main() -> None:
 
 
 def prepare(config: DictConfig) -> None:
-    """Scan and split the corpus, compute its features, and print a summary and the rejected files."""
+    """Scan and split the corpus, compute its features, and print a summary, a data card and the rejected files."""
     plain = hydra_app.plain(config)
+    card_folder = plain["data_card"]
+    if card_folder is not None and not isinstance(card_folder, str):
+        raise InputError(f"data_card is {card_folder!r}; expected a folder or null")
     console = Console(width=None if sys.stdout.isatty() else 1000)  # does not wrap paths in a file or pipe
     data = assemble_preparation(plain, progress=show_progress("features"))
     try:
@@ -51,6 +57,35 @@ def prepare(config: DictConfig) -> None:
         [(id_, "") for id_ in data.nothing_voiced],
     )
     _print_files(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
+    if card_folder is not None:
+        _make_card(console, data, Path(card_folder) / data.corpus.name)
+
+
+def _make_card(console: Console, data: Preparation, folder: Path) -> None:
+    # The figures need libraries that a command without a data card does not load.
+    from ser_lightning.data.content import cached_contents
+    from ser_lightning.data_card.clip_audio import measure_clips
+    from ser_lightning.data_card.describe import describe_corpus
+    from ser_lightning.data_card.page import facts, warning_lines, write_card
+
+    workers, progress = data.feature_workers, show_progress("audio")
+    card = describe_corpus(
+        data.utterances,
+        data.problems,
+        name=data.corpus.name,
+        emotions=data.corpus.emotions,
+        audio=measure_clips(data.utterances, folder=data.cache_folder, workers=workers, progress=progress),
+        contents=cached_contents(data.utterances, folder=data.cache_folder, workers=workers, progress=progress),
+    )
+    paths = write_card(card, folder)
+    table = Table(title=f"data card of {data.corpus.name}", show_header=False)
+    for name, text in facts(card):
+        table.add_row(escape(name), escape(text))
+    console.print(table)
+    for text in warning_lines(card):
+        console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+    for path in paths:
+        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_files(console: Console, title: str, rows: list[tuple[str, str]]) -> None:

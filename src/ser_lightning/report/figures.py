@@ -55,7 +55,7 @@ def confusion_figure(matrix: Confusion, labels: Sequence[str], title: str) -> Fi
 
     """
     side = 2.2 + 0.55 * len(labels)
-    figure = _new_figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     share = _percent(matrix)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
@@ -78,7 +78,7 @@ def curves_figure(history: History, title: str) -> Figure:
         title: title of the figure
 
     """
-    figure = _new_figure(9, 3.8)
+    figure = new_figure(9, 3.8)
     for axes, (series, label, factor) in zip(figure.subplots(1, 2), PANELS, strict=True):
         for (subset, _, style), color in zip(STYLES, COLORS, strict=False):
             _draw_curve(axes, factor * np.array(history.get(f"{subset}/{series}", ()), float), color, style)
@@ -104,7 +104,7 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
     """
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
     series = list(dict.fromkeys(name for rows in panels.values() for found in rows.values() for name in found))
-    figure = _new_figure(2.2 + 4.2 * len(panels), 1.6 + 0.42 * len(names))
+    figure = new_figure(2.2 + 4.2 * len(panels), 1.6 + 0.42 * len(names))
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axes, (title, rows) in zip(grid.flat, panels.items(), strict=True):
         for row, found in rows.items():
@@ -119,7 +119,7 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel(label)
         axes.grid(axis="x", color=GRID)
-        _open_axes(axes)
+        open_axes(axes)
         axes.set_title(title, fontsize="medium")
     handles = [Line2D([], [], color=_color(number), marker="o", label=name) for number, name in enumerate(series)]
     figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False)
@@ -135,7 +135,7 @@ def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, list
         listeners: accuracy of human listeners in the same unit, if known
 
     """
-    figure = _new_figure(WIDTH, 4.2)
+    figure = new_figure(WIDTH, 4.2)
     axes = figure.subplots()
     ends: dict[Pair, tuple[float, float]] = {}
     for pair in dict.fromkeys(pair for by_pair in values.values() for pair in by_pair):
@@ -155,11 +155,11 @@ def paired_panel(values: Mapping[str, Mapping[Pair, float]], label: str, *, list
         handles.append(Line2D([], [], color=SOFT, linestyle=LISTENERS, linewidth=1.2, label=label_of_line))
     if len(ends) <= MOST_LABELS:
         _label_pairs(axes, ends)
-    _label_positions(axes, list(values), rotated=len(values) * max(map(len, values)) > SIDE_BY_SIDE)
+    label_positions(axes, list(values), rotated=len(values) * max(map(len, values)) > SIDE_BY_SIDE)
     axes.set_xlim(-0.45, len(values) - 1 + 0.75)
     axes.set_ylabel(label)
     axes.grid(axis="y", color=GRID)
-    _open_axes(axes)
+    open_axes(axes)
     _add_legend(figure, handles, columns=3)
     return figure
 
@@ -176,7 +176,7 @@ def curves_panel(histories: Mapping[str, Sequence[History]], series: str, label:
         factor: scale factor applied to the values
 
     """
-    figure = _new_figure(WIDTH, 4.0)
+    figure = new_figure(WIDTH, 4.0)
     axes = figure.subplots()
     for number, runs in enumerate(histories.values()):
         for subset, _, style in STYLES:
@@ -234,7 +234,7 @@ def accuracy_panel(accuracies: pd.DataFrame, listeners: Mapping[str, float]) -> 
 
     """
     parts, arms = list(accuracies.index), list(accuracies.columns)
-    figure = _new_figure(WIDTH, 1.3 + 0.34 * len(parts))
+    figure = new_figure(WIDTH, 1.3 + 0.34 * len(parts))
     axes = figure.subplots()
     for number, arm in enumerate(arms):
         rows = np.arange(len(parts)) + 0.5 * (number - (len(arms) - 1) / 2) / max(3, len(arms))
@@ -247,7 +247,7 @@ def accuracy_panel(accuracies: pd.DataFrame, listeners: Mapping[str, float]) -> 
     axes.set_xlim(-3, 103)
     axes.set_xlabel("correct (%)")
     axes.grid(color=GRID)
-    _open_axes(axes)
+    open_axes(axes)
     handles = [Line2D([], [], color=_color(n), marker="o", linestyle="", label=arm) for n, arm in enumerate(arms)]
     if listeners:
         handles.append(Line2D([], [], color=SOFT, linestyle=LISTENERS, label="human listeners"))
@@ -292,7 +292,7 @@ def svg(figure: Figure, *, name: str, title: str) -> str:
     return text.strip()
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches."""
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05))
     FigureCanvasAgg(figure)
@@ -321,14 +321,14 @@ def _finish_curves(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color=GRID)
-    _open_axes(axes)
+    open_axes(axes)
 
 
 def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, columns: int) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL)
 
 
-def _label_positions(axes: Axes, names: Sequence[str], *, rotated: bool) -> None:
+def label_positions(axes: Axes, names: Sequence[str], *, rotated: bool) -> None:
     """Label the positions 0, 1, 2 ... of the horizontal axis."""
     style: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if rotated else {}
     axes.set_xticks(range(len(names)), names, **style)
@@ -336,13 +336,13 @@ def _label_positions(axes: Axes, names: Sequence[str], *, rotated: bool) -> None
 
 def _label_classes(axes: Axes, labels: Sequence[str]) -> None:
     """Label the rows and columns of a confusion matrix."""
-    _label_positions(axes, labels, rotated=True)
+    label_positions(axes, labels, rotated=True)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted emotion")
     axes.set_ylabel("true emotion")
 
 
-def _open_axes(axes: Axes) -> None:
+def open_axes(axes: Axes) -> None:
     """Remove the top and right frame of the axes."""
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -351,7 +351,7 @@ def _open_axes(axes: Axes) -> None:
 def _matrix_panel(
     strength: NDArray[np.float64], colors: NDArray[np.str_], texts: NDArray[np.str_], labels: Sequence[str]
 ) -> Figure:
-    figure = _new_figure(WIDTH, 4.4)
+    figure = new_figure(WIDTH, 4.4)
     axes = figure.subplots()
     # Color intensity is encoded as opacity, which works on white paper and on a dark page.
     pixels = np.empty((*strength.shape, 4))

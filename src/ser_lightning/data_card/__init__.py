@@ -1,0 +1,1 @@
+"""Data card of a corpus: what it contains, and what in it could ruin a study."""
