@@ -117,7 +117,7 @@ CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
     ),
     "callbacks of Hydra": (
         lambda c, m: c.update(hydra={"callbacks": {"x": {"_target_": "os.system", "command": f"touch {m}"}}}),
-        "has 'hydra', which is no part of a run",
+        "unknown part 'hydra'",
     ),
     "logging of Hydra to a file": (
         lambda c, m: c.update(
@@ -128,18 +128,18 @@ CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
                 }
             }
         ),
-        "has 'hydra', which is no part of a run",
+        "unknown part 'hydra'",
     ),
     "logging of Hydra to a command": (
         lambda c, m: c.update(
             hydra={"job_logging": {"handlers": {"x": {"class": "subprocess.Popen", "args": ["touch", str(m)]}}}}
         ),
-        "has 'hydra', which is no part of a run",
+        "unknown part 'hydra'",
     ),
     "a folder of Hydra": (lambda c, m: c.update(hydra={"run": {"dir": str(m)}}), "has 'hydra', which is no part"),
     "defaults": (
         lambda c, m: c.update(defaults=[{"/experiment": "paper"}]),
-        "has 'defaults', which is no part of a run",
+        "unknown part 'defaults'",
     ),
     "the environment": (lambda c, m: c.update(name="${oc.env:HOME}"), "no interpolation"),
     "the environment, in a name": (lambda c, m: c["model"].update({"${oc.env:HOME}": 1}), "no interpolation"),

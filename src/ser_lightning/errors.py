@@ -5,6 +5,7 @@ import errno
 from collections.abc import Iterable
 from pathlib import PurePath
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # environment variable of Hydra: with 1, errors are printed with a traceback
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

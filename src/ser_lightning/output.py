@@ -181,8 +181,8 @@ def check_output(name: str, *, formats: Sequence[str], default: str) -> Output:
     if name == STANDARD_OUTPUT:
         return _check_descriptor(1, "standard output", default)
     if not name or "\0" in name:
-        endings = _listed(formats)
-        raise InputError(f"{printed} is no name of a file; give one that ends in {endings}, or - for standard output")
+        endings = _join_with_or(formats)
+        raise InputError(f"{printed} is not a file name; give one that ends in {endings}, or - for standard output")
     return check_path(expand_user(name), formats=formats, default=default, printed=printed)
 
 
@@ -199,7 +199,7 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
         InputError: the target is a folder, cannot be created or written, or has an unsupported suffix
 
     """
-    path, name, endings = Path(name), str(name), _listed(formats)
+    path, name, endings = Path(name), str(name), _join_with_or(formats)
     printed = printable(name) if printed is None else printed
     status = _status(path, printed)
     if name.endswith("/") or (status is not None and stat.S_ISDIR(status.st_mode)):
@@ -210,7 +210,7 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
     if status is not None and stat.S_ISSOCK(status.st_mode):
         raise InputError(f"{printed} is a socket; give a file that ends in {endings}, a pipe, or -")
     if status is not None and not os.access(path, os.W_OK):
-        raise InputError(f"{printed} cannot be written: it is read-only for you; give another output")
+        raise InputError(f"{printed} cannot be written: you have no write permission; give another output")
     if status is not None and not stat.S_ISREG(status.st_mode):
         found = _format(path, formats) or default
         return Output(name=printed, format=found, path=path, descriptor=None, replaced=False)
@@ -218,8 +218,8 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
     ending = _format(path, formats) or (_format(real, formats) if path.is_symlink() else None)
     if ending is None:
         has = f"ends in {path.suffix}" if path.suffix else "has no ending"
-        raise InputError(f"{printed} {printable(has)}; what can be written ends in {endings}")
-    _try(real, printed)
+        raise InputError(f"{printed} {printable(has)}; give a file that ends in {endings}")
+    _check_writable(real, printed)
     return Output(name=printed, format=ending, path=real, descriptor=None, replaced=True)
 
 
@@ -234,16 +234,16 @@ def check_folder(name: str) -> Path:
     if name == STANDARD_OUTPUT:
         raise InputError("- is standard output, and several files are written; give a folder")
     if not name or "\0" in name:
-        raise InputError(f"{printed} is no name of a folder; give one")
+        raise InputError(f"{printed} is not a folder name; give one")
     path = Path(expand_user(name))
     status = _status(path, printed)
     if status is not None and not stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{printed} is no folder, and several files are written; give a folder")
-    _try(Path(os.path.realpath(path)) / "file", printed)
+        raise InputError(f"{printed} is not a folder, but several files are written; give a folder")
+    _check_writable(Path(os.path.realpath(path)) / "file", printed)
     return path
 
 
-def _listed(formats: Sequence[str]) -> str:
+def _join_with_or(formats: Sequence[str]) -> str:
     return " or ".join([", ".join(formats[:-1])] * bool(formats[:-1]) + [formats[-1]])
 
 
@@ -288,26 +288,26 @@ def _check_descriptor(descriptor: int, printed: str, format: str) -> Output:  # 
     return Output(name=printed, format=format, path=None, descriptor=descriptor, replaced=False)
 
 
-def _try(path: Path, printed: str) -> None:
+def _check_writable(path: Path, printed: str) -> None:
     """Create and remove a file beside a path, and its missing parent folders, to test whether it can be written.
 
     Permissions are not sufficient: root has them everywhere, but cannot write to a read-only disk or ``/proc``.
     """
-    made: list[Path] = []
+    created: list[Path] = []
     folder = path.parent
     missing = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
     try:
         for parent in reversed(missing):
             parent.mkdir()
-            made.append(parent)
+            created.append(parent)
         descriptor, temporary = tempfile.mkstemp(prefix=".ser", dir=folder)
         os.close(descriptor)
         Path(temporary).unlink()
     except OSError as error:
-        what = f"no file can be made in {printable(folder)}"
+        what = f"no file can be created in {printable(folder)}"
         raise InputError(f"{printed} cannot be written: {what} ({error.strerror}); give another output") from error
     finally:
-        for parent in reversed(made):
+        for parent in reversed(created):
             with suppress(OSError):
                 parent.rmdir()
 
@@ -318,7 +318,7 @@ def flush_standard_output() -> None:
         sys.stdout.flush()
 
 
-def forget_standard_output() -> None:
+def discard_standard_output() -> None:
     """Redirect standard output to the null device, so that the interpreter does not fail on it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
@@ -329,7 +329,7 @@ def forget_standard_output() -> None:
 def describe(error: OSError) -> str | None:
     """Return an OSError as one line with a remedy, or ``None`` if neither its path nor its cause is known."""
     if error.filename is not None:
-        return f"{printable(str(error.filename))}: {error.strerror}; check the path and its rights"
+        return f"{printable(str(error.filename))}: {error.strerror}; check the path and its permissions"
     if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"cannot write: {error.strerror}; free some space and start again"
     return None

@@ -89,7 +89,7 @@ def _run(
         _close_log_file()
     elif (result := finished(folder, config)) is not None:
         _check_own_code(result, config, folder=folder)
-        log.info("done already: %s", folder)
+        log.info("already finished: %s", folder)
         log_result(result)
         return result
     if is_baseline(config["model"]):

@@ -300,8 +300,16 @@ def test_cross_corpus_config_uses_the_downmix_of_the_other_corpus(trained):
     [
         (["synthetic_small"], [], "was trained on Synthetic: .* leave out --corpus to evaluate on its own test clips"),
         (["emodb", "synthetic_small"], [], "was trained on Synthetic"),
-        (["emodb"], ["corpus.root={root}", "split=random"], "split=random: on another corpus all clips are measured"),
-        (["emodb"], ["corpus.root={root}", "split.seed=3"], "split.seed=3: on another corpus all clips are measured"),
+        (
+            ["emodb"],
+            ["corpus.root={root}", "split=random"],
+            "split=random: on another corpus the run is evaluated on all clips",
+        ),
+        (
+            ["emodb"],
+            ["corpus.root={root}", "split.seed=3"],
+            "split.seed=3: on another corpus the run is evaluated on all clips",
+        ),
         (["emdob"], [], "--corpus emdob: no such option; .* the nearest valid name is 'emodb'"),
         (["emodb,pooled"], [], "--corpus pooled: no such option"),
         (["emodb", "emodb"], [], "names emodb twice"),

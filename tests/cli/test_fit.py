@@ -172,7 +172,7 @@ def test_finished_run_is_skipped(command, runs, small, monkeypatch):
     before = (folder_of(runs, "svm") / "result.json").read_bytes()
     done = command("train", *words(small, runs, "svm"))
     assert done.code == 0
-    assert "done already" in done.err
+    assert "already finished" in done.err
     assert (folder_of(runs, "svm") / "result.json").read_bytes() == before
 
 

@@ -192,7 +192,7 @@ def test_invalid_output_is_refused_before_input_is_read(command, tmp_path, outpu
     assert message.format(tmp=tmp_path) in line
     done = command("evaluate", "no such run", "--output", f"{tmp_path}/o.csv")
     assert done.code == 1
-    assert f"{tmp_path}/o.csv ends in .csv; what can be written ends in .json" in done.err
+    assert f"{tmp_path}/o.csv ends in .csv; give a file that ends in .json" in done.err
 
 
 def test_features_follows_symlinks_and_skips_too_long_names(command, clip, here):

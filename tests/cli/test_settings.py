@@ -97,7 +97,7 @@ def test_every_option_of_every_group_can_be_selected(group):
         ("sead=3", "unknown key 'sead'; the nearest valid name is 'seed'"),
         ("model.dropuot=1", "the nearest valid name is 'model.dropout'"),
         ("++model.dropout=1", "the nearest valid name is 'model.dropout'"),
-        ("zzz=1", "unknown key 'zzz'; there are seed, output_root, corpus"),
+        ("zzz=1", "unknown key 'zzz'; expected one of seed, output_root, corpus"),
         ("audio=untrimed", "the nearest valid name is 'untrimmed'"),
         ("audio=[webrtc]", "no such option"),
         ("seed=1,2", "gives several values"),

@@ -91,7 +91,7 @@ def test_rerunning_a_sweep_resumes_a_killed_job(small, command, tmp_path):
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("result.json")}
     again = launch(small, root, *words)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("done already") == 2
+    assert again.stderr.count("already finished") == 2
     assert not list((root / "sweep").glob(".jobs-*"))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert results(root) == results(tmp_path / "undisturbed")

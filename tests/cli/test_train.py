@@ -126,7 +126,7 @@ def test_finished_run_is_not_repeated_or_overwritten(command, trained, small):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != "train.log"}
     done = command("train", *words)
     assert done.code == 0
-    assert "done already" in done.err
+    assert "already finished" in done.err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     done = command("train", *words, "trainer.max_epochs=3")
     assert done.code == 1

@@ -10,9 +10,9 @@ from ser_lightning.cli.settings import change_config, compose_corpus, stored_gro
 from ser_lightning.config_files import groups, primary_values
 from ser_lightning.errors import InputError
 
-DROPOUT = "the checkpoint's model.dropout holds its value; set that"
+DROPOUT = "set model.dropout of the checkpoint instead: --set model.dropout=<value>"
 TRUST = "give --trust <package>"
-EXPERIMENT = "an experiment is what a run was trained by; set the groups and values that shall be different"
+EXPERIMENT = "an experiment describes the training of a run; set the groups and values to change instead"
 
 
 def config_of(
@@ -88,7 +88,7 @@ def _check_parts(config: dict[str, Any], path: str | Path) -> None:
     for key in config:
         if key not in known:
             raise InputError(
-                f"{path}: the config in it has {key!r}, which is no part of a run; use a checkpoint that ser-train or"
+                f"{path}: its config has the unknown part {key!r}; use a checkpoint that ser-train or"
                 " ser-import has written"
             )
     for key in config.keys() & {*groups()}:

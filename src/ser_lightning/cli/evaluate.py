@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 JSON = ".json"
 PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
 CAN = (
-    "what can be changed is how it is measured (evaluation, data.eval_shuffle, data.eval_batch_size, data.bucket,"
-    " checkpoint), what it is measured on (corpus.root, audio, features), or the corpus (--corpus)"
+    "you can change how it is evaluated (evaluation, data.eval_shuffle, data.eval_batch_size, data.bucket,"
+    " checkpoint), its input (corpus.root, audio, features), or the corpus (--corpus)"
 )
 SPLIT = (
     "a run is evaluated on the split that it was trained with, else training clips would be among the test clips;"
     f" {CAN}"
 )
-CROSS_CORPUS = "on another corpus all clips are measured, nothing is trained; leave out the split"
-CORPUS = "another corpus is given as --corpus {name}"
+CROSS_CORPUS = "on another corpus the run is evaluated on all clips; leave out the split"
+CORPUS = "give another corpus as --corpus {name}"
 
 EPILOG = """
 Examples:

@@ -22,10 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.build import config_folder
 from ser_lightning.cli.overrides import parse, typed_overrides
-from ser_lightning.errors import NO_SPACE, InputError, full_disk, printable, suggestion
+from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError, full_disk, printable, suggestion
 from ser_lightning.interrupts import InterruptedRunError
-
-FULL = "HYDRA_FULL_ERROR"
 
 
 def run(
@@ -45,7 +43,7 @@ def run(
             objective value for a sweeper
 
     """
-    full = os.environ.get(FULL) == "1"
+    full = os.environ.get(FULL_ERROR) == "1"
     codes: list[int] = []
     entered: list[bool] = []
     refused: list[Exception] = []
@@ -72,31 +70,31 @@ def run(
     if full:
         main()
         sys.exit(max(codes, default=0))
-    os.environ[FULL] = "1"  # makes Hydra raise instead of printing and exiting
+    os.environ[FULL_ERROR] = "1"  # makes Hydra raise instead of printing and exiting
     try:
         main()
         if refused:
             raise refused[0]
     except MissingConfigException as error:  # also an OSError, so it must come before that
-        _end(command, explain(error, config_name))
+        _exit_with_error(command, explain(error, config_name))
     except OSError as error:
-        _end(command, _reason(error))
+        _exit_with_error(command, _describe(error))
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        _end(command, explain(error, config_name))
+        _exit_with_error(command, explain(error, config_name))
     except ValueError as error:
         if entered:
             raise
-        _end(command, explain(error, config_name))  # raised by Hydra for an invalid override
+        _exit_with_error(command, explain(error, config_name))  # raised by Hydra for an invalid override
     except InterruptedRunError as error:
-        _end(command, error.message, code=error.code)
+        _exit_with_error(command, error.message, code=error.code)
     except KeyboardInterrupt:
-        _end(command, "interrupted", code=130)
+        _exit_with_error(command, "interrupted", code=130)
     finally:
-        os.environ.pop(FULL, None)
+        os.environ.pop(FULL_ERROR, None)
     sys.exit(max(codes, default=0))
 
 
-def _end(command: str, message: str, *, code: int = 1) -> NoReturn:
+def _exit_with_error(command: str, message: str, *, code: int = 1) -> NoReturn:
     sys.stdout.flush()
     print(f"{command}: {message}", file=sys.stderr)
     sys.exit(code)
@@ -128,16 +126,18 @@ def _check_trust(config: DictConfig) -> None:
     """
     given = {override.key_or_group.lstrip("+") for override in parse(typed_overrides(HydraConfig.get().overrides.task))}
     if config.trust and "trust" not in given:
-        raise InputError(f"trust is {list(config.trust)} in a config file; expected it on the command line, if at all")
+        raise InputError(
+            f"trust is {list(config.trust)} in a config file; packages are trusted only on the command line"
+        )
 
 
-def _reason(error: OSError) -> str:
+def _describe(error: OSError) -> str:
     """Return an OSError as one line with a remedy; raise it again if neither its path nor its cause is known."""
     where = "" if error.filename is None else f"{printable(str(error.filename))}: "
     if error.errno in NO_SPACE:  # errors of a write call carry no file name
         return f"{where or 'cannot write: '}{error.strerror}; free some space on that disk, or give another output_root"
     if where:
-        return f"{where}{error.strerror}; check the path and its rights"
+        return f"{where}{error.strerror}; check the path and its permissions"
     raise error
 
 
@@ -154,7 +154,7 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     for key in needs:
         if key not in config and not OmegaConf.is_missing(config, key):
-            raise InputError(f"{key} is missing: the checkpoint carries none")
+            raise InputError(f"{key} is missing in the checkpoint; use a checkpoint of ser-train")
         if OmegaConf.is_missing(config, key):
             raise InputError(f"{key} is missing; give {key}=<value>")
     values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]

@@ -33,13 +33,12 @@ from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.overrides import parse, quote, restore_typed_text, typed_overrides
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
-from ser_lightning.errors import InputError
+from ser_lightning.errors import FULL_ERROR, InputError
 from ser_lightning.interrupts import JOB_PARENT, InterruptedRunError, end_with_parent, signals_as_exceptions
 from ser_lightning.results import finished, with_checkpoint_digest
 
 log = logging.getLogger(__name__)
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
 WAIT = 0.25  # mean seconds between attempts to acquire processor cores
 TAIL, LONGEST = 50, 2000  # number of kept stderr lines of a job, and their maximum length in characters
 # Hydra's own options that are passed on to a job's command; launcher and sweeper belong to the sweep.
@@ -94,7 +93,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
     try:
         with signals_as_exceptions():
             _check_names(config, job)
-            result = _done(config, folder=Path(folder))
+            result = _existing_result(config, folder=Path(folder))
             if result is None:
                 with processor_cores(threads, sweep=str(job.sweep.dir)):
                     report(RUNNING)
@@ -133,7 +132,7 @@ def _check_names(config: DictConfig, job: Any) -> None:
         )
 
 
-def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
+def _existing_result(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
     """Return the result of a job that has already finished, or ``None`` if it has to run."""
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -141,7 +140,7 @@ def _done(config: DictConfig, *, folder: Path) -> dict[str, Any] | None:
     except InputError:
         return None  # the job's own command reports the error
     if result is not None:
-        log.info("done already: %s", folder)
+        log.info("already finished: %s", folder)
     return result
 
 
@@ -228,8 +227,8 @@ def _reason(code: int, lines: Sequence[str]) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"its process was killed by {name}" + (", perhaps for lack of memory" if code == -signal.SIGKILL else "")
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1].removeprefix("ser-train: ") if said else f"its process ended with {code} and printed no error"
+    printed = [line.strip() for line in lines if line.strip()]
+    return printed[-1].removeprefix("ser-train: ") if printed else f"its process ended with {code} and printed no error"
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from ser_lightning import config_files
-from ser_lightning.errors import NO_SPACE, InputError
-from ser_lightning.output import ClosedPipeError, describe, flush_standard_output, forget_standard_output
+from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError
+from ser_lightning.output import ClosedPipeError, describe, discard_standard_output, flush_standard_output
 
-FULL_ERROR = "HYDRA_FULL_ERROR"  # if 1, errors are printed with a traceback
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes as in shells: 128 plus the signal number
 
 
@@ -96,18 +95,18 @@ def guard(command: str, function: Callable[[], int | None]) -> int:
         flush_standard_output()
         return code or 0
     except KeyboardInterrupt:
-        return _tell(command, "interrupted", INTERRUPTED)
+        return _print_error(command, "interrupted", INTERRUPTED)
     except ClosedPipeError:
         return CLOSED_PIPE
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _reader_has_closed():
             raise
         return CLOSED_PIPE
     except Exception as error:
         message = _message(error)
         if message is None or os.environ.get(FULL_ERROR) == "1":
             raise
-        return _tell(command, message, 1)
+        return _print_error(command, message, 1)
 
 
 def report_failures(command: str, failures: Sequence[str], *, total: int) -> int:
@@ -119,11 +118,11 @@ def report_failures(command: str, failures: Sequence[str], *, total: int) -> int
     return 1 if len(failures) == total else 3
 
 
-def _tell(command: str, message: str, code: int) -> int:
+def _print_error(command: str, message: str, code: int) -> int:
     try:
         flush_standard_output()
     except OSError:  # the disk is full, which the message itself reports
-        forget_standard_output()
+        discard_standard_output()
     print(f"{command}: {message}", file=sys.stderr)
     return code
 
@@ -153,24 +152,24 @@ def quiet_pipe(command: str) -> Iterator[None]:
             yield
         except SystemExit:
             flush_standard_output()
-            if _nobody_reads():
-                forget_standard_output()
+            if _reader_has_closed():
+                discard_standard_output()
             raise
         flush_standard_output()
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _reader_has_closed():
             raise
-        forget_standard_output()
+        discard_standard_output()
         sys.exit(CLOSED_PIPE)
     except OSError as error:  # a full disk while printing the help
         if error.errno not in NO_SPACE or error.filename is not None:
             raise
-        forget_standard_output()
+        discard_standard_output()
         print(f"{command}: standard output cannot be written: {error.strerror}; free some space", file=sys.stderr)
         sys.exit(1)
 
 
-def _nobody_reads() -> bool:
+def _reader_has_closed() -> bool:
     """Return whether standard output is a pipe without a reader."""
     try:
         poll = select.poll()

@@ -116,7 +116,7 @@ def compose_corpus(names: Sequence[str]) -> DictConfig:
     """
     split = [name.strip() for word in names for name in word.strip("[]").split(",")]
     for name in split:
-        _check_option("corpus", name, without=("pooled",), said="--corpus ")
+        _check_option("corpus", name, without=("pooled",), prefix="--corpus ")
         if split.count(name) > 1:
             raise InputError(f"--corpus {','.join(split)} names {name} twice; expected different corpora")
     if len(split) == 1:
@@ -153,9 +153,9 @@ def _split(setting: str, refused: Mapping[str, str]) -> tuple[str, str]:
         raise InputError(f"--set {printable(setting)}: expected key=value, such as audio.vad_mode=3")
     key = key.strip()
     bare = key.lstrip("+~")
-    for name, why in refused.items():
+    for name, reason in refused.items():
         if bare == name or bare.startswith(f"{name}."):
-            raise InputError(f"--set {printable(setting)}: {why}")
+            raise InputError(f"--set {printable(setting)}: {reason}")
     return key, text
 
 
@@ -164,12 +164,12 @@ def _is_choice(key: str, text: str, choices: Collection[str]) -> bool:
 
 
 def _check_option(
-    group: str, option: str, *, without: Sequence[str] = (), said: str = "", config_dir: str | None = None
+    group: str, option: str, *, without: Sequence[str] = (), prefix: str = "", config_dir: str | None = None
 ) -> str:
     own = [] if config_dir is None else [path.stem for path in sorted(Path(config_dir, group).glob("*.yaml"))]
     known = [name for name in (*options(group), *own) if name not in without]
     if option not in known:
-        name = f"{said}{printable(option)}" if said else f"{group}={printable(option)}"
+        name = f"{prefix}{printable(option)}" if prefix else f"{group}={printable(option)}"
         raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{suggestion(option, known)}")
     return option
 
@@ -181,7 +181,10 @@ def _set_values(
         names = _names(config if known is None else known)
         if key not in names:
             words = [*names, *(group for group in choices if group not in names)]
-            hint = suggestion(key.lstrip("+~"), words) or f"; there are {', '.join(n for n in words if '.' not in n)}"
+            hint = (
+                suggestion(key.lstrip("+~"), words)
+                or f"; expected one of {', '.join(n for n in words if '.' not in n)}"
+            )
             raise InputError(f"--set {printable(key)}={printable(text)}: unknown key {printable(key)!r}{hint}")
         value = parse_value(key, text)
         if "." not in key and isinstance(config._get_node(key), DictConfig) and not isinstance(value, dict):

@@ -14,7 +14,7 @@ from ser_lightning.cli.line import complete_bash, complete_override, quiet_pipe
 HELP = (["--help"], ["-h"])
 COMPLETION = ("--install-completion", "--show-completion")
 COMPLETION_HELP = "Completion in the shell: {command} --install-completion, or --show-completion to see the script."
-MORE = "{command} --cfg job shows every value; {command} --hydra-help tells of Hydra's own options."
+HYDRA_HELP = "{command} --cfg job prints the whole configuration; {command} --hydra-help lists Hydra's own options."
 
 
 def train() -> None:
@@ -58,7 +58,7 @@ def help_text(name: str) -> str:
     template = config_files.read_file(name)[config_files.HYDRA]["help"]["template"]
     values = "\n".join(f"  {line}" for line in config_files.primary_text(name).splitlines())
     text = template.replace("$APP_CONFIG_GROUPS", _groups_text(name)).replace("$CONFIG", values)
-    more = (MORE.format(command=f"ser-{name}"), COMPLETION_HELP.format(command=f"ser-{name}"))
+    more = (HYDRA_HELP.format(command=f"ser-{name}"), COMPLETION_HELP.format(command=f"ser-{name}"))
     return "\n".join([text.rstrip(), "", *more])
 
 

@@ -30,7 +30,7 @@ from ser_lightning.cli.overrides import parse, quote, quote_text_values, restore
 from ser_lightning.kernels.backend import AUTO, native_is_available
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-SECONDS = 1.0  # between updates of the table
+UPDATE_INTERVAL = 1.0  # seconds between updates of the table
 LOG = "train.log"
 _EPOCH = re.compile(r"DEBUG epoch (\d+) (.*)")
 _TAIL = 2000  # bytes of a log that hold its last epoch
@@ -71,12 +71,12 @@ class SweepCallback(Callback):
             f"hydra.callbacks.sweep.fixed=[{','.join(map(quote, fixed))}]",
             f"hydra.callbacks.sweep.journal={'null' if journal is None else quote(str(journal))}",
         ]
-        own = typed_overrides(config.hydra.overrides.hydra)
-        if not any(word.startswith("hydra/job_logging=") for word in own):
+        hydra_words = typed_overrides(config.hydra.overrides.hydra)
+        if not any(word.startswith("hydra/job_logging=") for word in hydra_words):
             added.append("hydra/job_logging=terminal")  # train.log is written by the subprocess of the job
         with read_write(config):
             config.hydra.overrides.task = words
-            config.hydra.overrides.hydra = [*own, *added]
+            config.hydra.overrides.hydra = [*hydra_words, *added]
         if journal is not None:
             _sweeps.append(Progress(journal))
 
@@ -86,11 +86,11 @@ def _begin_journal(folder: Path) -> Path | None:
     host = socket.gethostname()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f".jobs-{host}-*-*.jsonl*"):  # journals of sweeps on this machine that were killed
+        for stale in folder.glob(f".jobs-{host}-*-*.jsonl*"):  # journals of sweeps on this machine that were killed
             try:
-                os.kill(int(left.name.split("-")[-2]), 0)
+                os.kill(int(stale.name.split("-")[-2]), 0)
             except ProcessLookupError:
-                left.unlink(missing_ok=True)
+                stale.unlink(missing_ok=True)
             except (PermissionError, ValueError):
                 continue  # the process belongs to another user and is running, or the name has no process id
         journal = folder / f".jobs-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
@@ -129,7 +129,7 @@ class Progress:
 
     def __init__(self, journal: Path) -> None:
         self.journal = journal
-        self.over = threading.Event()
+        self.ended = threading.Event()
         self.live = Live(Table(), console=Console(), auto_refresh=False) if sys.stdout.isatty() else None
         self.thread = threading.Thread(target=self._show, daemon=True)
         if self.live is not None:
@@ -137,7 +137,7 @@ class Progress:
             self.thread.start()
 
     def _show(self) -> None:
-        while not self.over.wait(SECONDS):
+        while not self.ended.wait(UPDATE_INTERVAL):
             self._update(unfinished_only=True)
 
     def _update(self, *, unfinished_only: bool) -> None:
@@ -148,7 +148,7 @@ class Progress:
 
     def close(self) -> list[dict[str, Any]]:
         """Show the final table, remove the journal and return the job states."""
-        self.over.set()
+        self.ended.set()
         if self.live is not None:
             self.thread.join()
             self.live.vertical_overflow = "visible"
@@ -174,7 +174,7 @@ def listing_failures(command: str) -> Iterator[None]:
         sys.exit(1)
     except BrokenExecutor:
         _list_failures(command)
-        print(f"{command}: a worker of the sweep was killed; rerun the same command to go on", file=sys.stderr)
+        print(f"{command}: a worker of the sweep was killed; rerun the same command to resume", file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
         if _list_failures(command) and not ended.code:  # some sweepers continue after failed jobs

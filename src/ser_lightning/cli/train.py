@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.job import FULL_ERROR, Command, start
+from ser_lightning.cli.job import Command, start
 from ser_lightning.cli.sweep import listing_failures
+from ser_lightning.errors import FULL_ERROR
 from ser_lightning.interrupts import signals_as_exceptions
 
 
