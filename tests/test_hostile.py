@@ -136,7 +136,7 @@ CONFIGS: dict[str, tuple[Callable[[dict, Path], object], str]] = {
         ),
         "unknown part 'hydra'",
     ),
-    "a folder of Hydra": (lambda c, m: c.update(hydra={"run": {"dir": str(m)}}), "has 'hydra', which is no part"),
+    "a folder of Hydra": (lambda c, m: c.update(hydra={"run": {"dir": str(m)}}), "unknown part 'hydra'"),
     "defaults": (
         lambda c, m: c.update(defaults=[{"/experiment": "paper"}]),
         "unknown part 'defaults'",

@@ -163,8 +163,8 @@ def test_open_file_descriptor_is_written(tmp_path):
         ("/proc/a/b/x.csv", "/proc/a/b/x.csv cannot be written"),
         ("{tmp}/file/x.csv", "{tmp}/file/x.csv cannot be written"),
         ("{tmp}/" + 300 * "a" + ".csv", "cannot be written: File name too long"),
-        ("", "no name of a file"),
-        ("a\0.csv", "no name of a file"),
+        ("", "not a file name"),
+        ("a\0.csv", "not a file name"),
         ("{tmp}/socket", "is a socket"),
     ],
 )
