@@ -63,6 +63,7 @@ def test_plain_preparation_matches_ours(tmp_path, synthetic_root):
         np.testing.assert_allclose(features.T, Spectral162(**FEATURES)(wave), rtol=1e-3, atol=1e-4 * features.max())
 
 
+@pytest.mark.slow
 def test_plain_training_loop_runs(small):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf

@@ -202,6 +202,7 @@ def calls(monkeypatch) -> list[tuple[str, ...]]:
     return made
 
 
+@pytest.mark.slow
 def test_main_runs_both_bases_with_every_defect(folder, calls, capsys):
     defects.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
     trained = [words for words in calls if words[0] == "ser-train"]

@@ -30,6 +30,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_draws")
 def test_page_is_made_from_the_published_copies_of_the_runs(folder, tmp_path, capsys):
     copies = tmp_path / "docs" / RESULTS / "dropout"

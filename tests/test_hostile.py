@@ -234,6 +234,7 @@ def test_symlink_out_of_the_corpus_is_not_read(command, synthetic_root, small, t
     assert f"ravdess: {len(clips) - 1} utterances" in done.out
 
 
+@pytest.mark.slow
 def test_oversized_checkpoints_are_refused_with_little_memory(trained, synthetic_root, tmp_path):
     """The checkpoints are a zip bomb of 256 MiB and one whose config describes a model of terabytes."""
     clip = next(synthetic_root.rglob("*.flac"))

@@ -114,6 +114,7 @@ for command, *words in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_custom_metric_is_added_in_one_place(small, tmp_path):
     """A metric added to ``METRICS`` is logged, monitored, saved in the result and shown in the report."""
     import subprocess

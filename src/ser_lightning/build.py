@@ -227,8 +227,14 @@ def _check_types(name: str, cls: type, config: Mapping[str, Any]) -> None:
         return
     for key, value in config.items():
         if key in hints and not _fits(value, hints[key]):
-            expected = getattr(hints[key], "__name__", None) if isinstance(hints[key], type) else str(hints[key])
-            raise InputError(f"{name}.{key} is {value!r}; expected {expected}".replace("typing.", ""))
+            raise InputError(f"{name}.{key} is {value!r}; expected {_describe(hints[key])}")
+
+
+def _describe(hint: Any) -> str:
+    """Describe a type annotation in a message."""
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: PLR0911 - one return per kind of annotation

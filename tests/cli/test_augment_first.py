@@ -10,6 +10,8 @@ from tests.conftest import _run
 
 from ser_lightning.report.runs import read_runs
 
+pytestmark = pytest.mark.slow
+
 COPIES = ("", "gain+6", "gain-6")
 
 
@@ -114,7 +116,7 @@ def test_report_compares_both_arms(command, sweep, tmp_path):
 
 def test_report_of_leaky_runs_states_the_test_set(command, sweep, tmp_path):
     assert command("report", str(sweep / "corrected" / "first-true"), "--output", str(tmp_path)).code == 0
-    assert "on the same 45 clips and altered copies of 2 speakers" in (tmp_path / "report.md").read_text()
+    assert "on the same 45 clips and augmented copies of 2 speakers" in (tmp_path / "report.md").read_text()
 
 
 def test_tensorboard_audio_uses_original_test_clips(leaky):

@@ -35,7 +35,7 @@ import pytest
         (["split=random", "split.train=1.2", "split.val=-0.45"], "expected fractions between 0 and 1 that sum to 1"),
         (["split.manifest=ravdess_relased"], "the nearest valid name is 'ravdess_released'"),
         (["audio.resampler=soxx"], "the nearest valid name is 'soxr'"),
-        (["corpus.downmix=maen"], "corpus.downmix: expected mean, interleave or right, got 'maen'"),
+        (["corpus.downmix=maen"], "corpus.downmix is 'maen'; expected one of mean, interleave, right"),
     ],
 )
 def test_invalid_config_is_refused_in_one_line_before_any_work(command, tmp_path, words, message):

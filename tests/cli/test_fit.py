@@ -14,6 +14,8 @@ from ser_lightning import evaluate, fit
 from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.labels import RAVDESS
 
+pytestmark = pytest.mark.slow
+
 # Overrides that make each experiment quick.
 QUICK = {
     "svm": ["model.c=[1,10]", "model.gamma=[0.1,1]"],

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from studies.soak import descendants
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+]
 TRAIN = Path(sys.executable).parent / "ser-train"
 LONG = ("experiment=corrected", "trainer.max_epochs=2000", "model.hidden=8")  # far longer than any test waits
 

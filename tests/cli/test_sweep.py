@@ -53,6 +53,7 @@ def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
     done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1")
     assert done.returncode == 1

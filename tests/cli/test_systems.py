@@ -8,6 +8,8 @@ import pytest
 from ser_lightning.build import config_folder
 from ser_lightning.labels import RAVDESS
 
+pytestmark = pytest.mark.slow
+
 # Overrides that shorten each run to seconds and keep its features, copies, optimizer and schedule.
 LIGHT = {
     "kaggle_cnn": ["model.channels=[8,8,8,8]"],

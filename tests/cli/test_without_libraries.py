@@ -16,6 +16,8 @@ from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import FEATURES_COST, PITCH_COST, resolve_backend
 from ser_lightning.kernels.library import library
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).parents[2] / "src" / "ser_lightning"
 TRAIN = "import sys; sys.argv[0] = 'ser-train'; from ser_lightning.cli.train import main; main()"
 NO_PRAAT = "import sys; sys.modules['parselmouth'] = None; "  # as if it were not installed
@@ -135,7 +137,9 @@ def test_library_that_cannot_be_loaded_raises_input_error(tmp_path, monkeypatch)
     monkeypatch.setattr("ser_lightning.kernels.library.compiled", lambda: broken)
     library.cache_clear()
     try:
-        with pytest.raises(InputError, match=r"features\.backend is native, but .*kernels\.so cannot be loaded"):
+        with pytest.raises(
+            InputError, match=r"features\.backend is native, but cannot load the kernels in .*kernels\.so"
+        ):
             resolve_backend("native", reference="librosa", key="features.backend")
     finally:
         library.cache_clear()

@@ -59,7 +59,7 @@ def differences(native, reference, wave):
 
 def test_every_native_option_has_a_tolerance():
     assert BOUNDS.keys() == {option for option in OPTIONS if "backend" in values_of(option)}
-    assert sorted([*BOUNDS, "compare", "egemaps"]) == OPTIONS
+    assert sorted([*BOUNDS, "compare", "egemaps", "encoder"]) == OPTIONS
 
 
 @pytest.mark.parametrize("name", WAVES)

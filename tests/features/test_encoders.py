@@ -19,7 +19,6 @@ from ser_lightning.features.encoders.encoder import SmartTurn
 
 VALUES = {
     "sampling_rate": 16000,
-    "analysis_rate": 16000,
     "layers": [1, 2, 3],
     "pooling": "mean_deviation",
     "crop": True,

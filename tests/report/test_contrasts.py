@@ -20,6 +20,8 @@ from ser_lightning.report.contrasts import (
 from ser_lightning.report.runs import HEADLINE, read_runs
 from ser_lightning.report.statistics import holm, permutation_p, wilcoxon_p
 
+pytestmark = pytest.mark.slow
+
 UAR, TRAIN = "test/uar", "train/accuracy"
 
 

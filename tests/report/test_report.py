@@ -86,6 +86,7 @@ def test_report_json_is_strict_and_holds_all_numbers(sweep: Path) -> None:
     assert list(written["recognized"]["female"]) == ["none", "p25"]
 
 
+@pytest.mark.slow
 def test_arms_are_compared_with_the_baseline_in_order(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=("p25", "none", "p10"), seeds=2)
 
