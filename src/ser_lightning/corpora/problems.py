@@ -13,7 +13,7 @@ OnProblem = Literal["error", "skip"]
 """``"error"`` raises an error on any problem, ``"skip"`` leaves the files out and lists them."""
 
 Downmix = Literal["mean", "interleave", "right"]
-"""How several channels become one, see :func:`ser_lightning.audio.reader.to_mono`."""
+"""Name of a rule that mixes several channels into one, see :func:`ser_lightning.audio.reader.to_mono`."""
 
 
 def finish_scan(
