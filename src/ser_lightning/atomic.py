@@ -38,7 +38,7 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
-            _keep(path, Path(keep))
+            _link_as(path, Path(keep))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def write_atomically(path: str | Path, mode: str = "w", *, keep: str | Path | No
     sync(path.parent)
 
 
-def _keep(path: Path, name: Path) -> None:
+def _link_as(path: Path, name: Path) -> None:
     """Give a file a second name, replacing any file of that name."""
     link = name.with_name(f".{name.name}{TEMPORARY}")
     link.unlink(missing_ok=True)

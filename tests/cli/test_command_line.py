@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ser_lightning.cli.overrides import parse, quote, quote_text_values, restore_typed_text
+from ser_lightning.cli.overrides import parse_overrides, quote_text, quote_text_values, restore_typed_text
 from ser_lightning.cli.run_id import value_text
+from ser_lightning.cli.settings import parse_value
 from ser_lightning.errors import full_disk
 
-TYPED = ["2026", "2026_11_27", "1e5", "true", "null", "nan", "[a,b]", "a-b"]
+TYPED = ["2026", "2026_11_27", "1e5", "true", "nan", "[a,b]", "a-b"]
 
 
 @pytest.mark.parametrize("text", TYPED)
@@ -25,7 +26,31 @@ def test_paths_and_names_are_kept_as_typed(text):
     restore_typed_text(config, words)
     if text != "a-b":  # Hydra itself reads this value as text
         assert [OmegaConf.select(config, key) for key in keys] == [text] * len(keys)
-    assert [override.value() for override in parse(quote_text_values(words))] == [text] * len(keys)
+    assert [override.value() for override in parse_overrides(quote_text_values(words))] == [text] * len(keys)
+
+
+@pytest.mark.parametrize("text", ["null", "Null"])
+@pytest.mark.parametrize("key", ["output", "corpus.root", "corpus.path", "corpus.parts.emodb.root", "data_card"])
+def test_null_is_no_path(key, text):
+    words = [f"{key}={text}"]
+    config = OmegaConf.create({})
+    OmegaConf.update(config, key, None)
+    restore_typed_text(config, words)
+    assert OmegaConf.select(config, key) is None
+    assert quote_text_values(words) == words
+    (override,) = parse_overrides(quote_text_values([f"{key}={text},./null,1e5"]))
+    assert list(override.sweep_string_iterator()) == ["null", "./null", "'1e5'"]
+    assert parse_value(key, text) is None
+    assert parse_value(key, "./null") == "./null"
+
+
+@pytest.mark.parametrize("key", ["name", "run_id", "output_root"])
+def test_null_is_the_text_of_a_name(key):
+    config = OmegaConf.create({key: None})
+    restore_typed_text(config, [f"{key}=null"])
+    assert config[key] == parse_value(key, "null") == "null"
+    (override,) = parse_overrides(quote_text_values([f"{key}=null"]))
+    assert override.value() == "null"
 
 
 @pytest.mark.parametrize(
@@ -37,14 +62,14 @@ def test_other_values_are_left_to_hydra(word):
 
 
 def test_swept_paths_are_kept_as_typed():
-    (override,) = parse(quote_text_values(["corpus.root=2026_11,/a,'b c'"]))
+    (override,) = parse_overrides(quote_text_values(["corpus.root=2026_11,/a,'b c'"]))
     assert override.is_sweep_override()
     assert list(override.sweep_string_iterator()) == ["'2026_11'", "/a", "'b c'"]
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="$\x00\n\r"), min_size=1))
 def test_quote_round_trips(text):
-    (override,) = parse([f"x={quote(text)}"])
+    (override,) = parse_overrides([f"x={quote_text(text)}"])
     assert override.value() == text
 
 
@@ -67,6 +92,13 @@ def test_audit_output_file_named_like_a_number(command, small, tmp_path, monkeyp
     words = [word for word in small if not word.startswith(("trainer", "data.batch"))]
     assert command("audit", *words, "output=2026").code == 0
     assert json.loads((tmp_path / "2026").read_text())["corpus"] == "synthetic"
+
+
+def test_audit_without_output_file(command, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in small if not word.startswith(("trainer", "data.batch"))]
+    assert command("audit", *words, "output=null").code == 0
+    assert not (tmp_path / "null").exists()
 
 
 def test_corpus_folder_named_like_a_number(command, tmp_path, monkeypatch):

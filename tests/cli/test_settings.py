@@ -48,7 +48,6 @@ def test_values_are_parsed_like_hydra_or_kept_as_text(text, value):
 @pytest.mark.parametrize("key", ["corpus.root", "corpus.parts.emodb.root", "data.feature_cache", "output_root", "name"])
 def test_paths_and_names_are_kept_as_typed(key, text):
     assert parse_value(key, text) == text
-    assert parse_value(key, "null") is None
 
 
 def test_home_folder_in_a_path_is_expanded(monkeypatch, tmp_path):

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.build import config_folder
-from ser_lightning.cli.overrides import parse, typed_overrides
+from ser_lightning.cli.overrides import parse_overrides, typed_overrides
 from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError, full_disk, printable, suggestion
 from ser_lightning.interrupts import InterruptedRunError
 
@@ -107,7 +107,7 @@ def _check_corpus() -> None:
         InputError: the group ``corpus`` is given a list of options
 
     """
-    for override in parse(typed_overrides(HydraConfig.get().overrides.task)):
+    for override in parse_overrides(typed_overrides(HydraConfig.get().overrides.task)):
         options = override.value()
         if override.key_or_group == "corpus" and isinstance(options, list):
             names = ",".join(map(str, options))
@@ -124,7 +124,10 @@ def _check_trust(config: DictConfig) -> None:
         InputError: a file sets ``trust``
 
     """
-    given = {override.key_or_group.lstrip("+") for override in parse(typed_overrides(HydraConfig.get().overrides.task))}
+    given = {
+        override.key_or_group.lstrip("+")
+        for override in parse_overrides(typed_overrides(HydraConfig.get().overrides.task))
+    }
     if config.trust and "trust" not in given:
         raise InputError(
             f"trust is {list(config.trust)} in a config file; packages are trusted only on the command line"
@@ -177,7 +180,7 @@ def explain(error: BaseException, config_name: str) -> str:
         return f"{group}={name}: no such option; expected one of {', '.join(options)}{_nearest(name, options)}"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException):
         names = _keys(config_name)
-        for override in parse(sys.argv[1:]):
+        for override in parse_overrides(sys.argv[1:]):
             key = override.key_or_group
             if key == "corpus/parts" and "corpus.parts" not in names:
                 return "corpus/parts is a group of the option pooled; choose corpus=pooled too"

@@ -31,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser_lightning.atomic import remove_empty_folders
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.overrides import parse, quote, restore_typed_text, typed_overrides
+from ser_lightning.cli.overrides import parse_overrides, quote_text, restore_typed_text, typed_overrides
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import FULL_ERROR, InputError
 from ser_lightning.interrupts import JOB_PARENT, InterruptedRunError, end_with_parent, signals_as_exceptions
@@ -122,10 +122,11 @@ def _check_names(config: DictConfig, job: Any) -> None:
 
     """
     words = typed_overrides(job.overrides.task)
-    keys = [override.get_key_element() for override in parse(words)]
+    keys = [override.get_key_element() for override in parse_overrides(words)]
     swept = [key for key in keys if key not in job.callbacks.sweep.fixed]
-    own = [word for word in words if word.startswith("run_id=")]
-    if own and swept and "run_id" not in swept and "${" not in own[-1].replace("\\", ""):  # Hydra escapes the braces
+    run_ids = [word for word in words if word.startswith("run_id=")]
+    varies = bool(run_ids) and "${" in run_ids[-1].replace("\\", "")  # Hydra escapes the braces
+    if run_ids and swept and "run_id" not in swept and not varies:
         raise InputError(
             f"run_id={config.run_id} gives every job of the sweep the same folder; leave it out, or name what differs:"
             f" run_id='${{{swept[0]}}}'"
@@ -171,7 +172,7 @@ def job_words(config: DictConfig, job: Any) -> list[str]:
         *(word for folder in folders for word in ("--config-dir", folder)),
         *(word for word in typed_overrides(job.overrides.hydra) if word.lstrip("+~").startswith(PASSED_ON)),
         *(word for word in typed_overrides(job.overrides.task) if not word.startswith("run_id=")),
-        f"run_id={quote(str(config.run_id))}",
+        f"run_id={quote_text(str(config.run_id))}",
         f"hydra.job.num={job.job.num}",
     ]
 

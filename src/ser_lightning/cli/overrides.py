@@ -4,17 +4,28 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 # Keys of paths and names. Hydra would parse name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
 TEXT_KEYS = re.compile(
-    r"name|run_id|output_root|output|data\.feature_cache|split\.path|corpus(\.parts\.[^.]+)?\.(root|path|name)"
+    r"name|run_id|folder|output_root|output|data_card|init_from|data\.feature_cache|split\.(path|manifest)"
+    r"|corpus(\.parts\.[^.]+)?\.(root|path|name)|(callbacks|logger)\.[^.]+\.(dirpath|save_dir|name)"
 )
+NEVER_NULL = ("name", "run_id", "output_root")  # name=null is the name "null"; every other key may be null
 
 
-def parse(words: Iterable[str]) -> list[Override]:
+def is_text(key: str, value: object) -> bool:
+    """Return whether a key takes a path or a name as typed, given the value that Hydra parsed.
+
+    >>> is_text("corpus.root", 100000.0), is_text("corpus.root", None), is_text("name", None), is_text("seed", 1)
+    (True, False, True, False)
+    """
+    return TEXT_KEYS.fullmatch(key) is not None and (value is not None or key in NEVER_NULL)
+
+
+def parse_overrides(words: Iterable[str]) -> list[Override]:
     """Parse overrides and skip words that are not overrides, such as command options."""
     parser = OverridesParser.create()
     overrides = []
@@ -31,10 +42,10 @@ def typed_overrides(overrides: ListConfig | list[str]) -> list[str]:
     return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
 
 
-def quote(text: str) -> str:
+def quote_text(text: str) -> str:
     r"""Quote a text so that Hydra parses it as exactly this text.
 
-    >>> quote("it's")
+    >>> quote_text("it's")
     "'it\\'s'"
     """
     # A backslash escapes only a quote that follows it, or other backslashes before a quote.
@@ -50,23 +61,25 @@ def typed_text(override: Override) -> str:
 def quote_text_values(words: Sequence[str]) -> list[str]:
     """Quote the values of paths and names that Hydra would not parse as text; in a simple sweep, each value alone."""
     quoted = []
-    for word, found in ((word, parse([word])) for word in words):
+    for word, found in ((word, parse_overrides([word])) for word in words):
         if not found or not TEXT_KEYS.fullmatch(found[0].key_or_group):
             quoted.append(word)
             continue
         (override,) = found
-        value, text = override.value(), typed_text(override)
+        key, value, text = override.key_or_group, override.value(), typed_text(override)
         if isinstance(value, ChoiceSweep):
             texts = text.split(",")
             if value.simple_form and len(texts) == len(value.list):
-                text = ",".join(
-                    t if isinstance(v, str) or hasattr(v, "text") else quote(t.strip())
-                    for t, v in zip(texts, value.list, strict=True)
-                )
-        elif not isinstance(value, str) and not override.is_sweep_override():
-            text = quote(text)
+                text = ",".join(_quote_value(key, v, t) for v, t in zip(value.list, texts, strict=True))
+        elif not override.is_sweep_override():
+            text = _quote_value(key, value, text)
         quoted.append(f"{override.get_key_element()}={text}")
     return quoted
+
+
+def _quote_value(key: str, value: object, text: str) -> str:
+    """Quote the text of one value if its key takes text and Hydra parsed something else."""
+    return text if isinstance(value, str | QuotedString) or not is_text(key, value) else quote_text(text.strip())
 
 
 def restore_typed_text(config: DictConfig, words: Iterable[str]) -> None:
@@ -77,12 +90,10 @@ def restore_typed_text(config: DictConfig, words: Iterable[str]) -> None:
         words: the overrides it was composed with
 
     """
-    for override in parse(words):
-        if (
-            TEXT_KEYS.fullmatch(override.key_or_group)
-            and not override.is_sweep_override()
-            and not override.is_delete()
-            and not isinstance(override.value(), str)
-        ):
+    for override in parse_overrides(words):
+        if override.is_sweep_override() or override.is_delete():
+            continue
+        value = override.value()
+        if not isinstance(value, str) and is_text(override.key_or_group, value):
             with open_dict(config):
                 OmegaConf.update(config, override.key_or_group, typed_text(override))

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
-from ser_lightning.cli.overrides import parse, typed_overrides
+from ser_lightning.cli.overrides import parse_overrides, typed_overrides
 
 LONGEST = 80  # maximum number of characters of a value in a folder name
 
@@ -26,7 +26,11 @@ def compose_run_id(*, _root_: DictConfig) -> str:
     swept = (
         {}
         if fixed is None
-        else {_name(o): o for o in parse(typed_overrides(job.overrides.task)) if o.get_key_element() not in fixed}
+        else {
+            _name(o): o
+            for o in parse_overrides(typed_overrides(job.overrides.task))
+            if o.get_key_element() not in fixed
+        }
     )
     for key in ("seed", "split.fold", "dropout", "run_id"):  # added below, or chosen by the user
         swept.pop(key, None)
@@ -84,7 +88,7 @@ def _reads_back(item: Any) -> bool:
     if isinstance(item, list | dict):
         return False
     text = item if isinstance(item, str) else json.dumps(item)
-    found = parse([f"x={text}"])
+    found = parse_overrides([f"x={text}"])
     return "+" not in text and bool(found) and json.dumps(_plain(found[0].value())) == json.dumps(item)
 
 

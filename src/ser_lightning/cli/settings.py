@@ -10,13 +10,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ser_lightning.cli.overrides import is_text
 from ser_lightning.config_files import config_folder, groups, options
 from ser_lightning.errors import InputError, printable, suggestion
 from ser_lightning.output import expand_user
 
-# Last words of keys that hold paths or names; their values stay the typed text, also 2023_01_05 or 1e5.
-PATHS = ("root", "feature_cache", "output_root", "folder", "dirpath", "save_dir")
-NAMES = ("name", "run_id", "manifest")
+NAMES = ("name", "run_id", "manifest")  # last words of the keys whose text is no path
 
 
 def change_config(
@@ -135,9 +134,8 @@ def parse_value(key: str, text: str) -> Any:
     >>> parse_value("corpus.root", "2023_01_05"), parse_value("corpus.root", "null")
     ('2023_01_05', None)
     """
-    last = key.rpartition(".")[2]
-    if last in (*PATHS, *NAMES) and text.lower() != "null":
-        return expand_user(text) if last in PATHS else text
+    if is_text(key, None if text.lower() == "null" else text):
+        return text if key.rpartition(".")[2] in NAMES else expand_user(text)
     try:
         given = OverridesParser.create().parse_override(f"x={text}")
     except HydraException:
@@ -166,8 +164,8 @@ def _is_choice(key: str, text: str, choices: Collection[str]) -> bool:
 def _check_option(
     group: str, option: str, *, without: Sequence[str] = (), prefix: str = "", config_dir: str | None = None
 ) -> str:
-    own = [] if config_dir is None else [path.stem for path in sorted(Path(config_dir, group).glob("*.yaml"))]
-    known = [name for name in (*options(group), *own) if name not in without]
+    added = [] if config_dir is None else [path.stem for path in sorted(Path(config_dir, group).glob("*.yaml"))]
+    known = [name for name in (*options(group), *added) if name not in without]
     if option not in known:
         name = f"{prefix}{printable(option)}" if prefix else f"{group}={printable(option)}"
         raise InputError(f"{name}: no such option; expected one of {', '.join(known)}{suggestion(option, known)}")

@@ -26,7 +26,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.cli import run_id  # noqa: F401 - registers the resolver that train.yaml names
-from ser_lightning.cli.overrides import parse, quote, quote_text_values, restore_typed_text, typed_overrides
+from ser_lightning.cli.overrides import (
+    parse_overrides,
+    quote_text,
+    quote_text_values,
+    restore_typed_text,
+    typed_overrides,
+)
 from ser_lightning.kernels.backend import AUTO, native_is_available
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
@@ -65,11 +71,11 @@ class SweepCallback(Callback):
             native_is_available()  # warns about a missing compiler once for all jobs
         words = quote_text_values(typed_overrides(config.hydra.overrides.task))
         restore_typed_text(config, typed_overrides(config.hydra.overrides.task))
-        fixed = [override.get_key_element() for override in parse(words) if not override.is_sweep_override()]
+        fixed = [override.get_key_element() for override in parse_overrides(words) if not override.is_sweep_override()]
         journal = _begin_journal(Path(config.hydra.sweep.dir).absolute())
         added = [
-            f"hydra.callbacks.sweep.fixed=[{','.join(map(quote, fixed))}]",
-            f"hydra.callbacks.sweep.journal={'null' if journal is None else quote(str(journal))}",
+            f"hydra.callbacks.sweep.fixed=[{','.join(map(quote_text, fixed))}]",
+            f"hydra.callbacks.sweep.journal={'null' if journal is None else quote_text(str(journal))}",
         ]
         hydra_words = typed_overrides(config.hydra.overrides.hydra)
         if not any(word.startswith("hydra/job_logging=") for word in hydra_words):
