@@ -19,6 +19,7 @@ LEAVES = {
     "config_files",
     "own_code",
     "progress",
+    "file_digest",
 }
 EVALUATION = {"callbacks", "leakage", "run_folder"}
 TRAINING = {

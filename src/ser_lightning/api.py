@@ -52,7 +52,11 @@ class Classifier:
         self.checkpoint = Path(checkpoint)
         self.model = rebuild_model(found, path=checkpoint)
         self._labels = found.emotions
-        self._audio, self._features = (build(part, config[part], trust=trust) for part in ("audio", "features"))
+        features = dict(config["features"])
+        if "download" in features:
+            features["download"] = False
+        self._audio = build("audio", config["audio"], trust=trust)
+        self._features = build("features", features, trust=trust)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -111,5 +111,5 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """Yield the keys that the settings changed, except ``download``, which is always disabled here."""
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and not (key.startswith("corpus.") and key.endswith(".download")):
+        if before.get(key) != now.get(key) and not key.endswith(".download"):
             yield f"{key}: {json.dumps(before.get(key))} -> {json.dumps(now.get(key))}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
+from ser_lightning.file_digest import model_digest
 
 FORMAT = 1
 LIBRARIES = (
@@ -21,7 +22,7 @@ LIBRARIES = (
     *("librosa", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "webrtcvad-wheels"),
     *("tensorboard",),
 )
-EXTRAS = ("praat-parselmouth", "opensmile")  # optional libraries
+EXTRAS = ("praat-parselmouth", "opensmile", "transformers")  # optional libraries
 # Paths of a checkout that affect results; changes elsewhere do not mark a run as dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Config keys of locations, names and speed, which do not affect results.
@@ -34,6 +35,7 @@ UNSCIENTIFIC = (
         "logger",
         "corpus.root",
         "corpus.download",
+        "features.download",
         "corpus.follow_links",
         "corpus.workers",
         "trust",
@@ -84,12 +86,13 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def with_checkpoint_digest(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with the SHA-256 digest of the file ``init_from``, by which a run is identified.
+    """Return a config with the digests of the file ``init_from`` and of an encoder's folder, which identify a run.
 
     Raises:
         InputError: there is no such file, or its digest is not the one that the config requires
 
     """
+    config = _with_encoder_digest(config)
     path, required = config["init_from"], config["init_from_sha256"]
     if path is None:
         if required is not None:
@@ -101,6 +104,15 @@ def with_checkpoint_digest(config: Mapping[str, Any]) -> dict[str, Any]:
     if required not in (None, digest):
         raise InputError(f"{path} has the SHA-256 digest {digest}; init_from_sha256 requires {required}")
     return {**config, "init_from_sha256": digest}
+
+
+def _with_encoder_digest(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with ``features.sha256`` of the local folder ``features.encoder``, if it names one."""
+    features: Mapping[str, Any] = config["features"]
+    name = features.get("encoder")
+    if isinstance(name, str) and features.get("sha256", "") is None and Path(name).expanduser().is_dir():
+        features = {**features, "sha256": model_digest(Path(name).expanduser())}
+    return {**config, "features": features}
 
 
 def check_checkpoint(which: object) -> None:

@@ -50,6 +50,8 @@ def config_of(
         config["audio"] = config.get("audio", {}) | {"downmix": "${corpus.downmix}"}
     elif "corpus" in config:
         config["corpus"] = _without_download(config["corpus"])
+    if "features" in config:
+        config["features"] = _without_download(config["features"])
     refused = {"trust": TRUST, "dropout": DROPOUT, "experiment": EXPERIMENT, **(refused or {})}
     try:
         return change_config(config, settings, choices=stored_groups(*without), refused=refused)
@@ -70,7 +72,7 @@ def require_parts(config: Mapping[str, Any], parts: Sequence[str], path: str | P
 
 
 def _without_download(corpus: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of a corpus, and of its parts, with ``download`` turned off."""
+    """Return the config of a corpus, and of its parts, or of features, with ``download`` turned off."""
     if isinstance(corpus.get("parts"), dict):
         parts = {name: _without_download(part) for name, part in corpus["parts"].items() if isinstance(part, dict)}
         corpus = corpus | {"parts": corpus["parts"] | parts}

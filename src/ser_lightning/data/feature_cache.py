@@ -26,7 +26,8 @@ from ser_lightning.own_code import source_digests
 
 FORMAT = 4  # of the files; increase it when they are written in another way
 ORIGINAL = ""  # name of the copy that is the original clip
-IRRELEVANT = ("standardize",)  # keys of a config section that do not change the cached features
+IRRELEVANT = ("standardize", "download")  # keys of a config section that do not change the cached features
+RESOLVED = ("backend", "sha256")  # keys whose value in use, instead of ``auto`` or null, is that of the part
 
 INDEX_INTERVAL = 256  # clips between two writes of the index: a killed process loses at most this many
 
@@ -294,8 +295,7 @@ class FeatureCache:
 def describe(name: str, section: Mapping[str, Any], part: object) -> dict[str, Any]:
     """Return the values of a config section that shape the features, and the version of the class that it names."""
     values = {key: value for key, value in section.items() if key not in IRRELEVANT}
-    if "backend" in values:
-        values["backend"] = getattr(part, "backend", None)  # the one in use instead of ``auto``
+    values |= {key: getattr(part, key, None) for key in RESOLVED if key in values}
     return {name: values, f"{name}_version": getattr(part, "version", 1)}
 
 
