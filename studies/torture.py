@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -37,7 +38,7 @@ TINY = (
 WARM, COLD = "shared feature cache", "feature cache of its own"
 # The variants that are killed: correct evaluation; the study's evaluation, which draws random numbers and updates
 # running statistics; runs that resample clips and mix batches every epoch and change their learning rate by epoch or by
-# step, with one or two loggers; and, less often, a run that has to compute its features first.
+# step, with one or two loggers; a run that is refitted; and, less often, one that computes its features first.
 VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluation mode": ((), WARM),
     "training mode": (("evaluation.training_mode=true", "evaluation.update_statistics=true", "checkpoint=last"), WARM),
@@ -56,9 +57,10 @@ VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         WARM,
     ),
+    "refitted": (("split.refit=true", "scheduler=warmup_cosine", "callbacks=[default,early_stopping]"), WARM),
     "features first": ((), COLD),
 }
-WEIGHTS = (5, 5, 5, 5, 2)
+WEIGHTS = (5, 5, 5, 5, 5, 2)
 # Keys excluded from the comparison: durations, and the commit, which may change during the test.
 APART = {"seconds", "ended", "git"}
 PATIENCE = 300  # maximum seconds of a run that is not killed
@@ -267,7 +269,7 @@ def epochs_done(run: Path) -> int:
 def epoch_lines(log: Path) -> list[str]:
     """Return the epoch lines of a log without their timestamps."""
     lines = log.read_text().splitlines() if log.exists() else []
-    return [line.partition(" DEBUG ")[2] for line in lines if " DEBUG epoch " in line]
+    return [words for line in lines if re.match("(refit )?epoch ", words := line.partition(" DEBUG ")[2])]
 
 
 def contents(run: Path) -> dict[str, Any]:

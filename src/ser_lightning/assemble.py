@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ser_lightning.build import build, build_corpus, check_values
-from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.preparation import Preparation, Progress
-from ser_lightning.splits.split import Split
+from ser_lightning.errors import InputError
+from ser_lightning.splits.refit import Strategy, ValidationInTraining
 
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
@@ -17,7 +17,25 @@ if TYPE_CHECKING:
     from ser_lightning.losses import EmotionLoss
 
 
-Strategy = Callable[[Sequence[Utterance]], Split]
+def build_split(config: Mapping[str, Any]) -> Strategy:
+    """Build the split as the config describes it, whether or not the run is refitted.
+
+    Raises:
+        InputError: the split rejects a value
+
+    """
+    section = {key: value for key, value in config["split"].items() if key != "refit"}
+    split: Strategy = build("split", section, trust=config.get("trust", ()))
+    return split
+
+
+def _final_split(config: Mapping[str, Any]) -> Strategy:
+    """Build the split of the model that a run reports: a refit trains on the validation clips too."""
+    refit = config["split"].get("refit", False)
+    if not isinstance(refit, bool):
+        raise InputError(f"split.refit is {refit!r}; expected true or false")
+    drawn = build_split(config)
+    return ValidationInTraining(drawn=drawn) if refit else drawn
 
 
 def assemble_preparation(
@@ -38,7 +56,7 @@ def assemble_preparation(
     corpus = build_corpus(config["corpus"], trust=trust)
     settings = {name: config[name] for name in ("audio", "augment", "features")}
     parts = {name: build(name, section, trust=trust) for name, section in settings.items()}
-    parts |= {"corpus": corpus, "split": build("split", config["split"], trust=trust) if split is None else split}
+    parts |= {"corpus": corpus, "split": _final_split(config) if split is None else split}
     if hasattr(corpus, "fetch"):  # downloads the corpus if its config asks for it
         corpus.fetch()
     values, _ = _divide(config["data"])

@@ -20,9 +20,10 @@ from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
 from ser_lightning.own_code import package_digests
+from ser_lightning.refit import Stage, with_selection
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, provenance, write_json
-from ser_lightning.run_folder import finish_folder
+from ser_lightning.run_folder import SELECTION, finish_folder
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.task import EmotionTask
 
@@ -37,6 +38,7 @@ def evaluate_and_save(
     config: dict[str, Any],
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
+    stage: Stage,
 ) -> dict[str, Any]:
     """Evaluate both checkpoints of a trained network and write all results of the run.
 
@@ -47,6 +49,7 @@ def evaluate_and_save(
         config: resolved config
         loggers: loggers of the run
         identity: digest, choices and overrides to store in the result
+        stage: the only training of the run, or one of two
 
     Returns:
         the content of ``result.json``
@@ -73,6 +76,7 @@ def evaluate_and_save(
         audit=audit_run(data, task.model, config),
         loggers=loggers,
         identity=identity,
+        stage=stage,
     )
 
 
@@ -87,8 +91,9 @@ def write_results(
     audit: Mapping[str, Any],
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
+    stage: Stage,
 ) -> dict[str, Any]:
-    """Write all results of a run, ``result.json`` last.
+    """Write all results of a run, ``result.json`` last; those of the selection of a refit, ``selection.json`` last.
 
     Args:
         data: the data module that the model was trained with
@@ -100,6 +105,7 @@ def write_results(
         audit: findings of the leak checks
         loggers: loggers of the run
         identity: digest, choices and overrides to store in the result
+        stage: the only training of the run, or one of two
 
     Returns:
         the content of ``result.json``
@@ -107,7 +113,8 @@ def write_results(
     """
     preparation = data.preparation
     emotions = preparation.corpus.emotions
-    result = {
+    evaluated_subsets = [subset for subset in ("val", "test") if subset in predictions]
+    result: dict[str, Any] = {
         "format": FORMAT,
         "name": config["name"],
         "run_id": config["run_id"],
@@ -119,9 +126,9 @@ def write_results(
                 emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
                 for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
             }
-            for subset in ("val", "test")
+            for subset in evaluated_subsets
         },
-        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in ("val", "test")},
+        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in evaluated_subsets},
         "emotions": list(emotions),
         "audit": dict(audit),
         "counts": {
@@ -145,21 +152,33 @@ def write_results(
         "own_code": package_digests(config),
         **provenance(),
     }
-    rows = {subset: (preparation.members[subset], predictions[subset]) for subset in ("val", "test")}
-    write_predictions(folder / "predictions.csv", rows, utterances=preparation.utterances, emotions=emotions)
+    if stage.selection is not None:
+        result = with_selection(result, stage.selection)
+    write_predictions(
+        folder / "predictions.csv",
+        {subset: (preparation.members[subset], predictions[subset]) for subset in evaluated_subsets},
+        utterances=preparation.utterances,
+        emotions=emotions,
+        more=None if stage.selection is None else folder / SELECTION / "predictions.csv",
+    )
     title = f"{config['name']} {config['run_id']}"
-    figures = {"confusion_matrix": confusion_figure(predictions["test"].confusion, emotions, f"{title}, test")}
+    shown = evaluated_subsets[-1]  # test, which the selection of a refit does not have
+    figures = {"confusion_matrix": confusion_figure(predictions[shown].confusion, emotions, f"{title}, {shown}")}
     if facts["history"]:
         figures["curves"] = curves_figure(facts["history"], title)
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
     write_summary(
-        loggers, result, {"confusion_matrix": figures["confusion_matrix"]}, data=data, predictions=predictions["test"]
+        loggers,
+        result,
+        {"confusion_matrix": figures["confusion_matrix"]},
+        data=data,
+        predictions=predictions.get("test"),
     )
     for path in logger_files(folder, loggers):
         sync(path)
     finish_folder(folder)
-    write_json(folder / "result.json", result)
+    write_json(folder / stage.result, result)
     return result
 
 
@@ -192,7 +211,7 @@ def _test(
     load_state(task, checkpoint.state, path=path)
     predictions = {
         subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
-        for subset in SUBSETS
+        for subset in data.subsets()
     }
     metrics = {subset: result.summary() for subset, result in predictions.items()}
     return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
@@ -211,7 +230,10 @@ def log_result(result: Mapping[str, Any]) -> None:
     """Log the metrics of a result."""
     switches = result["config"]["evaluation"]
     how = ", ".join(
-        [f"{result['checkpoint']} checkpoint", *(f"evaluation.{key}" for key, on in switches.items() if on is True)]
+        [
+            "test after the refit, val before it" if "refit" in result else f"{result['checkpoint']} checkpoint",
+            *(f"evaluation.{key}" for key, on in switches.items() if on is True),
+        ]
     )
     log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _format_metrics(result["metrics"]))
     if "chosen" in result:
@@ -234,4 +256,5 @@ def _format_metrics(metrics: dict[str, Any]) -> str:
     return "  ".join(
         f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
         for subset in ("val", "test")
+        if subset in metrics
     )

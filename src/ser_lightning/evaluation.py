@@ -179,6 +179,7 @@ def write_predictions(
     *,
     utterances: tuple[Utterance, ...],
     emotions: tuple[str, ...],
+    more: Path | None = None,
 ) -> None:
     """Write ``utterance,speaker,gender,intensity,subset,target,prediction`` and the probability of each emotion as CSV.
 
@@ -190,6 +191,7 @@ def write_predictions(
         predictions: subset -> (utterance id, name of the copy) of each row, and the predictions
         utterances: all utterances of the corpus
         emotions: class names in order
+        more: a file of the same form whose rows come first, such as the validation clips of a selection
 
     """
     by_id = {utterance.id: utterance for utterance in utterances}
@@ -198,6 +200,8 @@ def write_predictions(
         augmented = any(copy for keys, _ in predictions.values() for _, copy in keys)
         columns = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
         writer.writerow(["utterance", *["copy"] * augmented, *columns, *emotions])
+        if more is not None:
+            file.writelines(more.read_text(encoding="utf-8").splitlines(keepends=True)[1:])
         for subset, (keys, result) in predictions.items():
             rows = zip(keys, result.target, result.prediction, result.probabilities, strict=True)
             for (id_, copy), target, prediction, probabilities in rows:

@@ -26,9 +26,9 @@ from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
 from ser_lightning.leakage import audit_run
 from ser_lightning.metrics import study_metric
 from ser_lightning.progress import show_progress
+from ser_lightning.refit import Stage
 from ser_lightning.results import is_unscientific, science_digest
 from ser_lightning.run_folder import last_checkpoint, log_subsets, start_folder, write_run_split
-from ser_lightning.splits.split import SUBSETS
 from ser_lightning.trainer_options import build_loggers
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ CPU = torch.device("cpu")
 
 
 def fit(
-    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any]
+    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any], stage: Stage
 ) -> dict[str, Any]:
     """Fit and evaluate a classical model and write its run folder.
 
@@ -64,6 +64,7 @@ def fit(
         folder: folder of the run
         guard: guard of that folder
         identity: digest, choices and overrides to store in the result
+        stage: the only training of the run, or one of two
 
     Returns:
         the content of ``result.json``
@@ -76,7 +77,8 @@ def fit(
     check_fit_config(config, model=type(recipe).__name__)
     _check_folder(folder, str(identity["digest"]))
     torch.set_num_threads(config["threads"])
-    data = assemble_data(config, progress=show_progress(f"features of {config['corpus'].get('name', 'the corpus')}"))
+    progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
+    data = assemble_data(config, progress=progress, split=stage.split)
     preparation = data.preparation
     if isinstance(preparation.augment, BatchAugment):
         raise InputError(
@@ -84,7 +86,7 @@ def fit(
             " copies, or augment=none."
         )
     preparation.scan()
-    start_folder(folder, config, identity["overrides"], unfinished=None)
+    start_folder(folder, config, identity["overrides"], unfinished=None, log_file=stage.log_file, epoch_name=stage.name)
     write_run_split(folder / "split.csv", preparation)
     data.prepare_data()
     data.setup()
@@ -104,7 +106,7 @@ def fit(
     saved = rebuild_model(read_checkpoint(path, trust=config["trust"]), path=path)
     predictions = {
         subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
-        for subset in SUBSETS
+        for subset in data.subsets()
     }
     preparation.seconds["test"] = time.perf_counter() - start
     if guard is not None:
@@ -126,6 +128,7 @@ def fit(
         audit=audit_run(data, model, config | {"callbacks": {}}),
         loggers=build_loggers(config),
         identity=identity,
+        stage=stage,
     )
 
 

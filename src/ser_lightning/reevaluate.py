@@ -15,7 +15,6 @@ from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import check_batches, predict
 from ser_lightning.progress import show_progress
 from ser_lightning.results import check_checkpoint, science_digest
-from ser_lightning.splits.split import SUBSETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
     predictions = {
         subset: predict(model, data.eval_dataloader(subset), evaluation=evaluation, device=torch.device("cpu"))
-        for subset in SUBSETS
+        for subset in data.subsets()
     }
     return Reevaluation(
         metrics={subset: found.summary() for subset, found in predictions.items()},

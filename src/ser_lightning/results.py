@@ -126,18 +126,19 @@ def check_checkpoint(which: object) -> None:
         raise InputError(f"checkpoint is {which!r}; expected best or last")
 
 
-def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+def finished(folder: Path, config: Mapping[str, Any], *, name: str = "result.json") -> dict[str, Any] | None:
     """Return the result of a finished run, or ``None`` if the run has not finished.
 
     Args:
         folder: folder of the run
         config: resolved config of the run
+        name: name of the file that a finished run has
 
     Raises:
         InputError: the folder holds the result of another configuration, or an unreadable result
 
     """
-    path, digest = folder / "result.json", science_digest(config)
+    path, digest = folder / name, science_digest(config)
     if not path.exists():
         return None
     try:

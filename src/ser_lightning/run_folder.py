@@ -16,11 +16,13 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.results import science_digest
+from ser_lightning.splits.refit import ValidationInTraining
 from ser_lightning.splits.split import SUBSETS, write_rows, write_split
 
 log = logging.getLogger(__name__)
 
 LOG = "train.log"
+SELECTION = "selection"  # subfolder of the first training of a run with split.refit
 LOGGER_FOLDERS = ("tensorboard", "csv", "wandb", "mlflow")
 RESULTS = ("predictions.csv", "confusion_matrix.png", "curves.png")
 
@@ -129,9 +131,25 @@ def check_same_data(run: Unfinished, *, folder: Path, corpus: str, versions: Map
 
 
 def start_folder(
-    folder: Path, config: Mapping[str, Any], overrides: Sequence[str], *, unfinished: Unfinished | None
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    unfinished: Unfinished | None,
+    log_file: Path,
+    epoch_name: str,
 ) -> None:
-    """Remove leftovers that the run does not resume from, and write its config and overrides."""
+    """Remove leftovers that the run does not resume from, and write its config and overrides.
+
+    Args:
+        folder: folder of the run, or of a stage of it
+        config: resolved config
+        overrides: overrides of the command line
+        unfinished: the run to resume
+        log_file: log file, from which the epochs that are trained again are removed
+        epoch_name: name of an epoch in the log file
+
+    """
     remove_leftovers(folder)
     for name in LOGGER_FOLDERS:  # rewritten from the rows stored in the checkpoint
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -143,7 +161,7 @@ def start_folder(
         if unfinished.path != last_checkpoint(folder):
             unfinished.path.replace(last_checkpoint(folder))  # replaces the unusable newest checkpoint
         log.info("resuming after epoch %d of %d", unfinished.epochs, config["trainer"]["max_epochs"])
-    forget_epochs(folder / LOG, done=unfinished.epochs if unfinished else 0)
+    forget_epochs(log_file, name=epoch_name, done=unfinished.epochs if unfinished else 0)
     for name, content in (("config", dict(config)), ("overrides", list(overrides))):
         with write_atomically(folder / ".hydra" / f"{name}.yaml") as file:
             file.write(OmegaConf.to_yaml(OmegaConf.create(content)))
@@ -159,6 +177,8 @@ def finish_folder(folder: Path) -> None:
 def resume_hint(folder: Path) -> str:
     """Return a message that tells what an interrupted run has completed and how to resume it."""
     path = last_checkpoint(folder)
+    if not path.exists():
+        path = last_checkpoint(folder / SELECTION)
     try:
         epochs = int(_read(path)["epoch"]) + 1
     except (InputError, OSError):
@@ -167,11 +187,17 @@ def resume_hint(folder: Path) -> str:
 
 
 def write_run_split(path: Path, preparation: Preparation) -> None:
-    """Write the subset of each clip or, with ``data.augment_first``, of each augmented copy."""
+    """Write the subset of each clip or, with ``data.augment_first``, of each augmented copy.
+
+    A refit trains on the validation clips too, but the file says which they are.
+    """
+    strategy, split = preparation.split_strategy, preparation.split
+    if isinstance(strategy, ValidationInTraining):
+        split = strategy.drawn(preparation.utterances)
     if preparation.augment_first:
         write_rows(path, preparation.members, preparation.utterances)
     else:
-        write_split(path, preparation.split, preparation.utterances)
+        write_split(path, split, preparation.utterances)
 
 
 def log_subsets(data: SpeechDataModule) -> None:

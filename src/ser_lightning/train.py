@@ -33,9 +33,9 @@ from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signa
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import package_digests
 from ser_lightning.progress import show_progress
+from ser_lightning.refit import Stage, select_and_refit, train_once
 from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
-    LOG,
     check_same_data,
     find_unfinished,
     last_checkpoint,
@@ -45,7 +45,7 @@ from ser_lightning.run_folder import (
     write_run_split,
 )
 from ser_lightning.task import EmotionTask
-from ser_lightning.trainer_options import build_loggers, check_options, check_precision
+from ser_lightning.trainer_options import averages_weights, build_loggers, check_options, check_precision
 
 log = logging.getLogger(__name__)
 
@@ -92,26 +92,31 @@ def _run(
         log.info("already finished: %s", folder)
         log_result(result)
         return result
-    if is_baseline(config["model"]):
-        from ser_lightning.fit import fit  # imports scikit-learn
 
-        result = fit(config, folder=folder, guard=guard, identity=identity)
-    else:
-        result = _train_network(config, folder=folder, guard=guard, identity=identity)
+    def train_stage(config: dict[str, Any], folder: Path, stage: Stage) -> dict[str, Any] | None:
+        if is_baseline(config["model"]):
+            from ser_lightning.fit import fit  # imports scikit-learn
+
+            return fit(config, folder=folder, guard=guard, identity=identity, stage=stage)
+        return _train_network(config, folder=folder, guard=guard, identity=identity, stage=stage)
+
+    run = select_and_refit if config["split"]["refit"] is True else train_once
+    result = run(train_stage, config, folder=folder)
     if result is not None:
         log_result(result)
     return result
 
 
 def _train_network(
-    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any]
+    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any], stage: Stage
 ) -> dict[str, Any] | None:
     trial = bool(config["trainer"].get("fast_dev_run"))
-    unfinished = None if trial else find_unfinished(folder, identity["digest"], averaged=_averages_weights(config))
+    unfinished = None if trial else find_unfinished(folder, identity["digest"], averaged=averages_weights(config))
     _prepare_process(config)
 
     # Everything is built before any work starts, so that invalid values are reported at once.
-    data = assemble_data(config, progress=show_progress(f"features of {config['corpus'].get('name', 'the corpus')}"))
+    progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
+    data = assemble_data(config, progress=progress, split=stage.split)
     preparation = data.preparation
     pl.seed_everything(config["seed"], verbose=False)
     task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
@@ -119,8 +124,11 @@ def _train_network(
         task.model, config, emotions=preparation.corpus.emotions, features=preparation.features.size
     )
     rows, resume = LoggedRows(), Resume(versions=versions())
-    callbacks = [resume, Record(log_file=folder / LOG, rows=rows), Requeue(), *([] if guard is None else [guard])]
-    trainer = _build_trainer(config, folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None)
+    record = Record(log_file=stage.log_file, rows=rows, epoch_name=stage.name)
+    callbacks = [resume, record, Requeue(), *([] if guard is None else [guard])]
+    trainer = _build_trainer(
+        stage.trainer_config(config), folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None
+    )
     check_precision(trainer, task, features=preparation.features.size)
     preparation.scan()
     check_batches(data, evaluation=task.evaluation)
@@ -128,7 +136,14 @@ def _train_network(
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())
 
     if _is_first_process() and not trial:
-        start_folder(folder, config, identity["overrides"], unfinished=unfinished)
+        start_folder(
+            folder,
+            config,
+            identity["overrides"],
+            unfinished=unfinished,
+            log_file=stage.log_file,
+            epoch_name=stage.name,
+        )
         write_run_split(folder / "split.csv", preparation)
         trainer.loggers = [*build_loggers(config), rows]
     data.prepare_data()
@@ -146,14 +161,14 @@ def _train_network(
     if trial:
         log.info("fast_dev_run: training and validation went through; nothing was written")
         return None
-    if _averages_weights(config) and not resume.finished:
+    if averages_weights(config) and not resume.finished:
         resume.finished = True
         trainer.save_checkpoint(last_checkpoint(folder))
     preparation.seconds["train"] = resume.seconds
     loggers = [logger for logger in trainer.loggers if logger is not rows]
     if initialization is not None:
         identity = {**identity, "initialization": initialization}
-    return evaluate_and_save(task, data, folder=folder, config=config, loggers=loggers, identity=identity)
+    return evaluate_and_save(task, data, folder=folder, config=config, loggers=loggers, identity=identity, stage=stage)
 
 
 @contextmanager
@@ -252,14 +267,6 @@ def _build_trainer(
         default_root_dir=str(folder),  # where Lightning writes its checkpoint when SLURM preempts the job
     )
     return trainer
-
-
-def _averages_weights(config: Mapping[str, Any]) -> bool:
-    """Return whether a callback replaces the weights after the last epoch."""
-    return any(
-        str(part.get("_target_")).endswith((".StochasticWeightAveraging", ".WeightAveraging", ".EMAWeightAveraging"))
-        for part in config["callbacks"].values()
-    )
 
 
 def _prepare_process(config: Mapping[str, Any]) -> None:

@@ -141,6 +141,14 @@ def check_trainer_options(config: Mapping[str, Any]) -> None:
         )
 
 
+def averages_weights(config: Mapping[str, Any]) -> bool:
+    """Return whether a callback replaces the weights after the last epoch."""
+    return any(
+        str(part.get("_target_")).endswith((".StochasticWeightAveraging", ".WeightAveraging", ".EMAWeightAveraging"))
+        for part in config["callbacks"].values()
+    )
+
+
 def processes(options: Mapping[str, Any]) -> object:
     """Return the requested number of devices; 1 by default."""
     return options.get("devices", 1)

@@ -16,14 +16,14 @@ LINES = [
 
 def test_forget_epochs_removes_log_lines_of_repeated_epochs(tmp_path):
     log = tmp_path / "train.log"
-    assert logged_epochs(log) == set()
-    forget_epochs(log, done=0)
+    assert logged_epochs(log, name="epoch") == set()
+    forget_epochs(log, name="epoch", done=0)
     assert not log.exists()
     log.write_text("\n".join(LINES) + f"\n{TIME} DEBUG epo")  # killed in the middle of a line
-    assert logged_epochs(log) == {0, 1, 12}
-    forget_epochs(log, done=1)
+    assert logged_epochs(log, name="epoch") == {0, 1, 12}
+    forget_epochs(log, name="epoch", done=1)
     assert log.read_text().splitlines() == [LINES[0], LINES[1], LINES[3]]
-    assert logged_epochs(log) == {0}
+    assert logged_epochs(log, name="epoch") == {0}
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ def test_open_log_handler_continues_after_forget_epochs(tmp_path, handler):
     log.warning("before")
     with (tmp_path / "train.log").open("a") as file:
         file.write(LINES[1] + "\n")
-    forget_epochs(tmp_path / "train.log", done=0)
+    forget_epochs(tmp_path / "train.log", name="epoch", done=0)
     log.warning("after")
     assert (tmp_path / "train.log").read_text() == f"{TIME} WARNING before\n{TIME} WARNING after\n"

@@ -72,8 +72,8 @@ def moved(stopped, tmp_path) -> Path:
     return tmp_path / "moved"
 
 
-def assert_same_end(folder: Path, whole: Path) -> None:
-    one, two = (json.loads((run / "result.json").read_text()) for run in (folder, whole))
+def assert_same_end(folder: Path, whole: Path, *, result: str = "result.json", epochs: int = EPOCHS) -> None:
+    one, two = (json.loads((run / result).read_text()) for run in (folder, whole))
     elsewhere = {"seconds", "overrides", "config"}
     assert {key: value for key, value in one.items() if key not in elsewhere} == {
         key: value for key, value in two.items() if key not in elsewhere
@@ -90,7 +90,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     ours = [(tag, step) for tag, step, _ in ours if tag != "epoch"]  # Lightning adds it to every row
     assert len(set(ours)) == len(ours)
     assert epoch_lines(folder / "train.log") == epoch_lines(whole / "train.log")
-    assert len(epoch_lines(folder / "train.log")) == EPOCHS
+    assert len(epoch_lines(folder / "train.log")) == epochs
     assert {p.relative_to(folder) for p in folder.rglob("*") if "events" not in p.name} == {
         p.relative_to(whole) for p in whole.rglob("*") if "events" not in p.name
     }

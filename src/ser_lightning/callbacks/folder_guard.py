@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from ser_lightning.errors import InputError, printable
 
 # Files and folders that a run writes before its first checkpoint.
-PARTIAL_RUN = (".hydra", "checkpoints", "split.csv", "tensorboard", "train.log")
+PARTIAL_RUN = (".hydra", "checkpoints", "selection", "split.csv", "tensorboard", "train.log")
 
 
 class FolderGuard(pl.Callback):
@@ -84,7 +84,8 @@ class FolderGuard(pl.Callback):
 
     def remove_partial_run(self) -> None:
         """Remove the files of a failed run that has neither a checkpoint to resume from nor a result."""
-        if (self.folder / "result.json").exists() or any(self.folder.glob("checkpoints/*.ckpt")):
+        kept = ("result.json", "checkpoints/*.ckpt", "selection/checkpoints/*.ckpt")
+        if any(any(self.folder.glob(pattern)) for pattern in kept):
             return
         for name in PARTIAL_RUN:
             path = self.folder / name

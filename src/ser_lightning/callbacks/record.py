@@ -13,7 +13,6 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.task import EmotionTask
 
 log = logging.getLogger(__name__)
-_EPOCH = re.compile(r"^\S+ \S+ DEBUG epoch (\d+) ")
 ROWS = "logged"  # key in a checkpoint
 
 
@@ -51,11 +50,12 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
     Args:
         log_file: log file of the run
         rows: logger that stores the rows
+        epoch_name: name of an epoch in the log file
 
     """
 
-    def __init__(self, *, log_file: Path, rows: LoggedRows) -> None:
-        self.log_file, self.rows = log_file, rows
+    def __init__(self, *, log_file: Path, rows: LoggedRows, epoch_name: str) -> None:
+        self.log_file, self.rows, self.epoch_name = log_file, rows, epoch_name
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -84,7 +84,7 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
             for logger in trainer.loggers:
                 if logger is not self.rows:
                     logger.log_metrics(dict(metrics), step)
-        logged = logged_epochs(self.log_file)
+        logged = logged_epochs(self.log_file, name=self.epoch_name)
         for epoch in range(len(task.epochs)):
             if epoch not in logged:
                 self._log(task, epoch)
@@ -93,26 +93,32 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
         """Write the epoch to the log file."""
         self._log(cast(EmotionTask, pl_module), -1)
 
-    @staticmethod
-    def _log(task: EmotionTask, epoch: int) -> None:
+    def _log(self, task: EmotionTask, epoch: int) -> None:
         epoch %= len(task.epochs)
-        values = {name: value for name, value in task.epochs[epoch]["values"].items() if name.startswith("val/")}
-        log.debug("epoch %d %s", epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))
+        logged = task.epochs[epoch]["values"]
+        # A refit has no validation.
+        values = {name: value for name, value in logged.items() if name.startswith("val/")} or logged
+        log.debug("%s %d %s", self.epoch_name, epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))
 
 
-def logged_epochs(log_file: Path) -> set[int]:
-    """Return the epochs that have a line in a log file."""
+def _line_of_epoch(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^\S+ \S+ DEBUG {name} (\d+) ")
+
+
+def logged_epochs(log_file: Path, *, name: str) -> set[int]:
+    """Return the epochs that have a line in a log file, in which an epoch has the given name."""
     if not log_file.exists():
         return set()
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return {int(match[1]) for match in map(_EPOCH.match, lines) if match}
+    return {int(match[1]) for match in map(_line_of_epoch(name).match, lines) if match}
 
 
-def forget_epochs(log_file: Path, *, done: int) -> None:
+def forget_epochs(log_file: Path, *, name: str, done: int) -> None:
     """Remove the lines of epochs that will be trained again, and an incomplete last line, from a log file.
 
     Args:
         log_file: log file of the run
+        name: name of an epoch in the log file
         done: number of epochs to keep
 
     """
@@ -120,7 +126,7 @@ def forget_epochs(log_file: Path, *, done: int) -> None:
         return
     text = log_file.read_text(encoding="utf-8", errors="replace")
     lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
-    kept = [line for line in lines if not ((match := _EPOCH.match(line)) and int(match[1]) >= done)]
+    kept = [line for line in lines if not ((match := _line_of_epoch(name).match(line)) and int(match[1]) >= done)]
     if "".join(kept) == text:
         return
     for handler in logging.getLogger().handlers:  # a handler with the file open would keep writing to the old file

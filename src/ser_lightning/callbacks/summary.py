@@ -38,7 +38,7 @@ def write_summary(
     figures: Mapping[str, Figure],
     *,
     data: SpeechDataModule,
-    predictions: Predictions,
+    predictions: Predictions | None,
 ) -> None:
     """Write hyperparameters, final metrics, figures and example test clips to each logger that supports them.
 
@@ -47,14 +47,17 @@ def write_summary(
         result: content of ``result.json``
         figures: name -> figure
         data: data module with the corpus and its audio
-        predictions: predictions on the test clips
+        predictions: predictions on the test clips, from which the examples are taken; None for no examples
 
     """
     step = int(result.get("steps", 1)) - 1  # matches Lightning's step number of the last epoch
     final = {
-        f"{FINAL}/{subset}_{name}": result["metrics"][subset][name] for subset in ("val", "test") for name in METRICS
+        f"{FINAL}/{subset}_{name}": result["metrics"][subset][name]
+        for subset in ("val", "test")
+        if subset in result["metrics"]
+        for name in METRICS
     } | {f"{FINAL}/{subset}_study_metric": value for subset, value in (result.get("study_metric") or {}).items()}
-    clips = list(_clips(result, data, predictions))
+    clips = [] if predictions is None else list(_clips(result, data, predictions))
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hyperparameters(result), final)

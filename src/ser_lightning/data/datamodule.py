@@ -90,6 +90,10 @@ class SpeechDataModule(pl.LightningDataModule):
                 utterances=[id_ for id_, _ in keys],
             )
 
+    def subsets(self) -> list[str]:
+        """Return the names of the subsets that have clips; requires :meth:`setup`."""
+        return [subset for subset in SUBSETS if len(self.datasets[subset])]
+
     def training_statistics(self) -> tuple[Tensor, Tensor]:
         """Return the mean and standard deviation of each feature over the training frames, (F,) each."""
         return self.datasets["train"].statistics()
