@@ -115,6 +115,11 @@ class Bench:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             return OmegaConf.to_container(compose("train", overrides=words), resolve=True)  # type: ignore[return-value]
 
+    def fill_cache(self, experiment: str) -> None:
+        """Fill the feature cache of an experiment."""
+        cache = f"data.feature_cache={self.feature_cache}"
+        run_command("prepare", f"experiment={experiment}", *self.corpus, cache, "data_card=null", quiet=True)
+
     def sample(self, subset: str, count: int) -> list[Path]:
         """Return some clips of a subset, evenly spaced."""
         ids = getattr(self.split, subset)
@@ -143,15 +148,10 @@ class Bench:
         whole = n_train / len(train)
         runs = [0]
 
-        def command() -> None:
+        def command(*more: str) -> None:
             runs[0] += 1
-            run_command(
-                "prepare",
-                "experiment=paper",
-                *self.corpus,
-                f"data.feature_cache={self.folder}/cold{runs[0]}",
-                quiet=True,
-            )
+            cache = f"data.feature_cache={self.folder}/cold{runs[0]}"
+            run_command("prepare", "experiment=paper", *self.corpus, cache, *more, quiet=True)
 
         def by(torchaudio_pitch: bool) -> None:
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:
@@ -161,7 +161,7 @@ class Bench:
         note = (
             f"baseline: {len(train)} training and {len(rest)} other clips, times {whole:.0f}; ours: all, start-up too"
         )
-        seconds, ours = self.compare(lambda: by(False), command)
+        seconds, ours = self.compare(lambda: by(False), lambda: command("data_card=null"))
         floor = self.preparation_floor()
         yield Row(
             work="prepare the paper set, cold feature cache",
@@ -186,6 +186,15 @@ class Bench:
                 note=note,
             )
 
+        (with_card,) = self.compare(lambda: command(f"data_card={self.folder}/card"))
+        yield Row(
+            work="prepare the paper set with its data card, cold feature cache",
+            baseline="",
+            unit="s",
+            plain=None,
+            ours=with_card,
+        )
+
     def preparation_floor(self) -> float:
         """Return the seconds for decoding the files and transforming the frames of all copies, on two cores."""
         train, frames = self.sample("train", 48), [TRANSFORM.frames(wave) for wave in self.waves(48)]
@@ -202,7 +211,7 @@ class Bench:
 
     def warm_start(self) -> Iterable[Row]:
         """Measure a second start up to the first batch, without imports."""
-        run_command("prepare", "experiment=paper", *self.corpus, f"data.feature_cache={self.feature_cache}", quiet=True)
+        self.fill_cache("paper")
         code = (
             "import json, sys, time\nfrom ser_lightning.assemble import assemble_data\n"
             "import ser_lightning.train\nconfig = json.load(sys.stdin)\nstart = time.perf_counter()\n"
@@ -282,13 +291,7 @@ class Bench:
             ("released", "plain loop, padded to the longest clip", ">= 2x"),
             ("corrected", "plain loop, pack_padded_sequence", ">= 3x"),
         ):
-            run_command(
-                "prepare",
-                f"experiment={experiment}",
-                *self.corpus,
-                f"data.feature_cache={self.feature_cache}",
-                quiet=True,
-            )
+            self.fill_cache(experiment)
             config = json.dumps(self.config(experiment))
             words = [f"experiment={experiment}", *self.corpus, f"data.feature_cache={self.feature_cache}", "threads=2"]
             theirs, ours = [], []
@@ -375,9 +378,11 @@ class Bench:
     def memory(self) -> Iterable[Row]:
         """Measure the peak resident memory of any process, including mapped files."""
         base = [*self.corpus, "experiment=released", f"output_root={self.folder}/memory"]
-        for command, words, target in (
-            ("prepare", ["data.feature_cache=${output_root}/feature_cache"], "<= 1 a worker"),
-            ("train", ["data.feature_cache=${output_root}/feature_cache", "trainer.max_epochs=2"], "<= 1.5 a run"),
+        cache = "data.feature_cache=${output_root}/feature_cache"
+        for command, work, words, target in (
+            ("prepare", "ser-prepare", [cache, "data_card=null"], "<= 1 a worker"),
+            ("prepare", "ser-prepare with its data card", [cache], "<= 1 a worker"),
+            ("train", "ser-train", [cache, "trainer.max_epochs=2"], "<= 1.5 a run"),
         ):
             # Run from a small process, because a forked child starts with the peak of its parent.
             code = (
@@ -387,7 +392,7 @@ class Bench:
             )
             kilobytes = float(python("-c", code, str(BIN / f"ser-{command}"), *base, *words, given=""))
             yield Row(
-                work=f"peak memory of a process, ser-{command}",
+                work=f"peak memory of a process, {work}",
                 baseline="",
                 unit="GB",
                 plain=None,

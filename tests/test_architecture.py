@@ -65,7 +65,7 @@ ALLOWED = {
     "losses": set(),
     "evaluation": {"data", "corpora", "splits"},
     "report": {"results"},
-    "data_card": {"audio", "corpora", "report", "splits"},
+    "data_card": {"audio", "corpora", "data", "report", "splits"},
     "build": set(),
     "output": set(),
     "results": set(),

@@ -63,19 +63,20 @@ def prepare(config: DictConfig) -> None:
 
 def _make_card(console: Console, data: Preparation, folder: Path) -> None:
     # The figures need libraries that a command without a data card does not load.
-    from ser_lightning.data.content import cached_contents
     from ser_lightning.data_card.clip_audio import measure_clips
     from ser_lightning.data_card.describe import describe_corpus
     from ser_lightning.data_card.page import facts, warning_lines, write_card
 
-    workers, progress = data.feature_workers, show_progress("audio")
+    audio, contents = measure_clips(
+        data.utterances, folder=data.cache_folder, workers=data.feature_workers, progress=show_progress("audio")
+    )
     card = describe_corpus(
         data.utterances,
         data.problems,
         name=data.corpus.name,
         emotions=data.corpus.emotions,
-        audio=measure_clips(data.utterances, folder=data.cache_folder, workers=workers, progress=progress),
-        contents=cached_contents(data.utterances, folder=data.cache_folder, workers=workers, progress=progress),
+        audio=audio,
+        contents=contents,
     )
     paths = write_card(card, folder)
     table = Table(title=f"data card of {data.corpus.name}", show_header=False)

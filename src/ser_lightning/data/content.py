@@ -17,15 +17,21 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.splits.near_duplicates import RATE, SAME, Contents, near_duplicates
+from ser_lightning.splits.near_duplicates import RATE, SAME, Contents, Signature, near_duplicates, signature
 
 FORMAT = 1  # increase it when the same files give different contents
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+Observe = Callable[[str, npt.NDArray[np.float32], int], None]
 
 
 def read_contents(
-    paths: Mapping[str, Path], *, segments: Mapping[str, Mapping[str, Any]], workers: int, progress: Progress
+    paths: Mapping[str, Path],
+    *,
+    segments: Mapping[str, Mapping[str, Any]],
+    workers: int,
+    progress: Progress,
+    observe: Observe | None = None,
 ) -> Contents:
     """Decode audio files and find identical and near-duplicate recordings.
 
@@ -35,34 +41,50 @@ def read_contents(
             of :func:`~ser_lightning.audio.reader.read_audio`
         workers: number of threads; processes are avoided because a training run may be active in this process
         progress: wraps the iterable of results, given their number, to display the progress
+        observe: called in a thread with the identifier, the samples (samples, channels) and the sampling rate of each
+            recording, so that it is decoded only once
 
     """
+
+    def read(content: str) -> tuple[str, Signature | None] | InputError:
+        """Return the digest of the decoded samples and their signature, or why they cannot be read."""
+        try:
+            wave, rate = read_audio(paths[content], **segments.get(content, {}))
+        except InputError as error:
+            return error
+        if observe is not None:
+            observe(content, wave, rate)
+        digest = hashlib.sha256(f"{rate} {wave.shape[1]} ".encode())
+        digest.update(np.ascontiguousarray(wave).data)
+        return digest.hexdigest(), signature(_comparable(wave, rate))
+
     samples: dict[str, str] = {}
     unread: dict[str, str] = {}
-    waves: dict[str, npt.NDArray[np.float32]] = {}
+    signatures: dict[str, Signature] = {}
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda content: _read(paths[content], segments.get(content, {})), paths)
-        for file, (digest, wave) in zip(paths, progress(results, len(paths)), strict=True):
-            if wave is None:
-                unread[file] = digest
+        for content, found in zip(paths, progress(pool.map(read, paths), len(paths)), strict=True):
+            if isinstance(found, InputError):
+                unread[content] = str(found)
             else:
-                samples[file] = digest
-                waves[digest] = wave
-        return Contents(samples=samples, near=near_duplicates(waves), unread=unread)
+                samples[content], own = found
+                if own is not None:
+                    signatures[samples[content]] = own
+    source = {digest: content for content, digest in samples.items()}
+
+    def load(digest: str) -> npt.NDArray[np.float32]:
+        content = source[digest]
+        return _comparable(*read_audio(paths[content], **segments.get(content, {})))
+
+    with threadpool_limits(workers):
+        return Contents(samples=samples, near=near_duplicates(signatures, load), unread=unread)
 
 
-def _read(path: Path, segment: Mapping[str, Any]) -> tuple[str, npt.NDArray[np.float32] | None]:
-    """Return the digest of a file's decoded samples and its waveform for comparison, or an error message and None."""
-    try:
-        wave, rate = read_audio(path, **segment)
-    except InputError as error:
-        return str(error), None
-    digest = hashlib.sha256(f"{rate} {wave.shape[1]} ".encode() + wave.tobytes()).hexdigest()
-    return digest, to_mono(wave, rate, sampling_rate=RATE, downmix="mean", resampler="soxr")
+def _comparable(wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+    return to_mono(wave, rate, sampling_rate=RATE, downmix="mean", resampler="soxr")
 
 
 def cached_contents(
-    utterances: Sequence[Utterance], *, folder: str | Path, workers: int, progress: Progress
+    utterances: Sequence[Utterance], *, folder: Path, workers: int, progress: Progress, observe: Observe | None = None
 ) -> Contents:
     """Return the contents of a corpus, read from a cache file in ``folder`` or computed and saved there.
 
@@ -71,23 +93,28 @@ def cached_contents(
         folder: the folder of the feature cache
         workers: number of threads that read files
         progress: see :func:`read_contents`; not called if the cache file is used
+        observe: see :func:`read_contents`; if it is given, every file is decoded and the cache file only written
 
     """
     paths = {utterance.content: utterance.path for utterance in utterances}
     segments = {utterance.content: utterance.segment for utterance in utterances}
     key = json.dumps([FORMAT, RATE, SAME, sorted(paths)])
-    path = Path(folder) / f"contents-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return Contents(
-            samples=dict(read["samples"]),
-            near=tuple((one, other, correlation) for one, other, correlation in read["near"]),
-            unread={},
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # missing or damaged: computed again
-        contents = read_contents(paths, segments=segments, workers=workers, progress=progress)
+    path = folder / f"contents-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    if observe is None and (cached := _read_file(path)) is not None:
+        return cached
+    contents = read_contents(paths, segments=segments, workers=workers, progress=progress, observe=observe)
     if not contents.unread:  # not cached with unreadable files, which may be readable later
         # The cache file only saves time: a full or read-only disk must not fail the run.
         with suppress(OSError), write_atomically(path) as file:
             json.dump(asdict(contents), file)
     return contents
+
+
+def _read_file(path: Path) -> Contents | None:
+    """Return the contents in a cache file; None if it is missing or damaged."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        near = tuple((one, other, correlation) for one, other, correlation in read["near"])
+        return Contents(samples=dict(read["samples"]), near=near, unread={})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

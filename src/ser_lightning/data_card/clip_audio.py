@@ -2,30 +2,29 @@
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-from threadpoolctl import threadpool_limits
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.audio.reader import read_audio, to_mono
+from ser_lightning.audio.reader import to_mono
 from ser_lightning.audio.vad import detect
 from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.data.content import Progress, cached_contents
+from ser_lightning.errors import InputError
+from ser_lightning.splits.near_duplicates import Contents
 
-FORMAT = 1  # increase it when the same files give different measurements
+FORMAT = 2  # increase it when the same files give different measurements
 FULL_SCALE = 1 - 2**-15  # the largest sample of 16 bits
 LOWEST_DB = -120.0  # level of digital silence, which has none in dB
 FRAME_MS, VAD_MODE, VAD_RATE = 20, 2, 16000  # speech detection as in audio=webrtc
 ROLLOFF = 0.95  # share of the power below the roll-off frequency
-
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+SPECTRUM = 4096  # samples per frame of the power spectrum
 
 
 class ClipAudio(NamedTuple):
@@ -61,66 +60,85 @@ def measure_wave(wave: npt.NDArray[np.float32], rate: int) -> ClipAudio:
         rate: sampling rate, Hz
 
     """
-    mono = wave.mean(axis=1)
-    frames = np.array_split(mono, max(1, round(1000 * len(mono) / rate / FRAME_MS)))
+    mono = wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
     speech = to_mono(wave, rate, sampling_rate=VAD_RATE, downmix="mean", resampler="soxr")
     _, voiced = detect(speech, sampling_rate=VAD_RATE, mode=VAD_MODE, frame_ms=FRAME_MS)
     return ClipAudio(
         seconds=len(wave) / rate,
         sampling_rate=rate,
         channels=wave.shape[1],
-        clipped=float(np.mean(np.abs(wave) >= FULL_SCALE)),
-        voiced=float(voiced.mean()) if len(voiced) else 0.0,
-        rms_db=_level(mono),
-        noise_floor_db=float(np.percentile([_level(frame) for frame in frames], 10)),
+        clipped=np.count_nonzero((wave >= FULL_SCALE) | (wave <= -FULL_SCALE)) / wave.size,
+        voiced=float(voiced.mean()),
+        rms_db=float(_levels(mono[np.newaxis])[0]),
+        noise_floor_db=float(np.percentile(_levels(_frames(mono, rate * FRAME_MS // 1000)), 10)),
         rolloff_hz=_rolloff(mono, rate),
     )
 
 
-def _level(wave: npt.NDArray[np.float32]) -> float:
-    power = float(np.dot(wave, wave)) / len(wave)
-    return max(LOWEST_DB, 10 * math.log10(power)) if power > 0 else LOWEST_DB
+def _frames(wave: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Return the whole frames (frames, size) of a wave (samples,); a wave shorter than one is padded with zeros."""
+    padded = np.pad(wave, (0, max(0, size - len(wave))))
+    return padded[: len(padded) // size * size].reshape(-1, size)
+
+
+def _levels(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the level of each frame, dBFS."""
+    power = np.einsum("fs,fs->f", frames, frames).astype(np.float64) / frames.shape[1]
+    levels: npt.NDArray[np.float64] = 10 * np.log10(np.maximum(power, 10 ** (LOWEST_DB / 10)))
+    return levels
 
 
 def _rolloff(wave: npt.NDArray[np.float32], rate: int) -> float:
-    size = int(scipy.fft.next_fast_len(len(wave), real=True))
-    power = np.cumsum(np.abs(scipy.fft.rfft(wave, size)) ** 2, dtype=np.float64)
-    return float(np.searchsorted(power, ROLLOFF * power[-1])) * rate / size
+    frames = _frames(wave, SPECTRUM) * np.hanning(SPECTRUM).astype(np.float32)
+    parts = scipy.fft.rfft(frames).view(np.float32)  # real and imaginary parts in turn
+    power = np.cumsum(np.einsum("fb,fb->b", parts, parts).reshape(-1, 2).sum(axis=1), dtype=np.float64)
+    return float(np.searchsorted(power, ROLLOFF * power[-1])) * rate / SPECTRUM
 
 
 def measure_clips(
     utterances: Sequence[Utterance], *, folder: Path, workers: int, progress: Progress
-) -> dict[str, ClipAudio]:
-    """Measure the clips of a corpus, or read their measurements from a cache file.
+) -> tuple[dict[str, ClipAudio], Contents]:
+    """Measure the clips of a corpus and compare their contents, decoding each once, or read both from cache files.
 
     Args:
         utterances: the corpus
-        folder: folder of the cache file
+        folder: folder of the cache files
         workers: number of threads that read files
         progress: wraps the iterable of results, given their number, to display the progress
 
     Returns:
-        utterance id -> measurements
+        utterance id -> measurements; and the contents of the files.
 
     Raises:
         InputError: a file cannot be read
 
     """
-    contents = {utterance.content: utterance for utterance in utterances}
-    key = hashlib.sha256(json.dumps([FORMAT, sorted(contents)]).encode()).hexdigest()[:16]
+    needed = {utterance.content for utterance in utterances}
+    key = hashlib.sha256(json.dumps([FORMAT, sorted(needed)]).encode()).hexdigest()[:16]
     path = folder / f"clip-audio-{key}.json"
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        found = {content: ClipAudio(*read[content]) for content in contents}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # missing or damaged: measured again
-        with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-            results = progress(pool.map(_measure, contents.values()), len(contents))
-            found = dict(zip(contents, results, strict=True))
+    found = _read_file(path, needed)
+    measured: dict[str, ClipAudio] = {}
+
+    def measure(content: str, wave: npt.NDArray[np.float32], rate: int) -> None:
+        measured[content] = measure_wave(wave, rate)
+
+    contents = cached_contents(
+        utterances, folder=folder, workers=workers, progress=progress, observe=measure if found is None else None
+    )
+    if contents.unread:
+        raise InputError(next(iter(contents.unread.values())))
+    if found is None:
+        found = measured
         # The cache file only saves time: a full or read-only disk must not fail the command.
         with suppress(OSError), write_atomically(path) as file:
             json.dump(found, file)
-    return {utterance.id: found[utterance.content] for utterance in utterances}
+    return {utterance.id: found[utterance.content] for utterance in utterances}, contents
 
 
-def _measure(utterance: Utterance) -> ClipAudio:
-    return measure_wave(*read_audio(utterance.path, **utterance.segment))
+def _read_file(path: Path, needed: Collection[str]) -> dict[str, ClipAudio] | None:
+    """Return the measurements in a cache file; None if it is missing or damaged."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return {content: ClipAudio(*read[content]) for content in needed}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
