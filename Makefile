@@ -8,7 +8,7 @@ CORPUS ?= synthetic
 CORPORA ?= ravdess,emodb,emovo
 SEEDS_dropout := 20
 SEEDS_augmentation := 5
-SEEDS_defects := 5
+SEEDS_bugs := 5
 SEEDS_protocols := 1
 SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
@@ -20,7 +20,7 @@ RUNS ?= 200
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout defects protocols cross-corpus table torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -91,8 +91,8 @@ augmentation: setup  ## which augmentation helps, and does balancing emotions he
 dropout: setup  ## does dropout help? 20 seeds of released, 10 of corrected, 3 over six folds of speakers; CORPUS=ravdess; DOCS=docs also writes docs/dropout.md
 	$(BIN)/python -m studies.dropout outputs/dropout_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-defects: setup  ## measure the effect of each bug of the study; CORPUS=ravdess SEEDS=5; DOCS=docs also writes docs/defects.md
-	$(BIN)/python -m studies.defects outputs/defects_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+bugs: setup  ## measure the effect of each bug of the study; CORPUS=ravdess SEEDS=5; DOCS=docs also writes docs/bugs.md
+	$(BIN)/python -m studies.bugs outputs/bugs_$(CORPUS) --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 protocols: setup  ## evaluate one configuration under every protocol; CORPUS=ravdess SEEDS=1; SWEEPS=loso,kfold selects protocols; DOCS=docs also writes docs/protocols.md
 	$(BIN)/python -m studies.protocols outputs/protocols_$(EXPERIMENT)_$(CORPUS) --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) experiment=$(EXPERIMENT) corpus=$(CORPUS) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

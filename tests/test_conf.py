@@ -146,7 +146,7 @@ def test_defaults_equal_corrected():
 
 
 # Every bug of the study: its config key, the value that reproduces it (released) and the value that fixes it.
-DEFECTS = {
+BUGS = {
     "study_metric": (True, False),
     "evaluation.training_mode": (True, False),
     "evaluation.update_statistics": (True, False),
@@ -166,9 +166,9 @@ def value(config: dict, key: str):
     return config
 
 
-@pytest.mark.parametrize("key", DEFECTS)
+@pytest.mark.parametrize("key", BUGS)
 def test_released_enables_each_bug_in_one_commented_line(key):
-    on, off = DEFECTS[key]
+    on, off = BUGS[key]
     assert value(composed("experiment=released"), key) == on
     assert value(composed("experiment=corrected"), key) == value(composed(), key) == off
     last = key.rsplit(".", maxsplit=1)[-1]
@@ -177,11 +177,11 @@ def test_released_enables_each_bug_in_one_commented_line(key):
     (line,) = [
         line for line in lines if line.strip().removeprefix("- override /").startswith(f"{name}: ") and "#" in line
     ]
-    assert len(line.split("# defect: ")[1]) > 20
+    assert len(line.split("# bug: ")[1]) > 20
 
 
 def test_released_marks_no_other_bugs():
-    assert (CONF / "experiment" / "released.yaml").read_text().count("# defect: ") == len(DEFECTS)
+    assert (CONF / "experiment" / "released.yaml").read_text().count("# bug: ") == len(BUGS)
 
 
 def test_values_of_the_main_experiments():

@@ -1,4 +1,4 @@
-"""The data card of a corpus whose defects are known."""
+"""The data card of a corpus whose faults are known."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def voice(generator: np.random.Generator, *, seconds: float, level: float) -> np
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four speakers with ten clips of three emotions each, and one defect of every kind.
+    """Four speakers with ten clips of three emotions each, and one fault of every kind.
 
     Angry clips are loud and in another folder; only dan is bored; eve is only happy; clips 0 to 4 of anna are clipped,
     silent, an identical copy, a near duplicate, and missing.
@@ -114,7 +114,7 @@ def test_counts_of_planted_corpus(made) -> None:
     assert 0.8 <= card["quantiles"]["seconds"]["p5"] <= card["quantiles"]["seconds"]["p95"] <= 1.2
 
 
-def test_defects_of_planted_corpus_are_found(made) -> None:
+def test_faults_of_planted_corpus_are_found(made) -> None:
     _, card, _ = made
     assert card["clipping"]["clips"] == ["home/anna-happy-124"]
     assert card["silence"]["no_voiced_frame"] == ["home/anna-happy-125"]

@@ -26,7 +26,7 @@ def clips(synthetic_root) -> list[Path]:
 
 @pytest.fixture
 def folder(clips, tmp_path) -> Path:
-    """An incomplete RAVDESS folder without defects: one take of each utterance."""
+    """An incomplete RAVDESS folder without duplicates: one take of each utterance."""
     for clip in clips:
         (tmp_path / "corpus" / clip.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / "corpus" / clip.parent.name)
@@ -81,7 +81,7 @@ def test_duplicated_folder_is_reported_and_audited(command, folder):
     shutil.copytree(folder, folder / "again")
     done = command("audit", *words(folder))
     assert done.code == 4, done.err
-    assert "defect: 60 of 120 audio files in the corpus folder are copies of another and left out" in done.out
+    assert "corpus error: 60 of 120 audio files in the corpus folder are copies of another and left out" in done.out
     assert "no leak found" in done.out
     finding = findings(folder.parent / "audit.json")["copies in the corpus folder"]
     assert finding["counts"] == {"folder": {"count": 60, "of": 120}}
@@ -94,7 +94,7 @@ def test_folder_duplicated_in_another_format_is_found(command, folder):
         soundfile.write(clip.with_suffix(".wav"), wave, rate)
     done = command("audit", *words(folder))
     assert done.code == 4, done.err
-    assert "defect: 60 of 120 audio files" in done.out
+    assert "corpus error: 60 of 120 audio files" in done.out
 
 
 @pytest.mark.parametrize(("gain", "kind"), [(1, "identical audio"), (0.5, "near duplicates")])

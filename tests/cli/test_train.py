@@ -222,7 +222,7 @@ def _words(metrics: dict) -> str:
 
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
-    """``make defects`` relies on this: evaluation settings of ``released`` do not affect training."""
+    """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""
     assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
     anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
     assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0

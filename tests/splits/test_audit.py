@@ -195,7 +195,7 @@ def test_examples_are_limited_to_three():
 
 def test_duplicated_folder_is_found():
     finding = audit_folder({"a.wav": "1", "b.wav": "2"}, {"again/a.wav": "1", "again/b.wav": "2"})
-    assert (finding.found, finding.severity) == (True, "defect")
+    assert (finding.found, finding.severity) == (True, "corpus error")
     assert finding.counts == {"folder": (2, 4)}
     assert finding.examples == (("again/a.wav", "a.wav"), ("again/b.wav", "b.wav"))
     assert "2 of 4 audio files" in finding.sentence

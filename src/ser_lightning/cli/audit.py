@@ -23,7 +23,7 @@ from ser_lightning.leakage import monitors
 from ser_lightning.progress import show_progress
 from ser_lightning.results import write_json
 from ser_lightning.splits.audit import (
-    DEFECT,
+    CORPUS_ERROR,
     LEAK,
     SHARED,
     Finding,
@@ -102,7 +102,7 @@ def audit(config: DictConfig) -> int:
     for _, reason in unread:
         print(f"ser-audit: not compared: {reason}", file=sys.stderr)
     for finding in findings:
-        if finding.found and finding.severity in (DEFECT, SHARED):
+        if finding.found and finding.severity in (CORPUS_ERROR, SHARED):
             console.print(f"{finding.severity}: {finding.sentence}", soft_wrap=True)
     console.print(section["summary"], soft_wrap=True, style="bold" if section["leak"] else None)
     if output is not None:
@@ -110,7 +110,7 @@ def audit(config: DictConfig) -> int:
         content = {**where, "split": plain["split"], "counts": sizes, **section}
         write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
         print(output)
-    if any(finding.found and finding.severity in (LEAK, DEFECT) for finding in findings):
+    if any(finding.found and finding.severity in (LEAK, CORPUS_ERROR) for finding in findings):
         return LEAKING
     return UNREAD if unread else 0
 

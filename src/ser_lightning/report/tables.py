@@ -20,7 +20,7 @@ from ser_lightning.report.runs import HEADLINE, MEASURES, LeftOut
 from ser_lightning.report.statistics import CONFIDENCE, Summary
 
 NOTHING = "-"
-SEVERITIES = ("not found", "shared", "defect", "leak")
+SEVERITIES = ("not found", "shared", "corpus error", "leak")
 PROSE = 40  # a column with a longer cell is treated as prose
 
 

@@ -2,9 +2,9 @@
 
 A finding has one of four severities. ``leak``: information about evaluated clips reached training or the choice of the
 checkpoint, which invalidates the result. ``shared``: something that subsets share by design of the protocol, such as
-speakers; it limits what a result can claim. ``defect``: a fault of the corpus folder, such as duplicate files, that
-this project corrects and other programs may not. ``unchecked``: something that cannot be checked, because the corpus
-does not give what the check compares.
+speakers; it limits what a result can claim. ``corpus error``: a fault of the corpus folder, such as duplicate files,
+that this project corrects and other programs may not. ``unchecked``: something that cannot be checked, because the
+corpus does not give what the check compares.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split
 
-LEAK, DEFECT, SHARED, UNCHECKED = "leak", "defect", "shared", "unchecked"
+LEAK, CORPUS_ERROR, SHARED, UNCHECKED = "leak", "corpus error", "shared", "unchecked"
 EVALUATED = ("test", "val")
 EXAMPLES = 3
 NO_LEAK = "no leak found"
@@ -31,7 +31,7 @@ class Finding:
 
     Args:
         name: name of the check
-        severity: ``"leak"``, ``"defect"``, ``"shared"`` or ``"unchecked"``: how serious the finding is if ``found``
+        severity: how serious the finding is if ``found``: leak, corpus error, shared or unchecked
         found: whether the check found anything
         counts: number of items found and number of items checked, by subset
         sentence: the result as text
@@ -237,7 +237,7 @@ def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Findin
     total = len(kept) + len(left_out)
     return Finding(
         name="copies in the corpus folder",
-        severity=DEFECT,
+        severity=CORPUS_ERROR,
         found=bool(copies),
         counts={"folder": (len(copies), total)},
         sentence=f"{len(copies)} of {total} audio files in the corpus folder are copies of another and left out",

@@ -6,16 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from studies import defects, study
-from studies.defects import BASES, DEFECTS, EVALUATED, RECOMPUTED, TRAINED, read_effects, write
+from studies import bugs, study
+from studies.bugs import BASES, BUGS, EVALUATED, RECOMPUTED, TRAINED, read_effects, write
 
 from ser_lightning.errors import InputError
 from tests.report.conftest import edit, set_accuracy, write_run
-from tests.test_conf import DEFECTS as SWITCHES
+from tests.test_conf import BUGS as SWITCHES
 from tests.test_conf import composed, value
 
 HERE = Path(__file__).parent
-BY_NAME = {defect.name: defect for defect in DEFECTS}
+BY_NAME = {bug.name: bug for bug in BUGS}
 
 
 def place(folder: Path, base: str, arm: str, *correct: int) -> None:
@@ -59,7 +59,7 @@ def folder(tmp_path) -> Path:
 
 
 def of(found, base: str, name: str):
-    (one,) = [each.found for each in found if (each.base, each.defect.name) == (base, name)]
+    (one,) = [each.found for each in found if (each.base, each.bug.name) == (base, name)]
     return one
 
 
@@ -88,11 +88,11 @@ def test_arithmetic_is_recomputed_without_uar(folder):
     assert of(effects, "corrected", "arithmetic")["accuracy"].differences[0] == pytest.approx(60 - 66.6667, abs=1e-4)
 
 
-def test_page_lists_finished_and_missing_defects(folder):
-    page = write(folder, seeds=3, command="make defects", docs=folder / "docs")
+def test_page_lists_finished_and_missing_bugs(folder):
+    page = write(folder, seeds=3, command="make bugs", docs=folder / "docs")
     text = page.read_text()
-    assert (folder / "docs" / "defects.md").read_text() == text
-    assert (folder / "docs" / "defects.png").read_bytes() == (folder / "defects.png").read_bytes()
+    assert (folder / "docs" / "bugs.md").read_text() == text
+    assert (folder / "docs" / "bugs.png").read_bytes() == (folder / "bugs.png").read_bytes()
     rows = {row.split("**")[1]: row for row in re.findall(r"^\| \*\*.*$", text.split("## `corrected`")[0], re.M)}
     assert list(rows) == ["arithmetic", "training-mode", "padding"]
     assert rows["padding"].split(" | ")[1:] == [
@@ -102,15 +102,15 @@ def test_page_lists_finished_and_missing_defects(folder):
     assert "Not run yet: updated-statistics, random-batches, last-epoch, rate-label, stereo, pcm16, resampler." in text
     assert "no change at any seed" in text.split("## `corrected`")[1]
     assert "Unchanged: test accuracy 62.5 ± 4.2 %, test UAR 62.5 ± 4.2 % over 3 seeds." in text
-    assert "```sh\nmake defects\n```" in text
+    assert "```sh\nmake bugs\n```" in text
     assert "synthetic" not in text
-    content = json.loads((folder / "defects.json").read_text())
-    (found,) = [p for p in content["effects"] if (p["base"], p["defect"]) == ("released", "padding")]
+    content = json.loads((folder / "bugs.json").read_text())
+    (found,) = [p for p in content["effects"] if (p["base"], p["bug"]) == ("released", "padding")]
     assert found["accuracy"]["mean"] == pytest.approx(4.1667, abs=1e-4)
     assert found["overrides"] == ["model.masked=true"]
     assert content["bases"]["corrected"]["2"]["accuracy"] == pytest.approx(100 * 255 / 360)
-    before = {path: path.read_bytes() for path in folder.glob("defects.*")}
-    write(folder, seeds=3, command="make defects", docs=None)
+    before = {path: path.read_bytes() for path in folder.glob("bugs.*")}
+    write(folder, seeds=3, command="make bugs", docs=None)
     assert {path: path.read_bytes() for path in before} == before
     assert len(before) == 3
 
@@ -137,7 +137,7 @@ def test_only_paired_requested_seeds_are_used(folder):
 def test_stale_evaluation_results_are_ignored(folder, change):
     place_evaluated(folder, "released", "training-mode", 0.9, 0.9, 0.9, **change)
     effects, *_ = read_effects(folder, seeds=3)
-    assert "training-mode" not in {each.defect.name for each in effects if each.base == "released"}
+    assert "training-mode" not in {each.bug.name for each in effects if each.base == "released"}
 
 
 def test_inconsistent_pairs_raise(folder):
@@ -153,42 +153,42 @@ def test_missing_base_runs_raise(folder):
         read_effects(folder, seeds=3)
 
 
-# --------------------------------------------------------- the list of defects
+# --------------------------------------------------------- the list of bugs
 
 
-def keys(defect, base: str) -> dict[str, object]:
-    """Return the config keys, with new values, that the overrides of a defect change in a base experiment."""
+def keys(bug, base: str) -> dict[str, object]:
+    """Return the config keys, with new values, that the overrides of a bug change in a base experiment."""
     plain = composed(f"experiment={base}")
-    changed = composed(f"experiment={base}", *defect.overrides(base))
-    named = [word.partition("=")[0] for word in defect.overrides(base)]
+    changed = composed(f"experiment={base}", *bug.overrides(base))
+    named = [word.partition("=")[0] for word in bug.overrides(base)]
     return {key: value(changed, key) for key in named if value(changed, key) != value(plain, key)}
 
 
-def test_every_bug_in_released_is_in_the_defects_list():
-    assert {next(iter(keys(defect, "released"))) for defect in DEFECTS} == set(SWITCHES)
+def test_every_bug_in_released_is_in_the_bugs_list():
+    assert {next(iter(keys(bug, "released"))) for bug in BUGS} == set(SWITCHES)
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_overrides_use_values_of_the_other_base(defect):
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_overrides_use_values_of_the_other_base(bug):
     released, corrected = (composed(f"experiment={base}") for base in BASES)
-    for key, now in keys(defect, "released").items():
+    for key, now in keys(bug, "released").items():
         if key != "data.bucket":  # corrected may batch in any way: its scores do not depend on the batch
             assert now == value(corrected, key)
-    for key, now in keys(defect, "corrected").items():
+    for key, now in keys(bug, "corrected").items():
         assert now == value(released, key)
-    assert keys(defect, "released")
-    assert keys(defect, "corrected")
+    assert keys(bug, "released")
+    assert keys(bug, "corrected")
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 @pytest.mark.parametrize("base", BASES)
-def test_defects_that_change_the_weights_are_trained(defect, base):
+def test_bugs_that_change_the_weights_are_trained(bug, base):
     """Keys of evaluation need training only if validation selects the checkpoint or updates running statistics."""
     reading = {"study_metric", "checkpoint", "data.eval_shuffle", "data.eval_batch_size", "data.bucket"}
     if base == "released":
         reading |= {"evaluation.training_mode", "evaluation.update_statistics"}
-    named = {word.partition("=")[0] for word in defect.overrides(base)}
-    assert (defect.how[base] == TRAINED) == bool(named - reading)
+    named = {word.partition("=")[0] for word in bug.overrides(base)}
+    assert (bug.how[base] == TRAINED) == bool(named - reading)
 
 
 # ----------------------------------------------------------------- the command
@@ -198,15 +198,15 @@ def test_defects_that_change_the_weights_are_trained(defect, base):
 def calls(monkeypatch) -> list[tuple[str, ...]]:
     """Record the commands instead of running them."""
     made: list[tuple[str, ...]] = []
-    monkeypatch.setattr(defects, "call", lambda *words: made.append(words))
+    monkeypatch.setattr(bugs, "call", lambda *words: made.append(words))
     return made
 
 
 @pytest.mark.slow
-def test_main_runs_both_bases_with_every_defect(folder, calls, capsys):
-    defects.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
+def test_main_runs_both_bases_with_every_bug(folder, calls, capsys):
+    bugs.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
     trained = [words for words in calls if words[0] == "ser-train"]
-    assert len(trained) == 2 + sum(defect.how[base] == TRAINED for defect in DEFECTS for base in BASES)
+    assert len(trained) == 2 + sum(bug.how[base] == TRAINED for bug in BUGS for base in BASES)
     assert trained[0] == (
         *("ser-train", "--multirun", "experiment=released", f"name={folder.name}", f"output_root={folder.parent}"),
         *("run_id=released/base/seed-${seed}", "seed=range(3)", "corpus=ravdess", "trainer.max_epochs=80"),
@@ -215,15 +215,15 @@ def test_main_runs_both_bases_with_every_defect(folder, calls, capsys):
     again = {(words[1], words[4:]) for words in calls if words[0] == "ser-evaluate"}
     assert (str(folder / "released/base/seed-0"), ("--set", "checkpoint=best")) in again
     assert not any("evaluation.training_mode=false" in words for _, words in again)
-    measured = sum(defect.how[base] == EVALUATED for defect in DEFECTS for base in BASES)
+    measured = sum(bug.how[base] == EVALUATED for bug in BUGS for base in BASES)
     assert len(again) == 3 * (measured - 1)
-    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "defects.md")
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "bugs.md")
 
 
 def test_table_option_runs_no_commands(folder, calls):
-    defects.main([str(folder), "--seeds", "3", "--table", "--docs", str(folder / "docs"), "corpus=ravdess"])
+    bugs.main([str(folder), "--seeds", "3", "--table", "--docs", str(folder / "docs"), "corpus=ravdess"])
     assert calls == []
-    assert "python -m studies.defects" in (folder / "docs/defects.md").read_text()
+    assert "python -m studies.bugs" in (folder / "docs/bugs.md").read_text()
 
 
 def test_failed_command_exits_with_one_line_error(tmp_path, capfd, monkeypatch):
@@ -231,12 +231,12 @@ def test_failed_command_exits_with_one_line_error(tmp_path, capfd, monkeypatch):
     (tmp_path / "ser-train").write_text("#!/bin/sh\nexit 7\n")
     (tmp_path / "ser-train").chmod(0o755)
     with pytest.raises(SystemExit) as ended:
-        defects.main([str(tmp_path / "out"), "--seeds", "2"])
+        bugs.main([str(tmp_path / "out"), "--seeds", "2"])
     assert ended.value.code == 1
-    assert "defects: ser-train failed with exit code 7" in capfd.readouterr().err
+    assert "bugs: ser-train failed with exit code 7" in capfd.readouterr().err
 
 
 def test_notes_belong_to_a_base():
-    assert {defect.how[base] for defect in DEFECTS for base in BASES} == {TRAINED, EVALUATED, RECOMPUTED}
-    for defect in DEFECTS:
-        assert defect.notes.keys() <= set(BASES)
+    assert {bug.how[base] for bug in BUGS for base in BASES} == {TRAINED, EVALUATED, RECOMPUTED}
+    for bug in BUGS:
+        assert bug.notes.keys() <= set(BASES)

@@ -1,4 +1,4 @@
-"""``make defects``: the effect of each bug of the study on test accuracy and UAR, in points.
+"""``make bugs``: the effect of each bug of the study on test accuracy and UAR, in points.
 
 ``released`` is run with one bug fixed at a time, and ``corrected`` with one bug reintroduced at a time, over the same
 seeds. Finished runs are skipped on a rerun; the table is rewritten after every step.
@@ -33,7 +33,7 @@ Values = dict[int, dict[str, float]]  # seed -> metric -> percent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Defect:
+class Bug:
     """One bug of the original study.
 
     Args:
@@ -60,8 +60,8 @@ class Defect:
         return self.fixed if base == "released" else self.reintroduced
 
 
-DEFECTS = (
-    Defect(
+BUGS = (
+    Bug(
         name="arithmetic",
         description="correct clips are divided by the number of batches of 100",
         fixed=("study_metric=false",),
@@ -71,7 +71,7 @@ DEFECTS = (
             BASES, "only the printed number changes, not the predictions; the study has no such number for UAR"
         ),
     ),
-    Defect(
+    Bug(
         name="training-mode",
         description="dropout and batch statistics are on during evaluation",
         fixed=("evaluation.training_mode=false",),
@@ -83,7 +83,7 @@ DEFECTS = (
             "validation chooses the checkpoint",
         },
     ),
-    Defect(
+    Bug(
         name="updated-statistics",
         description="evaluated clips update BatchNorm's running statistics",
         fixed=("evaluation.update_statistics=false",),
@@ -95,7 +95,7 @@ DEFECTS = (
             "statistics every epoch, and the checkpoint stores them",
         },
     ),
-    Defect(
+    Bug(
         name="random-batches",
         description="clips are evaluated in random batches of 100",
         fixed=("data.eval_shuffle=false", "data.bucket=true"),
@@ -107,7 +107,7 @@ DEFECTS = (
             "corrected": "the score of a clip does not depend on its batch, up to rounding",
         },
     ),
-    Defect(
+    Bug(
         name="last-epoch",
         description="the last epoch is tested instead of the best validation epoch",
         fixed=("checkpoint=best",),
@@ -115,32 +115,32 @@ DEFECTS = (
         how=dict.fromkeys(BASES, EVALUATED),
         notes={"released": "the best epoch is chosen by the validation UAR, computed as in the study"},
     ),
-    Defect(
+    Bug(
         name="padding",
         description="the LSTM and the pooling over time process padding",
         fixed=("model.masked=true",),
         reintroduced=("model.masked=false",),
     ),
-    Defect(
+    Bug(
         name="rate-label",
         description="audio at 22.05 kHz with filterbanks for 16 kHz",
         fixed=("features.analysis_rate=16000",),
         reintroduced=("features.analysis_rate=22050",),
     ),
-    Defect(
+    Bug(
         name="stereo",
         description="stereo clips: left and right samples are interleaved",
         fixed=("corpus.downmix=mean",),
         reintroduced=("corpus.downmix=interleave",),
         notes=dict.fromkeys(BASES, "5 of RAVDESS's 1440 clips are stereo, none of them in the released test set"),
     ),
-    Defect(
+    Bug(
         name="pcm16",
         description="copies are saved as 16-bit files",
         fixed=("augment.pcm16=false",),
         reintroduced=("augment.pcm16=true",),
     ),
-    Defect(
+    Bug(
         name="resampler",
         description="resampling without a low-pass filter",
         fixed=("audio.resampler=soxr",),
@@ -154,13 +154,13 @@ class Effect:
     """Effect of one bug in one base.
 
     Args:
-        defect: the bug
+        bug: the bug
         base: ``"released"`` or ``"corrected"``
         found: metric -> difference from the base by seed, in points; metrics that do not apply are missing
 
     """
 
-    defect: Defect
+    bug: Bug
     base: str
     found: Mapping[str, PairedDifference]
 
@@ -183,12 +183,12 @@ def train(folder: Path, base: str, arm: str, overrides: Sequence[str], *, seeds:
     )
 
 
-def measure(folder: Path, base: str, defect: Defect, *, seeds: int) -> None:
+def measure(folder: Path, base: str, bug: Bug, *, seeds: int) -> None:
     """Evaluate the trained runs of a base again, unless that result exists."""
     for seed in range(seeds):
-        run, output = folder / base / "base" / f"seed-{seed}", folder / base / defect.name / f"seed-{seed}.json"
-        if not _measured(run, output, defect.overrides(base)):
-            call("ser-evaluate", str(run), "--output", str(output), *_settings(defect.overrides(base)))
+        run, output = folder / base / "base" / f"seed-{seed}", folder / base / bug.name / f"seed-{seed}.json"
+        if not _measured(run, output, bug.overrides(base)):
+            call("ser-evaluate", str(run), "--output", str(output), *_settings(bug.overrides(base)))
 
 
 def _settings(overrides: Sequence[str]) -> list[str]:
@@ -231,35 +231,35 @@ def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, V
     bases = {base: _values(arms[base, "base"]) for base in BASES if len(arms[base, "base"])}
     effects = []
     for base, values in bases.items():
-        for defect in DEFECTS:
-            if defect.how[base] == RECOMPUTED:
+        for bug in BUGS:
+            if bug.how[base] == RECOMPUTED:
                 figures = {
                     run.seed: {"accuracy": study_metric(run.confusion["test"])}
                     for run in arms[base, "base"].itertuples()
                 }
                 # In released, the study's metric is the number with the bug.
                 change = (values, figures) if base == "released" else (figures, values)
-            elif defect.how[base] == EVALUATED:
-                change = _read_measured(folder, base, defect, runs=arms[base, "base"]), values
+            elif bug.how[base] == EVALUATED:
+                change = _read_measured(folder, base, bug, runs=arms[base, "base"]), values
             else:
-                change = _values(arms[base, defect.name]), values
+                change = _values(arms[base, bug.name]), values
             if change[0]:
-                effects.append(Effect(defect=defect, base=base, found=_differences(*change)))
+                effects.append(Effect(bug=bug, base=base, found=_differences(*change)))
     return effects, bases, runs, left_out
 
 
-ARMS = ("base", *(defect.name for defect in DEFECTS))
+ARMS = ("base", *(bug.name for bug in BUGS))
 
 
 def _values(runs: pd.DataFrame) -> Values:
     return {run["seed"]: {name: run[f"test/{name}"] for name in METRICS} for run in runs.to_dict(orient="records")}
 
 
-def _read_measured(folder: Path, base: str, defect: Defect, *, runs: pd.DataFrame) -> Values:
+def _read_measured(folder: Path, base: str, bug: Bug, *, runs: pd.DataFrame) -> Values:
     values = {}
     for run in runs.itertuples():
-        path = folder / base / defect.name / f"seed-{run.seed}.json"
-        if _measured(folder / run.path, path, defect.overrides(base)):
+        path = folder / base / bug.name / f"seed-{run.seed}.json"
+        if _measured(folder / run.path, path, bug.overrides(base)):
             metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]["test"]
             values[run.seed] = {name: 100 * metrics[name] for name in METRICS}
     return values
@@ -297,9 +297,9 @@ def table(effects: Sequence[Effect], base: str) -> pd.DataFrame:
         if effect.base == base:
             cells = [cell for name in METRICS for cell in _cells(effect.found.get(name))]
             pairs = str(len(next(iter(effect.found.values())).seeds))
-            what = f"**{effect.defect.name}**: {effect.defect.description}"
-            changed = "" if effect.defect.how[base] == RECOMPUTED else " ".join(effect.defect.overrides(base))
-            rows.append((what, *cells, pairs, effect.defect.how[base], f"`{changed}`" if changed else NOTHING))
+            what = f"**{effect.bug.name}**: {effect.bug.description}"
+            changed = "" if effect.bug.how[base] == RECOMPUTED else " ".join(effect.bug.overrides(base))
+            rows.append((what, *cells, pairs, effect.bug.how[base], f"`{changed}`" if changed else NOTHING))
     metrics = (heading for name in METRICS for heading in (TITLES[name], "95 % interval"))
     return pd.DataFrame(rows, columns=[f"bug, {CHANGE[base]}", *metrics, "pairs", "how", "changed"])
 
@@ -314,7 +314,7 @@ def _cells(found: PairedDifference | None) -> tuple[str, str]:
 
 
 def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
-    """Write defects.json, defects.png and, last, defects.md; return the path of defects.md.
+    """Write bugs.json, bugs.png and, last, bugs.md; return the path of bugs.md.
 
     Args:
         folder: folder of the whole study
@@ -326,7 +326,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
     effects, bases, runs, left_out = read_effects(folder, seeds=seeds)
     panels = {
         f"{base}, one bug {CHANGE[base]}": {
-            effect.defect.name: {TITLES[name]: found for name, found in effect.found.items()}
+            effect.bug.name: {TITLES[name]: found for name, found in effect.found.items()}
             for effect in effects
             if effect.base == base
         }
@@ -341,18 +341,18 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
         "synthetic": synthetic,
         "bases": {base: {str(seed): figures for seed, figures in values.items()} for base, values in bases.items()},
         "effects": [
-            {"defect": effect.defect.name, "base": effect.base, "how": effect.defect.how[effect.base]}
-            | {"overrides": list(effect.defect.overrides(effect.base))}
+            {"bug": effect.bug.name, "base": effect.base, "how": effect.bug.how[effect.base]}
+            | {"overrides": list(effect.bug.overrides(effect.base))}
             | {name: asdict(found) for name, found in effect.found.items()}
             for effect in effects
         ],
     }
-    write_json(folder / "defects.json", content)
+    write_json(folder / "bugs.json", content)
     for place in (folder, *([docs] if docs else [])):
-        save(figure, place / "defects.png")
-        with write_atomically(place / "defects.md") as file:
+        save(figure, place / "bugs.png")
+        with write_atomically(place / "bugs.md") as file:
             file.write(page)
-    return folder / "defects.md"
+    return folder / "bugs.md"
 
 
 def _page(
@@ -379,11 +379,11 @@ def _page(
     for base, values in bases.items():
         means = ", ".join(f"{TITLES[name]} {mean_sd([v[name] for v in values.values()])} %" for name in METRICS)
         notes = [
-            f"- {effect.defect.name}: {effect.defect.notes[base]}."
+            f"- {effect.bug.name}: {effect.bug.notes[base]}."
             for effect in effects
-            if effect.base == base and base in effect.defect.notes
+            if effect.base == base and base in effect.bug.notes
         ]
-        missing = [d.name for d in DEFECTS if d.name not in {p.defect.name for p in effects if p.base == base}]
+        missing = [d.name for d in BUGS if d.name not in {p.bug.name for p in effects if p.base == base}]
         parts += [
             f"## `{base}`, one bug {CHANGE[base]}",
             f"Unchanged: {means} over {len(values)} seeds.",
@@ -392,7 +392,7 @@ def _page(
             f"Not run yet: {', '.join(missing)}." if missing else "",
         ]
     parts += [
-        "![Mean and interval of every effect](defects.png)",
+        "![Mean and interval of every effect](bugs.png)",
         "Left out, for all seeds:\n\n" + markdown(left_out_table(left_out)) if left_out else "",
         "## Origin",
         f"{first.corpus['name']}, {first.corpus['utterances']} utterances, split {first.choices.get('split')}, "
@@ -408,9 +408,9 @@ def _page(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
-        "defects",
-        "Run released with one bug fixed at a time and corrected with one reintroduced; write defects.md, defects.json "
-        "and defects.png. Finished runs are skipped on a rerun.",
+        "bugs",
+        "Run released with one bug fixed at a time and corrected with one reintroduced; write bugs.md, bugs.json "
+        "and bugs.png. Finished runs are skipped on a rerun.",
         arguments,
     )
     folder, seeds, rest = study.folder, study.seeds, study.overrides
@@ -418,15 +418,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def run() -> None:
         for base in BASES if not study.table else ():
             train(folder, base, "base", (), seeds=seeds, rest=rest)
-            for defect in sorted(DEFECTS, key=lambda defect: defect.how[base] == TRAINED):
-                if defect.how[base] == EVALUATED:
-                    measure(folder, base, defect, seeds=seeds)
-                elif defect.how[base] == TRAINED:
-                    train(folder, base, defect.name, defect.overrides(base), seeds=seeds, rest=rest)
+            for bug in sorted(BUGS, key=lambda bug: bug.how[base] == TRAINED):
+                if bug.how[base] == EVALUATED:
+                    measure(folder, base, bug, seeds=seeds)
+                elif bug.how[base] == TRAINED:
+                    train(folder, base, bug.name, bug.overrides(base), seeds=seeds, rest=rest)
                 write(folder, seeds=seeds, command=study.command, docs=study.docs)
         print(write(folder, seeds=seeds, command=study.command, docs=study.docs))
 
-    exit_on_input_error("defects", run)
+    exit_on_input_error("bugs", run)
 
 
 if __name__ == "__main__":
