@@ -143,7 +143,7 @@ def write_results(
             "digest": corpus_digest(preparation.utterances),
             "utterances": len(preparation.utterances),
             "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
-            "nothing_voiced": preparation.nothing_voiced,
+            "without_speech": preparation.without_speech,
         },
         **facts,
         "seconds": preparation.seconds,

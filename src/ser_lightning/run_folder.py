@@ -203,11 +203,11 @@ def write_run_split(path: Path, preparation: Preparation) -> None:
 def log_subsets(data: SpeechDataModule) -> None:
     """Log the sizes of the subsets and the number of excluded files."""
     preparation = data.preparation
-    if preparation.problems or preparation.nothing_voiced:
+    if preparation.problems or preparation.without_speech:
         log.info(
             "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
             len(preparation.problems),
-            len(preparation.nothing_voiced),
+            len(preparation.without_speech),
         )
     sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))

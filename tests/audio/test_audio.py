@@ -129,7 +129,7 @@ def test_detect_classifies_every_frame_and_pads_the_last():
 def test_clip_without_voiced_frames_is_kept_and_flagged(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
     clip = Audio(**VALUES).load(tmp_path / "a.wav")
-    assert clip.nothing_voiced
+    assert clip.without_speech
     assert len(clip.wave) == 16000
 
 
@@ -138,7 +138,7 @@ def test_vad_mode_none_keeps_full_clip(tmp_path):
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
     clip = Audio(**UNTRIMMED).load(tmp_path / "a.wav")
     np.testing.assert_array_equal(clip.wave, wave)
-    assert not clip.nothing_voiced
+    assert not clip.without_speech
     assert len(Audio(**VALUES).load(tmp_path / "a.wav").wave) < len(wave)
 
 
@@ -155,7 +155,7 @@ def test_offset_and_duration_match_librosa(tmp_path, offset_s, duration_s, rate,
     assert abs(len(clip.wave) - len(expected)) <= 1  # librosa rounds the resampled length up
     shorter = min(len(clip.wave), len(expected))
     np.testing.assert_allclose(clip.wave[:shorter], expected[:shorter], atol=1e-6)
-    assert not clip.nothing_voiced
+    assert not clip.without_speech
 
 
 @pytest.mark.parametrize("vad_mode", [None, 2])
@@ -163,21 +163,21 @@ def test_clip_shorter_than_offset_is_kept_and_flagged(tmp_path, vad_mode):
     soundfile.write(tmp_path / "a.wav", speech(seconds=0.6), 16000, subtype="FLOAT")
     values = VALUES | {"vad_mode": vad_mode}
     whole = Audio(**values).load(tmp_path / "a.wav")
-    assert not whole.nothing_voiced
+    assert not whole.without_speech
     for duration_s in (None, 0.1):
         clip = Audio(**values | {"offset_s": 0.6, "duration_s": duration_s}).load(tmp_path / "a.wav")
-        assert clip.nothing_voiced
+        assert clip.without_speech
         np.testing.assert_array_equal(clip.wave, whole.wave)
     barely = Audio(**values | {"offset_s": 0.6 - 1 / 16000}).load(tmp_path / "a.wav")
     assert len(barely.wave) <= 320
-    assert not barely.nothing_voiced
+    assert not barely.without_speech
 
 
 def test_tiny_duration_keeps_one_sample(tmp_path):
     soundfile.write(tmp_path / "a.wav", speech(), 16000, subtype="FLOAT")
     clip = Audio(**UNTRIMMED | {"offset_s": 0.5, "duration_s": 1e-6}).load(tmp_path / "a.wav")
     np.testing.assert_array_equal(clip.wave, speech()[8000:8001])
-    assert not clip.nothing_voiced
+    assert not clip.without_speech
 
 
 @pytest.mark.parametrize("mode", [0, 3])

@@ -58,9 +58,9 @@ ALL = dict.fromkeys("abcd", ("", "noise", "pitch+3"))
 def test_cache_contains_features_of_every_copy(tmp_path, utterances):
     s = feature_cache(tmp_path / "cache", utterances)
     assert s.ensure(ALL, workers=1, progress=silent) == {}
-    frames, rows, unvoiced = s.open()
+    frames, rows, without_speech = s.open()
     assert set(rows) == {(id_, name) for id_, names in ALL.items() for name in names}
-    assert unvoiced == []
+    assert without_speech == []
     for utterance in utterances:
         wave = s.audio.load(utterance.path).wave
         for name, copy in {"": wave, **s.augment(wave, utterance=utterance.id)}.items():

@@ -19,13 +19,13 @@ class LoadedClip(NamedTuple):
 
     Args:
         wave: (samples,), full scale 1
-        nothing_voiced: True if the clip ends before ``offset_s``, so that no part was cut out, or if voice activity
+        without_speech: True if the clip ends before ``offset_s``, so that no part was cut out, or if voice activity
             detection found no speech, so that no frame was removed
 
     """
 
     wave: npt.NDArray[np.float32]
-    nothing_voiced: bool
+    without_speech: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +126,9 @@ class Audio:
             resampler=self.resampler,
         )
         if self.vad_mode is None:
-            return LoadedClip(mono, nothing_voiced=not len(part))
+            return LoadedClip(mono, without_speech=not len(part))
         voiced = voiced_frames(mono, sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
-        return LoadedClip(voiced if len(voiced) else mono, nothing_voiced=not (len(voiced) and len(part)))
+        return LoadedClip(voiced if len(voiced) else mono, without_speech=not (len(voiced) and len(part)))
 
     def _part(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
         """Return the part that starts at ``offset_s`` and lasts ``duration_s``.

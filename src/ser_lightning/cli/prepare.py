@@ -54,7 +54,7 @@ def prepare(config: DictConfig) -> None:
     _print_files(
         console,
         "not trimmed: no speech was detected, or the clip ends before audio.offset_s",
-        [(id_, "") for id_ in data.nothing_voiced],
+        [(id_, "") for id_ in data.without_speech],
     )
     _print_files(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
     if card_folder is not None:

@@ -63,14 +63,14 @@ class Extracted:
 
     Args:
         id: utterance id
-        nothing_voiced: no speech was detected in the clip, so it was not trimmed
+        without_speech: no speech was detected in the clip, so it was not trimmed
         features: features (K, F) of each copy, by the name of the copy
         failure: the reason why the file cannot be used, or None
 
     """
 
     id: str
-    nothing_voiced: bool = False
+    without_speech: bool = False
     features: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     failure: str | None = None
 
@@ -101,7 +101,7 @@ def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Ext
         matrices |= augment.augment_features(original, utterance=id_)
     return Extracted(
         id=id_,
-        nothing_voiced=clip.nothing_voiced,
+        without_speech=clip.without_speech,
         features={name: matrices[name] for name in job.copies},
     )
 

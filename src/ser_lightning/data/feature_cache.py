@@ -24,7 +24,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.kernels.compile import KERNELS, source_digest
 from ser_lightning.own_code import source_digests
 
-FORMAT = 4  # of the files; increase it when they are written in another way
+FORMAT = 5  # of the files; increase it when they are written in another way
 ORIGINAL = ""  # name of the copy that is the original clip
 IRRELEVANT = ("standardize", "download")  # keys of a config section that do not change the cached features
 RESOLVED = ("backend", "sha256")  # keys whose value in use, instead of ``auto`` or null, is that of the part
@@ -124,9 +124,9 @@ class FeatureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked():
-                rows, unvoiced = self._read_or_reset()
+                rows, without_speech = self._read_or_reset()
                 jobs = self._jobs(copies, rows)
-                return self._append(jobs, rows, unvoiced, workers=workers, progress=progress) if jobs else {}
+                return self._append(jobs, rows, without_speech, workers=workers, progress=progress) if jobs else {}
         except OSError as error:
             raise InputError(
                 f"Cannot write the feature cache {self.folder}: {error.strerror or error}. Free disk space, check the"
@@ -157,7 +157,7 @@ class FeatureCache:
 
     def _read_or_reset(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
         try:
-            rows, unvoiced = self._read_index()
+            rows, without_speech = self._read_index()
         except _DamagedCacheError as damaged:
             log.warning("%s. Rebuilding it.", damaged)
             # Unlinked rather than truncated: a process that has mapped the old file can still read it.
@@ -166,7 +166,7 @@ class FeatureCache:
             return {}, set()
         if not rows:
             self._warn_of_other_versions()
-        return rows, unvoiced
+        return rows, without_speech
 
     def _warn_of_other_versions(self) -> None:
         """Warn about caches of the same configuration that were made with other versions of the libraries."""
@@ -193,7 +193,7 @@ class FeatureCache:
         self,
         jobs: Sequence[Job],
         rows: dict[tuple[str, str], Row],
-        unvoiced: set[str],
+        without_speech: set[str],
         *,
         workers: int,
         progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
@@ -210,18 +210,18 @@ class FeatureCache:
                 if result.failure is not None:
                     failures[result.id] = result.failure
                     continue
-                if result.nothing_voiced:
-                    unvoiced.add(result.id)
+                if result.without_speech:
+                    without_speech.add(result.id)
                 for name, matrix in result.features.items():  # matrix: (K, F)
                     file.write(np.ascontiguousarray(matrix).data)
                     rows[result.id, name] = Row(end, len(matrix))
                     end += len(matrix)
                 if count % INDEX_INTERVAL == 0:
-                    self._write_index(file, rows, unvoiced)
-            self._write_index(file, rows, unvoiced)
+                    self._write_index(file, rows, without_speech)
+            self._write_index(file, rows, without_speech)
         return failures
 
-    def _write_index(self, file: IO[bytes], rows: Mapping[tuple[str, str], Row], unvoiced: set[str]) -> None:
+    def _write_index(self, file: IO[bytes], rows: Mapping[tuple[str, str], Row], without_speech: set[str]) -> None:
         """Flush the data file and write an index that covers it."""
         file.flush()
         os.fsync(file.fileno())
@@ -231,7 +231,7 @@ class FeatureCache:
                     "format": FORMAT,
                     "spec": self.spec,
                     "size": self.features.size,
-                    "nothing_voiced": sorted(unvoiced),
+                    "without_speech": sorted(without_speech),
                     "rows": [[id_, name, row.offset, row.frames] for (id_, name), row in rows.items()],
                 },
                 index,
@@ -250,7 +250,7 @@ class FeatureCache:
         while True:
             before = self._state()
             try:
-                rows, unvoiced = self._read_index()
+                rows, without_speech = self._read_index()
                 total = max((row.offset + row.frames for row in rows.values()), default=0)
                 frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
             except (_DamagedCacheError, OSError, ValueError) as error:
@@ -259,7 +259,7 @@ class FeatureCache:
                 continue
             # Another process may have rebuilt the cache between the reads of the index and of the data.
             if self._state() == before:
-                return frames, rows, sorted(unvoiced)
+                return frames, rows, sorted(without_speech)
 
     def _state(self) -> tuple[int, int] | None:
         """Return the inode and modification time (ns) of the index file, or None if there is no such file."""
@@ -280,7 +280,7 @@ class FeatureCache:
                     f" expected {FORMAT}"
                 )
             rows = {(id_, name): Row(offset, frames) for id_, name, offset, frames in index["rows"]}
-            unvoiced = set(index["nothing_voiced"])
+            without_speech = set(index["without_speech"])
             expected = max((row.offset + row.frames for row in rows.values()), default=0) * self.features.size * 4
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _DamagedCacheError(f"The index of the feature cache, {self.index}, is damaged ({error})") from error
@@ -289,7 +289,7 @@ class FeatureCache:
             raise _DamagedCacheError(
                 f"The data file {self.data} of the feature cache is damaged: it has {size} bytes, expected {expected}"
             )
-        return rows, unvoiced
+        return rows, without_speech
 
 
 def describe(name: str, section: Mapping[str, Any], part: object) -> dict[str, Any]:

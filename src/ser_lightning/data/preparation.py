@@ -83,7 +83,7 @@ class Preparation:
         self.cache: FeatureCache
         self.frames: npt.NDArray[np.float32]
         self.rows: dict[tuple[str, str], Row]
-        self.nothing_voiced: list[str] = []
+        self.without_speech: list[str] = []
 
     def copies(self, subset: str) -> tuple[str, ...]:
         """Return the names of the copies of each clip in a subset, the original clip first.
@@ -135,7 +135,7 @@ class Preparation:
         failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
             self._drop_failures(failures)
-        self.frames, self.rows, self.nothing_voiced = self.cache.open()
+        self.frames, self.rows, self.without_speech = self.cache.open()
         self.seconds["prepare"] = time.perf_counter() - start
 
     def _drop_failures(self, failures: dict[str, str]) -> None:
