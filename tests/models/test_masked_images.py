@@ -1,11 +1,11 @@
-"""Windows, resizing and layers on clips of different lengths, compared with torch on each clip."""
+"""Resizing and layers on clips of different lengths, compared with torch on each clip."""
 
 import pytest
 import torch
 from torch import nn
 
 from ser_lightning.models.layers import MaskedBatchNorm
-from ser_lightning.models.masked_images import Images, convolve, cut_windows, max_pool, normalize, resize, stages
+from ser_lightning.models.masked_images import Images, convolve, max_pool, normalize, resize, stages
 
 
 def padded(clips: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -14,39 +14,6 @@ def padded(clips: list[torch.Tensor], pad: int = 0) -> tuple[torch.Tensor, torch
     for row, clip in zip(frames, clips, strict=True):
         row[: len(clip)] = clip
     return frames, lengths
-
-
-def counted(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Build clips in which the value of each frame is its number, starting at 1."""
-    return padded([torch.arange(1.0, n + 1)[:, None] for n in lengths], pad=3)
-
-
-def starts(cut: torch.Tensor) -> list[list[int]]:
-    return (cut[:, :, 0, 0].int() - 1).tolist()
-
-
-def test_windows_are_spread_evenly_over_the_clip():
-    cut = cut_windows(*counted(10, 4, 7), size=4, count=3, stagger=None)
-    assert cut.shape == (3, 3, 4, 1)
-    assert starts(cut) == [[0, 3, 6], [0, 0, 0], [0, 1, 3]]
-    assert cut[0, 2, :, 0].tolist() == [7, 8, 9, 10]
-
-
-def test_staggered_windows_are_centered_within_the_clip():
-    cut = cut_windows(*counted(20, 12, 9, 8), size=8, count=3, stagger=2)
-    assert starts(cut) == [[4, 6, 8], [0, 2, 4], [0, 1, 1], [0, 0, 0]]
-
-
-@pytest.mark.parametrize("stagger", [None, 2])
-def test_short_clip_is_repeated(stagger):
-    cut = cut_windows(*counted(3, 1), size=7, count=2, stagger=stagger)
-    for window in cut[0, :, :, 0].tolist():
-        assert window == [1, 2, 3, 1, 2, 3, 1]
-    assert (cut[1] == 1).all()
-
-
-def test_single_window_starts_at_the_first_frame():
-    assert starts(cut_windows(*counted(9), size=4, count=1, stagger=None)) == [[0]]
 
 
 @pytest.mark.parametrize("size", [4, 7, 16])

@@ -95,16 +95,7 @@ class AttentionFCN(nn.Module):
         initialize_as_he(channels_last(self.convolutions))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         x, lengths = standardized_frames(
             features, lengths, standardize=self.standardize, min_length=self.min_length
         )  # (B, T, F)

@@ -104,16 +104,7 @@ class CRNNAttention(nn.Module):
         self.mlp, self.classifier = nn.Linear(2 * hidden, mlp), nn.Linear(mlp, classes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         x, lengths = standardized_frames(
             features, lengths, standardize=self.standardize, min_length=self.pool[0]
         )  # (B, T, F)

@@ -89,16 +89,7 @@ class DRCNN(nn.Module):
         initialize_as_he(self)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         image = resize(x, lengths, size=self.size)  # (B, size, size)
         maps = self.convolutions(image[:, None])  # (B, 1, size, size) -> (B, C, side, side)

@@ -80,16 +80,7 @@ class KaggleCNN(nn.Module):
         initialize_as_keras(self)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         mean = x.sum(1) / lengths[:, None]  # (B, F)
         y = self.convolutions(mean[:, None])  # (B, 1, F) -> (B, C, F / strides)

@@ -1,15 +1,12 @@
 """LSTMs on windows of a spectrogram: the second of three networks compared by Lim, Jang & Lee."""
 
-from functools import partial
-
-import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import Standardize, check_sizes, initialize_as_keras, standardized_frames
-from ser_lightning.models.masked_images import cut_windows
+from ser_lightning.models.layers import check_sizes, initialize_as_keras
+from ser_lightning.models.windows import WindowClassifier
 
 
-class LimLSTM(nn.Module):
+class LimLSTM(WindowClassifier):
     """LSTM layers over the frames of a few windows of the clip, with separate weights for each window.
 
     The paper only states that it was compared with :class:`LimCNN` and :class:`LimTDCNN`. All of it is a
@@ -49,27 +46,13 @@ class LimLSTM(nn.Module):
         hidden: int,
         layers: int,
     ) -> None:
-        super().__init__()
-        check_sizes({"windows": windows, "window": window, "hidden": hidden, "layers": layers})
-        self.cut = partial(cut_windows, size=window, count=windows, stagger=stagger)
-        self.standardize = Standardize(features=features) if standardize else None
+        super().__init__(features=features, standardize=standardize, windows=windows, window=window, stagger=stagger)
+        check_sizes({"hidden": hidden, "layers": layers})
         self.lstms = nn.ModuleList(nn.LSTM(features, hidden, layers, batch_first=True) for _ in range(windows))
         self.classifier = nn.Linear(windows * hidden, classes)
         initialize_as_keras(self)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
-        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
-        images = self.cut(x, lengths)  # (B, windows, window, F)
-        last = [lstm(images[:, n])[0][:, -1] for n, lstm in enumerate(self.lstms)]  # (B, H) each
-        logits: Tensor = self.classifier(torch.cat(last, dim=1))  # (B, windows * H) -> (B, classes)
-        return logits
+    def encode(self, images: Tensor, number: int) -> Tensor:
+        """Return the last output (B, hidden) of the LSTM of a window (B, window, F)."""
+        last: Tensor = self.lstms[number](images)[0][:, -1]
+        return last

@@ -1,18 +1,15 @@
 """Convolutions, then LSTMs, on windows of a spectrogram: the third and best network of Lim, Jang & Lee."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import Standardize, check_sizes, initialize_as_keras, standardized_frames
-from ser_lightning.models.lim_cnn import WindowConvolutions
-from ser_lightning.models.masked_images import cut_windows
+from ser_lightning.models.layers import check_sizes, initialize_as_keras
+from ser_lightning.models.windows import WindowClassifier, WindowConvolutions
 
 
-class LimTDCNN(nn.Module):
+class LimTDCNN(WindowClassifier):
     """Convolutions of :class:`LimCNN`, then LSTM layers over the output for each window.
 
     All layers and sizes are those of the public implementation; the paper's own sizes are not known. In that
@@ -63,11 +60,9 @@ class LimTDCNN(nn.Module):
         hidden: int,
         layers: int,
     ) -> None:
-        super().__init__()
-        check_sizes({"windows": windows, "window": window, "hidden": hidden, "layers": layers})
-        self.cut = partial(cut_windows, size=window, count=windows, stagger=stagger)
+        super().__init__(features=features, standardize=standardize, windows=windows, window=window, stagger=stagger)
+        check_sizes({"hidden": hidden, "layers": layers})
         self.sequence = sequence
-        self.standardize = Standardize(features=features) if standardize else None
         stacks = [
             WindowConvolutions(channels=channels, kernel_size=kernel_size, pool_size=pool_size, dropout=dropout)
             for _ in range(windows)
@@ -79,23 +74,9 @@ class LimTDCNN(nn.Module):
         self.classifier = nn.Linear(windows * hidden, classes)
         initialize_as_keras(self)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
-        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
-        images = self.cut(x, lengths)  # (B, windows, window, F)
-        last = []
-        for n, (stack, lstm) in enumerate(zip(self.stacks, self.lstms, strict=True)):
-            maps = stack(images[:, n])  # (B, C, H, W)
-            steps = maps.transpose(1, 2) if self.sequence == "time" else maps  # (B, H, C, W) or (B, C, H, W)
-            last.append(lstm(steps.flatten(2))[0][:, -1])  # (B, H or C, values) -> (B, hidden)
-        logits: Tensor = self.classifier(torch.cat(last, dim=1))  # (B, windows * hidden) -> (B, classes)
-        return logits
+    def encode(self, images: Tensor, number: int) -> Tensor:
+        """Return the last output (B, hidden) of the LSTM of a window (B, window, F)."""
+        maps = self.stacks[number](images)  # (B, C, H, W)
+        steps = maps.transpose(1, 2) if self.sequence == "time" else maps  # (B, H, C, W) or (B, C, H, W)
+        last: Tensor = self.lstms[number](steps.flatten(2))[0][:, -1]  # (B, H or C, values) -> (B, hidden)
+        return last

@@ -1,4 +1,4 @@
-"""Spectrograms as images of different lengths: windows, resizing, and layers that respect the end of each clip.
+"""Spectrograms as images of different lengths: resizing, and layers that respect the end of each clip.
 
 The height of an image is time: each frame is one row.
 """
@@ -11,33 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser_lightning.models.layers import MaskedBatchNorm, check_sizes, length_mask, valid_length, valid_lengths
-
-
-def cut_windows(frames: Tensor, lengths: Tensor, *, size: int, count: int, stagger: int | None) -> Tensor:
-    """Cut windows of equal size out of each clip.
-
-    Args:
-        frames: (B, T, F)
-        lengths: (B,), number of frames of each clip
-        size: frames per window; a clip with fewer frames is repeated to fill a window
-        count: windows per clip
-        stagger: frames between the starts of consecutive windows, which are placed in the middle of the clip; None
-            spreads the windows evenly, the first at the start and the last at the end of the clip
-
-    Returns:
-        (B, count, size, F)
-
-    """
-    room = (lengths - size).clamp(min=0)[:, None]  # (B, 1), largest start of a window within the clip
-    number = torch.arange(count, device=frames.device)
-    if stagger is None:
-        starts = torch.div(room * number, max(1, count - 1), rounding_mode="floor")  # (B, count)
-    else:
-        first = torch.div(room - stagger * (count - 1), 2, rounding_mode="floor").clamp(min=0)
-        starts = (first + stagger * number).minimum(room)  # (B, count)
-    index = starts[:, :, None] + torch.arange(size, device=frames.device)  # (B, count, size)
-    clip = torch.arange(len(frames), device=frames.device)[:, None, None]
-    return frames[clip, index % lengths[:, None, None]]  # (B, count, size, F)
 
 
 def resize(frames: Tensor, lengths: Tensor, *, size: int) -> Tensor:

@@ -56,16 +56,7 @@ class ResLSTM(nn.Module):
             _initialize(lstm)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         mask = length_mask(lengths, x.size(1))
         # The LSTMs read forward and padding follows the real frames, so it does not affect their outputs.

@@ -67,16 +67,7 @@ class TIMNet(nn.Module):
         initialize_as_keras(self)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each clip.
-
-        Args:
-            features: (B, K, F)
-            lengths: (B,), number of frames of each clip
-
-        Returns:
-            (B, classes)
-
-        """
+        """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         prepare = nn.Identity() if self.standardize is None else self.standardize
         values, starts, lengths = flatten_batch(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
         clip = torch.repeat_interleave(lengths)  # (R,), clip of each row
