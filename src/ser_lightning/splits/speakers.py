@@ -1,19 +1,27 @@
 """Speaker-independent splits: test speakers are not in the training set."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.splits.split import Split, check_split, require_field
 from ser_lightning.splits.takes import check_fold, unique_statements
 
+DECIMALS = 9  # to which improvements of the balance are compared, so that rounding errors do not decide
+
 
 def assign_speakers(
     utterances: Sequence[Utterance], *, folds: int | None, seed: int, split: str
 ) -> list[tuple[str, ...]]:
-    """Assign the speakers to folds, balanced by gender: for each gender, the counts of two folds differ by at most one.
+    """Assign the speakers to folds, balanced by number and gender first, and by emotion second.
+
+    The numbers of speakers of two folds differ by at most one, and so do those of each gender. Then speakers of one
+    gender are swapped between folds as long as this brings the shares of the emotions in the folds closer to equal.
 
     Args:
         utterances: the corpus
@@ -45,10 +53,50 @@ def assign_speakers(
         return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
     if count < folds:
         raise InputError(f"split.folds is {folds}, but the corpus has {count} speakers; expected at most as many folds")
-    assigned: list[list[str]] = [[] for _ in range(folds)]
-    for n, speaker in enumerate(speaker for group in groups for speaker in group):
-        assigned[n % folds].append(speaker)
-    return [tuple(sorted(fold)) for fold in assigned]
+    speakers = [speaker for group in groups for speaker in group]
+    fold_of = np.arange(count) % folds
+    gender_of = np.repeat(np.arange(len(groups)), list(map(len, groups)))
+    _balance_emotions(fold_of, gender_of, _emotion_shares(utterances, speakers))
+    return [tuple(sorted(speakers[n] for n in np.flatnonzero(fold_of == fold))) for fold in range(folds)]
+
+
+def _emotion_shares(utterances: Sequence[Utterance], speakers: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the share of each emotion's clips that each speaker has, (speakers, emotions)."""
+    number = Counter((utterance.speaker, utterance.emotion) for utterance in utterances)
+    emotions = sorted({utterance.emotion for utterance in utterances})
+    counts = np.array([[number[speaker, emotion] for emotion in emotions] for speaker in speakers], dtype=np.float64)
+    shares: npt.NDArray[np.float64] = counts / counts.sum(axis=0)
+    return shares
+
+
+def _balance_emotions(
+    fold_of: npt.NDArray[np.int64], gender_of: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]
+) -> None:
+    """Swap speakers of one gender between folds while the sum of the squared shares of the folds decreases.
+
+    The sum is least if every fold has the same share of each emotion. Every emotion counts equally, however rare.
+
+    Args:
+        fold_of: (speakers,), fold of each speaker, changed in place
+        gender_of: (speakers,), number of the gender of each speaker
+        shares: (speakers, emotions), share of each emotion's clips that each speaker has
+
+    """
+    totals = np.zeros((fold_of.max() + 1, shares.shape[1]))  # (folds, emotions)
+    np.add.at(totals, fold_of, shares)
+    swapped = True
+    while swapped:
+        swapped = False
+        for one in range(len(fold_of)):
+            given = shares - shares[one]  # what the fold of ``one`` receives from each other speaker instead
+            change = (given * (totals[fold_of[one]] - totals[fold_of] + given)).sum(axis=1)
+            change[(gender_of != gender_of[one]) | (fold_of == fold_of[one])] = 0
+            other = int(np.argmin(change.round(DECIMALS)))
+            if change[other] < -(10**-DECIMALS):
+                totals[fold_of[one]] += given[other]
+                totals[fold_of[other]] -= given[other]
+                fold_of[one], fold_of[other] = fold_of[other], fold_of[one]
+                swapped = True
 
 
 class SpeakerSplit:
@@ -57,7 +105,7 @@ class SpeakerSplit:
     A sweep over ``fold`` is a cross-validation: every speaker is tested once.
 
     Args:
-        folds: number of gender-balanced folds; None for one fold per speaker (leave one speaker out)
+        folds: number of folds, see :func:`assign_speakers`; None for one fold per speaker (leave one speaker out)
         fold: index of the test fold, counted from 0
         val_folds: number of following folds used for validation
         seed: seed of the assignment of speakers to folds
@@ -93,7 +141,7 @@ class SpeakerStatementSplit:
     test speakers with training statements and other speakers with the test statement, are unused.
 
     Args:
-        folds: number of gender-balanced folds of speakers
+        folds: number of folds of speakers, see :func:`assign_speakers`
         fold: index of the test pair of speaker fold and statement, counted from 0; the speaker fold varies fastest
         val_folds: number of speaker folds used for validation
         seed: seed of the assignment of speakers to folds
