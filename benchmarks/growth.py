@@ -85,6 +85,8 @@ def measure(times: int, copies: Path) -> dict[str, float]:
             augment_first=False,
             feature_cache=cache,
             feature_workers=2,
+            normalize="none",
+            prior_clips=10,
         )
         preparation.scan()
         preparation.prepare()

@@ -40,7 +40,8 @@ class Classifier:
         trust: packages of yours whose classes the checkpoint may name
 
     Raises:
-        InputError: the file is not such a checkpoint, is damaged, or names a package that is not in ``trust``
+        InputError: the file is not such a checkpoint, is damaged, names a package that is not in ``trust``, or
+            normalizes by speaker
 
     """
 
@@ -49,6 +50,12 @@ class Classifier:
 
         found = read_checkpoint(checkpoint, trust=trust)
         config = usable_backends(found.config)
+        mode = config.get("data", {}).get("normalize", "none")
+        if mode != "none":
+            raise InputError(
+                f"{checkpoint} was trained with data.normalize={mode}: its features are normalized by the clips of"
+                " their speaker, whom a waveform does not name. Use ser-predict --one-speaker with several recordings."
+            )
         self.checkpoint = Path(checkpoint)
         self.model = rebuild_model(found, path=checkpoint)
         self._labels = found.emotions

@@ -15,6 +15,7 @@ from ser_lightning.callbacks.summary import logger_files, write_summary
 from ser_lightning.checkpoint import load_state, read_checkpoint
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
+from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
@@ -145,6 +146,8 @@ def write_results(
             "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
             "without_speech": preparation.without_speech,
         },
+        "encoder": getattr(preparation.features, "encoder_facts", None),
+        "normalization": describe_normalization(preparation.normalize),
         **facts,
         "seconds": preparation.seconds,
         **identity,

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ser_lightning.data.content import cached_contents
+from ser_lightning.data.preparation import Preparation
+from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.progress import show_progress
 from ser_lightning.splits.audit import (
+    Finding,
+    audit_adaptation,
     audit_choice,
+    audit_encoder,
     audit_normalizer,
     audit_rows,
     audit_siblings,
@@ -56,6 +61,8 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
         [
             *audit_split(preparation.utterances, preparation.split, contents),
             audit_rows(rows, preparation.split),
+            *encoder_findings(preparation),
+            audit_adaptation(describe_normalization(preparation.normalize)),
             *([audit_siblings(rows)] if preparation.augment_first else []),
             audit_normalizer(fitted, frames),
             audit_statistics(updated=config["evaluation"]["update_statistics"]),
@@ -64,6 +71,12 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
     )
     preparation.seconds["audit"] = time.perf_counter() - start
     return section
+
+
+def encoder_findings(preparation: Preparation) -> list[Finding]:
+    """Check the pretrained encoder whose hidden states are the features, if there is one."""
+    encoder = getattr(preparation.features, "encoder_facts", None)
+    return [] if encoder is None else [audit_encoder(encoder, (u.corpus for u in preparation.utterances))]
 
 
 def monitors(config: Mapping[str, Any]) -> dict[str, str | None]:

@@ -28,6 +28,7 @@ def make(synthetic_root, shared_folder):
             "augment": WaveformCopies(**AUGMENT),
             "features": Spectral162(**FEATURES | {"log": True, "standardize": True}),
             **{"augment_first": False, "feature_cache": shared_folder / "datamodule", "feature_workers": 1},
+            **{"normalize": "none", "prior_clips": 10},
         }
         batches = {"batch_size": 8, "eval_batch_size": 4, "bucket": False, "eval_shuffle": False, "seed": 0}
         batches |= {"balance": "none"}

@@ -9,6 +9,7 @@ import pytest
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.splits.audit import (
     audit_choice,
+    audit_encoder,
     audit_folder,
     audit_normalizer,
     audit_rows,
@@ -312,3 +313,17 @@ def test_checkpoint_selection_on_test_leaks(monitors, checkpoint, leaks):
     finding = audit_choice(monitors, checkpoint=checkpoint)
     assert (finding.found, finding.severity) == (leaks, "leak")
     assert ("chosen on test" in finding.sentence) == leaks
+
+
+@pytest.mark.parametrize(
+    ("labels", "severity", "found"),
+    [(["ravdess", "emodb"], "leak", True), (["emodb"], "leak", False), ([], "leak", False), (None, "unchecked", True)],
+)
+def test_encoder_that_has_seen_the_labels_is_a_leak(labels, severity, found):
+    encoder = {"name": "me/wavlm", "trained_on": "something", "labels_of": labels}
+    finding = audit_encoder(encoder, ["ravdess", "ravdess", "emovo"])
+    assert (finding.severity, finding.found) == (severity, found)
+    assert "me/wavlm" in finding.sentence
+    section = summarize([finding])
+    assert section["leak"] is (found and severity == "leak")
+    assert (finding.sentence in section["summary"]) is found

@@ -28,6 +28,7 @@ from ser_lightning.splits.audit import (
     SHARED,
     Finding,
     audit_choice,
+    audit_encoder,
     audit_folder,
     audit_rows,
     audit_siblings,
@@ -88,10 +89,12 @@ def audit(config: DictConfig) -> int:
         {str(path): contents.samples.get(digest, digest) for path, digest in files.items()}
         for files in (digests, left_out)
     )
+    encoder = getattr(data.features, "encoder_facts", None)
     findings = [
         audit_folder(used, unused),
         *audit_split(scan.utterances, split, contents),
         *([audit_rows(members, split), audit_siblings(members)] if data.augment_first else []),
+        *([] if encoder is None else [audit_encoder(encoder, (u.corpus for u in scan.utterances))]),
         audit_statistics(updated=plain["evaluation"]["update_statistics"]),
         audit_choice(monitors(plain), checkpoint=plain["checkpoint"]),
     ]

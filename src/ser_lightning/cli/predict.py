@@ -43,6 +43,14 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         ),
     ] = "-",
     settings: Settings = None,
+    one_speaker: Annotated[
+        bool,
+        typer.Option(
+            "--one-speaker",
+            help="All recordings are of one speaker, by whose clips the features are normalized; for checkpoints that"
+            " were trained with data.normalize.",
+        ),
+    ] = False,
     trust: Trust = None,
     json: Json = False,
 ) -> int:
@@ -70,7 +78,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     require_parts(config, ("model", "audio", "features", "data", "threads"), model)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
-    predictor = Predictor(checkpoint, config, path=model, batch_size=batch_size)
+    predictor = Predictor(checkpoint, config, path=model, batch_size=batch_size, one_speaker=one_speaker)
 
     total, done = len(recordings) + len(failures), 0
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))

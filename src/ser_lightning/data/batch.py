@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ser_lightning.data.speaker_normalization import NormalizedFrames
+
 
 class Batch(NamedTuple):
     """Batch of clips, zero-padded at the end to the longest clip.
@@ -85,7 +87,7 @@ class FeatureDataset(BatchDataset):
     def __init__(
         self,
         *,
-        frames: npt.NDArray[np.float32],
+        frames: npt.NDArray[np.float32] | NormalizedFrames,
         offsets: npt.NDArray[np.int64],
         lengths: npt.NDArray[np.int64],
         targets: npt.NDArray[np.int64],

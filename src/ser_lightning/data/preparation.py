@@ -1,10 +1,11 @@
 """Preparation of the data before training: corpus, split and feature cache."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,13 @@ from ser_lightning.data.augmentation import Augment, copy_names
 from ser_lightning.data.extract import Extracted, Features
 from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Row
 from ser_lightning.data.membership import Members, check_split_of_copies, copies_with_their_clips, split_copies_as_clips
+from ser_lightning.data.speaker_normalization import (
+    NONE,
+    ONLINE,
+    NormalizedFrames,
+    check_speakers,
+    normalize_by_speaker,
+)
 from ser_lightning.errors import InputError, printable
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split
 
@@ -47,10 +55,13 @@ class Preparation:
             are in several subsets; with False, only the training set has copies, made from its own clips
         feature_cache: folder of the feature cache
         feature_workers: number of processes that extract features; it affects only the run time
+        normalize: ``speaker`` normalizes each feature by the speaker's own clips, ``speaker_online`` by those so
+            far, ``none`` does not; see :mod:`ser_lightning.data.speaker_normalization`
+        prior_clips: weight of the training set's statistics in ``speaker_online``, in clips
         progress: wraps the iterable of extraction results, given their number, to display the progress
 
     Raises:
-        InputError: ``feature_workers`` is below 1, or the split or augmentation does not support ``augment_first``
+        InputError: a number is out of range, or the split or augmentation does not support ``augment_first``
 
     """
 
@@ -66,22 +77,27 @@ class Preparation:
         augment_first: bool,
         feature_cache: str | Path,
         feature_workers: int,
+        normalize: Literal["none", "speaker", "speaker_online"],
+        prior_clips: float,
         progress: Progress = lambda results, _: results,
     ) -> None:
         if feature_workers < 1:
             raise InputError(f"data.feature_workers is {feature_workers}; expected at least 1")
+        if not 0 <= prior_clips < math.inf:
+            raise InputError(f"data.prior_clips is {prior_clips}; expected a finite number of at least 0")
         if augment_first:
             check_split_of_copies(split, copy_names(augment))
         self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
         self.audio, self.augment, self.features, self.settings = audio, augment, features, settings
         self.cache_folder, self.feature_workers, self.progress = Path(feature_cache), feature_workers, progress
+        self.normalize, self.prior_clips = normalize, prior_clips
         self.seconds: dict[str, float] = {}
         self.utterances: tuple[Utterance, ...] = ()
         self.problems: tuple[Problem, ...] = ()
         self.split: Split
         self.members: Members  # the rows of each subset
         self.cache: FeatureCache
-        self.frames: npt.NDArray[np.float32]
+        self.frames: npt.NDArray[np.float32] | NormalizedFrames
         self.rows: dict[tuple[str, str], Row]
         self.without_speech: list[str] = []
 
@@ -108,6 +124,8 @@ class Preparation:
             start = time.perf_counter()
             scan = self.corpus.scan()
             self.utterances, self.problems = scan.utterances, scan.problems
+            if self.normalize != NONE:
+                check_speakers(self.utterances, mode=self.normalize, corpus=self.corpus.name)
             self.split, self.members = self.draw(self.utterances)
             self.seconds["scan"] = time.perf_counter() - start
 
@@ -135,8 +153,19 @@ class Preparation:
         failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
             self._drop_failures(failures)
-        self.frames, self.rows, self.without_speech = self.cache.open()
+        frames, self.rows, self.without_speech = self.cache.open()
+        self.frames = frames if self.normalize == NONE else self._normalized(frames)
         self.seconds["prepare"] = time.perf_counter() - start
+
+    def _normalized(self, frames: npt.NDArray[np.float32]) -> NormalizedFrames:
+        return normalize_by_speaker(
+            frames,
+            clips={key: slice(row.offset, row.offset + row.frames) for key, row in self.rows.items()},
+            members=self.members,
+            speakers={utterance.id: f"{utterance.corpus}/{utterance.speaker}" for utterance in self.utterances},
+            online=self.normalize == ONLINE,
+            prior_clips=self.prior_clips,
+        )
 
     def _drop_failures(self, failures: dict[str, str]) -> None:
         path_by_id = {utterance.id: printable(utterance.path) for utterance in self.utterances}

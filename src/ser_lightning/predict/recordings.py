@@ -11,6 +11,7 @@ import torch
 from ser_lightning.build import build
 from ser_lightning.checkpoint import Checkpoint, rebuild_model
 from ser_lightning.data.batch import FeatureDataset
+from ser_lightning.data.speaker_normalization import NONE, pooled
 from ser_lightning.errors import InputError
 
 FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
@@ -41,13 +42,35 @@ class Predictor:
         config: its config, in which values may be changed
         path: its file, for messages
         batch_size: maximum number of recordings per batch
+        one_speaker: whether all recordings are of one speaker, by whose clips the features are normalized; required by
+            checkpoints that were trained with ``data.normalize``
 
     Raises:
-        InputError: a value of the config does not fit the checkpoint
+        InputError: a value of the config does not fit the checkpoint, or ``one_speaker`` does not
 
     """
 
-    def __init__(self, checkpoint: Checkpoint, config: Mapping[str, Any], *, path: str | Path, batch_size: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        config: Mapping[str, Any],
+        *,
+        path: str | Path,
+        batch_size: int,
+        one_speaker: bool,
+    ) -> None:
+        mode = config["data"].get("normalize", NONE)
+        if mode != NONE and not one_speaker:
+            raise InputError(
+                f"{path} was trained with data.normalize={mode}: its features are normalized by the clips of their"
+                " speaker, whom a recording does not name. Give several recordings of one speaker, and --one-speaker."
+            )
+        if mode == NONE and one_speaker:
+            raise InputError(
+                f"--one-speaker is for checkpoints that were trained with data.normalize=speaker; {path} was not. Leave"
+                " it out."
+            )
+        self.one_speaker = one_speaker
         self.emotions = checkpoint.emotions
         self.batch_size = batch_size
         self.network = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
@@ -61,19 +84,37 @@ class Predictor:
             on_failure: receives the reason for each recording that cannot be used
 
         """
+        clips = self._clips(paths, on_failure=on_failure)
         batch: list[tuple[Path, np.ndarray]] = []
-        for path in paths:
-            try:
-                clip = path, self.extract(self.audio.load(path).wave)
-            except InputError as error:
-                on_failure(str(error))
-                continue
+        for clip in _normalized(list(clips)) if self.one_speaker else clips:
             if batch and (len(batch) == self.batch_size or _padded([*batch, clip]) > FRAMES):
                 yield _classify(self.network, batch, self.emotions)
                 batch = []
             batch.append(clip)
         if batch:
             yield _classify(self.network, batch, self.emotions)
+
+    def _clips(self, paths: Iterable[Path], *, on_failure: Callable[[str], None]) -> Iterator[tuple[Path, np.ndarray]]:
+        for path in paths:
+            try:
+                yield path, self.extract(self.audio.load(path).wave)
+            except InputError as error:
+                on_failure(str(error))
+
+
+def _normalized(clips: Sequence[tuple[Path, np.ndarray]]) -> list[tuple[Path, np.ndarray]]:
+    """Normalize each feature by its mean and standard deviation over the clips, which are of one speaker.
+
+    Raises:
+        InputError: there is one clip, whose mean alone would be subtracted from it
+
+    """
+    if len(clips) == 1:
+        raise InputError(f"{clips[0][0]} is the only recording; --one-speaker needs several recordings of the speaker.")
+    if not clips:
+        return []
+    mean, deviation = pooled(matrix for _, matrix in clips).statistics()
+    return [(path, (matrix - mean) / deviation) for path, matrix in clips]
 
 
 def _padded(clips: Sequence[tuple[Path, np.ndarray]]) -> int:

@@ -8,6 +8,7 @@ The rules, for every key of the resolved configs:
   that repeat the value of one of them.
 - A group without a config section of its own (``experiment``) is a bundle: any key that differs between arms and is
   equal in all runs of each arm counts as part of it and is listed.
+- Runs that normalize by the clips of the test speakers have an arm of their own, which its name says.
 - Any other difference raises an error. The odd run is not dropped automatically, because that would mean selecting
   among results.
 """
@@ -102,6 +103,7 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
         values = [str(choices[arm]) for choices in runs.choices]
     else:
         values = [_config_value(run, settings.loc[run.path], arm) for run in runs.itertuples()]
+    values = [_with_adaptation(value, run) for value, run in zip(values, runs.itertuples(), strict=True)]
     order = sorted(set(values), key=natural)
     if baseline is None:
         baseline = "none" if "none" in order else order[0]
@@ -136,6 +138,13 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
         fixed=fixed,
         bundle=not own,
     )
+
+
+def _with_adaptation(arm: str, run: Any) -> str:
+    """Return the name of an arm, with a note if the run used unlabeled clips of the test speakers."""
+    if not run.normalization.get("transductive"):
+        return arm
+    return f"{arm} (transductive, {run.normalization.get('mode')})"
 
 
 def _place(run: Any, places: dict[str, int]) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -251,6 +251,12 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
         "by_intensity": accuracy_of_parts(comparison, "intensity"),
         "merged_accuracy": _merged_accuracy(comparison),
         "audit": " / ".join(dict.fromkeys(audit["summary"] for audit in runs.audit)),
+        "encoders": [_encoder(encoder) for encoder in runs.encoder if encoder],
+        "normalizations": [
+            f"by {found['mode']}, transductive: {found['statistics']}, unlabeled"
+            for found in runs.normalization
+            if found
+        ],
         "commits": [git.get("commit") or "unknown" for git in runs.git],
         "dirty": any(git.get("dirty") for git in runs.git),
         "versions": {
@@ -258,6 +264,11 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
             for package in sorted({package for versions in runs.versions for package in versions})
         },
     }
+
+
+def _encoder(encoder: Mapping[str, Any]) -> str:
+    version = " ".join(f"{key} {str(encoder[key])[:12]}" for key in ("revision", "sha256") if key in encoder)
+    return f"{encoder.get('name')} ({version}), trained on {encoder.get('trained_on')}"
 
 
 def _as_json(report: Report) -> dict[str, Any]:

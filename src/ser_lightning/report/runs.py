@@ -39,6 +39,7 @@ FIELDS = {
     **{"audit": dict, "audit.summary": str, "audit.findings": list},
     **{"metrics": dict, "metrics.test": dict, "confusion_matrix": dict},
 }
+OPTIONAL = ("git", "encoder", "normalization")  # sections that a result need not have
 SECTIONS = [key for key in FIELDS if "." not in key and key not in ("format", "metrics", "confusion_matrix")]
 
 
@@ -187,7 +188,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     row = {key: result[key] for key in SECTIONS} | {
         "emotions": tuple(emotions),
         "fold": "" if fold is None else str(fold),
-        "git": result["git"] if isinstance(result.get("git"), dict) else {},
+        **{key: result[key] if isinstance(result.get(key), dict) else {} for key in OPTIONAL},
         "confusion": confusion,
         "clip_sets": {subset: clip_digest(found) for subset, found in clips.items()},
         "all_metrics": metrics,

@@ -245,6 +245,53 @@ def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Findin
     )
 
 
+def audit_encoder(encoder: Mapping[str, Any], corpora: Iterable[str]) -> Finding:
+    """Report whether a pretrained encoder has seen the emotion labels of a corpus.
+
+    Args:
+        encoder: its ``name``, what it was ``trained_on``, and the names of the corpora whose labels it has seen
+            (``labels_of``; None if unknown)
+        corpora: names of the corpora of the run
+
+    """
+    names, known = sorted(set(corpora)), encoder["labels_of"]
+    seen = [name for name in names if name in (known or ())]
+    who = f"the encoder {encoder['name']}"
+    if known is None:
+        sentence = f"leakage through {who} cannot be checked: its training data are {encoder['trained_on']}"
+    elif seen:
+        sentence = f"{who} was trained with the emotion labels of {', '.join(seen)}"
+    else:
+        sentence = f"{who} was not trained with emotion labels of {', '.join(names)}"
+    return Finding(
+        name="labels seen by the encoder",
+        severity=UNCHECKED if known is None else LEAK,
+        found=bool(seen) or known is None,
+        counts={},
+        sentence=sentence,
+    )
+
+
+def audit_adaptation(normalization: Mapping[str, Any] | None) -> Finding:
+    """Report whether features are normalized by clips of the evaluated speakers.
+
+    Args:
+        normalization: its ``mode`` and the clips whose ``statistics`` it uses; None without normalization by speaker
+
+    """
+    return Finding(
+        name="adaptation to evaluated speakers",
+        severity=SHARED,
+        found=normalization is not None,
+        counts={},
+        sentence=(
+            "no statistics of evaluated clips are used"
+            if normalization is None
+            else f"features are normalized by {normalization['statistics']}, without labels: transductive"
+        ),
+    )
+
+
 def audit_rows(rows: Mapping[str, Sequence[tuple[str, str]]], split: Split) -> Finding:
     """Count the rows of each subset, clips and augmented copies, whose clip belongs to another subset.
 

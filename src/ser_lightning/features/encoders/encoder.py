@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -197,7 +198,8 @@ class HuggingFaceEncoder(Encoder):
     @property
     def training_data(self) -> TrainingData:
         """What the encoder was trained on."""
-        return training_data(str(self.encoder))
+        name = str(self.encoder)
+        return training_data(name if self.sha256 is None else Path(name).name)
 
     @property
     def identity(self) -> dict[str, str]:

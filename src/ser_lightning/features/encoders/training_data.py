@@ -112,8 +112,8 @@ def training_data(name: str) -> TrainingData:
     for pattern, data in KNOWN.items():
         if re.search(pattern, lower):
             return data
-    words = re.split(r"[^a-z0-9]+", lower.rpartition("/")[2])
-    named = tuple(sorted({corpus for word, corpus in CORPORA.items() if word in words or word in lower.split("/")}))
+    last = lower.rpartition("/")[2]
+    named = tuple(corpus for word, corpus in CORPORA.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", last))
     if named:
         return TrainingData(description=f"{UNKNOWN}; its name says {', '.join(named)}", labels=named)
     return TrainingData(description=UNKNOWN, labels=None)
