@@ -139,7 +139,12 @@ def build_corpus(config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> Any
             raise InputError(f"corpus.parts.{name} is {part!r}; expected the values of a single corpus")
     built = {name: build(f"corpus.parts.{name}", part, trust=trust) for name, part in parts.items()}
     pool = {key: value for key, value in config.items() if key != "parts"}
-    return build("corpus", pool, trust=trust, parts=built)
+    # Not passed through instantiate, which would take a corpus that is a dataclass for a config.
+    make = build("corpus", pool | {"_partial_": True}, trust=trust)
+    try:
+        return make(parts=built)
+    except TypeError as error:  # a missing value
+        raise InputError(f"corpus: {error}") from error
 
 
 def check_target(name: str, config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_lightning.corpora.rows import FIELDS
+from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.table import TableCorpus
 from ser_lightning.corpora.utterance import ProblemsError, Scan
 from ser_lightning.errors import InputError

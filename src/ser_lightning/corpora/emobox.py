@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ser_lightning.corpora.audio_files import existing_folder, expand_path
-from ser_lightning.corpora.problems import Downmix, OnProblem
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.errors import InputError, printable
@@ -16,6 +14,7 @@ FILE = re.compile(r".*_(?P<split>train|valid|test)_fold_[0-9]+\.jsonl")
 SUBSETS = {"train": "train", "valid": "val", "test": "test"}
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EmoBoxCorpus(RowCorpus):
     """A corpus in the format of EmoBox.
 
@@ -23,56 +22,41 @@ class EmoBoxCorpus(RowCorpus):
     draws validation clips from the training set, as ``split.val=0.2`` does. It names no speakers.
 
     Args:
-        name: name of the corpus in results
         path: folder of the folds of one corpus, such as ``EmoBox/data/emovo``
         fold: number of the fold, counted from 1 as in EmoBox
         root: folder that the paths in the files are relative to, the parent of ``downloads``
-        labels: see :class:`~ser_lightning.corpora.rows.RowCorpus`
-        on_problem: ``"error"`` raises an error on any problem, ``"skip"`` leaves the rows out and lists them
-        follow_links: whether links that lead out of ``root`` are followed
-        downmix: how multichannel files become mono; read by the audio configuration
-        merge: labels to replace by another label; None keeps all labels
 
     Raises:
         InputError: ``path`` or ``root`` is no folder, or it lacks the fold
 
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: str | None,
-        fold: int,
-        root: str | None,
-        labels: Mapping[Any, str | None] | None,
-        on_problem: OnProblem,
-        follow_links: bool,
-        downmix: Downmix,
-        merge: Mapping[str, str | None] | None,
-    ) -> None:
-        folder = existing_folder(
-            expand_path(path), title="EmoBox's files", remedy="give corpus.path=<EmoBox>/data/<corpus>"
-        )
-        self.folder = folder / f"fold_{fold}"
-        if not self.folder.is_dir():
+    path: str | None
+    fold: int
+    genders: None = field(init=False, default=None)  # EmoBox gives none
+
+    def __post_init__(self) -> None:
+        if not self.source.is_dir():
+            folder = self.source.parent
             known = sorted(entry.name for entry in folder.glob("fold_*"))
-            raise InputError(f"corpus.fold is {fold}, but {printable(folder)} has {', '.join(known) or 'no folds'}")
-        super().__init__(
-            name=name,
-            root=existing_folder(expand_path(root), title="the audio", remedy="give corpus.root=<parent of downloads>"),
-            labels=labels,
-            genders=None,
-            on_problem=on_problem,
-            follow_links=follow_links,
-            downmix=downmix,
-            merge=merge,
+            raise InputError(
+                f"corpus.fold is {self.fold}, but {printable(folder)} has {', '.join(known) or 'no folds'}"
+            )
+        super().__post_init__()
+
+    def find_folder(self) -> Path:
+        """Return ``root``."""
+        return existing_folder(
+            expand_path(self.root), title="the audio", remedy="give corpus.root=<parent of downloads>"
         )
 
     @property
     def source(self) -> Path:
-        """The folder of the fold, for messages."""
-        return self.folder
+        """The folder of the fold."""
+        folder = existing_folder(
+            expand_path(self.path), title="EmoBox's files", remedy="give corpus.path=<EmoBox>/data/<corpus>"
+        )
+        return folder / f"fold_{self.fold}"
 
     def read_rows(self) -> tuple[list[Row], list[Problem]]:
         """Return the rows of the training, validation and test files of the fold.
@@ -82,7 +66,7 @@ class EmoBoxCorpus(RowCorpus):
 
         """
         rows = []
-        for path in sorted(self.folder.glob("*.jsonl")):
+        for path in sorted(self.source.glob("*.jsonl")):
             if not (match := FILE.fullmatch(path.name)):
                 continue
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -95,5 +79,5 @@ class EmoBoxCorpus(RowCorpus):
                     ) from error
                 rows.append(Row(f"{path.name} row {number}", {**values, "split": SUBSETS[match["split"]]}))
         if not rows:
-            raise InputError(f"{printable(self.folder)}: contains no *_train_fold_*.jsonl; check corpus.path")
+            raise InputError(f"{printable(self.source)}: contains no *_train_fold_*.jsonl; check corpus.path")
         return rows, []

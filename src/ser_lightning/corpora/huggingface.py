@@ -1,13 +1,15 @@
 """A corpus in the format of Hugging Face's datasets library."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.audio_files import expand_path
-from ser_lightning.corpora.problems import Downmix, OnProblem
-from ser_lightning.corpora.rows import FIELDS, Row, RowCorpus
+from ser_lightning.corpora.row_parser import FIELDS
+from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.errors import InputError, printable
 
@@ -15,67 +17,48 @@ SAVED = ("dataset_dict.json", "dataset_info.json")  # files of a folder written 
 SUBSETS = {"validation": "val", "dev": "val"}  # names of datasets' splits here
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class HuggingFaceCorpus(RowCorpus):
     """A dataset of the datasets library: saved to disk, a local audiofolder, or on the hub.
 
     Audio that the dataset contains as bytes is written to files once, because everything else reads files.
 
     Args:
-        name: name of the corpus in results
         path: folder written by ``save_to_disk``, folder of an audiofolder, or name on the hub
         root: folder for the audio files that are written
         audio: column of the audio
         columns: column of each field, such as ``{"emotion": "label"}``; None leaves a field out. The subset is the
             dataset's own split unless a column is given
-        labels: see :class:`~ser_lightning.corpora.rows.RowCorpus`
-        genders: see :class:`~ser_lightning.corpora.rows.RowCorpus`
-        on_problem: ``"error"`` raises an error on any problem, ``"skip"`` leaves the rows out and lists them
-        follow_links: whether links that lead out of ``root`` are followed
-        downmix: how multichannel files become mono; read by the audio configuration
-        merge: labels to replace by another label; None keeps all labels
 
     Raises:
         InputError: no dataset is given, or a column is given for an unknown field
 
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: str | None,
-        root: str,
-        audio: str,
-        columns: Mapping[str, str | None],
-        labels: Mapping[Any, str | None] | None,
-        genders: Mapping[str, str] | None,
-        on_problem: OnProblem,
-        follow_links: bool,
-        downmix: Downmix,
-        merge: Mapping[str, str | None] | None,
-    ) -> None:
-        if not path:
+    path: str | None
+    audio: str
+    columns: Mapping[str, str | None]
+
+    def __post_init__(self) -> None:
+        if not self.path:
             raise InputError("corpus.path: expected a dataset; give corpus.path=<folder or name on the hub>")
-        self.columns = {field: column for field, column in columns.items() if column is not None}
-        unknown = sorted(self.columns.keys() - (set(FIELDS) - {"path"}))
-        if "emotion" not in self.columns or unknown:
-            raise InputError(f"corpus.columns has {', '.join(self.columns)}; expected emotion, and fields of a table")
-        self.path, self.audio = path, audio
-        super().__init__(
-            name=name,
-            root=expand_path(root) or Path(),
-            labels=labels,
-            genders=genders,
-            on_problem=on_problem,
-            follow_links=follow_links,
-            downmix=downmix,
-            merge=merge,
-        )
+        unknown = sorted(self._columns.keys() - (set(FIELDS) - {"path"}))
+        if "emotion" not in self._columns or unknown:
+            raise InputError(f"corpus.columns has {', '.join(self._columns)}; expected emotion, and fields of a table")
+        super().__post_init__()
+
+    def find_folder(self) -> Path:
+        """Return ``root``."""
+        return expand_path(self.root) or Path()
+
+    @cached_property
+    def _columns(self) -> dict[str, str]:
+        return {name: column for name, column in self.columns.items() if column is not None}
 
     @property
     def source(self) -> Path:
         """The dataset, for messages."""
-        return Path(self.path)
+        return Path(str(self.path))
 
     def read_rows(self) -> tuple[list[Row], list[Problem]]:
         """Return one row per example of every split, and write audio that is no file yet.
@@ -92,18 +75,18 @@ class HuggingFaceCorpus(RowCorpus):
         parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
         rows = []
         for split, part in parts.items():
-            for column in (self.audio, *self.columns.values()):
+            for column in (self.audio, *self._columns.values()):
                 if column not in part.column_names:
                     raise InputError(
-                        f"{printable(self.path)} has no column {column!r}, only {', '.join(part.column_names)}; set"
+                        f"{printable(self.source)} has no column {column!r}, only {', '.join(part.column_names)}; set"
                         " corpus.audio or corpus.columns"
                     )
             examples = part.cast_column(self.audio, datasets.Audio(decode=False))
-            names = {field: getattr(part.features[column], "int2str", str) for field, column in self.columns.items()}
+            names = {field: getattr(part.features[column], "int2str", str) for field, column in self._columns.items()}
             for number, example in enumerate(examples):
                 values = {
                     field: "" if example[column] is None else names[field](example[column])
-                    for field, column in self.columns.items()
+                    for field, column in self._columns.items()
                 }
                 values.setdefault("split", SUBSETS.get(split, split))
                 folder = PurePath(self.name, part._fingerprint, split)
@@ -124,7 +107,7 @@ class HuggingFaceCorpus(RowCorpus):
             return datasets.load_dataset(self.path)
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise InputError(
-                f"Cannot load the dataset {printable(self.path)}: {' '.join(str(error).split())}; give"
+                f"Cannot load the dataset {printable(self.source)}: {' '.join(str(error).split())}; give"
                 " corpus.path=<folder or name on the hub>"
             ) from error
 
@@ -133,7 +116,7 @@ class HuggingFaceCorpus(RowCorpus):
         if audio["bytes"] is None:
             return Path(audio["path"]).absolute()
         name = name.with_name(name.name + PurePath(audio["path"] or "x.wav").suffix)
-        path = self.root / name
+        path = self.folder / name
         if not path.exists() or path.stat().st_size != len(audio["bytes"]):
             with write_atomically(path, "wb") as file:
                 file.write(audio["bytes"])

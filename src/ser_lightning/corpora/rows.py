@@ -1,30 +1,24 @@
-"""Corpora of the user: utterances from rows of text, checked one by one."""
+"""Corpora of the user: utterances from rows of text, whose fields and files are checked one by one."""
 
-import re
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import soundfile
 
 from ser_lightning.corpora.audio_files import find_fault, sha256
 from ser_lightning.corpora.merging import merged, relabel
 from ser_lightning.corpora.problems import Downmix, OnProblem, finish_scan
+from ser_lightning.corpora.row_parser import LeftOutError, RowParser
 from ser_lightning.corpora.utterance import Problem, Scan, Utterance
 from ser_lightning.errors import InputError, printable
-from ser_lightning.labels import EMOTIONS, in_order
+from ser_lightning.labels import in_order
 
-TEXTS = ("speaker", "gender", "statement", "intensity", "language", "split")
-NUMBERS = ("start", "end", "age")
-INTEGERS = ("take", "channel")
-FIELDS = ("id", "path", "emotion", *TEXTS, *NUMBERS, *INTEGERS)
 TOLERANCE = 0.01  # seconds by which a segment may exceed its recording, because tables round
-
-Ties = Literal["drop", "first"]
-Decimal = Literal["point", "comma"]
 
 
 class Row(NamedTuple):
@@ -40,6 +34,7 @@ class Row(NamedTuple):
     values: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RowCorpus(ABC):
     """A corpus whose annotation is rows of text.
 
@@ -56,30 +51,38 @@ class RowCorpus(ABC):
         merge: labels to replace by another label; None keeps all labels
 
     Raises:
-        InputError: a replacement in ``labels`` is empty
+        InputError: the folder does not exist
 
     """
 
-    raters: Sequence[str] = ()  # names of additional values, one rater's label each
-    ties: Ties = "drop"
-    decimal: Decimal = "point"
+    name: str
+    root: str | None
+    labels: Mapping[Any, str | None] | None
+    genders: Mapping[str, str] | None
+    on_problem: OnProblem
+    follow_links: bool
+    downmix: Downmix
+    merge: Mapping[str, str | None] | None
+    folder: Path = field(init=False)  # that paths are relative to
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        root: Path,
-        labels: Mapping[Any, str | None] | None,
-        genders: Mapping[str, str] | None,
-        on_problem: OnProblem,
-        follow_links: bool,
-        downmix: Downmix,
-        merge: Mapping[str, str | None] | None,
-    ) -> None:
-        self.name, self.root = name, root
-        self.labels = None if labels is None else {str(label): word for label, word in labels.items()}
-        self.genders = genders
-        self.on_problem, self.follow_links, self.downmix, self.merge = on_problem, follow_links, downmix, merge
+    check_key: ClassVar[str] = "corpus.path"  # key to check if no utterance is usable, for messages
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.find_folder())
+
+    @abstractmethod
+    def find_folder(self) -> Path:
+        """Return the folder that paths are relative to.
+
+        Raises:
+            InputError: it does not exist
+
+        """
+
+    def parser(self) -> RowParser:
+        """Return the parser of the rows."""
+        labels = None if self.labels is None else {str(label): word for label, word in self.labels.items()}
+        return RowParser(folder=self.folder, labels=labels, genders=self.genders)
 
     @property
     @abstractmethod
@@ -112,12 +115,12 @@ class RowCorpus(ABC):
         utterances, places = [], {}
         digests: dict[Path, str] = {}
         faults: dict[Path, str | None] = {}
-        home = None if self.follow_links else self.root.resolve()
+        home = None if self.follow_links else self.folder.resolve()
         for place, fields in annotation.rows:
             path = fields["path"]
             if path not in faults:
                 # Only links may lead out of the root unnoticed; a path that names another folder is followed.
-                inside = home is not None and path.is_relative_to(self.root)
+                inside = home is not None and path.is_relative_to(self.folder)
                 faults[path] = find_fault(path, home=home if inside else None)
             reason = faults[path] or _segment_fault(path, fields)
             if reason is None and path not in digests:
@@ -137,25 +140,20 @@ class RowCorpus(ABC):
         )
         return relabel(scan, self.merge)
 
-    check_key = "corpus.path"
-
     def _problem(self, place: str, reason: str, detail: str = "") -> Problem:
         return Problem(path=place, reason=f"{reason}: {detail}" if detail else reason)
 
     @cached_property
     def _annotation(self) -> "_Annotation":
+        parser = self.parser()
         texts, unread = self.read_rows()
         rows, problems = [], list(unread)
         left_out: Counter[str] = Counter()
         for place, values in texts:
             try:
-                emotion = self._emotion(values)
-                if emotion is None:
-                    left_out["corpus.labels maps their label to null"] += 1
-                    continue
-                rows.append((place, {**self._fields(values), **emotion}))
-            except _TieError:
-                left_out["the raters' labels tie (corpus.ties=first keeps the first)"] += 1
+                rows.append((place, parser.parse(values)))
+            except LeftOutError as error:
+                left_out[str(error)] += 1
             except InputError as error:
                 problems.append(Problem(path=place, reason=str(error)))
         if not rows and not problems:
@@ -163,106 +161,11 @@ class RowCorpus(ABC):
         notes = [Problem(path=f"{count} rows", reason=f"left out: {reason}") for reason, count in left_out.items()]
         return _Annotation(rows, problems, notes)
 
-    def _emotion(self, values: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return the label of a row and the agreement of its raters, or None if the row is to be left out."""
-        if not self.raters:
-            label = self._label(values.get("emotion", ""), "emotion")
-            return None if label is None else {"emotion": label}
-        votes = [self._label(values[rater], rater) for rater in self.raters if values.get(rater)]
-        if not votes:
-            raise InputError("no rater gives a label: fill a column of corpus.raters, or remove the row")
-        counts = Counter(vote for vote in votes if vote is not None)
-        if not counts:
-            return None
-        ranked = counts.most_common()
-        if self.ties == "drop" and len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
-            raise _TieError
-        return {"emotion": ranked[0][0], "agreement": ranked[0][1] / len(votes)}
-
-    def _label(self, text: str, column: str) -> str | None:
-        if not text:
-            raise InputError(f"no {column}: fill it, or remove the row")
-        if self.labels is None:
-            if re.fullmatch(r"[-+]?[0-9]+([.,][0-9]+)?", text):
-                raise InputError(f"{column} is a number: {text}; name it, such as corpus.labels={{{text}: angry}}")
-            return text
-        if text in self.labels:
-            return self.labels[text]
-        if text in EMOTIONS or text in self.labels.values():
-            return text
-        raise InputError(
-            f"{column} is not in corpus.labels: {printable(text)}; add {text}: <label>, or {text}: null to leave such"
-            " rows out"
-        )
-
-    def _fields(self, values: Mapping[str, str]) -> dict[str, Any]:
-        """Return the fields of a row except its label."""
-        if not values.get("path"):
-            raise InputError("no path: fill it, or remove the row")
-        fields: dict[str, Any] = {name: values[name] for name in TEXTS if values.get(name)}
-        if re.fullmatch(r"[0-9]+\.[0-9]+", fields.get("speaker", "")):
-            raise InputError(
-                f"speaker is a decimal number: {fields['speaker']}; write names as text or integers (a program that"
-                " found empty cells may have changed them)"
-            )
-        if self.genders is not None and "gender" in fields:
-            if fields["gender"] not in {**self.genders, **{word: word for word in self.genders.values()}}:
-                raise InputError(f"gender is not in corpus.genders: {printable(fields['gender'])}")
-            fields["gender"] = self.genders.get(fields["gender"], fields["gender"])
-        fields |= {name: self._number(name, values[name]) for name in NUMBERS if values.get(name)}
-        fields |= {name: _integer(name, values[name]) for name in INTEGERS if values.get(name)}
-        start, end = fields.get("start", 0.0), fields.get("end")
-        if start < 0 or (end is not None and end <= start):
-            raise InputError(f"no segment: start {start:g} s, end {end} s; expected 0 <= start < end")
-        fields["path"] = self.root / values["path"]
-        fields["id"] = values.get("id") or _default_id(values["path"], fields)
-        return fields
-
-    def _number(self, name: str, text: str) -> float:
-        try:
-            if self.decimal == "comma":
-                if "." in text:
-                    raise ValueError
-                text = text.replace(",", ".")
-            number = float(text)
-            if not abs(number) < float("inf"):
-                raise ValueError
-        except ValueError:
-            hint = "; set corpus.decimal=comma if commas are decimal" if "," in text and self.decimal == "point" else ""
-            raise InputError(f"{name} is not a number: {printable(text)}{hint}") from None
-        return number
-
-
-class _TieError(Exception):
-    """The raters of a row disagree, and no label has the majority."""
-
 
 class _Annotation(NamedTuple):
     rows: list[tuple[str, dict[str, Any]]]
     problems: list[Problem]
     left_out: list[Problem]
-
-
-def _integer(name: str, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise InputError(f"{name} is not an integer: {printable(text)}") from None
-    if number < 0:
-        raise InputError(f"{name} is negative: {number}")
-    return number
-
-
-def _default_id(path: str, fields: Mapping[str, Any]) -> str:
-    """Return the path without its suffix, with the segment and the channel if they are given.
-
-    >>> _default_id("a/b.wav", {"start": 1.5, "channel": 1})
-    'a/b[1.5:]#1'
-    """
-    segment = f"[{fields.get('start', 0):g}:{fields.get('end', '')}]"
-    segment = segment if {"start", "end"} & fields.keys() else ""
-    channel = f"#{fields['channel']}" if "channel" in fields else ""
-    return f"{PurePath(path).with_suffix('').as_posix()}{segment}{channel}"
 
 
 def _segment_fault(path: Path, fields: Mapping[str, Any]) -> str | None:
