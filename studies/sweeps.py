@@ -12,10 +12,12 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.arms import Comparison
+from ser_lightning.report.context import section_context
 from ser_lightning.report.export import export_runs
 from ser_lightning.report.figures import save
+from ser_lightning.report.panels import paired_panel
 from ser_lightning.report.render import Panel, render_markdown
-from ser_lightning.report.report import DEFAULT_ARM, Report, make_report, paired_panel, section_context
+from ser_lightning.report.report import DEFAULT_ARM, Report, make_report
 from ser_lightning.report.tables import cost_table, markdown
 
 RESULTS = "results"  # folder of the compact copies, inside the folder of the page

@@ -9,17 +9,13 @@ import pandas as pd
 import pytest
 
 from ser_lightning.labels import RAVDESS
-from ser_lightning.report.figures import (
-    accuracy_panel,
-    confusion_figure,
-    confusion_panel,
-    curves_figure,
-    curves_panel,
-    difference_panel,
-    forest_figure,
-    paired_panel,
-    save,
-    svg,
+from ser_lightning.report.figures import confusion_figure, curves_figure, forest_figure, save, svg
+from ser_lightning.report.panel_figures import (
+    draw_accuracies,
+    draw_confusion,
+    draw_confusion_difference,
+    draw_curves,
+    draw_pairs,
 )
 from ser_lightning.report.statistics import paired_difference
 
@@ -103,7 +99,7 @@ AUGMENTS = ("gain", "kaggle", "mixup", "paper", "snr", "spec_augment", "speed")
 def test_curves_panel_draws_mean_and_range_over_common_epochs() -> None:
     higher = {name: [0.4, 0.6, 0.8, 0.9] for name in SERIES}
 
-    figure = curves_panel({"none": [HISTORY, higher], "p25": [{}]}, "uar", "UAR (%)", factor=100)
+    figure = draw_curves({"none": [HISTORY, higher], "p25": [{}]}, "uar", "UAR (%)", factor=100)
 
     axes = figure.axes[0]
     assert axes.lines[0].get_ydata() == pytest.approx([30, 50, 70])
@@ -116,13 +112,13 @@ def test_curves_panel_draws_mean_and_range_over_common_epochs() -> None:
 def test_curves_panel_accepts_nan_loss(tmp_path: Path) -> None:
     broken = HISTORY | {"val/loss": [1.0, float("nan"), None]}
 
-    save(curves_panel({"none": [broken, HISTORY]}, "loss", "loss", factor=1), tmp_path / "curves.png")
+    save(draw_curves({"none": [broken, HISTORY]}, "loss", "loss", factor=1), tmp_path / "curves.png")
 
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
 def test_paired_panel_joins_seeds_without_label_overlap() -> None:
-    figure = paired_panel({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", listeners=None)
+    figure = draw_pairs({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", listeners=None)
 
     axes = figure.axes[0]
     assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1]
@@ -133,7 +129,7 @@ def test_paired_panel_joins_seeds_without_label_overlap() -> None:
 
 @pytest.mark.parametrize("arms", [("none", "p10", "p25", "p50"), ("none", *AUGMENTS), ("max_depth=3", "max_depth=12")])
 def test_paired_panel_arm_labels_do_not_overlap(arms: tuple[str, ...]) -> None:
-    figure = paired_panel({arm: {0: 60.0, 1: 61.0} for arm in arms}, "accuracy", listeners=None)
+    figure = draw_pairs({arm: {0: 60.0, 1: 61.0} for arm in arms}, "accuracy", listeners=None)
 
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -149,15 +145,15 @@ def test_paired_panel_arm_labels_do_not_overlap(arms: tuple[str, ...]) -> None:
 
 
 def test_paired_panel_labels_folds_but_not_many_pairs() -> None:
-    few = paired_panel({"a": {(0, "0"): 1.0, (0, "1"): 2.0}, "b": {(0, "0"): 3.0}}, "accuracy", listeners=None)
-    many = paired_panel({"a": {seed: float(seed) for seed in range(11)}}, "accuracy", listeners=None)
+    few = draw_pairs({"a": {(0, "0"): 1.0, (0, "1"): 2.0}, "b": {(0, "0"): 3.0}}, "accuracy", listeners=None)
+    many = draw_pairs({"a": {seed: float(seed) for seed in range(11)}}, "accuracy", listeners=None)
 
     assert {text.get_text() for text in few.axes[0].texts} == {"0, fold 0", "0, fold 1"}
     assert not many.axes[0].texts
 
 
 def test_paired_panel_draws_listener_accuracy() -> None:
-    figure = paired_panel({"none": {0: 60.0}}, "accuracy", listeners=62.4)
+    figure = draw_pairs({"none": {0: 60.0}}, "accuracy", listeners=62.4)
 
     assert figure.axes[0].lines[-1].get_ydata() == [62.4, 62.4]
     assert figure.legends[0].get_texts()[-1].get_text() == "human listeners, 62.4 %"
@@ -167,7 +163,7 @@ def test_confusion_panel_shows_row_percent() -> None:
     matrix = np.diag(np.arange(8))
     matrix[1, 0] = 3
 
-    axes = confusion_panel(matrix, RAVDESS).axes[0]
+    axes = draw_confusion(matrix, RAVDESS).axes[0]
 
     texts = np.array([text.get_text() for text in axes.texts]).reshape(8, 8)
     assert texts[0].tolist() == [""] * 8  # a class without utterances is left blank
@@ -181,20 +177,20 @@ def test_confusion_panel_shows_row_percent() -> None:
 def test_difference_panel_shows_points_and_fades_small_ones() -> None:
     arm, baseline = np.array([[3, 1], [1, 1]]), np.array([[4, 0], [1, 1]])
 
-    axes = difference_panel(arm, baseline, ("a", "b")).axes[0]
+    axes = draw_confusion_difference(arm, baseline, ("a", "b")).axes[0]
 
     assert [text.get_text() for text in axes.texts] == ["-25", "+25", "", ""]
     pixels = axes.images[0].get_array()
     assert pixels[0, 0, :3].tolist() != pixels[0, 1, :3].tolist()
     assert pixels[..., 3].ravel().tolist() == [1, 1, 0, 0]
-    pale = difference_panel(np.array([[51, 49], [1, 1]]), np.array([[50, 50], [1, 1]]), ("a", "b")).axes[0]
+    pale = draw_confusion_difference(np.array([[51, 49], [1, 1]]), np.array([[50, 50], [1, 1]]), ("a", "b")).axes[0]
     assert pale.images[0].get_array()[0, 0, 3] == pytest.approx(0.05)
 
 
 def test_accuracy_panel_draws_arms_and_known_listener_scores() -> None:
     shares = pd.DataFrame({"none": {"sad": 10.0, "normal": 20.0}, "p25": {"sad": math.nan, "normal": 30.0}})
 
-    figure = accuracy_panel(shares, {"normal": 58.0})
+    figure = draw_accuracies(shares, {"normal": 58.0})
 
     axes = figure.axes[0]
     lines = [drawn for drawn in axes.collections if hasattr(drawn, "get_segments")]
@@ -205,6 +201,6 @@ def test_accuracy_panel_draws_arms_and_known_listener_scores() -> None:
 
 
 def test_svg_keeps_and_escapes_text() -> None:
-    text = svg(accuracy_panel(pd.DataFrame({"none": {"sad & blue": 10.0}}), {}), name="a", title="shares")
+    text = svg(draw_accuracies(pd.DataFrame({"none": {"sad & blue": 10.0}}), {}), name="a", title="shares")
 
     assert "sad &amp; blue</text>" in text

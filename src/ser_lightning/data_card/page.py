@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.data_card import describe
-from ser_lightning.report.figures import COLORS, GRID, SMALL, SOFT, WIDTH, label_positions, new_figure, open_axes
+from ser_lightning.report.drawing import COLORS, GRID, SMALL, SOFT, WIDTH, label_positions, new_figure, open_axes
 from ser_lightning.report.render import Panel, render_markdown, render_page
 from ser_lightning.report.tables import NOTHING
 

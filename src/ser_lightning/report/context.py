@@ -1,0 +1,70 @@
+"""Values for the templates of a report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ser_lightning.report.answer import SYNTHETIC, is_synthetic
+from ser_lightning.report.arms import Comparison
+from ser_lightning.report.contrasts import Contrasts
+from ser_lightning.report.parts import LISTENERS, accuracy_of_parts, is_ravdess, merged_accuracy
+from ser_lightning.report.runs import HEADLINE
+from ser_lightning.report.statistics import CochranQ
+
+
+def section_context(comparison: Comparison, found: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:
+    """Return the values for the templates of the sections ``arms``, ``differences`` and ``power``."""
+    return {
+        "comparison": comparison,
+        "contrasts": found,
+        "cochran": cochran_q,
+        "headline": HEADLINE,
+        "listeners": LISTENERS if is_ravdess(comparison) else None,
+    }
+
+
+def report_context(comparison: Comparison) -> dict[str, Any]:
+    """Return the values that only the whole report shows."""
+    runs = comparison.runs
+    seeds = {arm: ", ".join(map(str, comparison.of(arm).seed.unique())) for arm in comparison.arms}
+    equal_seeds = len(set(seeds.values())) == 1
+    choices = runs.choices.iloc[0]
+    return {
+        "runs": runs,
+        "synthetic": SYNTHETIC if is_synthetic(runs) else "",
+        "seeds": f"{seeds[comparison.baseline]} in every arm"
+        if equal_seeds
+        else "; ".join(f"{arm} {own}" for arm, own in seeds.items()),
+        "choices": [
+            f"{group}={option}"
+            for group, option in sorted(choices.items())
+            if not group.startswith("hydra/") and all(other.get(group) == option for other in runs.choices)
+        ],
+        "corpora": [f"{c['name']}, {c['utterances']} utterances, digest {c['digest'][:12]}" for c in runs.corpus],
+        "splits": [choices.get("split", "unnamed") for choices in runs.choices],
+        "counts": {subset: [own.get(subset, 0) for own in runs.counts] for subset in runs.counts.iloc[0]},
+        "fixed": pd.DataFrame(list(comparison.fixed.items()), columns=["config key", "value"]),
+        "by_emotion": accuracy_of_parts(comparison, "target"),
+        "by_gender": accuracy_of_parts(comparison, "gender"),
+        "by_intensity": accuracy_of_parts(comparison, "intensity"),
+        "merged_accuracy": merged_accuracy(comparison),
+        "audit": " / ".join(dict.fromkeys(audit["summary"] for audit in runs.audit)),
+        "encoders": [_encoder(encoder) for encoder in runs.encoder if encoder],
+        "normalizations": [
+            f"by {found['mode']}, transductive: {found['statistics']}, unlabeled"
+            for found in runs.normalization
+            if found
+        ],
+        "commits": [git.get("commit") or "unknown" for git in runs.git],
+        "dirty": any(git.get("dirty") for git in runs.git),
+        "versions": {
+            package: [versions.get(package, "unknown") for versions in runs.versions]
+            for package in sorted({package for versions in runs.versions for package in versions})
+        },
+    }
+
+
+def _encoder(encoder: Mapping[str, Any]) -> str:
+    version = " ".join(f"{key} {str(encoder[key])[:12]}" for key in ("revision", "sha256") if key in encoder)
+    return f"{encoder.get('name')} ({version}), trained on {encoder.get('trained_on')}"

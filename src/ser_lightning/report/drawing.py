@@ -1,0 +1,77 @@
+"""Style and elements shared by all figures.
+
+Figures use neither windows nor matplotlib's global state, so they can be made in any process and thread. The colors are
+those of Okabe & Ito (2008), which color-blind readers can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ser_lightning.metrics import Confusion
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+INK, SOFT, FAINT, GRID = "#000000", "#4d4d4d", "#999999", "#e5e5e5"
+WIDTH = 4.7  # inches, about the width of a phone screen
+SMALL = 9  # points
+History = Mapping[str, Sequence[float]]
+PANELS = (("loss", "loss", 1), ("uar", "UAR (%)", 100))  # series, axis label, factor
+Style = Literal["-", "--"]
+STYLES: tuple[tuple[str, str, Style], ...] = (("train", "training", "--"), ("val", "validation", "-"))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of the given size in inches."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def arm_color(number: int) -> str:
+    """Return the color of the arm with the given number; colors repeat after the last one."""
+    return COLORS[number % len(COLORS)]
+
+
+def draw_curve(axes: Axes, values: NDArray[np.float64], color: str, style: Style) -> None:
+    marker = "o" if len(values) < 4 else ""  # a line of one point would be invisible
+    axes.plot(np.arange(1, len(values) + 1), values, color=color, linestyle=style, marker=marker, linewidth=1.6)
+
+
+def finish_curves(axes: Axes, label: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color=GRID)
+    open_axes(axes)
+
+
+def label_positions(axes: Axes, names: Sequence[str], *, rotated: bool) -> None:
+    """Label the positions 0, 1, 2 ... of the horizontal axis."""
+    style: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if rotated else {}
+    axes.set_xticks(range(len(names)), names, **style)
+
+
+def label_classes(axes: Axes, labels: Sequence[str]) -> None:
+    """Label the rows and columns of a confusion matrix."""
+    label_positions(axes, labels, rotated=True)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("predicted emotion")
+    axes.set_ylabel("true emotion")
+
+
+def open_axes(axes: Axes) -> None:
+    """Remove the top and right frame of the axes."""
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def class_percent(matrix: Confusion) -> NDArray[np.float64]:
+    percent: NDArray[np.float64] = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return percent
