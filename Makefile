@@ -12,6 +12,7 @@ SEEDS_bugs := 5
 SEEDS_protocols := 1
 SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
+EMOBOX ?=
 EPOCHS ?=
 SWEEPS ?=
 DOCS ?=
@@ -20,7 +21,7 @@ RUNS ?= 200
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table emobox torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -102,6 +103,9 @@ cross-corpus: setup  ## train on each corpus and evaluate on every corpus; CORPO
 
 table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm selects systems; DOCS=docs also writes docs/systems.md
 	$(BIN)/python -m studies.systems outputs/systems --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
+emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md
+	$(BIN)/python -m studies.emobox $(EMOBOX) outputs/emobox $(if $(DOCS),--docs $(DOCS))
 
 torture: setup  ## kill runs at random moments, resume them and compare with uninterrupted runs; KILLS=100
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.torture outputs/torture --kills $(KILLS)

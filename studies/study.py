@@ -14,6 +14,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.report.statistics import summarize
 
 BIN = Path(sys.executable).parent
+LEAKING = 4  # exit code of ser-audit if it found a leak
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,24 @@ def call(command: str, *words: str) -> None:
         raise InputError(
             f"{command} failed with exit code {code}. Fix the error above and rerun; finished runs are skipped."
         )
+
+
+def run_audit(*words: str, output: Path) -> None:
+    """Run ``ser-audit``, which may find leaks.
+
+    Args:
+        words: its arguments
+        output: file for its findings
+
+    Raises:
+        InputError: the command failed
+
+    """
+    command = ["ser-audit", *words, f"output={output}"]
+    print(shlex.join(command), flush=True)
+    code = subprocess.run([BIN / command[0], *command[1:]], check=False, stdout=subprocess.DEVNULL).returncode  # noqa: S603 - this project's own command
+    if code not in (0, LEAKING):
+        raise InputError(f"ser-audit failed with exit code {code}; fix the error above")
 
 
 def mean_sd(values: Sequence[float]) -> str:

@@ -86,6 +86,7 @@ def fit(
             " copies, or augment=none."
         )
     preparation.scan()
+    preparation.require(stage.subsets)
     start_folder(folder, config, identity["overrides"], unfinished=None, log_file=stage.log_file, epoch_name=stage.name)
     write_run_split(folder / "split.csv", preparation)
     data.prepare_data()

@@ -18,6 +18,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.results import finished
 from ser_lightning.run_folder import LOG, SELECTION
 from ser_lightning.splits.refit import Strategy, ValidationInTraining, WithoutTest
+from ser_lightning.splits.split import SUBSETS
 from ser_lightning.trainer_options import averages_weights, processes
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Stage:
         split: the split, if it is not exactly the one of the config
         name: what the log calls an epoch
         result: name of the file that marks the end of the stage
+        subsets: subsets that must have clips
         epochs: number of epochs of a refit
         selection: result of the selection, for the refit
 
@@ -45,6 +47,7 @@ class Stage:
     split: Strategy | None = None
     name: str = "epoch"
     result: str = RESULT
+    subsets: tuple[str, ...] = SUBSETS
     epochs: int | None = None
     selection: Mapping[str, Any] | None = None
 
@@ -81,7 +84,7 @@ def select_and_refit(train: Train, config: dict[str, Any], *, folder: Path) -> d
     first = _in_folder(config, before=folder, after=folder / SELECTION)
     selection = finished(folder / SELECTION, first, name=SELECTED)
     if selection is None:
-        stage = Stage(log_file=folder / LOG, split=WithoutTest(drawn=drawn), result=SELECTED)
+        stage = Stage(log_file=folder / LOG, split=WithoutTest(drawn=drawn), result=SELECTED, subsets=("train", "val"))
         selection = train(first, folder / SELECTION, stage)
     if selection is None:
         return None
@@ -91,6 +94,7 @@ def select_and_refit(train: Train, config: dict[str, Any], *, folder: Path) -> d
         log_file=folder / LOG,
         split=ValidationInTraining(drawn=drawn),
         name="refit epoch",
+        subsets=("train", "test"),
         epochs=epochs,
         selection=selection,
     )

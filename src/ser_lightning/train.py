@@ -131,6 +131,7 @@ def _train_network(
     )
     check_precision(trainer, task, features=preparation.features.size)
     preparation.scan()
+    preparation.require(stage.subsets)
     check_batches(data, evaluation=task.evaluation)
     if unfinished is not None:
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())

@@ -229,3 +229,14 @@ def test_impossible_options_are_rejected_before_any_work(command, small, tmp_pat
     assert key in done.err
     assert "Traceback" not in done.err
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_split_without_validation_clips_is_refused_before_training(command, tables, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(tables["drawn"].read_text().replace(",val\n", ",train\n").replace(",val\r\n", ",train\r\n"))
+    done = command(
+        *("train", *NETWORK, "corpus=table", "split=column", f"corpus.path={table}", f"output_root={tmp_path / 'out'}")
+    )
+    assert done.code == 1
+    assert "split.val" in done.err
+    assert not list(tmp_path.rglob("*.ckpt"))

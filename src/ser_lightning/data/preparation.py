@@ -129,6 +129,20 @@ class Preparation:
             self.split, self.members = self.draw(self.utterances)
             self.seconds["scan"] = time.perf_counter() - start
 
+    def require(self, subsets: Iterable[str]) -> None:
+        """Check that subsets have clips; a file or a table may name none for a subset.
+
+        Raises:
+            InputError: a subset is empty
+
+        """
+        for subset in subsets:
+            if not self.members[subset]:
+                raise InputError(
+                    f"the split has no {subset} clips; give some, draw them from the training clips by split.val=0.2"
+                    " with split=column, or choose another split="
+                )
+
     def prepare(self) -> None:
         """Scan the corpus, extract the features that the cache lacks and open the cache.
 

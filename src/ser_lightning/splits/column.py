@@ -57,4 +57,4 @@ class ColumnSplit:
             count = max(1, int(self.val * len(members["train"]) + 1e-6))  # as in RandomSplit, against rounding
             members["val"], members["train"] = members["train"][:count], members["train"][count:]
         split = Split(**{subset: tuple(sorted(ids)) for subset, ids in members.items()})
-        return check_split(split, utterances, source="split=column")
+        return check_split(split, utterances, source="split=column", needed=("train", "test"))

@@ -30,4 +30,5 @@ class FileSplit:
             InputError: the file cannot be read, names utterances that the corpus lacks, or leaves some out
 
         """
-        return check_split(read_split(self.path), utterances, source=f"split file {self.path}")
+        source = f"split file {self.path}"
+        return check_split(read_split(self.path), utterances, source=source, needed=("train", "test"))
