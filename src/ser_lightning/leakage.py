@@ -10,17 +10,16 @@ from ser_lightning.data.content import cached_contents
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.progress import show_progress
-from ser_lightning.splits.audit import (
-    Finding,
+from ser_lightning.splits.audit import audit_split
+from ser_lightning.splits.findings import Finding, summarize
+from ser_lightning.splits.training_audit import (
     audit_adaptation,
     audit_choice,
     audit_encoder,
     audit_normalizer,
     audit_rows,
     audit_siblings,
-    audit_split,
     audit_statistics,
-    summarize,
 )
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.table import TableCorpus
 from ser_lightning.corpora.utterance import ProblemsError, Scan
 from ser_lightning.errors import InputError
-from ser_lightning.splits.audit import audit_split, summarize
+from ser_lightning.splits.audit import audit_split
 from ser_lightning.splits.column import ColumnSplit
 from ser_lightning.splits.file import FileSplit
+from ser_lightning.splits.findings import summarize
 from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.random import RandomSplit
 from ser_lightning.splits.speakers import SpeakerSplit

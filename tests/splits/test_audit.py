@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.splits.audit import (
+from ser_lightning.splits.audit import audit_folder, audit_split
+from ser_lightning.splits.findings import summarize
+from ser_lightning.splits.near_duplicates import Contents
+from ser_lightning.splits.split import Split
+from ser_lightning.splits.training_audit import (
     audit_choice,
     audit_encoder,
-    audit_folder,
     audit_normalizer,
     audit_rows,
     audit_siblings,
-    audit_split,
-    summarize,
 )
-from ser_lightning.splits.near_duplicates import Contents
-from ser_lightning.splits.split import Split
 
 LEAKS = {"identical audio across subsets", "near duplicates across subsets", "other take in training"}
 

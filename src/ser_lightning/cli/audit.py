@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -22,24 +21,16 @@ from ser_lightning.errors import InputError
 from ser_lightning.leakage import monitors
 from ser_lightning.progress import show_progress
 from ser_lightning.results import write_json
-from ser_lightning.splits.audit import (
-    CORPUS_ERROR,
-    LEAK,
-    SHARED,
-    Finding,
+from ser_lightning.splits.audit import audit_folder, audit_split
+from ser_lightning.splits.findings import CORPUS_ERROR, LEAK, SHARED, Finding, summarize
+from ser_lightning.splits.split import SUBSETS
+from ser_lightning.splits.training_audit import (
     audit_choice,
     audit_encoder,
-    audit_folder,
     audit_rows,
     audit_siblings,
-    audit_split,
     audit_statistics,
-    summarize,
 )
-from ser_lightning.splits.split import SUBSETS
-
-if TYPE_CHECKING:
-    pass
 
 UNREAD, LEAKING = 3, 4  # exit codes
 LISTED = 20  # maximum number of excluded files that are printed
