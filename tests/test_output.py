@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ser_lightning.errors import InputError
-from ser_lightning.output import ClosedPipeError, Output, check_folder, check_output
+from ser_lightning.output import ClosedPipeError, Output
+from ser_lightning.output_checks import check_folder, check_output
 from tests.zoo import LAUNCHER
 
 CSV, JSON = ".csv", ".json"
@@ -118,7 +119,7 @@ def test_devices_are_written_and_kept():
 
 PROGRAM = """
 import sys
-from ser_lightning.output import check_output
+from ser_lightning.output_checks import check_output
 print("before")
 check_output(sys.argv[1], formats=(".csv",), default=".csv").write("data\\n")
 print("after")
@@ -188,7 +189,7 @@ def test_read_only_folder_or_file_raises(tmp_path):
     code = """
 import os, sys
 from ser_lightning.errors import InputError
-from ser_lightning.output import check_folder, check_output
+from ser_lightning.output_checks import check_folder, check_output
 for name in sys.argv[1:]:
     try:
         check_output(name, formats=(".csv",), default=".csv") if name.endswith(".csv") else check_folder(name)

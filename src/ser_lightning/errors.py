@@ -46,3 +46,11 @@ def full_disk(error: BaseException | None) -> OSError | None:
         seen.append(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def describe_os_error(error: OSError) -> str | None:
+    """Return an OSError as one line with a remedy, or ``None`` if neither its path nor its cause is known."""
+    where = "" if error.filename is None else f"{printable(str(error.filename))}: "
+    if error.errno in NO_SPACE:  # errors of a write call carry no file name
+        return f"{where or 'cannot write: '}{error.strerror}; free some space and start again"
+    return f"{where}{error.strerror}; check the path and its permissions" if where else None

@@ -11,7 +11,8 @@ import typer
 from ser_lightning import config_files
 from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
 from ser_lightning.errors import InputError, printable
-from ser_lightning.output import STANDARD_OUTPUT, check_output, expand_user
+from ser_lightning.output import STANDARD_OUTPUT, expand_user
+from ser_lightning.output_checks import check_output
 
 if TYPE_CHECKING:
     from ser_lightning.reevaluate import Reevaluation

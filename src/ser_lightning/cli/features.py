@@ -8,7 +8,8 @@ import typer
 
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError, printable
-from ser_lightning.output import STANDARD_OUTPUT, check_folder, check_output, json_lines
+from ser_lightning.output import STANDARD_OUTPUT, json_lines
+from ser_lightning.output_checks import check_folder, check_output
 
 PARTS = ("corpus", "audio", "features")  # parts of the config; corpus only for how channels are mixed down
 

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.build import config_folder
 from ser_lightning.cli.overrides import parse_overrides, typed_overrides
-from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError, full_disk, printable, suggestion
+from ser_lightning.errors import FULL_ERROR, InputError, describe_os_error, full_disk, printable, suggestion
 from ser_lightning.interrupts import InterruptedRunError
 
 
@@ -78,7 +78,9 @@ def run(
     except MissingConfigException as error:  # also an OSError, so it must come before that
         _exit_with_error(command, explain(error, config_name))
     except OSError as error:
-        _exit_with_error(command, _describe(error))
+        if (message := describe_os_error(error)) is None:
+            raise
+        _exit_with_error(command, message)
     except (InputError, HydraException, OmegaConfBaseException) as error:
         _exit_with_error(command, explain(error, config_name))
     except ValueError as error:
@@ -132,16 +134,6 @@ def _check_trust(config: DictConfig) -> None:
         raise InputError(
             f"trust is {list(config.trust)} in a config file; packages are trusted only on the command line"
         )
-
-
-def _describe(error: OSError) -> str:
-    """Return an OSError as one line with a remedy; raise it again if neither its path nor its cause is known."""
-    where = "" if error.filename is None else f"{printable(str(error.filename))}: "
-    if error.errno in NO_SPACE:  # errors of a write call carry no file name
-        return f"{where or 'cannot write: '}{error.strerror}; free some space on that disk, or give another output_root"
-    if where:
-        return f"{where}{error.strerror}; check the path and its permissions"
-    raise error
 
 
 def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import typer
 from ser_lightning.cli.line import Json, Settings, make_app, run_app
 from ser_lightning.config_files import groups
 from ser_lightning.errors import InputError, printable
-from ser_lightning.output import check_output, expand_user, json_lines
+from ser_lightning.output import expand_user, json_lines
+from ser_lightning.output_checks import check_output
 
 EPILOG = """
 Example:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from ser_lightning import config_files
-from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError
-from ser_lightning.output import ClosedPipeError, describe, discard_standard_output, flush_standard_output
+from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError, describe_os_error
+from ser_lightning.output import ClosedPipeError, discard_standard_output, flush_standard_output
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes as in shells: 128 plus the signal number
 
@@ -132,7 +132,7 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, InputError):
         return " ".join(str(error).split())
     if isinstance(error, OSError):
-        return describe(error)
+        return describe_os_error(error)
     # Compared by module name, so that Hydra and OmegaConf need not be imported.
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
         return " ".join(str(error).split())

@@ -8,7 +8,8 @@ import typer
 
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError
-from ser_lightning.output import check_output, expand_user
+from ser_lightning.output import expand_user
+from ser_lightning.output_checks import check_output
 
 EPILOG = """
 Examples:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser_lightning.cli.line import Json, make_app, run_app
-from ser_lightning.output import STANDARD_OUTPUT, check_folder, check_output, expand_user
+from ser_lightning.output import STANDARD_OUTPUT, expand_user
+from ser_lightning.output_checks import check_folder, check_output
 
 if TYPE_CHECKING:
     from ser_lightning.report.report import Report

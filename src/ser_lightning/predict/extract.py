@@ -12,7 +12,8 @@ import numpy as np
 
 from ser_lightning.build import build
 from ser_lightning.errors import InputError
-from ser_lightning.output import Output, check_path
+from ser_lightning.output import Output
+from ser_lightning.output_checks import check_path
 from ser_lightning.predict.inputs import Recording
 
 NUMPY = ".npy"
