@@ -240,7 +240,7 @@ def log_result(result: Mapping[str, Any]) -> None:
     )
     log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _format_metrics(result["metrics"]))
     if "chosen" in result:
-        log.info("chosen by inner validation: %s", ", ".join(f"{k} {v:.4g}" for k, v in result["chosen"].items() if v))
+        log.info("chosen by inner validation: %s", ", ".join(_format_choices(result["chosen"])))
     if "evaluation_mode_metrics" in result:
         log.info("the same weights in evaluation mode: %s", _format_metrics(result["evaluation_mode_metrics"]))
     if "study_metric" in result:
@@ -253,6 +253,19 @@ def log_result(result: Mapping[str, Any]) -> None:
         )
     if result.get("audit", {}).get("leak"):
         log.info("%s", result["audit"]["summary"])
+
+
+def _format_choices(chosen: Mapping[str, Any]) -> list[str]:
+    """Format the chosen values, without those that were not chosen by inner validation.
+
+    >>> _format_choices({"c": 0.0100001, "layers": [1, 2], "uar": None})
+    ['c 0.01', 'layers [1, 2]']
+    """
+    return [
+        f"{name} {value:.4g}" if isinstance(value, int | float) else f"{name} {value}"
+        for name, value in chosen.items()
+        if value
+    ]
 
 
 def _format_metrics(metrics: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from ser_lightning.baselines.baseline import ABSENT, Baseline, fit_baseline
 from ser_lightning.baselines.clips import split_frames
 from ser_lightning.baselines.dbn_svm import DBNSVM
 from ser_lightning.baselines.gmm import GMM
+from ser_lightning.baselines.layer_logistic import LayerLogistic
 from ser_lightning.baselines.logistic import Logistic
 from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.baselines.storage import dump_pipeline
@@ -20,9 +21,11 @@ from ser_lightning.baselines.svm import SVM
 from ser_lightning.errors import InputError
 
 CLASSES, SIZE = 5, 12
+LAYERS = {"available": [0, 1, 3], "pooling": "mean_deviation", "layers": [[0, 1], [3, 1], [0, 1, 3]]}  # 2 units each
 COMMON = {"standardize": True, "class_weight": None, "folds": 3}
 VALUES = {
     Logistic: {"c": [0.01, 0.1, 1], "max_iter": 2000, "tol": 1e-6},
+    LayerLogistic: {"c": [0.1, 1], "max_iter": 2000, "tol": 1e-6, **LAYERS},
     SVM: {"c": [0.1, 1, 10], "gamma": [0.3, 1, 3]},
     GMM: {"of_frames": False, "components": [1, 2, 3], "floor": [0.01, 0.3], "max_iter": 200},
     DBNSVM: {
@@ -284,13 +287,12 @@ def test_search_chooses_candidate_with_best_validation_uar(cls):
     chosen = dict(clips.fit(cls).chosen)
     uar = chosen.pop("uar")
     lists = {name: VALUES[cls][name] for name in chosen}
-    alone = {
-        values: clips.fit(cls, **{n: [v] for n, v in zip(lists, values, strict=True)}).chosen["uar"]
-        for values in itertools.product(*lists.values())
-    }
-    best = max(alone.values())
-    assert uar == best > min(alone.values())
-    assert tuple(chosen.values()) == next(values for values, reached in alone.items() if reached == best)
+    candidates = list(itertools.product(*lists.values()))
+    alone = [
+        clips.fit(cls, **{n: [v] for n, v in zip(lists, values, strict=True)}).chosen["uar"] for values in candidates
+    ]
+    assert uar == max(alone) > min(alone)
+    assert tuple(chosen.values()) == candidates[alone.index(uar)]
 
 
 @every
@@ -307,7 +309,7 @@ def test_inner_validation_is_speaker_independent(cls):
     uar = clips.fit(cls).chosen["uar"]
     # Random speaker names put every true speaker on both sides.
     clips.speakers = [str(n) for n in np.random.default_rng(0).integers(10, size=len(position))]
-    if cls is not Logistic:  # which cannot fit this at all
+    if cls not in (Logistic, LayerLogistic):  # which cannot fit this at all
         assert uar < clips.fit(cls).chosen["uar"] - 0.2
     assert uar < 0.3
 
@@ -391,6 +393,7 @@ def test_count_parameters_counts_fitted_values(cls, counts):
 
     expected = {
         Logistic: lambda: (SIZE + 1) * (classes if classes > 2 else 1),
+        LayerLogistic: lambda: (4 * len(model.chosen["layers"]) + 1) * (classes if classes > 2 else 1),
         SVM: lambda: machine(SIZE),
         GMM: lambda: sum(m.n_components * (2 * SIZE + 1) for m in search.classifier_.mixtures_) + classes,
         DBNSVM: lambda: 9 * (SIZE + 1) + 7 * (9 + 1) + machine(7),
@@ -405,3 +408,43 @@ def test_logits_do_not_depend_on_batch(cls):
     together = clips.predicted_by(model)
     alone = [model(clip[None], torch.tensor([len(clip)])) for clip in clips.frames.split(clips.lengths.tolist())]
     torch.testing.assert_close(torch.cat(alone), together, rtol=0, atol=2e-6)
+
+
+def columns_of(layers: list[int]) -> list[int]:
+    """Return the columns of layers whose means and deviations have two units each."""
+    blocks = [LAYERS["available"].index(layer) for layer in layers]
+    return [6 * statistic + 2 * block + unit for statistic in (0, 1) for block in blocks for unit in (0, 1)]
+
+
+@pytest.mark.parametrize("layers", [[1], [3, 1], [0, 1, 3]])
+def test_layers_select_columns_of_every_statistic(layers):
+    clips, new = Clips(COUNTS["even"]), Clips(COUNTS["even"], seed=1)
+    model = clips.fit(LayerLogistic, layers=[layers], c=[0.1])
+    assert model.chosen["layers"] == layers
+    columns = columns_of(layers)
+    clips.frames, new_frames = clips.frames[:, columns], new.frames[:, columns]
+    plain = clips.fit(Logistic, c=[0.1])
+    with torch.no_grad():
+        expected = plain(new_frames[:, None], new.lengths)
+    torch.testing.assert_close(new.predicted_by(model), expected, atol=1e-4, rtol=1e-4)
+    assert model.count_parameters() == CLASSES * (len(columns) + 1)
+
+
+def test_layer_with_the_emotion_is_chosen():
+    clips = Clips([30] * CLASSES)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(clips.frames.shape, generator=generator)
+    noise[:, columns_of([3])] += 4 * torch.nn.functional.one_hot(clips.targets, CLASSES).float()[:, :4]
+    clips.frames = noise
+    assert clips.fit(LayerLogistic, layers=[[0], [1], [3]]).chosen["layers"] == [3]
+
+
+@pytest.mark.parametrize("layers", [[], [[]], [[2]], [[1, 1]], [[0], [0, 4]]])
+def test_layers_that_the_features_lack_are_refused(layers):
+    with pytest.raises((ValueError, InputError), match=r"model\.layers"):
+        LayerLogistic(**COMMON | VALUES[LayerLogistic] | {"layers": layers})
+
+
+def test_features_that_are_no_layers_are_refused():
+    with pytest.raises(InputError, match=r"features\.layers"):
+        Clips(COUNTS["even"]).fit(LayerLogistic, available=[0, 1, 2, 3, 4], layers=[[1]])

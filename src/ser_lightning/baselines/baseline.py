@@ -69,9 +69,9 @@ class Baseline(nn.Module):
         return Statistics(torch.from_numpy(step.scaler_.mean_), torch.from_numpy(step.scaler_.scale_))
 
     @property
-    def chosen(self) -> dict[str, float | None]:
+    def chosen(self) -> dict[str, Any]:
         """Hyper-parameters chosen by inner validation, and their UAR there, which is None without inner validation."""
-        chosen: dict[str, float | None] = self.pipeline[-1].chosen_
+        chosen: dict[str, Any] = self.pipeline[-1].chosen_
         return chosen
 
     def count_parameters(self) -> int:
@@ -134,6 +134,8 @@ def _estimators(search: Any) -> Iterator[Any]:
     yield from (step for _, step in representation.steps) if isinstance(representation, Pipeline) else [representation]
     yield classifier
     yield from getattr(classifier, "mixtures_", ())
+    if hasattr(classifier, "regression_"):
+        yield classifier.regression_
 
 
 def _as_list(value: Any) -> list[Any]:

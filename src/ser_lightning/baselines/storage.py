@@ -27,6 +27,7 @@ from ser_lightning.baselines.baseline import Baseline, Recipe
 from ser_lightning.baselines.clips import FrameMean, FrameScaler
 from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
 from ser_lightning.baselines.gmm import GaussianMixtureClassifier
+from ser_lightning.baselines.layer_logistic import LayerLogisticRegression
 from ser_lightning.baselines.search import GroupSearch
 from ser_lightning.baselines.svm import KernelScale, SVCSearch
 from ser_lightning.errors import InputError
@@ -34,7 +35,10 @@ from ser_lightning.errors import InputError
 log = logging.getLogger(__name__)
 
 KEY = "estimator"  # key of the pipeline's bytes in the state_dict of a checkpoint
-OURS = (FrameScaler, FrameMean, GroupSearch, SVCSearch, KernelScale, GaussianMixtureClassifier, DeepBeliefNetwork)
+OURS = (
+    *(FrameScaler, FrameMean, GroupSearch, SVCSearch, KernelScale, GaussianMixtureClassifier, DeepBeliefNetwork),
+    LayerLogisticRegression,
+)
 THEIRS = (Pipeline, StandardScaler, FunctionTransformer, SVC, LogisticRegression, GaussianMixture)
 # Allowed contents of an archive: pairs of skops loader and the type that it constructs.
 ALLOWED = {

@@ -1,0 +1,51 @@
+"""Multilayer perceptron on the mean of the frames of each clip."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, standardized_frames
+
+
+class MLP(nn.Module):
+    """Fully connected layers with ReLU and dropout on the mean of the frames, for features of one vector per clip.
+
+    Args:
+        features: number of input features
+        classes: number of classes
+        standardize: first standardize each feature by the mean and standard deviation of the training set
+        hidden: units of each hidden layer
+        dropout: dropout probability of the input of each layer
+
+    Raises:
+        ValueError: a size below 1, a probability outside [0, 1)
+
+    """
+
+    def __init__(
+        self, *, features: int, classes: int, standardize: bool, hidden: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        check_sizes({"hidden": hidden})
+        check_probabilities({"dropout": dropout})
+        self.standardize = Standardize(features=features) if standardize else None
+        sizes = [features, *hidden]
+        layers: list[nn.Module] = []
+        for size, units in zip(sizes, hidden, strict=False):
+            layers += [nn.Dropout(dropout), nn.Linear(size, units), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(sizes[-1], classes))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of each clip.
+
+        Args:
+            features: (B, K, F)
+            lengths: (B,), number of frames of each clip
+
+        Returns:
+            (B, classes)
+
+        """
+        x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F), 0 beyond the end
+        logits: Tensor = self.layers(x.sum(1) / lengths[:, None])
+        return logits

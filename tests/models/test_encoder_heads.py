@@ -1,0 +1,66 @@
+"""Tests of the networks for hidden states of encoders."""
+
+import pytest
+import torch
+
+from ser_lightning.models.encoder_head import EncoderHead
+from ser_lightning.models.mlp import MLP
+
+VALUES = {"features": 12, "classes": 4, "standardize": False, "layers": [1, 2, 3], "projection": 5, "attention": 3}
+
+
+def head(**changed) -> EncoderHead:
+    torch.manual_seed(0)
+    return EncoderHead(**VALUES | {"dropout": 0.0} | changed).eval()
+
+
+@torch.no_grad()
+def test_pooling_is_weighted_mean_and_deviation():
+    model, clip = head(), torch.randn(1, 7, 12)
+    model.layer_scores.copy_(torch.tensor([1.0, 0.0, -1.0]))
+    weights = torch.tensor([1.0, 0.0, -1.0]).softmax(0)
+    mixed = weights[0] * clip[0, :, :4] + weights[1] * clip[0, :, 4:8] + weights[2] * clip[0, :, 8:]
+    frames = model.project(mixed)
+    attention = model.score(frames)[:, 0].softmax(0)[:, None]
+    mean = (attention * frames).sum(0)
+    deviation = (attention * (frames - mean).square()).sum(0).clamp(min=1e-6).sqrt()
+    expected = model.classify(torch.cat([mean, deviation]))
+    torch.testing.assert_close(model(clip, torch.tensor([7]))[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_every_parameter_is_trained_and_gradients_are_finite():
+    model = head()
+    # A clip of one frame has no deviation over time.
+    model(torch.randn(3, 6, 12), torch.tensor([6, 3, 1])).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        if name != "score.2.bias":  # the attention weights do not depend on it
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("layers", [[], [0, 1, 2, 3, 4]])
+def test_features_that_are_no_layers_of_equal_width_are_refused(layers):
+    with pytest.raises(ValueError, match=r"model\.layers"):
+        head(layers=layers)
+
+
+def test_head_of_one_block_needs_no_layers():
+    assert head(layers=None).layer_scores.shape == (1,)
+
+
+@torch.no_grad()
+def test_mlp_reads_the_mean_of_the_real_frames():
+    torch.manual_seed(0)
+    model = MLP(features=6, classes=3, standardize=False, hidden=[8, 5], dropout=0.5).eval()
+    clip = torch.randn(1, 4, 6)
+    (_, first, _, _, second, _, _, last) = model.layers
+    expected = last(second(first(clip.mean(1)).relu()).relu())
+    padded = torch.cat([clip, torch.full((1, 3, 6), 9.0)], dim=1)
+    torch.testing.assert_close(model(padded, torch.tensor([4])), expected)
+    assert [layer.out_features for layer in (first, second, last)] == [8, 5, 3]
+
+
+@pytest.mark.parametrize("changed", [{"hidden": []}, {"hidden": [0]}, {"dropout": 1.0}])
+def test_mlp_refuses_values_out_of_range(changed):
+    with pytest.raises(ValueError, match=r"model\."):
+        MLP(**{"features": 6, "classes": 3, "standardize": False, "hidden": [8], "dropout": 0.5} | changed)
