@@ -78,6 +78,11 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strat
     """
     from ser_lightning.data.datamodule import SpeechDataModule  # imports Lightning, which takes seconds
 
+    if config["data"].get("shard") is not None:
+        raise InputError(
+            f"data.shard is {config['data']['shard']!r}; only ser-prepare divides a corpus, and a run reads all shards:"
+            " leave data.shard and data.shards out"
+        )
     preparation = assemble_preparation(config, progress=progress, split=split)
     rest = {"preparation": preparation, "seed": config["seed"]}
     _, values = _divide(config["data"])

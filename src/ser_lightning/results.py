@@ -44,6 +44,8 @@ UNSCIENTIFIC = (
     *(
         "data.feature_cache",
         "data.feature_workers",
+        "data.shard",
+        "data.shards",
         "callbacks.best.dirpath",
         "callbacks.last.dirpath",
         "trainer.enable_progress_bar",

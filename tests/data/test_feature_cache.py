@@ -13,7 +13,7 @@ from ser_lightning.build import build
 from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import FeatureAugment, WaveformAugment, copy_names
-from ser_lightning.data.feature_cache import FeatureCache, corpus_digest
+from ser_lightning.data.feature_cache import FeatureCache, Shard, corpus_digest
 from ser_lightning.features.spectral162 import Spectral162
 
 AUDIO = {
@@ -37,14 +37,14 @@ def silent(results, _total):
     return results
 
 
-def feature_cache(folder: Path, utterances: list[Utterance], **change) -> FeatureCache:
+def feature_cache(folder: Path, utterances: list[Utterance], shard: Shard | None = None, **change) -> FeatureCache:
     parts = {
         "audio": Audio(**AUDIO | {"vad_mode": None}),
         "augment": WaveformCopies(**AUGMENT),
         "features": Spectral162(**FEATURES),
         **change,
     }
-    return FeatureCache(folder=folder, utterances=utterances, settings=settings_of(parts), **parts)
+    return FeatureCache(folder=folder, utterances=utterances, settings=settings_of(parts), shard=shard, **parts)
 
 
 def settings_of(parts) -> dict[str, dict[str, object]]:
@@ -75,8 +75,8 @@ def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, opt
     caches = [feature_cache(tmp_path / f"cache{workers}", utterances, augment=augment) for workers in (1, 2)]
     for workers, s in enumerate(caches, start=1):
         assert s.ensure(wanted, workers=workers, progress=silent) == {}
-    assert caches[0].data.read_bytes() == caches[1].data.read_bytes()
-    assert caches[0].index.read_text() == caches[1].index.read_text()
+    assert caches[0].file.data.read_bytes() == caches[1].file.data.read_bytes()
+    assert caches[0].file.index.read_text() == caches[1].file.index.read_text()
     frames, rows, _ = caches[0].open()
     assert set(rows) == {(id_, name) for id_, names in wanted.items() for name in names}
     assert np.isfinite(frames).all()
@@ -118,8 +118,8 @@ def test_cache_bytes_do_not_depend_on_workers(tmp_path, utterances):
     caches = {workers: feature_cache(tmp_path / f"cache{workers}", utterances) for workers in (1, 2, 3)}
     for workers, s in caches.items():
         s.ensure(ALL, workers=workers, progress=silent)
-    assert len({s.data.read_bytes() for s in caches.values()}) == 1
-    assert len({s.index.read_text() for s in caches.values()}) == 1
+    assert len({s.file.data.read_bytes() for s in caches.values()}) == 1
+    assert len({s.file.index.read_text() for s in caches.values()}) == 1
 
 
 @pytest.mark.parametrize("slot", [4, 30_000, 2**23])  # bytes, with room for none, some or all of the features
@@ -129,8 +129,8 @@ def test_shared_memory_size_does_not_change_features(tmp_path, utterances, monke
     for name, value in {"FILES_PER_TASK": 1, "TASKS_PER_WORKER": 1, "SLOT_BYTES": slot}.items():
         monkeypatch.setattr(f"ser_lightning.data.extract.{name}", value)
     s.ensure(ALL, workers=2, progress=silent)
-    assert s.data.read_bytes() == clean.data.read_bytes()
-    assert s.index.read_text() == clean.index.read_text()
+    assert s.file.data.read_bytes() == clean.file.data.read_bytes()
+    assert s.file.index.read_text() == clean.file.index.read_text()
 
 
 def test_cached_features_are_not_recomputed(tmp_path, utterances):
@@ -143,11 +143,11 @@ def test_cached_features_are_not_recomputed(tmp_path, utterances):
     s = feature_cache(tmp_path / "cache", utterances)
     s.ensure({"a": ("",), "b": ("",)}, workers=1, progress=watch)
     before = s.open()[1]["a", ""]
-    data = s.data.read_bytes()
+    data = s.file.data.read_bytes()
     s.ensure({"a": ("", "noise"), "b": ("",)}, workers=1, progress=watch)
     s.ensure({"a": ("", "noise")}, workers=1, progress=watch)
     assert seen == [2, 1]
-    assert s.data.read_bytes().startswith(data)
+    assert s.file.data.read_bytes().startswith(data)
     assert s.open()[1]["a", ""] == before
 
 
@@ -167,10 +167,10 @@ def test_partial_data_of_killed_build_is_truncated(tmp_path, utterances):
     clean.ensure(ALL, workers=1, progress=silent)
     s = feature_cache(tmp_path / "cache", utterances)
     s.ensure({"a": ALL["a"]}, workers=1, progress=silent)
-    with s.data.open("ab") as file:
+    with s.file.data.open("ab") as file:
         file.write(b"half a matrix")
     s.ensure(ALL, workers=1, progress=silent)
-    assert s.data.read_bytes() == clean.data.read_bytes()
+    assert s.file.data.read_bytes() == clean.file.data.read_bytes()
 
 
 def test_clip_without_voiced_frames_is_listed(tmp_path, utterances):

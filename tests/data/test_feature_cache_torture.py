@@ -18,6 +18,7 @@ import soundfile
 from tests.data.test_feature_cache import ALL, feature_cache, silent
 
 from ser_lightning.corpora.audio_files import sha256
+from ser_lightning.data import cache_file
 from ser_lightning.data import feature_cache as module
 from ser_lightning.errors import InputError
 
@@ -29,10 +30,10 @@ from pathlib import Path
 from tests.data.test_feature_cache import ALL, feature_cache
 from tests.data.test_feature_cache_torture import listed
 from ser_lightning.audio.audio import Audio
-from ser_lightning.data import feature_cache as module
+from ser_lightning.data import cache_file, feature_cache as module
 
 folder, corpus, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-workers, module.INDEX_INTERVAL = map(int, sys.argv[4:])
+workers, cache_file.INDEX_INTERVAL = map(int, sys.argv[4:])
 logging.basicConfig(format="%(message)s", stream=sys.stderr)
 load = Audio.load
 def slow(self, path, **of):
@@ -119,7 +120,7 @@ def clean(tmp_path: Path, utterances) -> bytes:
     """Return the frames of a feature cache that was built without disturbance."""
     whole = feature_cache(tmp_path / "clean", utterances)
     whole.ensure(ALL, workers=1, progress=silent)
-    return whole.data.read_bytes()
+    return whole.file.data.read_bytes()
 
 
 def complete(folder: Path, utterances) -> bytes:
@@ -128,7 +129,7 @@ def complete(folder: Path, utterances) -> bytes:
     frames, rows, _ = s.open()
     assert len(rows) == COPIES
     assert np.isfinite(frames).all()
-    return s.data.read_bytes()
+    return s.file.data.read_bytes()
 
 
 def test_killed_builder_keeps_finished_clips_and_is_resumed(tmp_path, utterances, clean, build):
@@ -157,7 +158,7 @@ def test_repeatedly_killed_builder_finishes(tmp_path, utterances, clean, build):
         builder.until("started")
         end = time.monotonic() + rng.uniform(0, 0.5)
         while time.monotonic() < end:
-            if s.index.exists():
+            if s.file.index.exists():
                 frames, rows, _ = s.open()
                 for row in rows.values():
                     assert clean[row.offset * 162 * 4 :].startswith(
@@ -220,7 +221,7 @@ def little_space() -> Iterator[None]:
 
 
 def test_full_disk_raises_input_error_and_keeps_finished_clips(tmp_path, utterances, clean, monkeypatch, request):
-    monkeypatch.setattr(module, "INDEX_INTERVAL", 1)
+    monkeypatch.setattr(cache_file, "INDEX_INTERVAL", 1)
     folder = tmp_path / "cache"
     s = feature_cache(folder, utterances)
     request.getfixturevalue("little_space")
@@ -277,28 +278,28 @@ def test_clip_changed_after_scan_is_not_cached(tmp_path, utterances, workers):
 
 
 def damage_format(s) -> str:
-    index = json.loads(s.index.read_text())
-    s.index.write_text(json.dumps(index | {"format": 0}))
+    index = json.loads(s.file.index.read_text())
+    s.file.index.write_text(json.dumps(index | {"format": 0}))
     return "was written by another version"
 
 
 def damage_index(s) -> str:
-    s.index.write_text(s.index.read_text()[:100])
+    s.file.index.write_text(s.file.index.read_text()[:100])
     return "is damaged"
 
 
 def damage_rows(s) -> str:
-    s.index.write_text(json.dumps(json.loads(s.index.read_text()) | {"rows": [["a", "", "0", None]]}))
+    s.file.index.write_text(json.dumps(json.loads(s.file.index.read_text()) | {"rows": [["a", "", "0", None]]}))
     return "is damaged"
 
 
 def damage_data(s) -> str:
-    s.data.write_bytes(s.data.read_bytes()[:-4])
+    s.file.data.write_bytes(s.file.data.read_bytes()[:-4])
     return "is damaged"
 
 
 def remove_data(s) -> str:
-    s.data.unlink()
+    s.file.data.unlink()
     return "has 0 bytes"
 
 

@@ -24,7 +24,10 @@ def main() -> None:
 
 
 def prepare(config: DictConfig) -> None:
-    """Scan and split the corpus, compute its features, and print a summary, a data card and the rejected files."""
+    """Scan and split the corpus, compute its features, and print a summary, a data card and the rejected files.
+
+    Of a shard, only the share of the features is computed.
+    """
     plain = hydra_app.plain(config)
     card_folder = plain["data_card"]
     if card_folder is not None and not isinstance(card_folder, str):
@@ -36,6 +39,13 @@ def prepare(config: DictConfig) -> None:
     except ProblemsError as refused:
         _print_files(console, "refused", [(problem.path, problem.reason) for problem in refused.problems])
         raise
+    if data.shard is not None:
+        console.print(
+            f"shard {data.shard.number} of {data.shard.count}: {data.corpus.name}, scanned in"
+            f" {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s: {data.cache.file.data}",
+            highlight=False,
+        )
+        return
     subset_of = data.split.subset_of()
     counts = Counter((utterance.emotion, subset_of[utterance.id]) for utterance in data.utterances)
     table = Table("emotion", *SUBSETS, title=f"{data.corpus.name}: {len(data.utterances)} utterances")

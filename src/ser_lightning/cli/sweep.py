@@ -51,12 +51,13 @@ class SweepCallback(Callback):
 
     Args:
         fixed: in a job, the keys that have the same value in every job
+        lists_jobs: whether the jobs report their states, to show them in a table and list those that failed
         journal: in a job, the file that it reports its states to
 
     """
 
-    def __init__(self, *, fixed: list[str] | None, journal: str | None) -> None:
-        self.fixed, self.journal = fixed, journal
+    def __init__(self, *, fixed: list[str] | None, lists_jobs: bool, journal: str | None) -> None:
+        self.fixed, self.lists_jobs, self.journal = fixed, lists_jobs, journal
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Set paths and names to the typed text before Hydra creates a folder from them."""
@@ -72,7 +73,7 @@ class SweepCallback(Callback):
         words = quote_text_values(typed_overrides(config.hydra.overrides.task))
         restore_typed_text(config, typed_overrides(config.hydra.overrides.task))
         fixed = [override.get_key_element() for override in parse_overrides(words) if not override.is_sweep_override()]
-        journal = _begin_journal(Path(config.hydra.sweep.dir).absolute())
+        journal = _begin_journal(Path(config.hydra.sweep.dir).absolute()) if self.lists_jobs else None
         added = [
             f"hydra.callbacks.sweep.fixed=[{','.join(map(quote_text, fixed))}]",
             f"hydra.callbacks.sweep.journal={'null' if journal is None else quote_text(str(journal))}",

@@ -97,10 +97,10 @@ class ProblemsError(InputError):
 
     Args:
         message: one line with the problems and what to do
-        problems: one problem per file or row
+        problems: one problem per file or row; unpickling, as from another process, sets them later
 
     """
 
-    def __init__(self, message: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
         self.problems = problems

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ser_lightning.data.frames import Frames
 from ser_lightning.data.speaker_normalization import NormalizedFrames
 
 
@@ -87,7 +88,7 @@ class FeatureDataset(BatchDataset):
     def __init__(
         self,
         *,
-        frames: npt.NDArray[np.float32] | NormalizedFrames,
+        frames: Frames | NormalizedFrames,
         offsets: npt.NDArray[np.int64],
         lengths: npt.NDArray[np.int64],
         targets: npt.NDArray[np.int64],

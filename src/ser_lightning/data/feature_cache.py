@@ -4,55 +4,52 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import Augment, copy_names
+from ser_lightning.data.cache_file import CacheFile, DamagedCacheError, Row, Rows
 from ser_lightning.data.extract import Extracted, Features, Job, extract_all
+from ser_lightning.data.frames import Frames, JoinedFrames
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.compile import KERNELS, source_digest
 from ser_lightning.own_code import source_digests
 
-FORMAT = 5  # of the files; increase it when they are written in another way
 ORIGINAL = ""  # name of the copy that is the original clip
 IRRELEVANT = ("standardize", "download")  # keys of a config section that do not change the cached features
 RESOLVED = ("backend", "sha256")  # keys whose value in use, instead of ``auto`` or null, is that of the part
 
-INDEX_INTERVAL = 256  # clips between two writes of the index: a killed process loses at most this many
-
 log = logging.getLogger(__name__)
 
 
-class _DamagedCacheError(Exception):
-    """Raised when a feature cache is damaged or has another format version."""
-
-
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Position of one copy of one utterance in the data file, in frames."""
+class Shard:
+    """Part of a corpus whose features one process extracts into a file of its own.
 
-    offset: int
-    frames: int
+    Args:
+        number: number of the shard, from 0
+        count: number of shards into which the corpus is divided
+
+    """
+
+    number: int
+    count: int
 
 
 class FeatureCache:
     """Feature cache of a corpus for one configuration, shared by all splits, seeds and folds.
 
-    A folder ``<digest>/`` holds ``frames.f32`` (float32, (frames, F), clips concatenated) and ``index.json``. The
+    A folder ``<digest>/`` holds a :class:`~ser_lightning.data.cache_file.CacheFile`, and one more for each shard. The
     digest covers the content of every clip, the config of audio, augmentation and features, and the versions of the
-    libraries that shape the features. A process that writes holds a lock, appends to the data file and then replaces
-    the index atomically, so that a reader never sees incomplete features.
+    libraries that shape the features.
 
     Args:
         folder: parent folder of all feature caches; this cache uses the subfolder ``<digest>``
@@ -61,6 +58,7 @@ class FeatureCache:
         audio: loads a file as a waveform
         augment: makes augmented copies of a clip
         features: computes features from a waveform
+        shard: the part of the corpus that this process extracts; None for all of it
 
     """
 
@@ -73,6 +71,7 @@ class FeatureCache:
         audio: Audio,
         augment: Augment,
         features: Features,
+        shard: Shard | None = None,
     ) -> None:
         self.audio, self.augment, self.features = audio, augment, features
         self.utterances = {utterance.id: utterance for utterance in utterances}
@@ -89,8 +88,16 @@ class FeatureCache:
             self.spec["own_code"] = own_code
         digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / digest
-        self.data = self.folder / "frames.f32"
-        self.index = self.folder / "index.json"
+        self.shard = shard
+        self.file = self._file("" if shard is None else f"-{shard.number}-of-{shard.count}")
+
+    def _file(self, suffix: str) -> CacheFile:
+        return CacheFile(folder=self.folder, suffix=suffix, spec=self.spec, size=self.features.size)
+
+    def _files(self) -> list[CacheFile]:
+        """Return the files of the cache, that of no shard first."""
+        suffixes = sorted(path.stem.removeprefix("index") for path in self.folder.glob("index*.json"))
+        return [self._file(suffix) for suffix in suffixes]
 
     def ensure(
         self,
@@ -99,13 +106,15 @@ class FeatureCache:
         workers: int,
         progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
     ) -> dict[str, str]:
-        """Extract the missing features and append them to the cache.
+        """Extract the missing features and append them to the file of this process.
 
         If several processes need the same features, one extracts them while the others log that they wait; if it is
-        killed, one of them takes over. A cache that is damaged or has another format version is rebuilt.
+        killed, one of them takes over. A process without a shard waits for those that write a shard; shards do not wait
+        for each other. A file that is damaged or has another format version is rebuilt.
 
         Args:
-            copies: names of the copies needed, by utterance id; ``ORIGINAL`` is the original clip
+            copies: names of the copies needed, by utterance id; ``ORIGINAL`` is the original clip. A shard extracts its
+                share of them
             workers: number of processes; the result does not depend on it
             progress: wraps the iterable of results, given their number, to display the progress
 
@@ -116,17 +125,21 @@ class FeatureCache:
             InputError: the cache cannot be written: the disk is full or permissions are missing
 
         """
-        try:
-            if not self._jobs(copies, self._read_index()[0]):  # no lock: a complete cache may be read-only
-                return {}
-        except _DamagedCacheError:
-            pass
+        if self.shard is not None:
+            copies = {id_: copies[id_] for id_ in sorted(copies)[self.shard.number :: self.shard.count]}
+        if not self._jobs(copies, self._intact_rows()):  # no lock: a complete cache may be read-only
+            return {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._locked():
-                rows, without_speech = self._read_or_reset()
+            with self.file.locked():
+                self.file.read_or_reset()
+                if self.shard is None:
+                    self._repair_shards()
+                rows = self._intact_rows()
+                if not rows:
+                    self._warn_of_other_versions()
                 jobs = self._jobs(copies, rows)
-                return self._append(jobs, rows, without_speech, workers=workers, progress=progress) if jobs else {}
+                return self._extract(jobs, workers=workers, progress=progress) if jobs else {}
         except OSError as error:
             raise InputError(
                 f"Cannot write the feature cache {self.folder}: {error.strerror or error}. Free disk space, check the"
@@ -142,31 +155,35 @@ class FeatureCache:
                 jobs.append(Job(utterance=self.utterances[id_], copies=missing))
         return jobs
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = filelock.FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            log.warning("Another process is building the feature cache %s; waiting for its lock.", self.folder)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def _intact_rows(self) -> Rows:
+        """Return the rows of all files that are not damaged."""
+        rows: Rows = {}
+        for file in self._files():
+            with suppress(DamagedCacheError):
+                rows |= file.read()[0]
+        return rows
 
-    def _read_or_reset(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
-        try:
-            rows, without_speech = self._read_index()
-        except _DamagedCacheError as damaged:
-            log.warning("%s. Rebuilding it.", damaged)
-            # Unlinked rather than truncated: a process that has mapped the old file can still read it.
-            self.index.unlink(missing_ok=True)
-            self.data.unlink(missing_ok=True)
-            return {}, set()
-        if not rows:
-            self._warn_of_other_versions()
-        return rows, without_speech
+    def _repair_shards(self) -> None:
+        """Wait for the processes that write a shard, and delete the shards that are damaged."""
+        for file in self._files():
+            if file.index != self.file.index:
+                with file.locked():
+                    file.read_or_reset()
+
+    def _extract(
+        self,
+        jobs: Sequence[Job],
+        *,
+        workers: int,
+        progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
+    ) -> dict[str, str]:
+        # Close the generators on any error, such as a full disk: the worker processes of the first would keep running,
+        # and the second would draw the progress bar once more, after the message.
+        with (
+            closing(extract_all(jobs, self.audio, self.augment, self.features, workers)) as results,
+            closing(result for result in progress(results, len(jobs))) as shown,
+        ):
+            return self.file.append(shown)
 
     def _warn_of_other_versions(self) -> None:
         """Warn about caches of the same configuration that were made with other versions of the libraries."""
@@ -189,55 +206,7 @@ class FeatureCache:
                     self.folder,
                 )
 
-    def _append(
-        self,
-        jobs: Sequence[Job],
-        rows: dict[tuple[str, str], Row],
-        without_speech: set[str],
-        *,
-        workers: int,
-        progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
-    ) -> dict[str, str]:
-        failures: dict[str, str] = {}
-        end = max((row.offset + row.frames for row in rows.values()), default=0)
-        # Close the generator on any error, such as a full disk: its worker processes would keep running.
-        with (
-            closing(extract_all(jobs, self.audio, self.augment, self.features, workers)) as results,
-            self.data.open("ab") as file,
-        ):
-            file.truncate(end * self.features.size * 4)  # remove data that a killed process wrote but did not index
-            for count, result in enumerate(progress(results, len(jobs)), start=1):
-                if result.failure is not None:
-                    failures[result.id] = result.failure
-                    continue
-                if result.without_speech:
-                    without_speech.add(result.id)
-                for name, matrix in result.features.items():  # matrix: (K, F)
-                    file.write(np.ascontiguousarray(matrix).data)
-                    rows[result.id, name] = Row(end, len(matrix))
-                    end += len(matrix)
-                if count % INDEX_INTERVAL == 0:
-                    self._write_index(file, rows, without_speech)
-            self._write_index(file, rows, without_speech)
-        return failures
-
-    def _write_index(self, file: IO[bytes], rows: Mapping[tuple[str, str], Row], without_speech: set[str]) -> None:
-        """Flush the data file and write an index that covers it."""
-        file.flush()
-        os.fsync(file.fileno())
-        with write_atomically(self.index) as index:
-            json.dump(
-                {
-                    "format": FORMAT,
-                    "spec": self.spec,
-                    "size": self.features.size,
-                    "without_speech": sorted(without_speech),
-                    "rows": [[id_, name, row.offset, row.frames] for (id_, name), row in rows.items()],
-                },
-                index,
-            )
-
-    def open(self) -> tuple[npt.NDArray[np.float32], dict[tuple[str, str], Row], list[str]]:
+    def open(self) -> tuple[Frames, Rows, list[str]]:
         """Map the feature cache into memory.
 
         Returns:
@@ -248,48 +217,35 @@ class FeatureCache:
 
         """
         while True:
-            before = self._state()
+            files = self._files()
+            before = [file.state() for file in files]
             try:
-                rows, without_speech = self._read_index()
-                total = max((row.offset + row.frames for row in rows.values()), default=0)
-                frames = np.memmap(self.data, dtype=np.float32, mode="r", shape=(total, self.features.size))
-            except (_DamagedCacheError, OSError, ValueError) as error:
-                if self._state() == before:
+                opened = _join(files)
+            except (DamagedCacheError, OSError, ValueError) as error:
+                if [file.state() for file in files] == before:
                     raise InputError(f"{error}. Delete {self.folder}; it is rebuilt on the next run.") from error
                 continue
             # Another process may have rebuilt the cache between the reads of the index and of the data.
-            if self._state() == before:
-                return frames, rows, sorted(without_speech)
+            if [file.state() for file in files] == before:
+                return opened
 
-    def _state(self) -> tuple[int, int] | None:
-        """Return the inode and modification time (ns) of the index file, or None if there is no such file."""
-        try:
-            status = self.index.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_mtime_ns
 
-    def _read_index(self) -> tuple[dict[tuple[str, str], Row], set[str]]:
-        if not self.index.exists():
-            return {}, set()
-        try:
-            index: dict[str, Any] = json.loads(self.index.read_text(encoding="utf-8"))
-            if index["format"] != FORMAT or index["spec"] != self.spec:
-                raise _DamagedCacheError(
-                    f"The feature cache {self.folder} was written by another version: format {index['format']},"
-                    f" expected {FORMAT}"
-                )
-            rows = {(id_, name): Row(offset, frames) for id_, name, offset, frames in index["rows"]}
-            without_speech = set(index["without_speech"])
-            expected = max((row.offset + row.frames for row in rows.values()), default=0) * self.features.size * 4
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _DamagedCacheError(f"The index of the feature cache, {self.index}, is damaged ({error})") from error
-        size = self.data.stat().st_size if self.data.exists() else 0
-        if size < expected:
-            raise _DamagedCacheError(
-                f"The data file {self.data} of the feature cache is damaged: it has {size} bytes, expected {expected}"
-            )
-        return rows, without_speech
+def _join(files: Sequence[CacheFile]) -> tuple[Frames, Rows, list[str]]:
+    """Map the files into memory, with the rows of each shifted by the frames of those before it."""
+    parts: list[npt.NDArray[np.float32]] = []
+    joined: Rows = {}
+    without_speech: set[str] = set()
+    shift = 0
+    for file in files:
+        rows, unvoiced = file.read()
+        if rows:
+            parts.append(file.map_frames(rows))
+            joined |= {key: Row(row.offset + shift, row.frames) for key, row in rows.items()}
+            without_speech |= unvoiced
+            shift += len(parts[-1])
+    if not parts:
+        raise DamagedCacheError("The feature cache has no features")
+    return parts[0] if len(parts) == 1 else JoinedFrames(parts), joined, sorted(without_speech)
 
 
 def describe(name: str, section: Mapping[str, Any], part: object) -> dict[str, Any]:

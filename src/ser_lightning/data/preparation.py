@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.data.augmentation import Augment, copy_names
+from ser_lightning.data.cache_file import Row
 from ser_lightning.data.extract import Extracted, Features
-from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Row
+from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Shard
+from ser_lightning.data.frames import Frames
 from ser_lightning.data.membership import Members, check_split_of_copies, copies_with_their_clips, split_copies_as_clips
 from ser_lightning.data.speaker_normalization import (
     NONE,
@@ -55,6 +54,8 @@ class Preparation:
             are in several subsets; with False, only the training set has copies, made from its own clips
         feature_cache: folder of the feature cache
         feature_workers: number of processes that extract features; it affects only the run time
+        shard: number of the part of the corpus whose features are extracted, from 0; None for the whole corpus
+        shards: number of parts, 1 without ``shard``
         normalize: ``speaker`` normalizes each feature by the speaker's own clips, ``speaker_online`` by those so
             far, ``none`` does not; see :mod:`ser_lightning.data.speaker_normalization`
         prior_clips: weight of the training set's statistics in ``speaker_online``, in clips
@@ -77,6 +78,8 @@ class Preparation:
         augment_first: bool,
         feature_cache: str | Path,
         feature_workers: int,
+        shard: int | None = None,
+        shards: int = 1,
         normalize: Literal["none", "speaker", "speaker_online"],
         prior_clips: float,
         progress: Progress = lambda results, _: results,
@@ -85,6 +88,7 @@ class Preparation:
             raise InputError(f"data.feature_workers is {feature_workers}; expected at least 1")
         if not 0 <= prior_clips < math.inf:
             raise InputError(f"data.prior_clips is {prior_clips}; expected a finite number of at least 0")
+        self.shard = _shard(shard, shards)
         if augment_first:
             check_split_of_copies(split, copy_names(augment))
         self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
@@ -97,7 +101,7 @@ class Preparation:
         self.split: Split
         self.members: Members  # the rows of each subset
         self.cache: FeatureCache
-        self.frames: npt.NDArray[np.float32] | NormalizedFrames
+        self.frames: Frames | NormalizedFrames
         self.rows: dict[tuple[str, str], Row]
         self.without_speech: list[str] = []
 
@@ -159,6 +163,7 @@ class Preparation:
             audio=self.audio,
             augment=self.augment,
             features=self.features,
+            shard=self.shard,
         )
         copies: dict[str, list[str]] = defaultdict(list)
         for subset in SUBSETS:
@@ -167,11 +172,12 @@ class Preparation:
         failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
             self._drop_failures(failures)
-        frames, self.rows, self.without_speech = self.cache.open()
-        self.frames = frames if self.normalize == NONE else self._normalized(frames)
+        if self.shard is None:
+            frames, self.rows, self.without_speech = self.cache.open()
+            self.frames = frames if self.normalize == NONE else self._normalized(frames)
         self.seconds["prepare"] = time.perf_counter() - start
 
-    def _normalized(self, frames: npt.NDArray[np.float32]) -> NormalizedFrames:
+    def _normalized(self, frames: Frames) -> NormalizedFrames:
         return normalize_by_speaker(
             frames,
             clips={key: slice(row.offset, row.offset + row.frames) for key, row in self.rows.items()},
@@ -196,3 +202,15 @@ class Preparation:
         needed = [subset for subset in SUBSETS if getattr(self.split, subset)]
         source = "the split without unreadable clips"
         self.split = check_split(Split(**kept), self.utterances, source=source, needed=needed)
+
+
+def _shard(number: int | None, count: int) -> Shard | None:
+    """Return the part of the corpus that ``data.shard`` and ``data.shards`` name."""
+    if number is None and count == 1:
+        return None
+    if number is not None and count > 1 and 0 <= number < count:
+        return Shard(number, count)
+    raise InputError(
+        f"data.shard is {'null' if number is None else number} and data.shards is {count}; expected a shard from 0 to"
+        " data.shards - 1 and at least 2 shards, or null and 1 for the whole corpus"
+    )

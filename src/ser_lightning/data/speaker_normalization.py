@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.data.frames import Frames
 from ser_lightning.errors import InputError
 
 Floats = npt.NDArray[np.float32]
@@ -56,7 +57,7 @@ class NormalizedFrames:
 
     """
 
-    def __init__(self, frames: Floats, statistics: Mapping[int, tuple[Floats, Floats]]) -> None:
+    def __init__(self, frames: Frames, statistics: Mapping[int, tuple[Floats, Floats]]) -> None:
         self.frames = frames
         self.statistics = statistics
         self.shape, self.dtype, self.itemsize = frames.shape, frames.dtype, frames.itemsize
@@ -86,7 +87,7 @@ def check_speakers(utterances: Iterable[Utterance], *, mode: str, corpus: str) -
 
 
 def normalize_by_speaker(
-    frames: Floats,
+    frames: Frames,
     *,
     clips: Mapping[Key, slice],
     members: Mapping[str, Sequence[Key]],
