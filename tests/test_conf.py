@@ -50,7 +50,7 @@ def _check_part(group: str, part: dict) -> None:
         )
         cls = hydra.utils.get_object(target)
         if target.startswith("ser_lightning."):
-            own = SCHEDULER_KEYS if group == "scheduler" else set()
+            own = {"scheduler": SCHEDULER_KEYS, "split": {"refit"}}.get(group, set())  # not arguments of the class
             given = {key: value for key, value in part.items() if key not in own and value != "auto"}
             check_values(group, cls, given, ARGUMENTS.get(group, {}))
         else:
