@@ -14,7 +14,6 @@ from ser_lightning.splits.refit import Strategy, ValidationInTraining
 if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
     from ser_lightning.evaluation import Evaluation
-    from ser_lightning.losses import EmotionLoss
 
 
 def build_split(config: Mapping[str, Any]) -> Strategy:
@@ -99,17 +98,6 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
     """
     evaluation: Evaluation = build("evaluation", config["evaluation"], trust=config.get("trust", ()))
     return evaluation
-
-
-def assemble_loss(config: Mapping[str, Any]) -> EmotionLoss:
-    """Build the training loss.
-
-    Raises:
-        InputError: a value is out of range
-
-    """
-    loss: EmotionLoss = build("loss", config["loss"], trust=config.get("trust", ()))
-    return loss
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

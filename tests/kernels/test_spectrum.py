@@ -79,7 +79,7 @@ def test_crossings_match_numpy(samples, n_fft, hop_length, seed):
     padded = np.pad(wave < -1e-10, n_fft // 2, mode="edge")
     starts = range(0, samples + 1, hop_length)
     expected = [np.count_nonzero(np.diff(padded[start : start + n_fft])) / n_fft for start in starts]
-    got = kernels.crossings(wave, n_fft=n_fft, hop_length=hop_length)
+    got = kernels.zero_crossing_rate(wave, n_fft=n_fft, hop_length=hop_length)
     np.testing.assert_array_equal(got, np.array(expected, np.float32))
 
 
@@ -161,7 +161,7 @@ def test_wrong_dtype_or_layout_raises_type_error():
     with pytest.raises(TypeError, match="without gaps but got float32 with"):
         kernels.energies(frames[:, ::2])
     with pytest.raises(TypeError, match="without gaps"):
-        kernels.crossings(np.ones(100, np.float32)[::2], n_fft=8, hop_length=4)
+        kernels.zero_crossing_rate(np.ones(100, np.float32)[::2], n_fft=8, hop_length=4)
 
 
 def test_failed_allocation_raises_memory_error():

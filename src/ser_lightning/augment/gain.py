@@ -35,15 +35,6 @@ class GainCopies:
         return tuple(f"gain{level:+g}" for level in self.decibels)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of a clip; ``wave`` is not modified.
-
-        Args:
-            wave: (samples,), full scale 1
-            utterance: id of the utterance; unused, as nothing here is random
-
-        Returns:
-            The copies by name, (samples,).
-
-        """
+        """Return the augmented copies of a clip by name, (samples,); ``wave`` is not modified."""
         copies = (wave * np.float32(10 ** (level / 20)) for level in self.decibels)
         return dict(zip(self.names, copies, strict=True))

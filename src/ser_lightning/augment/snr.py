@@ -41,16 +41,7 @@ class NoiseCopies:
         return tuple(f"snr{ratio:g}" for ratio in self.decibels)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of a clip; ``wave`` is not modified.
-
-        Args:
-            wave: (samples,), full scale 1
-            utterance: id of the utterance, from which its noise is seeded
-
-        Returns:
-            The copies by name, (samples,).
-
-        """
+        """Return the augmented copies of a clip by name, (samples,); ``wave`` is not modified."""
         generator = clip_generator(utterance, seed=self.seed)
         copies = (self._noisy(wave, ratio, generator) for ratio in self.decibels)
         return dict(zip(self.names, copies, strict=True))

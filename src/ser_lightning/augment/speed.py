@@ -40,16 +40,7 @@ class SpeedCopies:
         return tuple(f"speed{factor:g}" for factor in self.factors)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of a clip; ``wave`` is not modified.
-
-        Args:
-            wave: (samples,), full scale 1
-            utterance: id of the utterance; unused, as nothing here is random
-
-        Returns:
-            The copies by name, (samples / factor,), each of at least one sample.
-
-        """
+        """Return the augmented copies of a clip by name, (max(1, samples / factor),); ``wave`` is not modified."""
         copies = (self._played(wave, factor) for factor in self.factors)
         return dict(zip(self.names, copies, strict=True))
 

@@ -74,16 +74,7 @@ class WaveformCopies:
         return (*noise, *(f"pitch{steps:+g}" for steps in self.pitch_steps))
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the augmented copies of a clip; ``wave`` is not modified.
-
-        Args:
-            wave: (samples,), full scale 1
-            utterance: id of the utterance, from which its noise is seeded
-
-        Returns:
-            The copies by name, (samples,), as long as ``wave``.
-
-        """
+        """Return the augmented copies of a clip by name, as long as ``wave`` (samples,); ``wave`` is not modified."""
         copies = []
         if self.noise_sigma is not None:
             generator = clip_generator(utterance, seed=self.seed)

@@ -12,6 +12,7 @@ from ser_lightning.features import praat, spectral
 from ser_lightning.features.checks import check_at_most, check_counts, check_positive
 from ser_lightning.features.extractor import Floats, FrameExtractor, numbered
 from ser_lightning.features.statistics import check_functionals, functional_names, summarize
+from ser_lightning.kernels.spectrum import zero_crossing_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class Prosody(FrameExtractor):
         power = np.square(self.stft.magnitude(frames))
         bands = spectral.mel_bank(sampling_rate=self.analysis_rate, n_fft=self.n_fft, n_mels=self.n_mels)
         mfcc = spectral.mfcc(spectral.decibels(spectral.mel_power(power, bands)), n_mfcc=self.n_mfcc)
-        crossings = spectral.zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
+        crossings = zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
         energy = spectral.decibels(np.square(spectral.root_mean_square(frames)))
         return np.column_stack((mfcc, crossings, energy))
 

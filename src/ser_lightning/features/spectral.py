@@ -42,23 +42,6 @@ def resample(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
     return np.pad(resampled, (0, samples - len(resampled)))  # (samples,) -> (samples',)
 
 
-def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Compute the fraction of the samples of each frame at which the sign changes.
-
-    Args:
-        wave: (samples,)
-        n_fft: length of a frame, samples
-        hop_length: step between frames, samples
-
-    Returns:
-        (K,)
-
-    Source: librosa.feature.zero_crossing_rate
-
-    """
-    return kernels.crossings(wave, n_fft=n_fft, hop_length=hop_length)
-
-
 def root_mean_square(frames: Floats) -> Floats:
     """Compute the root mean square of each frame, (K, n_fft) -> (K,).
 

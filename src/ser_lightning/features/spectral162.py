@@ -10,6 +10,7 @@ from ser_lightning.features import spectral
 from ser_lightning.features.checks import check_at_most, check_counts
 from ser_lightning.features.extractor import Floats, FrameExtractor, numbered
 from ser_lightning.features.tuning import estimate_tuning
+from ser_lightning.kernels.spectrum import zero_crossing_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Spectral162(FrameExtractor):
         mel_db = spectral.decibels(mel)
         rms = spectral.root_mean_square(frames)
         features = np.empty((len(frames), 2 + self.n_chroma + self.n_mfcc + self.n_mels), np.float32)
-        features[:, 0] = spectral.zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
+        features[:, 0] = zero_crossing_rate(wave, n_fft=self.n_fft, hop_length=self.hop_length)
         at = 1 + self.n_chroma
         features[:, 1:at] = spectral.chroma(spectrum, pitches)
         features[:, at : at + self.n_mfcc] = spectral.mfcc(mel_db, n_mfcc=self.n_mfcc)

@@ -13,7 +13,6 @@ from ser_lightning.kernels.compile import compiled
 Array = npt.NDArray[Any]
 
 TYPES: dict[str, Any] = {"int": ctypes.c_int, "long": ctypes.c_long, "float": ctypes.c_float, "double": ctypes.c_double}
-ELEMENTS = {"float*": np.dtype(np.float32), "double*": np.dtype(np.float64)}
 # type of the result, then of the arguments, as in the C sources
 SIGNATURES = {
     "spectra": "int float* long long long double* double* double* float*",

@@ -49,8 +49,8 @@ def energies(frames: Floats) -> Floats:
     return check_success(status, out)
 
 
-def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
-    """Compute the number of sign changes per sample in each frame; see ``features.spectral.zero_crossing_rate``.
+def zero_crossing_rate(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
+    """Compute the fraction of the samples of each frame at which the sign changes.
 
     Args:
         wave: (samples,)
@@ -59,6 +59,8 @@ def crossings(wave: Floats, *, n_fft: int, hop_length: int) -> Floats:
 
     Returns:
         (K,) with K = 1 + samples // hop_length
+
+    Source: librosa.feature.zero_crossing_rate
 
     """
     count = 1 + len(wave) // hop_length
