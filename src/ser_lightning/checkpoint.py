@@ -68,7 +68,7 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
     raw = load_plain(path)
     if not isinstance(raw, dict) or KEY not in raw or "state_dict" not in raw:
         raise InputError(
-            f"{path} is not a checkpoint of ser_lightning: it carries no config; ser-import turns the released weights"
+            f"{path} is not a checkpoint of ser_lightning: it contains no config; ser-import turns the released weights"
             " into one"
         )
     own = raw[KEY]
@@ -138,9 +138,9 @@ def load_plain(path: Path) -> Any:
                 raise InputError(
                     f"{path} unpacks to {unpacked} bytes, more than it has; torch.save writes no such file"
                 )
-            spoilt = archive.testzip()
-        if spoilt is not None:
-            raise InputError(f"{path} is damaged: {spoilt} in it does not fit its checksum; write it again")
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise InputError(f"{path} is damaged: the checksum of {damaged} in it is wrong; write it again")
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise

@@ -69,7 +69,7 @@ def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unf
         try:
             raw = _read(path)
         except InputError as error:
-            log.warning("%s", _passed_over(error))
+            log.warning("%s", _skipped(error))
             continue
         found = science_digest(raw[KEY]["config"])
         if found != digest:
@@ -82,26 +82,26 @@ def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unf
         try:
             load_plain(last.with_name("best.ckpt"))
         except (InputError, OSError) as error:
-            log.warning("%s", _passed_over(error))
+            log.warning("%s", _skipped(error))
             break  # the best checkpoint is lost and can only be restored by training again
         own = raw[RESUME]
         return Unfinished(path=path, epochs=raw["epoch"] + 1, corpus=own["corpus"], versions=own["versions"])
     if paths:
-        log.warning("no checkpoint in %s can be used: the run begins anew", last.parent)
+        log.warning("no checkpoint in %s can be used: the run starts from the beginning", last.parent)
     return None
 
 
-def _passed_over(error: Exception) -> str:
-    return f"{str(error).partition(';')[0]}: passed over"
+def _skipped(error: Exception) -> str:
+    return f"{str(error).partition(';')[0]}: skipped"
 
 
 def _read(path: Path) -> dict[str, Any]:
     raw = load_plain(path)
     if not isinstance(raw, dict) or not {KEY, RESUME, "epoch", "loops", "optimizer_states", "callbacks"} <= raw.keys():
-        raise InputError(f"{path} is no checkpoint that a run can go on from")
+        raise InputError(f"{path} has no training state to resume from")
     progress = raw["loops"]["fit_loop"]["epoch_progress"]["total"]
     if progress["processed"] != progress["ready"]:
-        raise InputError(f"{path} is of the middle of an epoch, from where no run can go on bit for bit")
+        raise InputError(f"{path} was written in the middle of an epoch, where a run cannot resume exactly")
     return raw
 
 
@@ -182,7 +182,7 @@ def resume_hint(folder: Path) -> str:
     try:
         epochs = int(_read(path)["epoch"]) + 1
     except (InputError, OSError):
-        return "interrupted before the end of the first epoch; the same command begins anew"
+        return "interrupted before the end of the first epoch; the same command starts from the beginning"
     return f"interrupted; the same command resumes after epoch {epochs}, from {path}"
 
 
@@ -205,11 +205,13 @@ def log_subsets(data: SpeechDataModule) -> None:
     preparation = data.preparation
     if preparation.problems or preparation.without_speech:
         log.info(
-            "%d files left out, %d clips kept whole (no voiced frame, or over before audio.offset_s)",
+            "%d files left out, %d clips not trimmed (no speech detected, or shorter than audio.offset_s)",
             len(preparation.problems),
             len(preparation.without_speech),
         )
     sizes = "/".join(str(len(getattr(preparation.split, subset))) for subset in SUBSETS)
     log.info("%s utterances to train/val/test; %d training clips with copies", sizes, len(data.datasets["train"]))
     if preparation.augment_first:
-        log.info("data.augment_first: altered copies are drawn as clips, validation and test have them too")
+        log.info(
+            "data.augment_first: augmented copies are split like clips, so that validation and test contain them too"
+        )

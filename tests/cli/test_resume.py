@@ -153,7 +153,7 @@ def test_damaged_checkpoint_is_reported_and_the_previous_one_used(command, small
     damage(last)
     done = command("train", *words(small, moved))
     assert done.code == 0
-    assert any(str(last) in line and line.endswith("passed over") for line in done.err.splitlines())
+    assert any(str(last) in line and line.endswith("skipped") for line in done.err.splitlines())
     assert f"resuming after epoch {DONE - 1} of {EPOCHS}" in done.err
     assert_same_end(folder_of(moved), whole)
 
@@ -166,7 +166,7 @@ def test_run_without_a_valid_checkpoint_restarts(command, small, moved, whole, n
     done = command("train", *words(small, moved))
     assert done.code == 0
     assert all(f"{path}" in done.err for path in paths)
-    assert "can be used: the run begins anew" in done.err
+    assert "can be used: the run starts from the beginning" in done.err
     assert_same_end(folder_of(moved), whole)
 
 
@@ -182,8 +182,8 @@ def in_the_middle(raw: dict) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_state, "last.ckpt is no checkpoint that a run can go on from: passed over"),
-        (in_the_middle, "last.ckpt is of the middle of an epoch, from where no run can go on bit for bit: passed over"),
+        (without_state, "last.ckpt has no training state to resume from: skipped"),
+        (in_the_middle, "last.ckpt was written in the middle of an epoch, where a run cannot resume exactly: skipped"),
     ],
 )
 def test_checkpoint_not_from_the_end_of_an_epoch_is_skipped(stopped, tmp_path, caplog, spoil, reason):

@@ -17,7 +17,7 @@ EPILOG = """
 Example:
   ser-import model.pt --output released.ckpt
 
-The checkpoint carries the configuration of experiment=released; --set experiment=<another> or any key changes it.
+The checkpoint contains the configuration of experiment=released; --set experiment=<another> or any key changes it.
 """
 
 
@@ -34,7 +34,7 @@ def import_weights(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Convert the weights that the study released to a checkpoint that carries its whole configuration."""
+    """Convert the weights that the study released to a checkpoint that contains its whole configuration."""
     if output is None:
         raise InputError("--output is missing; give --output released.ckpt")
     target = check_output(output, formats=(".ckpt",), default=".ckpt")

@@ -18,7 +18,7 @@ Examples:
   ser-predict folder/ --model best.ckpt --json | head -1
   ser-predict folder/ --model best.ckpt --set audio=untrimmed --set data.batch_size=1
 
-A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and carries the whole configuration.
+A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and contains the whole configuration.
 
 Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
 """

@@ -181,9 +181,9 @@ class FeatureCache:
         # and the second would draw the progress bar once more, after the message.
         with (
             closing(extract_all(jobs, self.audio, self.augment, self.features, workers)) as results,
-            closing(result for result in progress(results, len(jobs))) as shown,
+            closing(result for result in progress(results, len(jobs))) as extracted,
         ):
-            return self.file.append(shown)
+            return self.file.append(extracted)
 
     def _warn_of_other_versions(self) -> None:
         """Warn about caches of the same configuration that were made with other versions of the libraries."""
