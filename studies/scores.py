@@ -56,7 +56,7 @@ class Score:
     torch: str
 
     @classmethod
-    def of(cls, runs: pd.DataFrame, *, folds: int) -> Self | None:
+    def from_runs(cls, runs: pd.DataFrame, *, folds: int) -> Self | None:
         """Pool the folds of each seed and compute the metrics; return None if no seed is complete.
 
         Args:
@@ -179,7 +179,8 @@ def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], l
     runs, _, left_out = read_runs(study.folder)
     counted = runs[runs.seed < study.seeds]
     found = {
-        name: Score.of(counted[counted.path.str.startswith(f"{name}/")], folds=number) for name, number in folds.items()
+        name: Score.from_runs(counted[counted.path.str.startswith(f"{name}/")], folds=number)
+        for name, number in folds.items()
     }
     return {name: one for name, one in found.items() if one is not None}, left_out
 

@@ -113,8 +113,8 @@ def by_hand(model, batches, *, mean=None, variance=None) -> np.ndarray:
     with torch.no_grad():
         for batch in batches:
             x = batch_means(batch)
-            centre, spread = (x.mean(0), x.var(0, unbiased=False)) if mean is None else (mean, variance)
-            logits.append(model.layers[2]((x - centre) / (spread + 1e-5).sqrt()))
+            center, spread = (x.mean(0), x.var(0, unbiased=False)) if mean is None else (mean, variance)
+            logits.append(model.layers[2]((x - center) / (spread + 1e-5).sqrt()))
             rows.append(batch.row)
     return torch.cat(logits)[torch.cat(rows).argsort()].numpy()
 

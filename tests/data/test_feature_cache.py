@@ -93,13 +93,13 @@ def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, opt
 
 
 def test_options_without_copies_share_one_cache(tmp_path, utterances):
-    def of(option: str) -> Path:
+    def cache_of(option: str) -> Path:
         return feature_cache(
             tmp_path, utterances, augment=build("augment", composed(f"augment={option}")["augment"])
         ).folder
 
-    assert of("none") == of("spec_augment") == of("mixup")
-    assert len({of(option) for option in options("augment")}) == len(options("augment")) - 2
+    assert cache_of("none") == cache_of("spec_augment") == cache_of("mixup")
+    assert len({cache_of(option) for option in options("augment")}) == len(options("augment")) - 2
 
 
 def test_feature_copies_do_not_require_cached_original(tmp_path, utterances):

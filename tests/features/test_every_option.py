@@ -74,8 +74,8 @@ def test_features_do_not_depend_on_previous_clips(option):
     for other in waves_for(option).values():
         features(other)
     assert features(wave.copy()).tobytes() == before
-    travelled = pickle.loads(pickle.dumps(features))  # noqa: S301
-    assert travelled(wave).tobytes() == before
+    unpickled = pickle.loads(pickle.dumps(features))  # noqa: S301
+    assert unpickled(wave).tobytes() == before
 
 
 def test_very_loud_waves_do_not_overflow(option):

@@ -144,8 +144,8 @@ def test_features_do_not_depend_on_other_clips(folder):
     clips = [noise(seconds, seed) for seed, seconds in enumerate((1, 0.3, 1.9))]
     features = encoder(folder, pooling="mean_deviation")
     forward = [features(clip) for clip in clips]
-    travelled = pickle.loads(pickle.dumps(features))  # noqa: S301 - as for a worker process
-    backward = [travelled(clip) for clip in reversed(clips)][::-1]
+    unpickled = pickle.loads(pickle.dumps(features))  # noqa: S301 - as for a worker process
+    backward = [unpickled(clip) for clip in reversed(clips)][::-1]
     np.testing.assert_array_equal(forward, backward)
 
 

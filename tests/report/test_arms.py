@@ -25,7 +25,7 @@ def test_arms_of_a_config_group(sweep: Path) -> None:
 
     assert found.arms == ["none", "p25"]
     assert found.baseline == "none"
-    assert found.of("p25").seed.tolist() == [0, 1, 2]
+    assert found.runs_of("p25").seed.tolist() == [0, 1, 2]
     # The model config repeats the dropout rate. Paths, feature caches, worker counts and seeds are ignored.
     assert found.varied == {
         key: {"none": "0.0", "p25": "0.25"} for key in ("dropout.head", "dropout.lstm", "model.dropout")

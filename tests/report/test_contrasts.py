@@ -97,7 +97,7 @@ def test_folds_are_paired_by_seed_and_fold(folded: Path) -> None:
 
 def test_seeds_with_missing_folds_are_excluded(folded: Path) -> None:
     comparison = compare(folded)
-    runs = comparison.of("none")
+    runs = comparison.runs_of("none")
     values = np.array(list(values_by_pair(runs, UAR).values())).reshape(2, 6)
 
     complete = summary_over_seeds(comparison, "none", UAR)

@@ -29,9 +29,9 @@ def test_confusion_figure_shows_counts_colored_by_row_percent() -> None:
     axes = confusion_figure(matrix, RAVDESS, "test").axes[0]
 
     assert [text.get_text() for text in axes.texts] == [str(count) for count in matrix.flat]
-    colours = axes.images[0].get_array()
-    assert colours[0, 0] == 0  # a class without utterances is drawn as zero
-    assert colours[3, 3] == colours[7, 7] == 100
+    colors = axes.images[0].get_array()
+    assert colors[0, 0] == 0  # a class without utterances is drawn as zero
+    assert colors[3, 3] == colors[7, 7] == 100
     assert axes.images[0].get_clim() == (0, 100)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(RAVDESS)
 

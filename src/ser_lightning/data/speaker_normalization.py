@@ -32,7 +32,7 @@ class Moments(NamedTuple):
     square: Doubles
 
     @classmethod
-    def of(cls, clip: Floats) -> Self:
+    def from_clip(cls, clip: Floats) -> Self:
         """Return the moments of a clip (K, F)."""
         exact = clip.astype(np.float64)
         return cls(len(exact), exact.sum(axis=0), np.square(exact).sum(axis=0))
@@ -134,14 +134,14 @@ def normalize_by_speaker(
             if subset != "train":
                 moments = prior
                 for key in sorted(keys, key=_place):
-                    moments = moments.plus(Moments.of(frames[clips[key]]))
+                    moments = moments.plus(Moments.from_clip(frames[clips[key]]))
                     statistics[clips[key].start] = moments.statistics()
     return NormalizedFrames(frames, statistics)
 
 
 def pooled(clips: Iterable[Floats]) -> Moments:
     """Return the moments of clips (K, F) together; at least one clip."""
-    first, *others = map(Moments.of, clips)
+    first, *others = map(Moments.from_clip, clips)
     for other in others:
         first = first.plus(other)
     return first

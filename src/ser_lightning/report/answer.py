@@ -160,7 +160,8 @@ def _about_varied(comparison: Comparison) -> list[str]:
 
 def _about_test_sets(comparison: Comparison) -> list[str]:
     tested = {
-        arm: {_pair(run): run.clip_sets["test"] for run in comparison.of(arm).itertuples()} for arm in comparison.arms
+        arm: {_pair(run): run.clip_sets["test"] for run in comparison.runs_of(arm).itertuples()}
+        for arm in comparison.arms
     }
     baseline = tested[comparison.baseline]
     unlike = {pair for sets in tested.values() for pair in sets if pair in baseline and sets[pair] != baseline[pair]}
@@ -183,7 +184,7 @@ def _about_test_sets(comparison: Comparison) -> list[str]:
 
 
 def _about_pairs(comparison: Comparison) -> list[str]:
-    pairs = {arm: set(map(_pair, comparison.of(arm).itertuples())) for arm in comparison.arms}
+    pairs = {arm: set(map(_pair, comparison.runs_of(arm).itertuples())) for arm in comparison.arms}
     everywhere = set.intersection(*pairs.values())
     notes = [
         f"Not every arm has {_pairs(own - everywhere)} of {arm}: "
@@ -195,7 +196,7 @@ def _about_pairs(comparison: Comparison) -> list[str]:
     incomplete = [
         f"seed {seed} of {arm}"
         for arm in comparison.arms
-        for seed, count in comparison.of(arm).groupby("seed").fold.nunique().items()
+        for seed, count in comparison.runs_of(arm).groupby("seed").fold.nunique().items()
         if folds and count < folds
     ]
     if incomplete:

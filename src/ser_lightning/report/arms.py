@@ -73,7 +73,7 @@ class Comparison:
         """Columns of the metrics that at least one run has."""
         return [key for key in MEASURES if self.runs[key].notna().any()]
 
-    def of(self, arm: str) -> pd.DataFrame:
+    def runs_of(self, arm: str) -> pd.DataFrame:
         """Return the runs of an arm."""
         return self.runs[self.runs.arm == arm]
 

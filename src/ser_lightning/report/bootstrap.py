@@ -105,7 +105,7 @@ def _jackknife_errors(arm: Counts, baseline: Counts, weights: NDArray[np.float64
     # (N, J, 2, K); the values of clusters that were not drawn are meaningless, but their weight is zero
     without = [_sums(weights, counts)[:, None] - counts for counts in (arm, baseline)]
     values = _difference(*without)  # (N, J)
-    centre = (weights * values).sum(axis=1, keepdims=True) / clusters
-    variance = (clusters - 1) / clusters * (weights * (values - centre) ** 2).sum(axis=1)
+    center = (weights * values).sum(axis=1, keepdims=True) / clusters
+    variance = (clusters - 1) / clusters * (weights * (values - center) ** 2).sum(axis=1)
     errors: Counts = np.sqrt(variance)
     return errors

@@ -27,7 +27,7 @@ def section_context(comparison: Comparison, found: Contrasts, cochran_q: Cochran
 def report_context(comparison: Comparison) -> dict[str, Any]:
     """Return the values that only the whole report shows."""
     runs = comparison.runs
-    seeds = {arm: ", ".join(map(str, comparison.of(arm).seed.unique())) for arm in comparison.arms}
+    seeds = {arm: ", ".join(map(str, comparison.runs_of(arm).seed.unique())) for arm in comparison.arms}
     equal_seeds = len(set(seeds.values())) == 1
     choices = runs.choices.iloc[0]
     return {

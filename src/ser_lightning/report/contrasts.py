@@ -86,7 +86,7 @@ def contrasts(comparison: Comparison) -> Contrasts:
 
 
 def _contrast(comparison: Comparison, arm: str, key: str, correct: pd.DataFrame) -> Contrast:
-    own, other = (values_by_pair(comparison.of(name), key) for name in (arm, comparison.baseline))
+    own, other = (values_by_pair(comparison.runs_of(name), key) for name in (arm, comparison.baseline))
     difference = paired_difference(own, other)
     values = difference.differences
     spread = difference.sd if difference.interval is not None else None
@@ -155,7 +155,7 @@ def fair_pairs(comparison: Comparison, arm: str, subset: str) -> list[tuple[int,
 
     Return ``None`` if there are none or if the runs of a pair were evaluated on different clips.
     """
-    sides = [comparison.of(name) for name in (arm, comparison.baseline)]
+    sides = [comparison.runs_of(name) for name in (arm, comparison.baseline)]
     own, other = ({(run.seed, run.fold): run.clip_sets.get(subset) for run in side.itertuples()} for side in sides)
     pairs = [pair for pair in own if pair in other]
     fair = all(own[pair] is not None and own[pair] == other[pair] for pair in pairs)
@@ -196,7 +196,7 @@ def summary_over_speakers(comparison: Comparison, arm: str, key: str) -> Summary
     Return ``None`` if the metric cannot be computed by speaker or if a run lacks predictions of the subset.
     """
     sums, subset = speaker_sums(key), key.split("/", maxsplit=1)[0]
-    if sums is None or not all(subset in sets for sets in comparison.of(arm).clip_sets):
+    if sums is None or not all(subset in sets for sets in comparison.runs_of(arm).clip_sets):
         return None
     clips = comparison.clips(subset, arm).sort_values(["seed", "fold", "speaker"])
     ratios = mean_ratio(sums(speaker_counts(clips, comparison.emotions)))
@@ -209,7 +209,7 @@ def summary_over_seeds(comparison: Comparison, arm: str, key: str) -> Summary | 
     Seeds with missing folds are excluded, because the missing folds may be easier or harder than the others. Return
     ``None`` if no seed is complete.
     """
-    runs = comparison.of(arm)
+    runs = comparison.runs_of(arm)
     by_seed = runs[runs[key].notna()].groupby("seed", sort=False)[key]
     folds = max(1, len(comparison.folds))
     complete = [float(np.mean(values.to_numpy())) for _, values in by_seed if len(values) == folds]
@@ -237,5 +237,5 @@ def accuracy_by(comparison: Comparison, column: str) -> pd.DataFrame:
 
 def pooled_confusion(comparison: Comparison, arm: str) -> NDArray[np.int64]:
     """Return the (C, C) test confusion counts of all runs of an arm."""
-    total: NDArray[np.int64] = np.sum([confusion["test"] for confusion in comparison.of(arm).confusion], axis=0)
+    total: NDArray[np.int64] = np.sum([confusion["test"] for confusion in comparison.runs_of(arm).confusion], axis=0)
     return total

@@ -15,7 +15,7 @@ MOST_DIFFERENCES = 6  # panels of confusion differences; further arms appear in 
 
 def draw_panels(comparison: Comparison) -> dict[str, Panel]:
     """Draw all figures of a report."""
-    histories = {arm: list(comparison.of(arm).history) for arm in comparison.arms}
+    histories = {arm: list(comparison.runs_of(arm).history) for arm in comparison.arms}
     panels = {"paired": paired_panel(comparison)}
     panels |= {
         series: Panel(
@@ -29,7 +29,7 @@ def draw_panels(comparison: Comparison) -> dict[str, Panel]:
     panels["recall"] = Panel("Accuracy by part of the test set", panel_figures.draw_accuracies(parts, listeners))
     counts = {arm: pooled_confusion(comparison, arm) for arm in comparison.arms}
     for number, (arm, matrix) in enumerate(counts.items()):
-        runs = len(comparison.of(arm))
+        runs = len(comparison.runs_of(arm))
         heading = f"{arm} ({runs} run{'s' if runs > 1 else ''})"
         panels[f"confusion-{number}"] = Panel(heading, panel_figures.draw_confusion(matrix, comparison.emotions))
     baseline, *others = counts
@@ -41,7 +41,7 @@ def draw_panels(comparison: Comparison) -> dict[str, Panel]:
 
 def paired_panel(comparison: Comparison) -> Panel:
     """Draw the test accuracy of every run."""
-    values = {arm: values_by_pair(comparison.of(arm), HEADLINE) for arm in comparison.arms}
+    values = {arm: values_by_pair(comparison.runs_of(arm), HEADLINE) for arm in comparison.arms}
     listeners = LISTENERS["accuracy"] if is_ravdess(comparison) else None
     title = MEASURES[HEADLINE]
     figure = panel_figures.draw_pairs(values, f"{title} (%)", listeners=listeners)

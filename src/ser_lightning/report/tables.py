@@ -48,7 +48,7 @@ def _is_numeric(cells: Sequence[str]) -> bool:
 def arms_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate mean and sample standard deviation over seeds of every metric, by arm."""
     table = pd.DataFrame({comparison.arm: comparison.arms})
-    table["runs"] = [str(len(comparison.of(arm))) for arm in comparison.arms]
+    table["runs"] = [str(len(comparison.runs_of(arm))) for arm in comparison.arms]
     for key in comparison.measures:
         table[MEASURES[key]] = [_mean_sd(summary_over_seeds(comparison, arm, key)) for arm in comparison.arms]
     return table
