@@ -30,11 +30,12 @@ def words(small: list[str], root: Path, folder: Path) -> list[str]:
 
 
 def test_result_report_and_audit_state_the_encoder(command, small, tmp_path, encoder):
-    done = command("train", *words(small, tmp_path, encoder))
+    done = command("train", *words(small, tmp_path, encoder), "augment=speed")
     assert done.code == 0, done.err
     folder = tmp_path / "encoder" / "dropout-none" / "seed-0"
     result = json.loads((folder / "result.json").read_text())
     found = result["encoder"]
+    assert result["counts"]["train_with_copies"] == 3 * result["counts"]["train"]
     assert found["name"] == str(encoder)
     assert found["sha256"] == result["config"]["features"]["sha256"]
     assert found["labels_of"] is None
