@@ -11,6 +11,7 @@ from studies.torture import contents, epoch_lines, events
 from tests.conftest import _run
 
 from ser_lightning import evaluate
+from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.errors import InputError
 from ser_lightning.results import science_digest
 from ser_lightning.run_folder import Unfinished, check_same_data, find_unfinished
@@ -133,6 +134,22 @@ def test_batch_augmentation_and_scheduler_resume_exactly(command, small, tmp_pat
     rates = json.loads((folder_of(tmp_path) / "result.json").read_text())["history"]["train/learning_rate"]
     assert len(rates) == EPOCHS
     assert rates[DONE] != rates[DONE + 1]  # the learning rate changed after the run was stopped
+
+
+def test_run_from_other_weights_resumes_exactly(command, small, tmp_path, trained):
+    """A run that started from a checkpoint, with frozen modules and two learning rates, resumes from its own."""
+    start = [f"init_from={trained / 'checkpoints' / 'best.ckpt'}", "freeze=[convolutions]", "lr_factors={lstm: 0.1}"]
+    assert command("train", *words(small, tmp_path / "whole"), *start).code == 0
+    stop(
+        [*words(small, tmp_path), *start],
+        *(EmotionTask, "training_step", lambda task, batch, i: task.current_epoch == DONE and i == 1),
+    )
+    done = command("train", *words(small, tmp_path), *start)
+    assert done.code == 0
+    assert f"resuming after epoch {DONE} of {EPOCHS}" in done.err
+    assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
+    result = json.loads((folder_of(tmp_path) / "result.json").read_text())
+    assert result["initialization"]["sha256"] == sha256(trained / "checkpoints" / "best.ckpt")
 
 
 def truncate(path: Path) -> None:

@@ -120,9 +120,10 @@ def test_result_does_not_depend_on_block_size(monkeypatch):
     waves |= {f"{copy} {name}": 0.7 * wave for copy in ("copy", "more") for name, wave in waves.items()}
     whole = find(waves)
     assert len(whole) == 15
-    for size in (1, 4):
+    for size, many in ((1, 0), (4, 0), (4, 1)):
         monkeypatch.setattr(module, "_BLOCK", size)
         monkeypatch.setattr(module, "_PAIRS", size)
+        monkeypatch.setattr(module, "_MANY", many)
         assert find(waves) == whole
 
 

@@ -33,6 +33,7 @@ _SHORTEST = RATE // 10  # samples; shorter waves would correlate with almost any
 _LONGEST = 30 * RATE  # samples; only this much of a longer wave is compared
 _BLOCK = 2048  # signatures that are compared with as many others at a time
 _PAIRS = 2048  # pairs whose fine bounds are computed at a time
+_MANY = 0.01  # share of the pairs from which on the fine bounds of all pairs are computed
 _KEPT = 256  # waves kept in memory while pairs are correlated
 
 Wave = npt.NDArray[np.float32]
@@ -151,6 +152,10 @@ def _refine(
     columns: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, int]]:
     """Yield the pairs of a row of ``one`` and a row of ``other`` whose bound of all bands reaches :data:`SAME`."""
+    if len(rows) > _MANY * len(one) * len(other):  # one matrix product takes less time
+        likely = (one @ other.T)[rows, columns] >= SAME - _MARGIN
+        yield from zip(rows[likely].tolist(), columns[likely].tolist(), strict=True)
+        return
     for start in range(0, len(rows), _PAIRS):
         i, j = rows[start : start + _PAIRS], columns[start : start + _PAIRS]
         likely = np.einsum("pb,pb->p", one[i], other[j]) >= SAME - _MARGIN
