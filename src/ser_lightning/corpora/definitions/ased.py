@@ -5,7 +5,7 @@ from ser_lightning.corpora.definition import Definition
 ASED = Definition(
     name="ased",
     title="ASED",
-    license="see the source",
+    license="not stated by its authors",
     source="Retta et al. 2023, ACM TALLIP 22(1), https://arxiv.org/abs/2201.02710; https://github.com/Ethio2021/ASED_V1",
     how_to_get="clone https://github.com/Ethio2021/ASED_V1",
     pattern=(

@@ -8,7 +8,7 @@ from ser_lightning.corpora.definition import Definition
 BAVED = Definition(
     name="baved",
     title="BAVED",
-    license="see the source",
+    license="not stated by its authors",
     source="https://github.com/40uf411/Basic-Arabic-Vocal-Emotions-Dataset",
     how_to_get="clone https://github.com/40uf411/Basic-Arabic-Vocal-Emotions-Dataset",
     pattern=(

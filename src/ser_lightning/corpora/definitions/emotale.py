@@ -8,7 +8,7 @@ from ser_lightning.corpora.definition import Definition
 EMOTALE = Definition(
     name="emotale",
     title="EmoTale",
-    license="see the source",
+    license="not stated in its repository; see its datasheet",
     source="Hjuler et al. 2025, ASRU, https://arxiv.org/abs/2508.14548; https://github.com/snehadas/EmoTale",
     how_to_get="follow https://github.com/snehadas/EmoTale",
     pattern="(?P<language>[A-Z]{2})_(?P<speaker>[0-9]{3})_(?P<emotion>[A-Z])_(?P<statement>[0-9])",

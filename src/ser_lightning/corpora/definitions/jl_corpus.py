@@ -18,7 +18,7 @@ def ids() -> set[str]:
 JL_CORPUS = Definition(
     name="jl_corpus",
     title="JL-corpus",
-    license="see the source",
+    license="not stated in its repository; see Kaggle",
     source="James et al. 2018, Interspeech, pp. 2768-2772; https://www.kaggle.com/datasets/tli725/jl-corpus",
     how_to_get="download it from https://www.kaggle.com/datasets/tli725/jl-corpus",
     pattern="(?P<speaker>[a-z]+[0-9])_(?P<emotion>[a-z]+)_(?P<statement>[0-9]{1,2})(?P<take>[ab]_[0-9])",

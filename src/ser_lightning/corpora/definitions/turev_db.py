@@ -8,7 +8,7 @@ from ser_lightning.corpora.definition import Definition
 TUREV_DB = Definition(
     name="turev_db",
     title="TurEV-DB",
-    license="see the source",
+    license="CC BY-NC-ND 4.0",
     source="Canpolat et al. 2020, SLTU-CCURL, pp. 368-375; https://github.com/Xeonen/TurEV-DB",
     how_to_get="clone https://github.com/Xeonen/TurEV-DB",
     pattern="(?P<speaker>[0-9]+)_(?P<style>[a-z]+)_(?P<statement>[^_]+)",
