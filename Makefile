@@ -21,7 +21,7 @@ RUNS ?= 200
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table emobox torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table unseen emobox torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -103,6 +103,9 @@ cross-corpus: setup  ## train on each corpus and evaluate on every corpus; CORPO
 
 table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm selects systems; DOCS=docs also writes docs/systems.md
 	$(BIN)/python -m studies.systems outputs/systems --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
+unseen: setup  ## evaluate systems on speakers that they have never heard; RAVDESS_ROOT, EMODB_ROOT, EMOVO_ROOT; SEEDS=3; SWEEPS=encoder selects systems; DOCS=docs also writes docs/unseen_speakers.md
+	$(BIN)/python -m studies.unseen outputs/unseen --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md
 	$(BIN)/python -m studies.emobox $(EMOBOX) outputs/emobox $(if $(DOCS),--docs $(DOCS))
