@@ -6,15 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from ser_lightning.models.layers import (
+    AttentiveStatistics,
     Standardize,
-    attention_pool,
     check_probabilities,
     check_sizes,
     length_mask,
     standardized_frames,
 )
-
-SMALLEST_VARIANCE = 1e-6  # keeps the gradient of the deviation finite
 
 
 class EncoderHead(nn.Module):
@@ -65,7 +63,7 @@ class EncoderHead(nn.Module):
         self.standardize = Standardize(features=features) if standardize else None
         self.layer_scores = nn.Parameter(torch.zeros(count))
         self.project = nn.Sequential(nn.Linear(features // count, projection), nn.ReLU(), nn.Dropout(dropout))
-        self.score = nn.Sequential(nn.Linear(projection, attention), nn.Tanh(), nn.Linear(attention, 1))
+        self.pool = AttentiveStatistics(channels=projection, attention=attention)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * projection, classes))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -83,9 +81,5 @@ class EncoderHead(nn.Module):
         mask = length_mask(lengths, x.size(1))
         states = self.layer_scores.softmax(0) @ x.view(*x.shape[:2], self.count, -1)  # (B, T, width)
         frames = self.project(states)  # (B, T, projection)
-        scores = self.score(frames)[:, :, 0]  # (B, T)
-        mean = attention_pool(frames, scores, mask)
-        variance = attention_pool(frames.square(), scores, mask) - mean.square()
-        deviation = variance.clamp(min=SMALLEST_VARIANCE).sqrt()
-        logits: Tensor = self.classify(torch.cat([mean, deviation], dim=1))
+        logits: Tensor = self.classify(self.pool(frames, mask))
         return logits

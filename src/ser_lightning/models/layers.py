@@ -265,6 +265,32 @@ def attention_pool(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
     return (weights[:, None] @ values)[:, 0]
 
 
+SMALLEST_VARIANCE = 1e-6  # keeps the gradient of a standard deviation finite
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation of the frames of a clip, both weighted by attention over time.
+
+    Args:
+        channels: size of the feature axis of the input
+        attention: units of the hidden layer that scores the frames
+
+    Source: Okabe et al. 2018, arXiv 1803.10963
+
+    """
+
+    def __init__(self, *, channels: int, attention: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(channels, attention), nn.Tanh(), nn.Linear(attention, 1))
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return the statistics (B, 2C) of frames (B, T, C), given the mask of the real ones, (B, T)."""
+        scores = self.score(frames)[:, :, 0]  # (B, T)
+        mean = attention_pool(frames, scores, mask)
+        variance = attention_pool(frames.square(), scores, mask) - mean.square()
+        return torch.cat([mean, variance.clamp(min=SMALLEST_VARIANCE).sqrt()], dim=1)
+
+
 class MaskedBatchNorm(nn.Module):
     """BatchNorm over the real frames only; the output is zero at all other frames.
 
