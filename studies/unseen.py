@@ -213,7 +213,6 @@ def measure(folder: Path, part: Part, *, seeds: int) -> Score | None:
         [confusion_of(clips, emotions) for _, clips in tested[tested.seed == complete[0]].groupby("speaker")]
     )
     low, high = interval(of_speaker)
-    encoder = runs.encoder.iloc[0] if "encoder" in runs and isinstance(runs.encoder.iloc[0], Mapping) else None
     return Score(
         uar=[100 * metrics.uar(matrix) for matrix in pooled],
         accuracy=[100 * metrics.accuracy(matrix) for matrix in pooled],
@@ -224,7 +223,7 @@ def measure(folder: Path, part: Part, *, seeds: int) -> Score | None:
         training_clips=round(median(counts["train"] for counts in runs.counts)),
         parameters=round(median(runs.parameters)),
         milliseconds=time_of(folder / runs.path.iloc[0], runs.config.iloc[0]),
-        encoder=None if encoder is None else str(encoder["trained_on"]),
+        encoder=(runs.encoder.iloc[0] or {}).get("trained_on"),
         commits=sorted({str(git.get("commit") or "unknown")[:12] + "+" * bool(git.get("dirty")) for git in runs.git}),
         devices=sorted(set(runs.device)),
     )

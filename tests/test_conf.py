@@ -78,6 +78,7 @@ def test_experiment_digests_are_unchanged(experiment, digest):
 OWN_SPLIT = {
     "drcnn_published": "random",
     "kaggle_cnn_published": "random",
+    "generalist": "speaker",
     "res_lstm": "speaker",
     "tim_net_published": "kfold",
 }

@@ -1,0 +1,106 @@
+"""The table of ``make unseen``, on result files of six folds pooled by hand."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, recall_score
+from studies import unseen
+from studies.unseen import interval, main
+
+from tests.report.conftest import write_run
+
+PART = "ravdess_emobox"
+
+
+def place(folder: Path, system: str, *, seeds: int, folds: int = 6) -> None:
+    for seed in range(seeds):
+        for fold in range(folds):
+            made = write_run(folder / "made", dropout="none", seed=seed, fold=fold)
+            target = folder / system / PART / f"fold-{fold}" / f"seed-{seed}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.rename(target)
+    shutil.rmtree(folder / "made")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    place(tmp_path / "runs", "cnn_bilstm", seeds=2)
+    place(tmp_path / "runs", "encoder_adapted", seeds=1)
+    place(tmp_path / "runs", "res_lstm", seeds=1, folds=5)
+    return tmp_path / "runs"
+
+
+def by_hand(folder: Path, seed: int) -> tuple[float, float]:
+    rows = [
+        row
+        for path in folder.glob(f"*/seed-{seed}/predictions.csv")
+        for row in csv.DictReader(path.read_text().splitlines())
+        if row["subset"] == "test"
+    ]
+    target, prediction = ([row[column] for row in rows] for column in ("target", "prediction"))
+    return (
+        100 * accuracy_score(target, prediction),
+        100 * recall_score(target, prediction, average="macro"),
+    )
+
+
+def test_scores_pool_the_folds_of_each_seed(folder):
+    main([str(folder), "--seeds", "3", "--table"])
+    scores = json.loads((folder / "unseen.json").read_text())["scores"]
+    assert scores.keys() == {f"cnn_bilstm/{PART}", f"encoder_adapted/{PART}"}  # a fold of res_lstm is missing
+    score = scores[f"cnn_bilstm/{PART}"]
+    for seed in (0, 1):
+        accuracy, uar = by_hand(folder / "cnn_bilstm" / PART, seed)
+        assert score["accuracy"][seed] == pytest.approx(accuracy)
+        assert score["uar"][seed] == pytest.approx(uar)
+    assert score["low"] < score["uar"][0] < score["high"]
+    assert score["speakers"] == 24
+
+
+def test_adapted_systems_have_their_own_table(folder):
+    main([str(folder), "--seeds", "3", "--table"])
+    text = (folder / "unseen_speakers.md").read_text()
+    above, adapted = text.split("Transductive:")
+    assert "| `cnn_bilstm`" in above
+    assert "| `encoder_adapted`" not in above
+    assert "| `encoder_adapted`" in adapted.split("##")[0]
+    assert "`res_lstm` (ravdess_emobox)" in text
+
+
+def test_stored_scores_stay_when_the_runs_are_gone(folder, tmp_path):
+    docs = tmp_path / "docs"
+    main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
+    before = json.loads((docs / "results" / "unseen.json").read_text())["scores"]
+    shutil.rmtree(folder / "cnn_bilstm")
+    main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
+    assert json.loads((docs / "results" / "unseen.json").read_text())["scores"] == before
+    assert "| `cnn_bilstm`" in (docs / "unseen_speakers.md").read_text()
+
+
+def test_folder_without_runs_is_refused(tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "runs"), "--seeds", "1", "--table"])
+    assert ended.value.code == 1
+    assert "--table" in capsys.readouterr().err
+
+
+def test_interval_is_wide_where_speakers_differ():
+    same = np.tile(np.array([[8, 2], [2, 8]]), (10, 1, 1))
+    good, bad = np.array([[10, 0], [0, 10]]), np.array([[6, 4], [4, 6]])
+    different = np.array([good, bad] * 5)
+    low, high = interval(different)
+    assert low < 80 < high
+    assert high - low > 5
+    one = interval(same + np.arange(10)[:, None, None] % 2 * np.array([[1, 0], [0, 1]]))
+    assert one[1] - one[0] < high - low
+
+
+def test_every_part_and_system_is_a_valid_configuration():
+    names = [system.name for system in unseen.SYSTEMS]
+    assert len(set(names)) == len(names)
+    assert all(any(word.startswith("data.normalize=") for word in s.words) == s.transductive for s in unseen.SYSTEMS)
