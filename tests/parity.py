@@ -16,7 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import librosa
 import numpy as np
@@ -24,16 +24,15 @@ import numpy.typing as npt
 import scipy.signal
 import soundfile
 import soxr
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect
-from ser_lightning.build import build, config_folder
+from ser_lightning.build import build
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.labels import RAVDESS
+from tests.configs import composed
 
 Floats = npt.NDArray[np.float32]
 # Runs a command, given the name of a module in ser_lightning.cli and the command-line arguments.
@@ -78,17 +77,9 @@ class NotFoundError(Exception):
     """A file needed for the comparison is missing; the message says which variable to set."""
 
 
-def config_of(part: str, *overrides: str) -> dict[str, Any]:
-    """Return one part of the ``ser-train`` config as plain types."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("train", overrides=["run_id=parity", *overrides])
-        values: dict[str, Any] = OmegaConf.to_container(config[part], resolve=True)
-    return values
-
-
 def features_of(option: str) -> Spectral162:
     """Build the features of ``features=<option>``."""
-    features: Spectral162 = build("features", config_of("features", f"features={option}"))
+    features: Spectral162 = build("features", composed(f"features={option}")["features"])
     return features
 
 
@@ -314,7 +305,7 @@ def decide(reference: Path, ravdess: Path, *, resampler: Callable[[Floats], Floa
 
     """
     raw = recordings(ravdess)
-    audio: Audio = build("audio", config_of("audio", "experiment=released"))
+    audio: Audio = build("audio", composed("experiment=released")["audio"])
     values: dict[str, int] = {"sampling_rate": RATE, "mode": audio.vad_mode or 0, "frame_ms": audio.frame_ms}
     decisions = []
     for path in released_clips(reference):

@@ -9,8 +9,8 @@ from studies import sweeps
 from studies.augmentation import AUGMENTATION, SWEEPS, main
 from studies.sweeps import RESULTS, Sweep
 
+from tests.configs import composed
 from tests.report.conftest import write_run
-from tests.test_conf import composed
 
 DOCS = Path(__file__).parents[1] / "docs"
 ARMS = ("none", "p25")  # their synthetic results stand in for the arms of a sweep

@@ -15,6 +15,7 @@ from benchmarks import accelerator, plain
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.synthetic import Synthetic
 from ser_lightning.features.spectral162 import Spectral162
+from tests.configs import composed
 from tests.models.test_cnn_bilstm import batch, clips, network
 
 FEATURES = {
@@ -65,16 +66,9 @@ def test_plain_preparation_matches_ours(tmp_path, synthetic_root):
 
 @pytest.mark.slow
 def test_plain_training_loop_runs(small):
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from ser_lightning.build import config_folder
-
-    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", overrides=[*small, "run_id=x"]), resolve=True)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.plain_loop", "2"],
-        input=json.dumps(config),
+        input=json.dumps(composed(*small)),
         capture_output=True,
         text=True,
         check=True,

@@ -10,9 +10,10 @@ from studies import bugs, study
 from studies.bugs import BASES, BUGS, EVALUATED, RECOMPUTED, TRAINED, read_effects, write
 
 from ser_lightning.errors import InputError
+from tests.configs import composed
 from tests.report.conftest import edit, set_accuracy, write_run
 from tests.test_conf import BUGS as SWITCHES
-from tests.test_conf import composed, value
+from tests.test_conf import value
 
 HERE = Path(__file__).parent
 BY_NAME = {bug.name: bug for bug in BUGS}

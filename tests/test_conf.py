@@ -1,35 +1,19 @@
 """Every YAML file is found, composes and matches the signature of its class."""
 
 import inspect
-from copy import deepcopy
-from functools import cache
 
 import hydra.utils
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ser_lightning.build import PACKAGES, check_values, config_folder
+from ser_lightning.build import PACKAGES, check_values
 from ser_lightning.results import science_digest
+from tests.configs import CONF, composed, options
 
-CONF = config_folder()
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # used by Lightning, not by the scheduler class
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
-
-
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def composed(*overrides: str) -> dict:
-    return deepcopy(_composed(*overrides))
-
-
-@cache
-def _composed(*overrides: str) -> dict:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", overrides=["run_id=x", *overrides]), resolve=True)
 
 
 @pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g) if g != "experiment"])

@@ -12,8 +12,8 @@ from studies import cross_corpus
 from studies.cross_corpus import CORPORA, FOLDS, corpora_of, main, measure, result_on, train, write
 
 from ser_lightning.errors import InputError
+from tests.configs import composed, options
 from tests.report.conftest import write_run
-from tests.test_conf import composed, options
 
 PAIR = ("ravdess", "savee")
 SHARED = ["neutral", "happy", "sad"]

@@ -11,8 +11,8 @@ from studies.sweeps import RESULTS
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.report import make_report
+from tests.configs import composed, options
 from tests.report.conftest import write_run
-from tests.test_conf import composed, options
 
 DOCS = Path(__file__).parents[1] / "docs"
 

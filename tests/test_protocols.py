@@ -11,8 +11,8 @@ from sklearn.metrics import accuracy_score, recall_score
 from studies import protocols
 from studies.protocols import PROTOCOLS, main
 
+from tests.configs import composed, options
 from tests.report.conftest import write_run
-from tests.test_conf import composed, options
 
 
 def place(folder: Path, split: str, seed: int, folds: int | None) -> None:

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ser_lightning.build import build
 from ser_lightning.scheduler import split_scheduler_config
-from tests.test_conf import composed, options
+from tests.configs import composed, options
 
 EPOCHS = 7
 

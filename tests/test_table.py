@@ -8,8 +8,8 @@ import pytest
 from studies import systems
 from studies.systems import CONTRAST, OWN, PARTS, SYSTEMS, UNSEEN_SPEAKERS, main, parts_of, train
 
+from tests.configs import composed
 from tests.report.conftest import write_run
-from tests.test_conf import composed
 from tests.test_protocols import by_hand
 
 OF = {system.name: system for system in SYSTEMS}

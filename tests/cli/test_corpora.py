@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from sklearn.metrics import confusion_matrix, recall_score
+from tests.configs import composed
 from tests.conftest import settings
 
-from ser_lightning.build import config_folder
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.cli.checkpoint_config import config_of
 from ser_lightning.corpora.definitions import DEFINITIONS
@@ -24,12 +22,6 @@ from ser_lightning.labels import EMOTIONS, RAVDESS
 
 POOL = ("corpus=pooled", "corpus/parts=[synthetic_small,emodb]")
 SHARED = ("neutral", "happy", "sad", "angry", "fearful", "disgust")  # emotions of both RAVDESS and EmoDB
-
-
-def composed(*words: str, config_name: str = "train") -> dict:
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose(config_name, overrides=["run_id=x", *words])
-        return OmegaConf.to_container(config, resolve=True)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.test_conf import composed, options
+from tests.configs import composed, options
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.augment.waveform import WaveformCopies

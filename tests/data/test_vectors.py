@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from tests.configs import composed
 from tests.data.test_feature_cache import feature_cache, silent
-from tests.parity import config_of
 
 from ser_lightning.build import build
 from ser_lightning.data.batch import FeatureDataset
@@ -12,8 +12,8 @@ COPIES = dict.fromkeys("abcd", ("", "noise"))
 
 
 def make_cache(folder, utterances, option):
-    augment = build("augment", config_of("augment", "augment=paper"))
-    features = build("features", config_of("features", f"features={option}"))
+    augment = build("augment", composed("augment=paper")["augment"])
+    features = build("features", composed(f"features={option}")["features"])
     return feature_cache(folder, utterances, augment=augment, features=features)
 
 

@@ -5,8 +5,8 @@ import warnings
 import librosa
 import numpy as np
 import pytest
+from tests.configs import composed
 from tests.features.waves import FEW_WAVES, WAVES
-from tests.parity import config_of
 
 from ser_lightning.build import build
 from ser_lightning.features.cepstra import Cepstra, pad_or_crop
@@ -87,8 +87,8 @@ def test_gain_changes_only_first_mfcc():
 def test_mfcc_matches_tim_net_on_ravdess(ravdess_root):
     """Reproduce the extraction of TIM-Net: load, pad or crop to a fixed length, and compute librosa's MFCC."""
     for length in (110000, 80000):
-        values = config_of("features", "features=mfcc", "audio=untrimmed_22k") | {"signal_length": length}
-        audio, features = build("audio", config_of("audio", "audio=untrimmed_22k")), build("features", values)
+        values = composed("features=mfcc", "audio=untrimmed_22k")["features"] | {"signal_length": length}
+        audio, features = build("audio", composed("audio=untrimmed_22k")["audio"]), build("features", values)
         longer = 0
         for path in sorted(ravdess_root.rglob("*.flac"))[::97]:
             wave = audio.load(path).wave
@@ -108,8 +108,8 @@ def test_mfcc_matches_tim_net_on_ravdess(ravdess_root):
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")
 def test_mfcc_and_chroma_match_res_lstm_on_ravdess(ravdess_root):
-    audio = build("audio", config_of("audio", "audio=untrimmed_48k"))
-    features = build("features", config_of("features", "features=mfcc_chroma", "audio=untrimmed_48k"))
+    audio = build("audio", composed("audio=untrimmed_48k")["audio"])
+    features = build("features", composed("features=mfcc_chroma", "audio=untrimmed_48k")["features"])
     for path in sorted(ravdess_root.rglob("*.flac"))[::97]:
         signal, rate = librosa.load(path, sr=None)
         assert rate == 48000

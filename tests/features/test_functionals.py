@@ -4,9 +4,9 @@ import librosa
 import numpy as np
 import pytest
 import scipy.stats
+from tests.configs import composed
 from tests.features.test_spectral import VALUES
 from tests.features.waves import FEW_WAVES, WAVES
-from tests.parity import config_of
 
 from ser_lightning.build import build
 from ser_lightning.features.functionals import Functionals
@@ -93,8 +93,8 @@ def of_the_notebook(y, sr):
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)':DeprecationWarning")  # imported by librosa.load
 def test_kaggle_features_match_notebooks_on_ravdess(ravdess_root):
-    words = ("audio=kaggle", "features=kaggle")
-    audio, features = (build(part, config_of(part, *words)) for part in ("audio", "features"))
+    config = composed("audio=kaggle", "features=kaggle")
+    audio, features = (build(part, config[part]) for part in ("audio", "features"))
     paths = sorted(ravdess_root.rglob("*.flac"))[::97]
     assert len(paths) > 10
     for path in paths:

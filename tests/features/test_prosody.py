@@ -6,16 +6,13 @@ import parselmouth
 import pytest
 import scipy.signal
 from parselmouth.praat import call
+from tests.configs import composed
 from tests.features.waves import RATE, WAVES
-from tests.parity import config_of
 
 from ser_lightning.build import build
 from ser_lightning.features import praat
 from ser_lightning.features.prosody import Prosody, summarize_finite
 
-VALUES = {
-    key: value for key, value in config_of("features", "features=prosody", "audio=untrimmed").items() if key[0] != "_"
-}
 ANALYSIS = {"time_step": 0.01, "pitch_floor": 75.0, "pitch_ceiling": 600.0}
 ANALYSIS |= {"n_formants": 3, "max_formants": 5, "formant_ceiling": 5500.0}
 
@@ -31,8 +28,13 @@ def voice(hertz, formants, seconds=1.0):
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
 
+def config():
+    values = composed("features=prosody", "audio=untrimmed")["features"]
+    return {key: value for key, value in values.items() if key[0] != "_"}
+
+
 def named(wave, **change):
-    features = Prosody(**VALUES | change)
+    features = Prosody(**config() | change)
     return dict(zip(features.names, features(wave)[0], strict=True))
 
 
@@ -75,7 +77,7 @@ def test_mfcc_zcr_and_energy_match_librosa(name):
     energy = librosa.power_to_db(rms**2, ref=1.0, top_db=None)
     rows = dict(zip([*(f"mfcc_{i:02d}" for i in range(1, 14)), "zcr", "energy"], (*mfcc, *zcr, *energy), strict=True))
     for row, track in rows.items():
-        for functional in VALUES["functionals"]:
+        for functional in config()["functionals"]:
             expected = getattr(np, functional)(track.astype(np.float64))
             assert values[f"{row}_{functional}"] == pytest.approx(expected, rel=1e-4, abs=2e-3), (row, functional)
 
@@ -98,7 +100,7 @@ def test_very_short_clips_do_not_crash_praat(samples, change):
 
 
 def test_frames_without_formant_are_excluded():
-    track, functionals = np.array([np.nan, 500, 700], np.float32), VALUES["functionals"]
+    track, functionals = np.array([np.nan, 500, 700], np.float32), config()["functionals"]
     np.testing.assert_array_equal(summarize_finite(track, functionals), [600, 100, 500, 700, 600])
     np.testing.assert_array_equal(summarize_finite(track[:1], functionals), np.zeros(5))
 
@@ -114,7 +116,7 @@ def test_gain_does_not_change_pitch_formants_and_zcr():
 
 @pytest.mark.real
 def test_median_pitch_of_women_and_men_in_ravdess(ravdess_root):
-    audio = build("audio", config_of("audio", "audio=untrimmed"))
+    audio = build("audio", composed("audio=untrimmed")["audio"])
     pitches = {}
     for path in sorted(ravdess_root.rglob("03-01-01-01-01-01-*.flac")):
         pitches[int(path.stem[-2:])] = named(audio.load(path).wave)["f0_median"]

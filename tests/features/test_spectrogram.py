@@ -5,8 +5,9 @@ import warnings
 import librosa
 import numpy as np
 import pytest
+from tests.configs import composed
 from tests.features.waves import FEW_WAVES, WAVES
-from tests.parity import config_of, features_of, read, released_clips
+from tests.parity import features_of, read, released_clips
 
 from ser_lightning.features.spectrogram import Spectrogram
 
@@ -73,7 +74,7 @@ def test_gain_scales_spectrogram():
 @pytest.mark.real
 @pytest.mark.parametrize("option", ["stft", "spectrogram"])
 def test_spectrogram_matches_librosa_on_real_clips(reference_root, option):
-    features, values = features_of(option), config_of("features", f"features={option}")
+    features, values = features_of(option), composed(f"features={option}")["features"]
     for path in released_clips(reference_root)[::20]:
         wave = read(path)
         expected = of_librosa(wave, **values)

@@ -12,35 +12,41 @@ gain, see tests/features/test_spectral.py.
 import copy
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from tests.configs import CONF, composed, options
 from torch import nn
 
 from ser_lightning.baselines.baseline import Recipe, fit_baseline
-from ser_lightning.build import build, config_folder, is_baseline
+from ser_lightning.build import build, is_baseline
 from ser_lightning.checkpoint import build_model, build_recipe
-from ser_lightning.errors import InputError
 from ser_lightning.labels import RAVDESS
 
-CONF = config_folder()
 LENGTHS = [87, 60, 40, 120, 33, 5, 1]  # the last ones are shorter than the receptive field
 PARTS = ("model", "features")  # the parts of a config that shape a network
 WIDTHS, WIDE = ("channels", "hidden", "linear"), 80  # as wide as the study's network
 
 
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def shapes_a_network(experiment: str) -> bool:
+    """Return whether an experiment selects a network or features, or sets their values."""
+    values = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml"))
+    chosen = [key for default in values.get("defaults", []) if isinstance(default, dict) for key in default]
+    return bool({"model", "features", "override /model", "override /features"} & {*values, *chosen})
 
 
-def config_of(*overrides: str) -> dict:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=["run_id=x", *overrides])
-        return {part: OmegaConf.to_container(config[part], resolve=True) for part in PARTS}
+EXPERIMENTS = [experiment for experiment in options("experiment") if shapes_a_network(experiment)]
+# Most networks have an experiment of the same name, which sets their features too.
+NAMES = [*EXPERIMENTS, *(model for model in options("model") if model not in EXPERIMENTS)]
+every = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+def config(name: str) -> dict:
+    config = composed(f"{'experiment' if name in EXPERIMENTS else 'model'}={name}")
+    return {part: config[part] for part in PARTS}
 
 
 def narrow(model: dict) -> dict:
@@ -59,39 +65,9 @@ def build_untrained(config: dict) -> nn.Module | Recipe:
     return build_model(config, features=build("features", config["features"]).size, classes=len(RAVDESS))
 
 
-def discover() -> tuple[dict[str, dict], set[str]]:
-    """Return the distinct configs by the first name that gives them, and the experiments that fit a network.
-
-    Each experiment is built with the network it selects, or with the default network if it selects none.
-    """
-    configs, fitting = {model: config_of(f"model={model}") for model in options("model")}, set()
-    for experiment in options("experiment"):
-        config = config_of(f"experiment={experiment}")
-        try:
-            build_untrained(config)
-        except InputError:  # it sets values of another network
-            continue
-        fitting.add(experiment)
-        configs[experiment] = config
-    different = {json.dumps(config, sort_keys=True): name for name, config in reversed(configs.items())}
-    return {name: configs[name] for name in reversed(different.values())}, fitting
-
-
-CONFIGS, FITTING = discover()
-
-
 def masked(config: dict) -> bool:
     """Return whether the output must not depend on padding; only ``masked: false`` is exempt."""
     return config["model"].get("masked") is not False
-
-
-every = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-every_masked = pytest.mark.parametrize(
-    "config", [c for c in CONFIGS.values() if masked(c)], ids=[n for n, c in CONFIGS.items() if masked(c)]
-)
-every_unmasked = pytest.mark.parametrize(
-    "config", [c for c in CONFIGS.values() if not masked(c)], ids=[n for n, c in CONFIGS.items() if not masked(c)]
-)
 
 
 def network(config: dict) -> nn.Module:
@@ -157,12 +133,15 @@ def assert_same(got: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_every_model_and_experiment_is_discovered():
-    files = {path.stem for path in Path(CONF / "model").iterdir()}
-    assert files
-    assert files == set(options("model")) <= set(CONFIGS)
-    assert set(options("experiment")) == FITTING, "an experiment's values fit no network in conf/model/"
-    assert {masked(config) for config in CONFIGS.values()} == {True, False}
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_values_of_every_experiment_fit_its_network(experiment):
+    build_untrained(composed(f"experiment={experiment}"))
+
+
+def test_both_kinds_of_networks_are_tested():
+    models = [composed(f"experiment={name}") for name in ("released", "corrected")]
+    assert {"released", "corrected", *options("model")} <= {*NAMES}
+    assert [masked(model) for model in models] == [False, True]
 
 
 @every
@@ -174,23 +153,19 @@ def test_logits_differ_between_clips(config):
     assert (logits[:-1] - logits[1:]).abs().amax(1).min() > 1e-3
 
 
-@every_masked
-@pytest.mark.parametrize("pad", [1, 50])
+@every
 @torch.no_grad()
-def test_logits_do_not_depend_on_padding(config, pad):
+def test_logits_depend_on_padding_only_if_unmasked(config):
+    """An unmasked network whose logits did not depend on padding would not need the exemption."""
     model, matrices = network(config), clips_of(config)
-    expected = each_alone(model, matrices)
-    assert_same(torch.cat([model(*batch([matrix], pad=pad)) for matrix in matrices]), expected)
-    assert_same(model(*batch(matrices, pad=pad)), expected)
-
-
-@every_unmasked
-@torch.no_grad()
-def test_unmasked_logits_depend_on_padding(config):
-    """Otherwise the network would not need the exemption."""
-    model, matrices = network(config), clips_of(config)
-    padded = torch.cat([model(*batch([matrix], pad=50)) for matrix in matrices])
-    assert (padded - each_alone(model, matrices)).abs().max() > 1e-3
+    alone = each_alone(model, matrices)
+    for pad in (1, 50):
+        padded = torch.cat([model(*batch([matrix], pad=pad)) for matrix in matrices])
+        if masked(config):
+            assert_same(padded, alone)
+            assert_same(model(*batch(matrices, pad=pad)), alone)
+        elif pad == 50:
+            assert (padded - alone).abs().max() > 1e-3
 
 
 @every
@@ -213,12 +188,13 @@ def test_logits_follow_the_order_of_the_batch(config):
 
 
 @every
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
 @torch.no_grad()
-def test_logits_do_not_depend_on_batch_size(config, size):
+def test_logits_do_not_depend_on_batch_size(config):
     model, matrices = network(config), clips_of(config)
-    parts = [model(*batch(matrices[start : start + size])) for start in range(0, len(matrices), size)]
-    assert_same(torch.cat(parts), model(*batch(matrices)))
+    expected = model(*batch(matrices))
+    for size in (1, 2, 3, 5):
+        parts = [model(*batch(matrices[start : start + size])) for start in range(0, len(matrices), size)]
+        assert_same(torch.cat(parts), expected)
 
 
 @every
@@ -240,9 +216,10 @@ def test_clip_of_one_frame_gives_finite_logits(config):
 
 
 @every
-@pytest.mark.parametrize("samples", [1, 16000])
 @torch.no_grad()
-def test_silence_gives_finite_logits(config, samples):
-    silence = torch.from_numpy(build("features", config["features"])(np.zeros(samples, np.float32)))
-    assert torch.isfinite(network(config)(*batch([silence]))).all()
-    assert torch.isfinite(network(config)(*batch([silence, *clips(config, [60])]))).all()
+def test_silence_gives_finite_logits(config):
+    features = build("features", config["features"])
+    for samples in (1, 16000):
+        silence = torch.from_numpy(features(np.zeros(samples, np.float32)))
+        assert torch.isfinite(network(config)(*batch([silence]))).all()
+        assert torch.isfinite(network(config)(*batch([silence, *clips(config, [60])]))).all()

@@ -5,11 +5,11 @@ Most networks are small here; test_invariances.py tests them with the sizes of t
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from tests.configs import CONF, composed
 from torch import nn
 
-from ser_lightning.build import build, config_folder
+from ser_lightning.build import build
 from ser_lightning.errors import InputError
 from ser_lightning.models.layers import MaskedBatchNorm
 
@@ -28,18 +28,17 @@ SMALL = {
 every = pytest.mark.parametrize("name", SMALL)
 
 
+KEYS = {name: list(OmegaConf.load(CONF / "model" / f"{name}.yaml")) for name in SMALL}
+DROPOUTS = {name: [key for key in keys if key.endswith("dropout")] for name, keys in KEYS.items()}
+
+
 def values_of(name: str) -> dict:
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", overrides=["run_id=x", f"model={name}"]).model, resolve=True)
-
-
-VALUES = {name: values_of(name) for name in SMALL}
-DROPOUTS = {name: [key for key in values if key.endswith("dropout")] for name, values in VALUES.items()}
+    return composed(f"model={name}")["model"]
 
 
 def published(name: str, *, features: int | None = None, **change) -> nn.Module:
     torch.manual_seed(0)
-    values = VALUES[name] | change
+    values = values_of(name) | change
     return build("model", values, features=features or SMALL[name][0], classes=8, standardize=False).eval()
 
 
@@ -151,7 +150,7 @@ def test_model_overfits_one_batch(name):
 @every
 def test_standardization_does_not_modify_the_batch(name):
     torch.manual_seed(0)
-    values = VALUES[name] | SMALL[name][1]
+    values = values_of(name) | SMALL[name][1]
     model = build("model", values, features=SMALL[name][0], classes=8, standardize=True)
     x, lengths = clips(name, 20, 10)
     before = x.clone()
@@ -208,7 +207,7 @@ ALIVE = [
 def test_every_config_value_is_tested():
     changed = {name: {key for n, change in ALIVE if n == name for key in change} for name in SMALL}
     assert {name: changed[name] | set(DROPOUTS[name]) for name in SMALL} == {
-        name: {key for key in values if key != "_target_"} for name, values in VALUES.items()
+        name: set(keys) - {"_target_"} for name, keys in KEYS.items()
     }
 
 

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from tests.configs import composed
 
 from ser_lightning.assemble import build_split
-from ser_lightning.build import config_folder
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.splits import speakers
@@ -56,9 +54,7 @@ OF = {u.id: u for u in CORPUS}
 
 
 def split_of(option: str, *overrides: str, corpus: Sequence[Utterance] = CORPUS) -> Split:
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", overrides=[f"split={option}", *overrides]))
-    return build_split(config)(corpus)
+    return build_split(composed(f"split={option}", *overrides))(corpus)
 
 
 def values(ids: tuple[str, ...], key: str) -> set[str]:

@@ -1,0 +1,32 @@
+"""Configs as the commands compose them, for tests."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ser_lightning.build import config_folder
+
+CONF = config_folder()
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides: str, command: str = "train") -> dict[str, Any]:
+    """Return the config of a command as plain types.
+
+    Call this in tests and fixtures, not while pytest collects the tests: every worker collects all of them.
+    """
+    return deepcopy(_composed(command, *overrides))
+
+
+@cache
+def _composed(command: str, *overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(command, overrides=["run_id=x", *overrides])
+        values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+    return values
