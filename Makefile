@@ -20,6 +20,9 @@ KILLS ?= 100
 RUNS ?= 200
 SECONDS ?= 60
 
+# Without the cache of compiled modules, every process that a test starts compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table unseen emobox torture soak tensorboard clean
 
