@@ -17,7 +17,9 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.data.extract import Extracted
 
 FORMAT = 5  # of the files; increase it when they are written in another way
-INDEX_INTERVAL = 256  # clips between two writes of the index: a killed process loses at most this many
+# Clips between two writes of the index, or a twentieth of its rows if those are more, because a write takes as long as
+# the index. A killed process loses at most this many.
+INDEX_INTERVAL = 256
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ class CacheFile:
         """
         rows, without_speech = self.read()
         failures: dict[str, str] = {}
-        end = _count_frames(rows)
+        end, indexed = _count_frames(rows), 0
         with self.data.open("ab") as file:
             file.truncate(end * self.size * 4)  # remove data that a killed process wrote but did not index
             for count, result in enumerate(results, start=1):
@@ -139,8 +141,9 @@ class CacheFile:
                     file.write(np.ascontiguousarray(matrix).data)
                     rows[result.id, name] = Row(end, len(matrix))
                     end += len(matrix)
-                if count % INDEX_INTERVAL == 0:
+                if count - indexed >= max(INDEX_INTERVAL, len(rows) // 20):
                     self._write_index(file, rows, without_speech)
+                    indexed = count
             self._write_index(file, rows, without_speech)
         return failures
 
