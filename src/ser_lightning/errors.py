@@ -52,5 +52,6 @@ def describe_os_error(error: OSError) -> str | None:
     """Return an OSError as one line with a remedy, or ``None`` if neither its path nor its cause is known."""
     where = "" if error.filename is None else f"{printable(str(error.filename))}: "
     if error.errno in NO_SPACE:  # errors of a write call carry no file name
-        return f"{where or 'cannot write: '}{error.strerror}; free some space and start again"
+        remedy = "free some space, or write elsewhere (output_root= or --output), and start again"
+        return f"{where or 'cannot write: '}{error.strerror}; {remedy}"
     return f"{where}{error.strerror}; check the path and its permissions" if where else None

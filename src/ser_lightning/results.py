@@ -110,11 +110,11 @@ def with_checkpoint_digest(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_encoder_digest(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config with ``features.sha256`` of the local folder ``features.encoder``, if it names one."""
-    features: Mapping[str, Any] = config["features"]
+    features: Mapping[str, Any] = config.get("features", {})
     name = features.get("encoder")
     if isinstance(name, str) and features.get("sha256", "") is None and Path(name).expanduser().is_dir():
-        features = {**features, "sha256": model_digest(Path(name).expanduser())}
-    return {**config, "features": features}
+        return {**config, "features": {**features, "sha256": model_digest(Path(name).expanduser())}}
+    return dict(config)
 
 
 def check_checkpoint(which: object) -> None:

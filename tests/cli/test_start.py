@@ -122,7 +122,7 @@ def test_hydra_command_help_lists_groups_options_and_values(name):
             assert option in text
     for key in config_files.primary_values(name):
         assert f"\n  {key}:" in text
-    assert "optim        adam* sgd" in text
+    assert "optim        adam* adamw sgd" in text
     assert f"ser-{name} --install-completion" in text
     assert "$" not in text.replace("${", "")
     assert max(map(len, text.splitlines())) <= 140

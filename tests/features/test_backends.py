@@ -31,6 +31,7 @@ BOUNDS = {
     **{option: Bound(1e-5) for option in ("paper", "released", "logmel", "functionals", "mfcc", "mfcc_chroma")},
     "kaggle": Bound(2e-5),
     "logmel_deltas": Bound(0.0, 2e-4),  # dB
+    "mel": Bound(0.0, 2e-4),  # dB
     "prosody": Bound(1e-4, 2e-3),
     "spectrogram": Bound(1e-6, 1e-4),  # dB
     "stft": Bound(1e-6),

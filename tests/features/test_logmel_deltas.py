@@ -8,12 +8,12 @@ import pytest
 from tests.features.waves import FEW_WAVES, WAVES
 from tests.parity import features_of, read, released_clips
 
-from ser_lightning.errors import InputError
 from ser_lightning.features.logmel_deltas import LogMelDeltas, delta
+from ser_lightning.features.mel import LogMel
 
 VALUES = {
     **{"sampling_rate": 16000, "analysis_rate": 16000, "n_fft": 512, "win_length": 400, "hop_length": 160},
-    **{"window": "hamming", "n_mels": 40, "deltas": 2, "delta_frames": 2, "standardize": True},
+    **{"window": "hamming", "n_mels": 40, "delta_frames": 2, "standardize": True},
 }
 
 
@@ -52,17 +52,11 @@ def test_logmel_deltas_match_librosa(name):
 
 
 @pytest.mark.parametrize("backend", ["native", "librosa"])
-@pytest.mark.parametrize("deltas", [0, 1])
-def test_fewer_deltas_are_the_first_blocks(deltas, backend):
+def test_log_mel_is_the_first_block(backend):
     wave = WAVES[FEW_WAVES[0]]
-    features = LogMelDeltas(**VALUES | {"deltas": deltas}, backend=backend)
-    np.testing.assert_allclose(features(wave), of_librosa(wave)[:, : 40 * (1 + deltas)], atol=2e-4)
-    assert features.size == 40 * (1 + deltas) == len(features.names)
-
-
-def test_wrong_number_of_deltas_is_rejected():
-    with pytest.raises(InputError, match="features.deltas"):
-        LogMelDeltas(**VALUES | {"deltas": 3})
+    features = LogMel(**{key: value for key, value in VALUES.items() if key != "delta_frames"}, backend=backend)
+    np.testing.assert_allclose(features(wave), of_librosa(wave)[:, :40], atol=2e-4)
+    assert features.names == LogMelDeltas(**VALUES).names[:40]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])

@@ -21,7 +21,7 @@ def test_pooling_is_weighted_mean_and_deviation():
     weights = torch.tensor([1.0, 0.0, -1.0]).softmax(0)
     mixed = weights[0] * clip[0, :, :4] + weights[1] * clip[0, :, 4:8] + weights[2] * clip[0, :, 8:]
     frames = model.project(mixed)
-    attention = model.score(frames)[:, 0].softmax(0)[:, None]
+    attention = model.pool.score(frames)[:, 0].softmax(0)[:, None]
     mean = (attention * frames).sum(0)
     deviation = (attention * (frames - mean).square()).sum(0).clamp(min=1e-6).sqrt()
     expected = model.classify(torch.cat([mean, deviation]))
@@ -34,7 +34,7 @@ def test_every_parameter_is_trained_and_gradients_are_finite():
     model(torch.randn(3, 6, 12), torch.tensor([6, 3, 1])).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
-        if name != "score.2.bias":  # the attention weights do not depend on it
+        if name != "pool.score.2.bias":  # the attention weights do not depend on it
             assert parameter.grad.abs().max() > 0, name
 
 
