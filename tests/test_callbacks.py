@@ -57,6 +57,7 @@ def _warmup_cosine(total: int) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 def test_learning_rate_finder_sets_the_learning_rate(command, small, tmp_path):
     words = ["callbacks=[default,learning_rate_finder]", "callbacks.learning_rate_finder.num_training_steps=30"]
     words += ["trainer.max_epochs=7"]  # the learning rate search uses steps of these epochs
@@ -90,6 +91,7 @@ def test_weight_averaging_saves_the_mean_of_the_epochs(command, small, tmp_path,
     assert saved["resume"]["finished"]
 
 
+@pytest.mark.slow
 def test_weight_averaging_resumes(command, small, tmp_path):
     words = ["callbacks=[default,weight_averaging]", "callbacks.weight_averaging.swa_epoch_start=1", "checkpoint=last"]
     words += ["trainer.max_epochs=4", "optim.lr=0.01"]

@@ -194,6 +194,7 @@ def test_values_of_the_main_experiments():
         assert experiment["trainer"]["gradient_clip_val"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["paper", "ablation_dropout"])
 def test_experiments_train_one_epoch(command, small, tmp_path, experiment):
     # tests/cli/test_train.py runs corrected and released.

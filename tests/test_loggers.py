@@ -30,6 +30,7 @@ def test_csv_logger_records_every_epoch(command, small, tmp_path):
     assert final == [pytest.approx(result["metrics"]["test"]["uar"])]
 
 
+@pytest.mark.slow
 def test_mlflow_logger_records_every_epoch_locally(command, small, tmp_path):
     pytest.importorskip("mlflow")
     result, folder = run(command, small, tmp_path, "[csv,mlflow]")
@@ -61,6 +62,7 @@ def wandb_records(content: bytes) -> Iterator:
             message = b""
 
 
+@pytest.mark.slow
 def test_wandb_logger_records_every_epoch_offline(command, small, tmp_path):
     pytest.importorskip("wandb")
     result, folder = run(command, small, tmp_path, "wandb")

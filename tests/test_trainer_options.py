@@ -26,6 +26,7 @@ def plain(trained) -> dict:
     return json.loads((trained / "result.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "steps"),
     [
@@ -42,12 +43,14 @@ def test_number_of_steps(command, small, tmp_path, plain, words, steps):
     assert result["steps"] == steps
 
 
+@pytest.mark.slow
 def test_overfit_batches_reuses_the_same_batch(command, small, tmp_path):
     words = ("trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01")
     result = run(command, small, tmp_path, *words)
     assert result["history"]["train/accuracy"][-1] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -63,23 +66,27 @@ def test_options_without_effect_on_results(command, small, tmp_path, plain, opti
         assert result[key] == plain[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["trainer.gradient_clip_val=0.0001"], ["trainer.gradient_clip_algorithm=value"]])
 def test_gradient_clipping_changes_the_training_loss(command, small, tmp_path, plain, words):
     assert run(command, small, tmp_path, *words)["history"]["train/loss"] != plain["history"]["train/loss"]
 
 
+@pytest.mark.slow
 def test_check_val_every_n_epoch(command, small, tmp_path):
     result = run(command, small, tmp_path, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
     assert len(result["history"]["val/uar"]) == 2
     assert len(result["history"]["train/uar"]) == 4
 
 
+@pytest.mark.slow
 def test_run_is_evaluated_after_max_time(command, small, tmp_path):
     result = run(command, small, tmp_path, "trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
     assert 1 <= result["epochs"] < 100000
     assert set(result["metrics"]) == {"train", "val", "test"}
 
 
+@pytest.mark.slow
 def test_profiler_prints_its_report_and_keeps_the_results(command, small, tmp_path, plain):
     done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "trainer.profiler=simple")
     assert "optimizer_step" in done.out + done.err

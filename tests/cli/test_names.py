@@ -58,6 +58,7 @@ def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, h
     assert len({row["prediction"] for row in rows}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_predict_accepts_unusual_checkpoint_and_output_names(command, clip, trained, here, name):
     Path("x.wav").symlink_to(clip)
@@ -79,6 +80,7 @@ def test_features_accepts_unusual_file_names(command, clip, here):
         assert list(np.load(f"[out] (1)=/{name}.wav.npy").shape) == row["shape"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Recording (1)", "録音", "2023_01_05", "1e5", "nan", "a=b", "[x]", "it's #2"])
 def test_evaluate_report_and_import_accept_unusual_names(command, trained, here, name):
     shutil.copytree(trained, name)
@@ -140,6 +142,7 @@ def test_same_recording_is_predicted_once(command, clip, trained, here):
     ]
 
 
+@pytest.mark.slow
 def test_predict_into_a_closed_pipe_prints_no_error(clip, trained, here):
     """Like piping JSON Lines into head, which closes the pipe after the first line."""
     Path("folder").mkdir()
@@ -209,6 +212,7 @@ def test_features_follows_symlinks_and_skips_too_long_names(command, clip, here)
     assert [path.name for path in Path("out").iterdir()] == ["x.wav.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command_", ["predict", "features", "evaluate", "report", "import"])
 def test_closed_stdout_still_gives_a_one_line_error(command_, tmp_path):
     words = [

@@ -39,6 +39,7 @@ def test_result_says_that_it_is_transductive(runs):
     assert len({json.dumps(result["metrics"]) for result in found.values()}) == 3
 
 
+@pytest.mark.slow
 def test_report_names_the_transductive_arms(command, runs):
     assert command("report", str(runs), "--arm", "data.normalize").code == 0
     report = json.loads((runs / "report.json").read_text())

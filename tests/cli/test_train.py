@@ -144,6 +144,7 @@ def same(one: dict, two: dict) -> bool:
     return all(one[key] == two[key] for key in keys)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_identical_results_for_any_worker_count(command, trained, small, tmp_path):
     words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.feature_workers=1"]
     words = [
@@ -157,6 +158,7 @@ def test_same_seed_gives_identical_results_for_any_worker_count(command, trained
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -220,6 +222,7 @@ def _words(metrics: dict) -> str:
     return f"val accuracy {100 * metrics['val']['accuracy']:.1f} %"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
     """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""

@@ -240,6 +240,7 @@ def exported(sweep: Path, target: Path) -> Path:
     return export_runs(make_report(sweep).comparison, sweep, target)
 
 
+@pytest.mark.slow
 def test_report_of_export_equals_original_report(sweep: Path, tmp_path: Path) -> None:
     target = exported(sweep, tmp_path / "small")
 
