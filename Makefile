@@ -107,7 +107,7 @@ cross-corpus: setup  ## train on each corpus and evaluate on every corpus; CORPO
 table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT, EMODB_ROOT; SEEDS=3; SWEEPS=svm,gmm selects systems; DOCS=docs also writes docs/systems.md
 	$(BIN)/python -m studies.systems outputs/systems --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
-unseen: setup  ## evaluate systems on speakers that they have never heard; RAVDESS_ROOT, EMODB_ROOT, EMOVO_ROOT; SEEDS=3; SWEEPS=encoder selects systems; DOCS=docs also writes docs/unseen_speakers.md
+unseen: setup  ## evaluate systems on speakers who are not in their training set; RAVDESS_ROOT, EMODB_ROOT, EMOVO_ROOT; SEEDS=3; SWEEPS=encoder selects systems; DOCS=docs also writes docs/unseen_speakers.md
 	$(BIN)/python -m studies.unseen outputs/unseen --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md

@@ -1,4 +1,4 @@
-"""``make unseen``: recognize the emotions of speakers that the model has never heard.
+"""``make unseen``: recognize the emotions of speakers who are not in the training set.
 
 Every system is refitted on training and validation speakers, and the test speakers are evaluated once. Finished runs
 are skipped on a rerun; the table is rewritten after every part. If runs have been deleted, ``--docs`` keeps their
@@ -314,7 +314,7 @@ def page(scores: Mapping[str, Score], study: Study) -> str:
     """Return the page as Markdown."""
     parts = [
         "# Unseen speakers",
-        "How well are emotions recognized of speakers that the model has never heard? Everything that is chosen is"
+        "How well are emotions recognized of speakers who are not in the training set? All that is chosen is"
         " chosen with the training and validation speakers; then the model is trained on both together"
         " ([refit.md](refit.md)), and the test speakers are evaluated once. UAR and accuracy in percent on the pooled"
         " test clips of all folds, mean ± sample standard deviation over seeds. The interval is a BCa bootstrap of"
@@ -389,7 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and write the table."""
     study = read_command_line(
         "unseen",
-        "Evaluate systems on speakers that they have never heard, on every corpus whose environment variable is set; "
+        "Evaluate systems on speakers outside their training set, on every corpus whose environment variable is set; "
         "write unseen_speakers.md and unseen.json. Finished runs are skipped on a rerun.",
         arguments,
         sweeps=[system.name for system in SYSTEMS],

@@ -1,4 +1,4 @@
-"""What encoders were trained on, by their names."""
+"""Training data of encoders, by their names."""
 
 import pytest
 

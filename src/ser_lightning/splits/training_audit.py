@@ -97,7 +97,7 @@ def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
 def audit_normalizer(
     fitted: tuple[npt.ArrayLike, npt.ArrayLike] | None, frames: Iterable[npt.NDArray[np.float32]]
 ) -> Finding:
-    """Compare the normalization statistics of a network with those of the training clips, computed anew.
+    """Compare the normalization statistics of a network with those computed from the training clips.
 
     Args:
         fitted: mean and standard deviation of each feature in the network, (F,) each; None if it does not standardize

@@ -51,7 +51,7 @@ class Encoder(FeatureExtractor):
     @property
     @abstractmethod
     def training_data(self) -> TrainingData:
-        """What the encoder was trained on."""
+        """Training data of the encoder."""
 
     @property
     @abstractmethod
@@ -123,7 +123,7 @@ class SmartTurn(Encoder):
 
     @property
     def training_data(self) -> TrainingData:
-        """What the encoder was trained on."""
+        """Training data of the encoder."""
         return SMART_TURN
 
     @property
@@ -197,7 +197,7 @@ class HuggingFaceEncoder(Encoder):
 
     @property
     def training_data(self) -> TrainingData:
-        """What the encoder was trained on."""
+        """Training data of the encoder."""
         name = str(self.encoder)
         return training_data(name if self.sha256 is None else Path(name).name)
 

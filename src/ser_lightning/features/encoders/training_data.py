@@ -14,7 +14,7 @@ EMOBOX = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingData:
-    """What an encoder was trained on.
+    """Training data of an encoder.
 
     Args:
         description: the training data in words
