@@ -41,7 +41,8 @@ ALLOWED = {
     "augment": set(),
     "features": set(),
     "models": set(),
-    "baselines": set(),
+    "baselines": {"calibration"},
+    "calibration": set(),
     "corpora": set(),
     "splits": {"corpora"},
     "data": {"corpora", "splits", "audio", "augment", "features"},
@@ -75,6 +76,7 @@ ALLOWED = {
     "cli": None,  # everything
 }
 THIRD_PARTY_FORBIDDEN = {
+    "calibration": {"torch", "pytorch_lightning", "hydra", "sklearn", "pandas"},
     "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra"},
     "metrics": {"torch", "pytorch_lightning"},
     "data_card": {"torch", "pytorch_lightning", "hydra"},

@@ -1,7 +1,6 @@
 """Hyper-parameter search with inner validation on held-out speakers of the training set."""
 
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
@@ -18,11 +16,11 @@ from sklearn.model_selection import GroupKFold, ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from ser_lightning import metrics
+from ser_lightning.calibration.temperature import fit_temperature
 from ser_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
-TEMPERATURES = (0.01, 100.0)  # bounds of the temperature search
 Scores = npt.NDArray[np.float64]  # (N, classes)
 Labels = npt.NDArray[np.int64]  # (N,)
 
@@ -155,27 +153,6 @@ def class_scores(classifier: Any, x: Any) -> Scores:
 def pooled_uar(target: Labels, scores: Scores) -> float:
     """Return the UAR of the classes with the highest scores (M, classes)."""
     return metrics.uar(metrics.confusion_matrix(target, scores.argmax(axis=1), scores.shape[1]))
-
-
-def fit_temperature(scores: Scores, target: Labels) -> float:
-    """Return the temperature that maximizes the likelihood of the held-out clips.
-
-    Clips whose class was missing from training are ignored; if no clip remains, the temperature is 1.
-
-    Args:
-        scores: (M, classes), -inf for a class that is missing from the training part of the fold
-        target: (M,), index of the true class
-
-    """
-    rows = np.flatnonzero(scores[np.arange(len(target)), target] > -np.inf)
-    if not len(rows):
-        return 1.0
-
-    def loss(exponent: float) -> float:
-        return -float(log_softmax(scores[rows] / math.exp(exponent), axis=1)[np.arange(len(rows)), target[rows]].mean())
-
-    found = minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded")
-    return math.exp(found.x)
 
 
 @contextmanager
