@@ -24,14 +24,19 @@ import numpy.typing as npt
 import scipy.signal
 import soundfile
 import soxr
+import torch
 
 from ser_lightning.audio.audio import Audio
+from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.audio.vad import detect
 from ser_lightning.build import build
+from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.cli.checkpoint_config import config_of
 from ser_lightning.errors import InputError
 from ser_lightning.features.spectral162 import Spectral162
 from ser_lightning.labels import RAVDESS
+from ser_lightning.predict.torch_scorer import TorchScorer, pad
 from tests.configs import composed
 
 Floats = npt.NDArray[np.float32]
@@ -189,42 +194,60 @@ def predict(reference: Path, folder: Path, run: Run) -> Predicted:
     released_clips(reference)
     checkpoint = folder / "released.ckpt"
     run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
-    words = [f"{reference}/test_audio", "--model", str(checkpoint), "--set", "audio=untrimmed"]
-    tables = {size: table_of(run, folder, *words, "--set", f"data.batch_size={size}") for size in CORRECT}
+    clips, cut = reference / "test_audio", "audio=untrimmed"
+    output = folder / "predictions.csv"
+    words = [str(clips), "--model", str(checkpoint), "--set", cut, "--least-speech", "0"]
+    run("predict", *words, "--output", str(output))
+    table = {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
     differences, same = [], []
     with np.load(reference / "logits_alone.npz") as expected:
         for stem, logits in zip(expected["utterance"], expected["logits"].astype(np.float64), strict=True):
             probabilities = np.exp(logits - logits.max())
             probabilities /= probabilities.sum()
-            row = tables[1][str(stem)]
+            row = table[str(stem)]
             differences.append(np.abs([float(row[emotion]) for emotion in RAVDESS] - probabilities).max())
             same.append(row["prediction"] == RAVDESS[int(logits.argmax())])
     return Predicted(
-        correct={size: count_correct(table) for size, table in tables.items()},
+        correct={size: count_correct(checkpoint, clips, cut, batch_size=size) for size in CORRECT},
         difference=float(np.max(differences, initial=0.0)) if differences else np.inf,
         same=all(same),
     )
 
 
-def count_correct_in(clips: Path, *words: str, reference: Path, run: Run) -> int:
-    """Return how many clips of a folder the released weights predict correctly at batch size 1."""
+def count_correct_in(clips: Path, *settings: str, reference: Path, run: Run) -> int:
+    """Return how many clips of a folder the released weights predict correctly, each alone."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "released.ckpt"
         run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
-        words = (str(clips), "--model", str(checkpoint), "--set", "data.batch_size=1", *words)
-        return count_correct(table_of(run, Path(folder), *words))
+        return count_correct(checkpoint, clips, *settings, batch_size=1)
 
 
-def table_of(run: Run, folder: Path, *words: str) -> dict[str, dict[str, str]]:
-    """Run ``ser-predict`` and return its rows by clip name."""
-    output = folder / "predictions.csv"
-    run("predict", *words, "--output", str(output))
-    return {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
+def count_correct(checkpoint: Path, clips: Path, *settings: str, batch_size: int) -> int:
+    """Count the clips whose prediction equals the emotion in their name (third field, starting at 01).
 
+    Unlike ``ser-predict``, it applies the downmix of training, and pads clips to the longest of a batch.
 
-def count_correct(table: dict[str, dict[str, str]]) -> int:
-    """Count the clips whose prediction equals the emotion in their name (third field, starting at 01)."""
-    return sum(RAVDESS.index(row["prediction"]) == int(stem.split("-")[2]) - 1 for stem, row in table.items())
+    Args:
+        checkpoint: the imported weights
+        clips: folder of the clips
+        settings: changes of the config, ``key=value`` each
+        batch_size: number of clips per batch
+
+    """
+    found = read_checkpoint(checkpoint)
+    config = config_of(found, checkpoint, settings)
+    scorer = TorchScorer(found, config, path=checkpoint, one_speaker=False)
+    audio = build("audio", config["audio"])
+    paths, _ = list_audio_files(clips)
+    matrices = [scorer.extract(audio.load(path).wave) for path in paths]
+    correct = 0
+    for first in range(0, len(paths), batch_size):
+        batch = slice(first, first + batch_size)
+        with torch.inference_mode():
+            predicted = scorer.model(*pad(matrices[batch])).argmax(1)
+        targets = [int(path.stem.split("-")[2]) - 1 for path in paths[batch]]
+        correct += int((predicted.numpy() == targets).sum())
+    return correct
 
 
 class Decisions(NamedTuple):
@@ -401,8 +424,8 @@ def preparation_lines(reference: Path, ravdess: Path) -> Iterator[Line]:
             wave = clip.frames[clip.study].reshape(-1)
             soundfile.write(Path(cut) / f"{clip.source.stem}.wav", wave, RATE, subtype="FLOAT")
         prepared = count_correct_in(Path(whole), reference=reference, run=run_apart)
-        filtered = count_correct_in(Path(whole), "--set", "audio.resampler=soxr", reference=reference, run=run_apart)
-        spared = count_correct_in(Path(cut), "--set", "audio=untrimmed", reference=reference, run=run_apart)
+        filtered = count_correct_in(Path(whole), "audio.resampler=soxr", reference=reference, run=run_apart)
+        spared = count_correct_in(Path(cut), "audio=untrimmed", reference=reference, run=run_apart)
     holds = prepared == CORRECT[1]
     yield bounded("correct from the raw recordings, each alone", f"{prepared}/{CLIPS}", f"{CORRECT[1]}/{CLIPS}", holds)
     yield Line(f"{'the same by soxr':48}{f'{filtered}/{CLIPS}':>12}")

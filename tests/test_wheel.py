@@ -130,8 +130,8 @@ def test_own_package_is_trained_and_used(installed, synthetic_root, tmp_path):
     assert "--trust my_emotions" in run("ser-predict", clips[0].path, "--model", checkpoint, code=1)
     trust = ("--trust", "my_emotions")
     header, row = run("ser-predict", clips[0].path, "--model", checkpoint, *trust).splitlines()
-    assert header == ",".join(["path", "prediction", *LABELS])
-    label = row.split(",")[1]
+    assert header == ",".join(["path", "channel", "start", "end", "speech", "prediction", *LABELS, "warnings"])
+    label = row.split(",")[5]
     assert "my_emotions" in run("ser-predict", clips[0].path, "--model", checkpoint, *trust, code=1, folder=tmp_path)
     run("ser-evaluate", folder, *trust)
     run(

@@ -178,8 +178,7 @@ def _features(audio: Any, features: Any, waveform: Waveform, sampling_rate: int)
     if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int | np.integer) or sampling_rate < 1:
         raise InputError(f"the sampling rate is {sampling_rate!r}; expected a whole number of Hz")
     channels = wave.astype(np.float32).reshape(len(wave), -1)  # (samples, channels)
-    downmix = audio.downmix if isinstance(audio.downmix, str) else "mean"
-    matrix: npt.NDArray[np.float32] = features(audio.convert(channels, int(sampling_rate), downmix=downmix).wave)
+    matrix: npt.NDArray[np.float32] = features(audio.convert(channels, int(sampling_rate), downmix="mean").wave)
     return matrix
 
 

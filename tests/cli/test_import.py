@@ -15,6 +15,7 @@ from torch import nn
 
 from ser_lightning.labels import RAVDESS
 from ser_lightning.models.cnn_bilstm import CNNBiLSTM
+from ser_lightning.predict.writer import COLUMNS
 
 THEIRS = (
     (r"convolutions\.(\d)", lambda m: f"MFCC_feature_extraction.{2 * int(m[1])}"),
@@ -48,7 +49,7 @@ def test_imported_checkpoint_predicts(command, weights, synthetic_root, small, t
         done = command("predict", str(clip), "--model", str(output), "--output", f"{tmp_path}/{number}.csv")
         assert done.code == 0, done.err
         (row,) = csv.DictReader((tmp_path / f"{number}.csv").read_text().splitlines())
-        assert list(row) == ["path", "prediction", *RAVDESS]
+        assert list(row) == [*COLUMNS, *RAVDESS, "warnings"]
         assert row["path"] == str(clip)
         probabilities = [float(row[emotion]) for emotion in RAVDESS]
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)

@@ -11,6 +11,7 @@ import soundfile
 from tests.conftest import settings
 
 from ser_lightning.labels import RAVDESS
+from ser_lightning.predict.writer import COLUMNS
 
 
 def clips_in(root: Path, n: int) -> list[Path]:
@@ -333,8 +334,13 @@ def test_json_and_csv_predictions_agree(command, trained, synthetic_root, tmp_pa
     rows = [json.loads(line) for line in lines.splitlines()]
     assert json.loads(array) == rows
     for row, other in zip(rows, table, strict=True):
-        assert row.keys() == {"path", "prediction", "probabilities"}
+        assert list(row) == [*COLUMNS, "probabilities", "warnings"]
+        assert list(other) == [*COLUMNS, *RAVDESS, "warnings"]
         assert (row["path"], row["prediction"]) == (other["path"], other["prediction"])
+        assert [row[name] for name in ("start", "end", "speech")] == [
+            float(other[name]) for name in ("start", "end", "speech")
+        ]
+        assert 0 < row["speech"] <= row["end"] == pytest.approx(soundfile.info(row["path"]).duration, abs=5e-4)
         assert list(row["probabilities"]) == list(RAVDESS)
         assert {name: f"{value:.6f}" for name, value in row["probabilities"].items()} == {
             name: other[name] for name in RAVDESS

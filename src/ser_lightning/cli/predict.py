@@ -22,6 +22,11 @@ A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import
 
 Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
 """
+DOWNMIX = dict.fromkeys(
+    ("audio.downmix", "corpus"),
+    "new recordings are mixed down by the mean of their channels, whatever the training corpus was; give --channels"
+    " left, right, each or a number for others",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,43 +57,64 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
             " were trained with data.normalize.",
         ),
     ] = False,
+    channels: Annotated[
+        str,
+        typer.Option(
+            "--channels",
+            metavar="CHANNELS",
+            help="The channels to predict: mean (of all, mixed down), left, right, each, or a number from 1.",
+        ),
+    ] = "mean",
+    least_speech: Annotated[
+        float,
+        typer.Option(
+            "--least-speech", min=0.0, metavar="SECONDS", help="Less speech than this is answered with: no speech."
+        ),
+    ] = 0.3,
     trust: Trust = None,
     json: Json = False,
 ) -> int:
     """Predict the emotion of recordings: the most probable one and the probability of each."""
     import torch
 
+    from ser_lightning.build import build
     from ser_lightning.checkpoint import read_checkpoint
     from ser_lightning.cli.checkpoint_config import config_of, require_parts
     from ser_lightning.cli.settings import require_int
+    from ser_lightning.predict.channels import check_channels
     from ser_lightning.predict.inputs import find_recordings
-    from ser_lightning.predict.recordings import Predictor
+    from ser_lightning.predict.predictor import Predictor
+    from ser_lightning.predict.recordings import read_segments
+    from ser_lightning.predict.torch_scorer import TorchScorer
     from ser_lightning.predict.writer import CSV, JSON, JSON_LINES, PredictionWriter
     from ser_lightning.progress import show_progress
 
     if model is None:
         raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
     formats = (JSON_LINES, JSON) if json else (CSV, JSON, JSON_LINES)
+    check_channels(channels)
     target = check_output(output, formats=formats, default=JSON_LINES if json else CSV)
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     target.check_differs([model, *(recording.path for recording in recordings)])
     checkpoint = read_checkpoint(model, trust=trust or [])
     # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
-    config = config_of(checkpoint, model, settings or [], without=("checkpoint", "evaluation"))
+    config = config_of(checkpoint, model, settings or [], without=("checkpoint", "evaluation"), refused=DOWNMIX)
     require_parts(config, ("model", "audio", "features", "data", "threads"), model)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
-    predictor = Predictor(checkpoint, config, path=model, batch_size=batch_size, one_speaker=one_speaker)
+    scorer = TorchScorer(checkpoint, config, path=model, one_speaker=one_speaker)
+    audio = build("audio", config["audio"], trust=config["trust"])
+    predictor = Predictor(scorer, audio, batch_size=batch_size, least_speech=least_speech, one_speaker=one_speaker)
 
-    total, done = len(recordings) + len(failures), 0
+    total = len(recordings) + len(failures)
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
+    segments = read_segments(paths, channels=channels, on_failure=failures.append)
     with PredictionWriter(target, checkpoint.emotions) as writer:
-        for predictions in predictor.predict(paths, on_failure=failures.append):
+        for predictions in predictor.predict(segments, on_failure=failures.append):
             writer.write(predictions)
-            done += len(predictions)
-    if done:
-        print(f"{done} of {total} recordings: {target.name}", file=sys.stderr)
+    if len(failures) < total:
+        print(f"{total - len(failures)} of {total} recordings: {target.name}", file=sys.stderr)
     return report_failures("ser-predict", failures, total=total)
 
 

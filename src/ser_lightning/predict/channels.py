@@ -1,0 +1,98 @@
+"""Choose the channels of new recordings."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_lightning.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+MEAN, EACH, SIDES = "mean", "each", ("left", "right")
+CANCELED = 0.1  # share of the energy that the mean of unrelated channels would have
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel to predict.
+
+    Args:
+        name: ``mono``, ``mean``, ``left``, ``right`` or its number, counted from 1
+        index: index of the channel; None is the mean of all
+        warnings: why this channel was chosen, if it was not asked for
+
+    """
+
+    name: str
+    index: int | None
+    warnings: tuple[str, ...] = ()
+
+    def of(self, wave: Floats) -> Floats:
+        """Return this channel (samples,) of a waveform (samples, channels)."""
+        if self.index is None:
+            mean: Floats = wave.mean(axis=1, dtype=np.float32)
+            return mean
+        return np.ascontiguousarray(wave[:, self.index])
+
+
+@dataclass
+class Levels:
+    """Energies of the channels of a recording and of their mean, summed up block by block."""
+
+    channels: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    mean: float = 0.0
+
+    def add(self, wave: Floats) -> Self:
+        """Add a block (samples, channels)."""
+        self.channels = self.channels + np.einsum("nc,nc->c", wave, wave, dtype=np.float64)
+        self.mean += float(np.square(wave.mean(axis=1), dtype=np.float64).sum())
+        return self
+
+    @property
+    def cancel(self) -> bool:
+        """Whether the channels cancel in their mean."""
+        unrelated = self.channels.sum() / len(self.channels) ** 2
+        return bool(self.mean < CANCELED * unrelated)
+
+
+def check_channels(choice: str) -> None:
+    """Check the value of ``--channels``.
+
+    Raises:
+        InputError: it is none of the choices
+
+    """
+    if choice not in (MEAN, EACH, *SIDES) and not (choice.isascii() and choice.isdigit() and int(choice)):
+        raise InputError(
+            f"--channels is {choice!r}; expected mean, left, right, each, or the number of a channel, counted from 1"
+        )
+
+
+def choose_channels(choice: str, levels: Levels, *, path: str) -> list[Channel]:
+    """Return the channels of a recording to predict.
+
+    Args:
+        choice: ``mean``, ``left``, ``right``, ``each`` or the number of a channel, counted from 1
+        levels: energies of the channels, needed for ``mean``
+        path: the recording, for messages
+
+    Raises:
+        InputError: the recording has no such channel
+
+    """
+    names = SIDES if len(levels.channels) == 2 else tuple(str(n + 1) for n in range(len(levels.channels)))
+    if len(names) == 1 and choice in (MEAN, EACH, "left", "1"):
+        return [Channel("mono", 0)]
+    if choice == EACH:
+        return [Channel(name, index) for index, name in enumerate(names)]
+    if choice == MEAN and levels.cancel:
+        loudest = int(levels.channels.argmax())
+        return [Channel(names[loudest], loudest, (f"channels cancel in their mean, {names[loudest]} is used",))]
+    if choice == MEAN:
+        return [Channel(MEAN, None)]
+    index = SIDES.index(choice) if choice in SIDES else int(choice) - 1
+    if index >= len(names):
+        count = f"{len(names)} channel{'s' if len(names) > 1 else ''}"
+        raise InputError(f"{path} has {count}; expected a channel of it, got --channels {choice}")
+    return [Channel(names[index], index)]

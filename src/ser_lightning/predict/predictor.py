@@ -1,0 +1,142 @@
+"""Predict the emotions of segments with a model of any kind."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from ser_lightning.audio.audio import Audio, LoadedClip
+from ser_lightning.audio.vad import detect
+from ser_lightning.errors import InputError
+from ser_lightning.predict.scorer import Scorer
+from ser_lightning.predict.segment import NO_SPEECH, Segment, SegmentPrediction
+
+VAD_RATE, VAD_MODE, VAD_FRAME_MS = 16000, 2, 20  # to measure speech for models that were trained without detection
+
+
+class _Clip(NamedTuple):
+    """A segment with its prepared waveform (samples,) and its seconds of speech."""
+
+    segment: Segment
+    wave: npt.NDArray[np.float32]
+    speech: float
+
+
+class Predictor:
+    """Predicts the emotions of segments.
+
+    Args:
+        scorer: the model
+        audio: converts a segment to the waveform that the model takes
+        batch_size: number of segments that are scored together
+        least_speech: seconds of speech below which a segment is answered with ``no speech``
+        one_speaker: whether all segments are of one speaker and scored together, by whose features they are normalized
+
+    """
+
+    def __init__(
+        self, scorer: Scorer, audio: Audio, *, batch_size: int, least_speech: float, one_speaker: bool
+    ) -> None:
+        self.scorer = scorer
+        self.audio = audio
+        self.batch_size = batch_size
+        self.least_speech = least_speech
+        self.one_speaker = one_speaker
+
+    def predict(
+        self, segments: Iterable[Segment], *, on_failure: Callable[[str], None]
+    ) -> Iterator[list[SegmentPrediction]]:
+        """Yield the predictions of one batch of segments after another, in the order of the segments.
+
+        Args:
+            segments: the segments
+            on_failure: receives the reason for each segment that cannot be used
+
+        Raises:
+            InputError: ``one_speaker`` was given with a single segment, whose own mean would be subtracted from it
+
+        """
+        batch: list[_Clip] = []
+        for segment in segments:
+            try:
+                batch.append(self._prepare(segment))
+            except InputError as error:
+                on_failure(str(error))
+            if len(batch) == self.batch_size and not self.one_speaker:
+                yield self._classify(batch, on_failure=on_failure)
+                batch = []
+        if self.one_speaker and len(batch) == 1:
+            raise InputError(
+                f"{batch[0].segment.path} is the only recording; --one-speaker needs several recordings of the speaker."
+            )
+        if batch:
+            yield self._classify(batch, on_failure=on_failure)
+
+    def _prepare(self, segment: Segment) -> _Clip:
+        clip = self.audio.convert(segment.wave[:, None], segment.rate, downmix="mean")
+        return _Clip(segment, clip.wave, seconds_of_speech(clip, self.audio))
+
+    def _classify(self, clips: Sequence[_Clip], *, on_failure: Callable[[str], None]) -> list[SegmentPrediction]:
+        spoken = [index for index, clip in enumerate(clips) if clip.speech >= self.least_speech]
+        scores: dict[int, npt.NDArray[np.float64]] = {}
+        try:
+            scores = dict(zip(spoken, self.scorer.logits([clips[index].wave for index in spoken]), strict=True))
+        except InputError:
+            for index in spoken:  # find the segments whose features cannot be computed
+                try:
+                    scores[index] = self.scorer.logits([clips[index].wave])[0]
+                except InputError as error:
+                    on_failure(f"{clips[index].segment.path}: {error}")
+        return [
+            self._answer(clip, scores.get(index))
+            for index, clip in enumerate(clips)
+            if index in scores or index not in spoken
+        ]
+
+    def _answer(self, clip: _Clip, logits: npt.NDArray[np.float64] | None) -> SegmentPrediction:
+        answer, probabilities = NO_SPEECH, None
+        if logits is not None:
+            values = softmax(logits / (self.scorer.temperature or 1.0))
+            probabilities = dict(zip(self.scorer.emotions, values.tolist(), strict=True))
+            answer = self.scorer.emotions[int(values.argmax())]
+        segment = clip.segment
+        return SegmentPrediction(
+            path=segment.path,
+            channel=segment.channel,
+            start=segment.start,
+            end=segment.end,
+            speech=clip.speech,
+            answer=answer,
+            probabilities=probabilities,
+            warnings=segment.warnings,
+        )
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the probabilities of logits (..., C).
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(-1, keepdims=True)
+    return probabilities
+
+
+def seconds_of_speech(clip: LoadedClip, audio: Audio) -> float:
+    """Return the seconds of speech in a converted clip, by the voice activity detection of training or by WebRTC's.
+
+    Args:
+        clip: the clip
+        audio: the settings by which it was converted
+
+    """
+    if audio.vad_mode is not None:
+        return 0.0 if clip.without_speech else len(clip.wave) / audio.sampling_rate
+    wave = clip.wave
+    if audio.sampling_rate != VAD_RATE:
+        wave = soxr.resample(wave, audio.sampling_rate, VAD_RATE, quality="HQ")
+    _, voiced = detect(wave, sampling_rate=VAD_RATE, mode=VAD_MODE, frame_ms=VAD_FRAME_MS)
+    return int(voiced.sum()) * VAD_FRAME_MS / 1000
