@@ -18,6 +18,7 @@ LEAVES = {
     "kernels",
     "config_files",
     "own_code",
+    "audio_endings",
     "progress",
     "file_digest",
 }

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from ser_lightning.audio_endings import FFMPEG, SNDFILE, UNREAD
 from ser_lightning.errors import InputError, printable
 
-SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".au")
+SUFFIXES = (*SNDFILE, *FFMPEG)
 
 
 def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
@@ -16,8 +17,8 @@ def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
             lower case; hidden files and folders are ignored
 
     Returns:
-        The paths, without a check of their content; and one message for each folder or link that was not searched,
-        with the reason.
+        The paths, without a check of their content; and one message for each folder or link that was not searched, and
+        for each other file with sound or film by its ending, with the reason.
 
     Raises:
         InputError: the path does not exist, or the folder contains no audio file
@@ -42,10 +43,17 @@ def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
             for name in subfolders
             if (link := Path(folder, name)).is_symlink() and link.suffix.lower() not in SUFFIXES
         ]
-        found += [p for name in names if (p := Path(folder, name)).suffix.lower() in SUFFIXES and name[0] != "."]
+        files = [Path(folder, name) for name in names if name[0] != "."]
+        found += [file for file in files if file.suffix.lower() in SUFFIXES]
+        problems += [
+            f"{printable(file)} is sound or film by its ending and is not read; convert it to WAV or FLAC"
+            for file in sorted(files)
+            if file.suffix.lower() in UNREAD
+        ]
     if not found:
         reasons = "".join(f"; {problem}" for problem in problems[:3])
         raise InputError(
-            f"the folder {printable(path)} contains no audio file ({', '.join(SUFFIXES)}); give another folder{reasons}"
+            f"the folder {printable(path)} contains no audio file (such as {', '.join(SUFFIXES[:6])}); give another"
+            f" folder{reasons}"
         )
     return sorted(found), problems

@@ -1,8 +1,7 @@
 """Read audio files and convert them to one channel at one sampling rate."""
 
 import os
-import re
-import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,22 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from ser_lightning.audio.sound import (
+    SAMPLES,
+    SECONDS,
+    UNREADABLE,
+    check_file,
+    check_header,
+    check_loudness,
+    decoded_by_ffmpeg,
+    open_sound,
+    read_samples,
+    unreadable,
+)
 from ser_lightning.errors import InputError, printable
 
 DOWNMIXES = ("mean", "interleave", "right")
 RESAMPLERS = ("soxr", "linear")
-RATES = (4000, 768_000)  # Hz; resampling a short file from a lower claimed rate would need gigabytes
-SECONDS, SAMPLES = 3600, 2**28  # samples of all channels, 1 GiB; a tiny compressed file can hold hours
-LOUDEST = 2.0**31  # float files may use the integer scale; sums of squares must stay finite
-CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-STREAMED = 2**31 - 2**17  # streaming writers use sizes from here on as a placeholder for an unknown length
 
 
 def read_audio(
@@ -27,7 +33,8 @@ def read_audio(
     """Read an audio file, or a segment of it, at its own sampling rate.
 
     Args:
-        path: a file in any format that libsndfile supports (WAV, FLAC, AIFF, OGG, MP3, ...)
+        path: a file in any format that libsndfile supports (WAV, FLAC, AIFF, OGG, MP3, ...), or that FFmpeg decodes, by
+            its ending
         start: start of the segment, seconds; None is the beginning of the file
         end: end of the segment, seconds; None is the end of the file
         channel: the only channel to read, counted from 0; None reads all channels
@@ -38,41 +45,28 @@ def read_audio(
     Raises:
         InputError: the path is not a regular audio file, or the file has no samples, implausibly many, fewer than its
             header claims, an implausible sampling rate, no such segment or channel, or samples that are NaN, infinite
-            or absurdly large
+            or absurdly large; or FFmpeg is needed and not installed
 
     """
     path = Path(path)
+    if decoded_by_ffmpeg(path):
+        return _read_decoded(path, start=start, end=end, channel=channel)
+    check_file(path)
     try:
-        # Check the file type before opening: opening a FIFO would block forever.
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{printable(path)} is not a regular file; give an audio file")
-        if status.st_size == 0:
-            raise InputError(f"{printable(path)} is an empty file; replace the file or leave it out")
-        path.open("rb").close()  # gives the reason for a failure, which libsndfile does not
         with soundfile.SoundFile(os.fsencode(path)) as file:  # a file name need not be valid text
             rate = int(file.samplerate)
             first = 0 if start is None else round(start * rate)
             last = file.frames if end is None else min(round(end * rate), file.frames)
-            _check_header(file, path, samples=last - first)
+            check_header(file, path, samples=last - first, seconds=SECONDS, most=SAMPLES)
             if not first < last and file.frames:
-                raise InputError(
-                    f"{printable(path)} lasts {file.frames / rate:.3f} s; expected a segment of it, got {start} to"
-                    f" {end}"
-                )
-            if channel is not None and channel >= file.channels:
-                raise InputError(
-                    f"{printable(path)} has {file.channels} channels; expected a channel below that, got {channel}"
-                )
+                raise _no_segment(path, file.frames / rate, start, end)
+            _check_channel(path, file.channels, channel)
             file.seek(first)
-            wave, claimed = _samples(file, last - first), last - first
+            wave, claimed = read_samples(file, last - first), last - first
             if channel is not None:
                 wave = np.ascontiguousarray(wave[:, channel : channel + 1])
-    # soundfile raises RuntimeError or TypeError for a file that it assumes to be headerless.
-    except (OSError, soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        raise InputError(
-            f"cannot read {printable(path)} as audio: {_reason(error)}; replace the file or leave it out"
-        ) from error
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
     if wave.shape[0] == 0:
         raise InputError(f"{printable(path)} contains no samples; replace the file or leave it out")
     if wave.shape[0] < claimed:
@@ -80,59 +74,50 @@ def read_audio(
             f"{printable(path)} is truncated: it contains {wave.shape[0]} of the {claimed} samples that its header"
             " names; replace the file or leave it out"
         )
-    loudest = max(wave.max(), -wave.min())
-    if not loudest <= LOUDEST:  # this form is also true for NaN
-        raise InputError(
-            f"{printable(path)} contains samples that are NaN, infinite or beyond 32-bit integers ({loudest}), where"
-            " full scale is 1; replace the file or leave it out"
-        )
+    check_loudness(wave, path)
     return wave, rate
 
 
-def _samples(file: soundfile.SoundFile, samples: int) -> npt.NDArray[np.float32]:
-    """Read the next samples as float32, (samples, channels), full scale 1.
+def _read_decoded(
+    path: Path, *, start: float | None, end: float | None, channel: int | None
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Read a file, or a segment of it, that FFmpeg decodes."""
+    with open_sound(path) as sound:
+        _check_channel(path, sound.channels, channel)
+        kept = slice(None) if channel is None else slice(channel, channel + 1)
+        blocks = [block[:, kept] for block in _limited(sound.blocks, path, rate=sound.rate)]
+    wave = np.concatenate(blocks)
+    first, last = round((start or 0) * sound.rate), len(wave) if end is None else round(end * sound.rate)
+    if not len(wave[first:last]):
+        raise _no_segment(path, len(wave) / sound.rate, start, end)
+    return np.ascontiguousarray(wave[first:last]), sound.rate
 
-    16-bit files are read as integers and scaled here: faster than libsndfile's own conversion, with the same result.
-    """
-    if file.subtype == "PCM_16":
-        levels: npt.NDArray[np.int16] = file.read(samples, dtype="int16", always_2d=True)
-        return np.multiply(levels, np.float32(1 / 32768), dtype=np.float32)
-    wave: npt.NDArray[np.float32] = file.read(samples, dtype="float32", always_2d=True)
-    return wave
 
-
-def _check_header(file: soundfile.SoundFile, path: Path, *, samples: int) -> None:
-    """Check the rate and completeness that a header claims, and the number of samples to read, before reading.
+def _limited(blocks: Iterator[npt.NDArray[np.float32]], path: Path, *, rate: int) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield blocks as long as they fit into memory.
 
     Raises:
-        InputError: the rate or length is implausible, or the file has fewer bytes of samples than the header claims
+        InputError: there are more samples than that
 
     """
-    rate, channels = file.samplerate, file.channels
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(
-            f"{printable(path)} claims a sampling rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}: fix its header"
-        )
-    if samples > SECONDS * rate or samples * channels > SAMPLES:
-        raise InputError(
-            f"{printable(path)} claims {samples} samples of {channels} channels at {rate} Hz; expected at most"
-            f" {SECONDS} s and {SAMPLES} samples in all: cut it, or fix its header"
-        )
-    # libsndfile reads a truncated file as a shorter one and only logs the mismatch.
-    for found in CUT.finditer(file.extra_info):
-        claimed, there = map(int, found.groups())
-        if there < claimed < STREAMED:
+    samples = 0
+    for block in blocks:
+        samples += len(block)
+        if samples > SECONDS * rate or samples * block.shape[1] > SAMPLES:
             raise InputError(
-                f"{printable(path)} is truncated: it contains {there} of the {claimed} bytes that its header names;"
-                " replace the file or leave it out"
+                f"{printable(path)} lasts more than {samples // rate} s; expected at most {SECONDS} s and {SAMPLES}"
+                " samples in all: cut it"
             )
+        yield block
 
 
-def _reason(error: Exception) -> str:
-    """Return the reason of an error without the path, which the caller's message already contains."""
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string).rstrip(".")
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _check_channel(path: Path, channels: int, channel: int | None) -> None:
+    if channel is not None and channel >= channels:
+        raise InputError(f"{printable(path)} has {channels} channels; expected a channel below that, got {channel}")
+
+
+def _no_segment(path: Path, seconds: float, start: float | None, end: float | None) -> InputError:
+    return InputError(f"{printable(path)} lasts {seconds:.3f} s; expected a segment of it, got {start} to {end}")
 
 
 def to_mono(

@@ -6,14 +6,15 @@ import stat
 from contextlib import suppress
 from pathlib import Path, PurePath
 
+from ser_lightning.audio_endings import FFMPEG, SNDFILE, UNREAD
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.errors import InputError, printable
 
 SUFFIXES = (".wav", ".flac")
 """Suffixes of audio files; of two formats of one recording, the first is preferred."""
 
-ALL_SUFFIXES = (*SUFFIXES, ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
-"""Suffixes of the formats that libsndfile decodes, for folders that are not of a published corpus."""
+ALL_SUFFIXES = (*SNDFILE, *FFMPEG)
+"""Suffixes of the formats that libsndfile or FFmpeg decodes, for folders that are not of a published corpus."""
 
 LFS_POINTER = b"version https://git-lfs"  # start of the file that stands in for audio that git-lfs has not fetched
 LFS_POINTER_SIZE = 1024  # bytes; a pointer is shorter, so larger files need not be opened
@@ -100,6 +101,8 @@ def list_audio_files(
         subfolders[:] = [name for name in subfolders if enters(Path(folder, name))]
         for name in names:
             path = Path(folder, name)
+            if suffixes is ALL_SUFFIXES and path.suffix.lower() in UNREAD and not name.startswith("."):
+                report(path, "sound or film by its ending, which is not read; convert it to WAV or FLAC")
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 continue
             if reason := find_fault(path, home=None if follow_links else home):

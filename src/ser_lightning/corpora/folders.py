@@ -59,7 +59,9 @@ class FolderCorpus(RowCorpus):
         """
         files, problems = list_audio_files(self.folder, follow_links=self.follow_links, suffixes=ALL_SUFFIXES)
         if not files and not problems:
-            raise InputError(f"{printable(self.folder)}: contains no audio file ({', '.join(ALL_SUFFIXES)})")
+            raise InputError(
+                f"{printable(self.folder)}: contains no audio file (such as {', '.join(ALL_SUFFIXES[:6])})"
+            )
         rows = []
         for file in files:
             match = re.fullmatch(self.pattern, file.with_suffix("").as_posix())
