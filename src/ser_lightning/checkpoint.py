@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build, is_baseline
+from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Checkpoint:
         features: size of the feature axis of the model's input
         epoch: index of the last trained epoch, counted from 0
         state: ``state_dict`` of the task
+        calibration: certainty as measured on validation clips; None if the run has not finished, or was not calibrated
 
     """
 
@@ -38,6 +41,7 @@ class Checkpoint:
     features: int
     epoch: int
     state: dict[str, Any]
+    calibration: Calibration | None = None
 
 
 def previous(path: Path) -> Path:
@@ -81,6 +85,7 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
             features=int(own["features"]),
             epoch=int(raw.get("epoch", 0)),
             state={name: value for name, value in raw["state_dict"].items() if isinstance(value, Tensor)},
+            calibration=_calibration(own.get("calibration"), path),
         )
         checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -97,6 +102,27 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
         )
     checkpoint.config["trust"] = list(trust)
     return checkpoint
+
+
+def _calibration(values: Any, path: Path) -> Calibration | None:
+    try:
+        return None if values is None else Calibration.from_plain(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def complete_checkpoint(path: Path, **values: Any) -> None:
+    """Add what is measured after training to a checkpoint, atomically.
+
+    Args:
+        path: the checkpoint
+        values: plain values beside those of :func:`contents`
+
+    """
+    raw = load_plain(path)
+    raw[KEY] |= values
+    with write_atomically(path, "wb") as file:
+        torch.save(raw, file)
 
 
 def _check_plain(config: Mapping[str, Any], path: Path) -> None:

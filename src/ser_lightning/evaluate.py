@@ -1,29 +1,30 @@
 """Evaluate a trained run, write its results and log its metrics."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.loggers import Logger
 
 from ser_lightning.atomic import sync
 from ser_lightning.callbacks.summary import logger_files, write_summary
-from ser_lightning.checkpoint import load_state, read_checkpoint
+from ser_lightning.checkpoint import complete_checkpoint, load_state, read_checkpoint
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
-from ser_lightning.metrics import STUDY_BATCH, recall_per_class, study_metric
+from ser_lightning.metrics import recall_per_class, study_metric
 from ser_lightning.own_code import package_digests
 from ser_lightning.refit import Stage, with_selection
+from ser_lightning.report.calibration_figures import calibration_figure
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, provenance, write_json
+from ser_lightning.run_calibration import calibrate, describe_calibration
 from ser_lightning.run_folder import SELECTION, finish_folder
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.task import EmotionTask
@@ -58,7 +59,12 @@ def evaluate_and_save(
     """
     start = time.perf_counter()
     return_freed_memory()  # release memory that training no longer needs
-    evaluated, predictions = _evaluate(task, data, folder / "checkpoints", config)
+    tested = _test_both(task, data, folder / "checkpoints", task.evaluation, trust=config["trust"])
+    if task.evaluation == EVALUATION_MODE:
+        in_evaluation_mode = tested
+    else:  # new recordings are predicted in evaluation mode
+        in_evaluation_mode = _test_both(task, data, folder / "checkpoints", EVALUATION_MODE, trust=config["trust"])
+    evaluated = _evaluated(tested, in_evaluation_mode, config)
     data.preparation.seconds["test"] = time.perf_counter() - start
     facts = {
         "epochs": len(task.epochs),
@@ -71,8 +77,9 @@ def evaluate_and_save(
         data,
         folder=folder,
         config=config,
-        predictions=predictions,
+        predictions=tested[config["checkpoint"]].predictions,
         evaluated=evaluated,
+        in_evaluation_mode={which: found.predictions for which, found in in_evaluation_mode.items()},
         facts=facts,
         audit=audit_run(data, task.model, config),
         loggers=loggers,
@@ -88,6 +95,7 @@ def write_results(
     config: dict[str, Any],
     predictions: Mapping[str, Predictions],
     evaluated: Mapping[str, Any],
+    in_evaluation_mode: Mapping[str, Mapping[str, Predictions]],
     facts: Mapping[str, Any],
     audit: Mapping[str, Any],
     loggers: Sequence[Logger],
@@ -102,6 +110,7 @@ def write_results(
         config: resolved config
         predictions: subset -> predictions of the checkpoint that is reported as the result
         evaluated: metrics of the checkpoints
+        in_evaluation_mode: checkpoint (``best``, ``last``) -> subset -> predictions in evaluation mode
         facts: properties of the trained model: number of parameters, history, device
         audit: findings of the leak checks
         loggers: loggers of the run
@@ -115,6 +124,9 @@ def write_results(
     preparation = data.preparation
     emotions = preparation.corpus.emotions
     evaluated_subsets = [subset for subset in ("val", "test") if subset in predictions]
+    calibrations = calibrate(in_evaluation_mode, config=config, selection=stage.selection)
+    for which, found in calibrations.items():
+        complete_checkpoint(folder / "checkpoints" / f"{which}.ckpt", calibration=found.as_plain())
     result: dict[str, Any] = {
         "format": FORMAT,
         "name": config["name"],
@@ -131,6 +143,7 @@ def write_results(
         },
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in evaluated_subsets},
         "emotions": list(emotions),
+        "calibration": describe_calibration(calibrations, in_evaluation_mode, config=config, selection=stage.selection),
         "audit": dict(audit),
         "counts": {
             subset: len(
@@ -169,12 +182,14 @@ def write_results(
     figures = {"confusion_matrix": confusion_figure(predictions[shown].confusion, emotions, f"{title}, {shown}")}
     if facts["history"]:
         figures["curves"] = curves_figure(facts["history"], title)
+    if result["calibration"]["fitted"] is not None:
+        figures["calibration"] = calibration_figure(result["calibration"][shown], f"{title}, {shown}")
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
     write_summary(
         loggers,
         result,
-        {"confusion_matrix": figures["confusion_matrix"]},
+        {name: figure for name, figure in figures.items() if name != "curves"},  # loggers draw their own curves
         data=data,
         predictions=predictions.get("test"),
     )
@@ -185,31 +200,40 @@ def write_results(
     return result
 
 
-def _evaluate(
-    task: EmotionTask, data: SpeechDataModule, folder: Path, config: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """Return the metrics of both checkpoints and the predictions of the reported one."""
-    tested = {
-        which: _test(task, data, folder / f"{which}.ckpt", task.evaluation, trust=config["trust"])
-        for which in ("best", "last")
+class _Tested(NamedTuple):
+    """Epoch, metrics and predictions of a checkpoint."""
+
+    epoch: int
+    metrics: dict[str, Any]
+    predictions: dict[str, Predictions]
+
+
+def _evaluated(
+    tested: Mapping[str, _Tested], in_evaluation_mode: Mapping[str, _Tested], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metrics of both checkpoints."""
+    which = config["checkpoint"]
+    evaluated: dict[str, Any] = {
+        "metrics": tested[which].metrics,
+        "checkpoints": {name: {"epoch": found.epoch, "metrics": found.metrics} for name, found in tested.items()},
     }
-    headline, predictions = tested[config["checkpoint"]]
-    evaluated = {
-        "metrics": headline["metrics"],
-        "checkpoints": {which: summary for which, (summary, _) in tested.items()},
-    }
-    if task.evaluation != EVALUATION_MODE:
-        path = folder / f"{config['checkpoint']}.ckpt"
-        summary, _ = _test(task, data, path, EVALUATION_MODE, trust=config["trust"])
-        evaluated["evaluation_mode_metrics"] = summary["metrics"]
+    if in_evaluation_mode is not tested:
+        evaluated["evaluation_mode_metrics"] = in_evaluation_mode[which].metrics
     if config["study_metric"]:
+        predictions = tested[which].predictions
         evaluated["study_metric"] = {s: study_metric(result.confusion) for s, result in predictions.items()}
-    return evaluated, predictions
+    return evaluated
+
+
+def _test_both(
+    task: EmotionTask, data: SpeechDataModule, folder: Path, evaluation: Evaluation, *, trust: Sequence[str]
+) -> dict[str, _Tested]:
+    return {which: _test(task, data, folder / f"{which}.ckpt", evaluation, trust=trust) for which in ("best", "last")}
 
 
 def _test(
     task: EmotionTask, data: SpeechDataModule, path: Path, evaluation: Evaluation, *, trust: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
+) -> _Tested:
     checkpoint = read_checkpoint(path, trust=trust)
     load_state(task, checkpoint.state, path=path)
     predictions = {
@@ -217,7 +241,7 @@ def _test(
         for subset in data.subsets()
     }
     metrics = {subset: result.summary() for subset, result in predictions.items()}
-    return {"epoch": checkpoint.epoch, "metrics": metrics}, predictions
+    return _Tested(checkpoint.epoch, metrics, predictions)
 
 
 def device_name(device: torch.device) -> str:
@@ -227,50 +251,3 @@ def device_name(device: torch.device) -> str:
     'cpu'
     """
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def log_result(result: Mapping[str, Any]) -> None:
-    """Log the metrics of a result."""
-    switches = result["config"]["evaluation"]
-    how = ", ".join(
-        [
-            "test after the refit, val before it" if "refit" in result else f"{result['checkpoint']} checkpoint",
-            *(f"evaluation.{key}" for key, on in switches.items() if on is True),
-        ]
-    )
-    log.info("%s %s (%s): %s", result["name"], result["run_id"], how, _format_metrics(result["metrics"]))
-    if "chosen" in result:
-        log.info("chosen by inner validation: %s", ", ".join(_format_choices(result["chosen"])))
-    if "evaluation_mode_metrics" in result:
-        log.info("the same weights in evaluation mode: %s", _format_metrics(result["evaluation_mode_metrics"]))
-    if "study_metric" in result:
-        log.info(
-            "study_metric %s: the study's own arithmetic (correct clips per batch of %d), no accuracy; the same"
-            " predictions counted rightly are %.1f %% of the test clips",
-            json.dumps({subset: round(value, 2) for subset, value in result["study_metric"].items()}),
-            STUDY_BATCH,
-            100 * result["metrics"]["test"]["accuracy"],
-        )
-    if result.get("audit", {}).get("leak"):
-        log.info("%s", result["audit"]["summary"])
-
-
-def _format_choices(chosen: Mapping[str, Any]) -> list[str]:
-    """Format the chosen values, without those that were not chosen by inner validation.
-
-    >>> _format_choices({"c": 0.0100001, "layers": [1, 2], "uar": None})
-    ['c 0.01', 'layers [1, 2]']
-    """
-    return [
-        f"{name} {value:.4g}" if isinstance(value, int | float) else f"{name} {value}"
-        for name, value in chosen.items()
-        if value
-    ]
-
-
-def _format_metrics(metrics: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{subset} accuracy {100 * metrics[subset]['accuracy']:.1f} % UAR {100 * metrics[subset]['uar']:.1f} %"
-        for subset in ("val", "test")
-        if subset in metrics
-    )

@@ -118,6 +118,7 @@ def fit(
         config=config,
         predictions=predictions,
         evaluated=_evaluated(predictions, config),
+        in_evaluation_mode=dict.fromkeys(("best", "last"), predictions),
         facts={
             "epochs": 0,
             "steps": 0,

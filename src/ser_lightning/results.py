@@ -25,7 +25,7 @@ LIBRARIES = (
 EXTRAS = ("praat-parselmouth", "opensmile", "transformers")  # optional libraries
 # Paths of a checkout that affect results; changes elsewhere do not mark a run as dirty.
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
-# Config keys of locations, names and speed, which do not affect results.
+# Config keys of locations, names and speed, and of what is added to a finished run: no metric depends on them.
 UNSCIENTIFIC = (
     *(
         "name",
@@ -40,6 +40,7 @@ UNSCIENTIFIC = (
         "corpus.workers",
         "trust",
         "init_from",
+        "calibrate",
     ),
     *(
         "data.feature_cache",

@@ -26,7 +26,7 @@ from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError, full_disk
-from ser_lightning.evaluate import evaluate_and_save, log_result
+from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.evaluation import check_batches
 from ser_lightning.fine_tuning import initialize
 from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signals_as_exceptions
@@ -34,6 +34,7 @@ from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import package_digests
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage, select_and_refit, train_once
+from ser_lightning.result_log import log_result
 from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
     check_same_data,

@@ -54,7 +54,8 @@ def check_options(config: Mapping[str, Any]) -> None:
         InputError: a value is invalid
 
     """
-    for key, kind in (("seed", int), ("threads", int), ("name", str), ("run_id", str), ("study_metric", bool)):
+    kinds = {"seed": int, "threads": int, "name": str, "run_id": str, "study_metric": bool, "calibrate": bool}
+    for key, kind in kinds.items():
         if type(config[key]) is not kind:
             raise InputError(f"{key} is {config[key]!r}; expected {kind.__name__}")
     if config["threads"] < 1 or not 0 <= config["seed"] < 2**32:

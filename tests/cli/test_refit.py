@@ -116,6 +116,20 @@ def test_refit_trains_on_training_and_validation_clips(runs):
     assert drawn["refit"]["selection"]["counts"] == {"train": 36, "val": 12, "test": 0, "train_with_copies": 36}
 
 
+def test_refit_is_calibrated_by_the_model_of_the_selection(runs):
+    found, selection = result_of(runs["drawn"])["calibration"], selection_of(runs["drawn"])["calibration"]
+    assert "before the refit" in found["fitted_on"]
+    assert found["fitted"] == selection["fitted"]
+    assert found["fitted"]["clips"] == 12
+    assert found["val"] == selection["val"]
+    assert "test" not in selection
+    assert found["test"]["before"]["nll"] == pytest.approx(result_of(runs["drawn"])["metrics"]["test"]["loss"])
+    for name in ("best", "last"):
+        stored = load_plain(runs["drawn"] / "checkpoints" / f"{name}.ckpt")["ser_lightning"]
+        assert stored["calibration"] == found["fitted"]
+    assert found["fitted"] == result_of(runs["relabeled"])["calibration"]["fitted"]
+
+
 def test_test_clips_take_no_part_in_the_selection(runs):
     drawn, relabeled = runs["drawn"], runs["relabeled"]
     assert_same_weights(weights_of(drawn), weights_of(relabeled))

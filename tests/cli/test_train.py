@@ -41,6 +41,7 @@ def test_run_folder_contains_all_files(trained):
             "predictions.csv",
             "confusion_matrix.png",
             "curves.png",
+            "calibration.png",
             "train.log",
             "result.json",
         ),
@@ -111,7 +112,8 @@ def test_tensorboard_contains_curves_images_hparams_and_audio(trained):
     result = result_of(trained)
     for name, values in result["history"].items():
         assert scalars[name] == pytest.approx(values)
-    assert tags["images"] == ["when_done/confusion_matrix"]
+    assert tags["images"] == ["when_done/confusion_matrix", "when_done/calibration"]
+    assert scalars["when_done/test_ece"] == [pytest.approx(result["calibration"]["test"]["after"]["ece"])]
     assert len(tags["audio"]) == 4
     assert all(" predicted as " in tag for tag in tags["audio"])
     assert scalars["when_done/test_accuracy"] == [pytest.approx(result["metrics"]["test"]["accuracy"])]

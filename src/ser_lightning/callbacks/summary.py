@@ -57,6 +57,7 @@ def write_summary(
         if subset in result["metrics"]
         for name in METRICS
     } | {f"{FINAL}/{subset}_study_metric": value for subset, value in (result.get("study_metric") or {}).items()}
+    final |= _final_calibration(result)
     clips = [] if predictions is None else list(_clips(result, data, predictions))
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -79,6 +80,17 @@ def write_summary(
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
+
+
+def _final_calibration(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the measures of the calibrated probabilities by the names under which they are logged."""
+    section = result.get("calibration", {})
+    return {
+        f"{FINAL}/{subset}_{name}": value
+        for subset in ("val", "test")
+        if subset in section
+        for name, value in section[subset]["after"].items()
+    }
 
 
 def hyperparameters(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Calibration of runs: in the result, in the checkpoints, and switched off."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ser_lightning.calibration.calibration import Calibration
+from ser_lightning.calibration.temperature import probabilities
+from ser_lightning.checkpoint import complete_checkpoint, read_checkpoint
+from ser_lightning.errors import InputError
+
+
+def result_of(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def logits_of(folder: Path, subset: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithms of the stored probabilities and the true classes."""
+    table = csv.DictReader((folder / "predictions.csv").read_text().splitlines())
+    rows = [row for row in table if row["subset"] == subset]
+    emotions = result_of(folder)["emotions"]
+    found = np.array([[float(row[emotion]) for emotion in emotions] for row in rows])
+    return np.log(found), np.array([emotions.index(row["target"]) for row in rows])
+
+
+def test_predictions_hold_the_probabilities_before_calibration(trained):
+    result = result_of(trained)
+    for subset in ("val", "test"):
+        logits, target = logits_of(trained, subset)
+        loss = -logits[np.arange(len(target)), target].mean()
+        found = result["calibration"][subset]
+        assert found["before"]["nll"] == pytest.approx(loss, abs=1e-4)
+        assert found["before"]["nll"] == pytest.approx(result["metrics"][subset]["loss"])
+        after = probabilities(logits, result["calibration"]["fitted"]["temperature"])
+        assert found["after"]["nll"] == pytest.approx(-np.log(after[np.arange(len(target)), target]).mean(), abs=1e-4)
+        assert found["reject"]["0"]["error"] == pytest.approx(1 - result["metrics"][subset]["accuracy"], abs=0.08)
+
+
+def test_validation_clips_are_described_better_after_calibration(trained):
+    found = result_of(trained)["calibration"]
+    assert found["fitted_on"] == "validation clips"
+    assert found["fitted"]["clips"] == 9
+    assert found["val"]["after"]["nll"] <= found["val"]["before"]["nll"]
+    assert found["val"]["sets"]["coverage"] >= 0.9
+    # Nine clips are enough for sets of 90 % coverage, but the least probable of the nine sets the bound.
+    logits, target = logits_of(trained, "val")
+    after = probabilities(logits, found["fitted"]["temperature"])
+    assert found["fitted"]["least_probability"] == pytest.approx(after[np.arange(9), target].min(), abs=1e-4)
+
+
+def test_checkpoints_hold_their_own_calibration(trained):
+    result = result_of(trained)
+    best, last = (read_checkpoint(trained / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
+    assert best.calibration == Calibration.from_plain(result["calibration"]["fitted"])
+    same_epoch = result["checkpoints"]["best"]["epoch"] == result["checkpoints"]["last"]["epoch"]
+    assert (best.calibration == last.calibration) == same_epoch
+
+
+def test_calibrate_false_changes_nothing_else(command, trained, small, tmp_path):
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "calibrate=false"]
+    assert command("train", *words).code == 0
+    folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
+    result, calibrated = result_of(folder), result_of(trained)
+    assert result["calibration"] == {"fitted": None, "fitted_on": None, "reason": "calibrate is false"}
+    assert read_checkpoint(folder / "checkpoints" / "best.ckpt").calibration is None
+    assert not (folder / "calibration.png").exists()
+    assert result["metrics"] == calibrated["metrics"]
+    assert result["digest"] == calibrated["digest"]
+    assert (folder / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
+    one, two = (torch.load(run / "checkpoints" / "best.ckpt", weights_only=True) for run in (folder, trained))
+    assert all(torch.equal(value, two["state_dict"][name]) for name, value in one["state_dict"].items())
+
+
+def test_damaged_calibration_of_a_checkpoint_is_named(trained, tmp_path):
+    path = tmp_path / "best.ckpt"
+    path.write_bytes((trained / "checkpoints" / "best.ckpt").read_bytes())
+    complete_checkpoint(path, calibration={"temperature": -1})
+    with pytest.raises(InputError, match=r"best.ckpt: the calibration is damaged"):
+        read_checkpoint(path)
