@@ -1,8 +1,10 @@
 """Measure how the work on a corpus grows with its size: ``python -m benchmarks.scale``.
 
 Every size and step is measured in its own process, on generated recordings of 0.3 s: the scan of the table without the
-hashes of the audio, the hashes, the feature cache of ``features=logmel`` with one and with two workers, and the search
-for near duplicates. Processor times do not depend on other work on the machine as much as wall times do.
+hashes of the audio, the hashes, the feature cache of ``features=logmel`` with one and with two workers, the contents of
+the audio and the search for near duplicates, and the data card. Processor times do not depend on other work on the
+machine as much as wall times do. Of the memory of this process, files that it maps count apart, because the operating
+system reclaims them.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -27,12 +30,16 @@ from ser_lightning.build import config_folder
 from ser_lightning.corpora.audio_files import sha256
 from ser_lightning.data.content import cached_contents
 from ser_lightning.data.preparation import Preparation
+from ser_lightning.data_card.clip_audio import measure_clips
+from ser_lightning.data_card.describe import describe_corpus
+from ser_lightning.data_card.page import write_card
 from ser_lightning.splits.near_duplicates import near_duplicates
 
 SIZES = (1_000, 10_000, 100_000)
-STEPS = ("scan", "cache1", "cache2", "duplicates")
+STEPS = ("scan", "cache1", "cache2", "duplicates", "card")
 FILES_PER_FOLDER = 1000
 RATE = 16_000
+SAMPLED = 0.05  # seconds between two samples of the memory
 MELODY = (0, 0.1, 0.2, 0.3)  # seconds of the points between which the pitch glides
 
 
@@ -69,6 +76,21 @@ class Timed:
             self.seconds += processor_seconds() - start
 
 
+class PeakMemory(threading.Thread):
+    """The most anonymous memory of this process while the thread runs, GB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.gb, self.done = 0.0, threading.Event()
+
+    def run(self) -> None:
+        """Sample the memory until ``done`` is set."""
+        while not self.done.wait(SAMPLED):
+            lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            self.gb = max(self.gb, int(status["RssAnon"].split()[0]) / 2**20)
+
+
 def processor_seconds() -> float:
     """Return the processor time of this process and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -84,8 +106,20 @@ def preparation(table: Path, cache: str, workers: int) -> Preparation:
     return assemble_preparation(config, progress=lambda results, _: results)
 
 
+def make_card(data: Preparation, folder: str) -> None:
+    """Write the data card of the scanned table."""
+    audio, contents = measure_clips(
+        data.utterances, folder=Path(folder), workers=data.feature_workers, progress=lambda results, _: results
+    )
+    name, emotions = data.corpus.name, data.corpus.emotions
+    card = describe_corpus(data.utterances, data.problems, name=name, emotions=emotions, audio=audio, contents=contents)
+    write_card(card, Path(folder))
+
+
 def measure(step: str, table: Path) -> dict[str, float]:
     """Measure one step; return its seconds, its processor seconds and the peak memory in GB."""
+    memory = PeakMemory()
+    memory.start()
     with tempfile.TemporaryDirectory() as cache:
         data = preparation(table, cache, workers=1 if step == "cache1" else 2)
         hashes, search = Timed(sha256), Timed(near_duplicates)
@@ -94,19 +128,23 @@ def measure(step: str, table: Path) -> dict[str, float]:
             data.scan()
         if step != "scan":
             start, before = time.perf_counter(), processor_seconds()
-        if step.startswith("cache"):
-            data.prepare()
-        if step == "duplicates":
-            with patch("ser_lightning.data.content.near_duplicates", search):
+        with patch("ser_lightning.data.content.near_duplicates", search):
+            if step.startswith("cache"):
+                data.prepare()
+            elif step == "duplicates":
                 cached_contents(data.utterances, folder=Path(cache), workers=2, progress=lambda results, _: results)
+            elif step == "card":
+                make_card(data, cache)
+    memory.done.set()
     processor = processor_seconds() - before
-    apart = {"scan": hashes.seconds, "duplicates": search.seconds}.get(step, 0.0)
+    apart = {"scan": hashes.seconds, "duplicates": search.seconds, "card": search.seconds}.get(step, 0.0)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "wall": time.perf_counter() - start,
         "processor": processor - apart,
         "apart": apart,
         "gb": peak / 2**20,
+        "gb_without_mapped_files": memory.gb,
     }
 
 

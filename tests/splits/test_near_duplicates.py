@@ -9,7 +9,7 @@ import soundfile
 
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.splits import near_duplicates as module
-from ser_lightning.splits.near_duplicates import RATE, SAME, correlate, near_duplicates, signature
+from ser_lightning.splits.near_duplicates import BANDS, RATE, SAME, correlate, near_duplicates, signature
 
 SPEECH_RATE = 16000
 Wave = npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ def at_4_khz(wave: Wave, rate: int = SPEECH_RATE) -> npt.NDArray[np.float32]:
 
 def find(waves: Mapping[str, npt.NDArray[np.float32]]) -> tuple[tuple[str, str, float], ...]:
     signatures = {name: found for name, wave in waves.items() if (found := signature(wave)) is not None}
-    return near_duplicates(signatures, waves.__getitem__)
+    return near_duplicates(list(signatures), np.array(list(signatures.values())).reshape(-1, BANDS), waves.__getitem__)
 
 
 @pytest.mark.parametrize("name", COPIES)
@@ -158,7 +158,7 @@ def test_long_waves_are_compared_by_their_start(monkeypatch):
 def bounds(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Return the bounds by wide bands and by all bands."""
     both = np.stack([signature(one), signature(other)]).astype(np.float32)
-    wide = module._merge_bands(both)
+    wide = module._merge_bands(both, module._wide_bands(both))
     return float(wide[0] @ wide[1]), float(both[0] @ both[1])
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,9 +17,11 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.splits.near_duplicates import RATE, SAME, Contents, Signature, near_duplicates, signature
+from ser_lightning.splits.near_duplicates import BANDS, RATE, SAME, Contents, Signature, near_duplicates, signature
+from ser_lightning.splits.row_file import RowFile
 
 FORMAT = 1  # increase it when the same files give different contents
+BATCH = 1024  # recordings that wait for a thread at a time
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 Observe = Callable[[str, npt.NDArray[np.float32], int], None]
@@ -58,25 +60,33 @@ def read_contents(
         digest.update(np.ascontiguousarray(wave).data)
         return digest.hexdigest(), signature(_comparable(wave, rate))
 
-    samples: dict[str, str] = {}
-    unread: dict[str, str] = {}
-    signatures: dict[str, Signature] = {}
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-        for content, found in zip(paths, progress(pool.map(read, paths), len(paths)), strict=True):
-            if isinstance(found, InputError):
-                unread[content] = str(found)
-            else:
-                samples[content], own = found
-                if own is not None:
-                    signatures[samples[content]] = own
-    source = {digest: content for content, digest in samples.items()}
-
     def load(digest: str) -> npt.NDArray[np.float32]:
         content = source[digest]
         return _comparable(*read_audio(paths[content], **segments.get(content, {})))
 
-    with threadpool_limits(workers):
-        return Contents(samples=samples, near=near_duplicates(signatures, load), unread=unread)
+    samples: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    source: dict[str, str] = {}  # digest of the samples -> content, of each signature
+    with RowFile(BANDS, np.float16) as signatures:
+        with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+            results = progress(_map_in_batches(pool, read, list(paths)), len(paths))
+            for content, found in zip(paths, results, strict=True):
+                if isinstance(found, InputError):
+                    unread[content] = str(found)
+                    continue
+                samples[content], own = found
+                if own is not None and samples[content] not in source:
+                    source[samples[content]] = content
+                    signatures.append(own)
+        with threadpool_limits(workers):
+            near = near_duplicates(list(source), signatures.rows(), load)
+    return Contents(samples=samples, near=near, unread=unread)
+
+
+def _map_in_batches(pool: ThreadPoolExecutor, function: Callable[[str], Any], items: Sequence[str]) -> Iterator[Any]:
+    """Yield the result of each item in order; the pool would otherwise hold a task for every item at once."""
+    for start in range(0, len(items), BATCH):
+        yield from pool.map(function, items[start : start + BATCH])
 
 
 def _comparable(wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
