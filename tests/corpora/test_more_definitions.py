@@ -16,7 +16,7 @@ FIELDS = ("speaker", "gender", "emotion", "statement", "take", "language", "age"
     ("name", "file", "fields"),
     [
         ("ased", "05Angry/a5-06-01-01-21.wav", ("21", "female", "angry", "a06", 1, "am", None)),
-        ("ased", "01Neutral/n1-02-02-02-65.wav", ("65", "male", "neutral", "n02", 2, "am", None)),
+        ("ased", "01Neutral/n1-02-02-02-65.wav", ("65", "male", "neutral", "02", 2, "am", None)),
         ("urdu", "Angry/SM1_F1_A01.wav", ("SM1", "male", "angry", None, None, "ur", None)),
         ("urdu", "Sad/SF12_F3_S080.wav", ("SF12", "female", "sad", None, None, "ur", None)),
         ("nemo", "samples/SK1_happiness_12.wav", ("SK1", None, "happy", "12", 1, "pl", None)),
@@ -53,6 +53,13 @@ def test_invalid_names_are_problems(tmp_path: Path, name: str, file: str, reason
     assert f"{file}: {reason}" in refusal(name, tmp_path)
 
 
+def test_common_sentences_of_ased_are_the_same_statement(tmp_path: Path) -> None:
+    for file in ("a5-01-01-01-21", "n1-01-01-01-21", "n1-03-01-01-21"):
+        write(tmp_path / f"{file}.wav", file)
+    statements = {u.id: u.statement for u in skip("ased", tmp_path).utterances}
+    assert statements == {"a5-01-01-01-21": "01", "n1-01-01-01-21": "01", "n1-03-01-01-21": "n03"}
+
+
 def iemocap(root: Path) -> Path:
     lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"]
     for number, label in enumerate(("neu", "exc", "xxx", "fru")):
@@ -87,9 +94,20 @@ def test_meld(tmp_path: Path) -> None:
         ("output_repeated_splits_test", "test", "neutral"),
     ):
         write(tmp_path / folder / "dia0_utt1.wav", part)  # the same name in every subset
-        header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID"
-        write(tmp_path / f"{part}_sent_emo.csv", f'{header}\n1,"Oh, no.",Ross Geller,{emotion},x,0,1\n')
-    found = corpus("meld", tmp_path).scan().utterances
+        header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
+        row = f'1,"Oh, no.",Ross Geller,{emotion},x,0,1,8,21,"00:16:16,059","00:16:21,731"'
+        write(tmp_path / f"{part}_sent_emo.csv", f"{header}\n{row}\n")
+    write(tmp_path / "output_repeated_splits_test/final_videos_testdia0_utt1.wav", "corrected")
+    write(tmp_path / "dev_splits_complete/dia66_utt9.wav", "not in the label files")
+    scan = corpus("meld", tmp_path).scan()
+    assert problems(scan) == {
+        "1 recordings": "left out: no label of the corpus applies",
+        "output_repeated_splits_test/dia0_utt1.wav": (
+            "replaced by output_repeated_splits_test/final_videos_testdia0_utt1.wav"
+        ),
+    }
+    found = scan.utterances
+    assert {u.path.name for u in found} == {"dia0_utt1.wav", "final_videos_testdia0_utt1.wav"}
     assert {(u.id, u.speaker, u.emotion, u.split) for u in found} == {
         ("train_splits/dia0_utt1", "Ross Geller", "happy", "train"),
         ("dev_splits_complete/dia0_utt1", "Ross Geller", "angry", "val"),
@@ -107,7 +125,9 @@ def test_msp_podcast(tmp_path: Path) -> None:
         write(tmp_path / f"Audios/MSP-PODCAST_0001_000{number}.wav")
         rows.append(f"MSP-PODCAST_0001_000{number}.wav,{label},4,4,4,{speaker},Male,{part}")
     write(tmp_path / "Labels/labels_consensus.csv", "\n".join(rows))
+    write(tmp_path / "Audios/MSP-PODCAST_test3_0001.wav")
     scan = corpus("msp_podcast", tmp_path).scan()
+    assert problems(scan) == {"2 recordings": "left out: no label of the corpus applies"}
     assert [(u.emotion, u.speaker, u.gender, u.split) for u in scan.utterances] == [
         ("neutral", "12", "male", "train"),
         ("contempt", None, "male", "val"),

@@ -56,12 +56,14 @@ class Definition:
             file name by default
         genders: gender of every speaker, where neither the names nor the annotations give it
         annotate: function that reads the label files of the corpus below its root: more groups of each recording, by
-            id; None if the names give all labels. Files without an annotation are problems
+            id; None if the names give all labels
+        partly_labeled: whether recordings without an annotation are left out; otherwise they are problems
         ignored: regular expression of folders to ignore, in any case
         constants: fields that are the same for all recordings, such as the language
         folder: regular expression of the folders whose names have groups of ``pattern``, in any case; a folder that
             contradicts the file name is an error, and it supplies groups that the file name lacks
         aliases: other spellings of file names and of codes in folder names, and the regular ones
+        corrected: regular expression of the names of corrected files, each of which replaces another of the same id
         same_recording: sets of ids that were published as one recording with one label; all of them are kept
         unusable: published recordings to leave out, and the reason of each, by id
         copies: explanation of folders that duplicate the corpus
@@ -82,10 +84,12 @@ class Definition:
     templates: Mapping[str, str] = field(default_factory=dict)
     genders: Mapping[str, str] = field(default_factory=dict)
     annotate: Callable[[Path], Mapping[str, Mapping[str, str]]] | None = None
+    partly_labeled: bool = False
     ignored: str | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     folder: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    corrected: str | None = None
     same_recording: Collection[frozenset[str]] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     copies: str = "some archives contain every recording twice"
@@ -113,7 +117,8 @@ class Definition:
             annotations: the result of ``annotate``
 
         Returns:
-            Fields of :class:`~ser_lightning.corpora.utterance.Utterance`, among them the id and the emotion.
+            Fields of :class:`~ser_lightning.corpora.utterance.Utterance`, among them the id and the emotion, which is
+            None if no label applies.
 
         Raises:
             InputError: the name does not follow the grammar of the corpus, or a folder contradicts it
@@ -127,10 +132,12 @@ class Definition:
         for folder in path.parts[:-1]:
             found = self._with_folder(found, folder)
         if annotations is not None:
-            try:
-                found |= annotations[self._id(stem, found)]
-            except KeyError:
-                raise InputError("not in the label files of the corpus") from None
+            id_ = self._id(stem, found)
+            if id_ not in annotations and self.partly_labeled:
+                return {"id": id_, "emotion": None}
+            if id_ not in annotations:
+                raise InputError("not in the label files of the corpus")
+            found |= annotations[id_]
         for group, values in self.codes.items():
             code = found.get(group)
             if code not in values:

@@ -1,6 +1,7 @@
 """Duplicate files in a corpus folder."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePath
@@ -8,6 +9,34 @@ from pathlib import Path, PurePath
 from ser_lightning.corpora.audio_files import SUFFIXES
 from ser_lightning.corpora.utterance import Problem, Utterance
 from ser_lightning.errors import printable
+
+
+def drop_replaced(
+    utterances: Sequence[Utterance], *, root: Path, corrected: str | None
+) -> tuple[list[Utterance], list[Problem]]:
+    """Leave out the files that a corrected file of the same recording replaces.
+
+    Args:
+        utterances: one utterance per file found
+        root: folder of the corpus
+        corrected: regular expression of the names of corrected files, without suffix; None if there are none
+
+    Returns:
+        The utterances kept; and one problem for each file that is not.
+
+    """
+    if corrected is None:
+        return list(utterances), []
+    matches = {utterance.path: bool(re.fullmatch(corrected, utterance.path.stem)) for utterance in utterances}
+    replacement = {utterance.id: utterance.path for utterance in utterances if matches[utterance.path]}
+    kept, problems = [], []
+    for utterance in utterances:
+        if matches[utterance.path] or utterance.id not in replacement:
+            kept.append(utterance)
+            continue
+        name = printable(replacement[utterance.id].relative_to(root))
+        problems.append(Problem(path=printable(utterance.path.relative_to(root)), reason=f"replaced by {name}"))
+    return kept, problems
 
 
 def keep_one_per_id(utterances: Iterable[Utterance], *, root: Path) -> tuple[list[Utterance], list[Problem]]:

@@ -10,7 +10,7 @@ from ser_lightning.corpora.audio_files import existing_folder, expand_path, list
 from ser_lightning.corpora.definition import Definition
 from ser_lightning.corpora.definitions import DEFINITIONS
 from ser_lightning.corpora.download import fetch_archive
-from ser_lightning.corpora.duplicates import drop_mislabeled, keep_one_per_id, summarize_copied_folder
+from ser_lightning.corpora.duplicates import drop_mislabeled, drop_replaced, keep_one_per_id, summarize_copied_folder
 from ser_lightning.corpora.merging import merged, relabel
 from ser_lightning.corpora.problems import Downmix, OnProblem, finish_scan
 from ser_lightning.corpora.utterance import Problem, Scan, Utterance
@@ -119,6 +119,8 @@ class PublishedCorpus:
             except OSError as error:
                 problems.append(Problem(path=printable(file), reason=f"unreadable file: {error.strerror}"))
 
+        found, replaced = drop_replaced(found, root=root, corrected=definition.corrected)
+        left_out += replaced
         kept, copies = keep_one_per_id(found, root=root)
         problems += summarize_copied_folder(copies, total=len(found), note=definition.copies)
         kept, mislabeled = drop_mislabeled(kept, root=root, same_recording=definition.same_recording)

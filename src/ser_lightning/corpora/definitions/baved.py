@@ -1,4 +1,4 @@
-"""BAVED: the Basic Arabic Vocal Emotions Dataset: 1935 recordings of seven words, 61 speakers.
+"""BAVED: the Basic Arabic Vocal Emotions Dataset: 1935 recordings of seven words, 61 speakers (16 female, 45 male).
 
 The labels are levels of emotion: low (tired or down), neutral, and high (positive or negative: happy, sad or angry).
 """
@@ -8,7 +8,7 @@ from ser_lightning.corpora.definition import Definition
 BAVED = Definition(
     name="baved",
     title="BAVED",
-    license="not stated by its authors",
+    license="not stated by its authors, who advise against commercial use",
     source="https://github.com/40uf411/Basic-Arabic-Vocal-Emotions-Dataset",
     how_to_get="clone https://github.com/40uf411/Basic-Arabic-Vocal-Emotions-Dataset",
     pattern=(

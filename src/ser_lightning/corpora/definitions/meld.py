@@ -1,6 +1,9 @@
 """MELD: dialogs of the series Friends, English: 13,708 utterances, seven emotions, with a published split.
 
-The published files are videos: convert them to WAV in the same folders, such as with ffmpeg.
+The published files are videos: convert them to WAV in the same folders, such as with ffmpeg. Two utterances have no
+readable video (dia125_utt3 of the training set, dia110_utt7 of the validation set). The videos without a label are left
+out, as the authors advise (https://github.com/declare-lab/MELD/issues/22). 132 videos of the test set exist twice, and
+those whose names begin with ``final_videos_test`` contain the labeled utterance.
 """
 
 import csv
@@ -41,6 +44,8 @@ MELD = Definition(
     ids=None,
     templates={"id": "{split}/dia{dialog}_utt{number}"},
     annotate=annotate,
+    partly_labeled=True,
+    corrected="final_videos_test.*",
     constants={"language": "en"},
     folder="(?P<split>train_splits|dev_splits_complete|output_repeated_splits_test)",
 )

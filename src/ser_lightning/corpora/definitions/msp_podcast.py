@@ -1,6 +1,7 @@
 """MSP-Podcast: spontaneous English speech from podcasts, labeled by at least five raters, with a published split.
 
-Utterances without a majority (X) or of another emotion (O) are left out. The third test set has no public labels.
+Utterances without a majority (X) or of another emotion (O) are left out. The third test set (``MSP-PODCAST_test3_*``,
+3200 utterances since version 1.11) has no public labels and is left out, too.
 """
 
 import csv
@@ -28,7 +29,7 @@ MSP_PODCAST = Definition(
     license="on request, for research",
     source="Lotfian & Busso 2019, IEEE Transactions on Affective Computing 10(4), pp. 471-483",
     how_to_get="request it from https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
-    pattern="MSP-PODCAST_[0-9]+_[0-9]+(?:_[0-9]+)?",
+    pattern="MSP-PODCAST_(?:[0-9]+|test3)_[0-9]+(?:_[0-9]+)?",
     example="MSP-PODCAST_0001_0008",
     codes={
         "emotion": {
@@ -43,5 +44,6 @@ MSP_PODCAST = Definition(
     },
     ids=None,
     annotate=annotate,
+    partly_labeled=True,
     constants={"language": "en"},
 )
