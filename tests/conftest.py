@@ -83,7 +83,7 @@ def synthetic_root(shared_folder: Path) -> Path:
     return shared_folder / "synthetic"
 
 
-def _run(command: str, *words: str) -> tuple[int, None]:
+def run_command(command: str, *words: str) -> tuple[int, None]:
     module = import_module(f"ser_lightning.cli.{command}")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr("sys.argv", [f"ser-{command}", *words])
@@ -109,7 +109,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
     def run(name: str, *words: str) -> Outcome:
         capfd.readouterr()
-        code, _ = _run(name, *words)
+        code, _ = run_command(name, *words)
         out, err = capfd.readouterr()
         return Outcome(code, out, err)
 
@@ -136,7 +136,7 @@ def trained(small: list[str], shared_folder: Path) -> Path:
     folder = shared_folder / "trained" / "corrected" / "dropout-p25" / "seed-0"
     with FileLock(shared_folder / "trained.lock"):
         if not (folder / "result.json").exists():
-            code, _ = _run("train", "experiment=corrected", *small, f"output_root={shared_folder / 'trained'}")
+            code, _ = run_command("train", "experiment=corrected", *small, f"output_root={shared_folder / 'trained'}")
             assert code == 0
     return folder
 

@@ -91,6 +91,8 @@ class Classifier:
     def embed(self, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
         """Return a recording as a vector: the input of the output layer of the network, (D,).
 
+        The vector of an ensemble is those of its networks, one after the other.
+
         Args:
             waveform: (samples,) or (samples, channels), full scale 1
             sampling_rate: its sampling rate, Hz
@@ -101,18 +103,24 @@ class Classifier:
         """
         import torch
 
-        linear = [module for module in self.model.modules() if isinstance(module, torch.nn.Linear)]
-        outputs = [module for module in linear if module.out_features == len(self._labels)]
-        if not outputs:
-            raise InputError(f"{self.checkpoint} holds a {type(self.model).__name__} without a linear output layer")
-        inputs: list[torch.Tensor] = []
-        hook = outputs[-1].register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
-        try:
-            with torch.inference_mode():
-                self.model(*self._batch(waveform, sampling_rate))
-        finally:
-            hook.remove()
-        vector: npt.NDArray[np.float32] = inputs[-1][0].numpy().copy()
+        from ser_lightning.models.ensemble import members_of
+
+        batch = self._batch(waveform, sampling_rate)
+        vectors = []
+        for network in members_of(self.model):
+            linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+            outputs = [module for module in linear if module.out_features == len(self._labels)]
+            if not outputs:
+                raise InputError(f"{self.checkpoint} holds a {type(network).__name__} without a linear output layer")
+            inputs: list[torch.Tensor] = []
+            hook = outputs[-1].register_forward_pre_hook(lambda _, given, inputs=inputs: inputs.append(given[0]))
+            try:
+                with torch.inference_mode():
+                    network(*batch)
+            finally:
+                hook.remove()
+            vectors.append(inputs[-1][0].numpy())
+        vector: npt.NDArray[np.float32] = np.concatenate(vectors)
         return vector
 
     def _batch(self, waveform: Waveform, sampling_rate: int) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Self-contained checkpoints: config, class names and weights in plain types."""
 
+import functools
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build, is_baseline
 from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.errors import InputError
+from ser_lightning.models.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from ser_lightning.baselines.baseline import Recipe
@@ -233,7 +235,8 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
     """
     if is_baseline(config["model"]):
         raise InputError(f"model._target_ is {config['model']['_target_']!r}, a classical model; expected a network")
-    model: nn.Module = build(
+    network = functools.partial(
+        build,
         "model",
         config["model"],
         trust=config.get("trust", ()),
@@ -241,7 +244,8 @@ def build_model(config: Mapping[str, Any], *, features: int, classes: int) -> nn
         classes=classes,
         standardize=config["features"]["standardize"],
     )
-    return model
+    size = config.get("ensemble", 1)
+    return network() if size == 1 else Ensemble(network, size=size)
 
 
 def build_recipe(config: Mapping[str, Any]) -> "Recipe":

@@ -45,6 +45,7 @@ OF_NETWORKS = (
     "evaluation",
     "data.balance",
     "init_from_sha256",
+    "ensemble",
     "freeze",
     "lr_factors",
 )

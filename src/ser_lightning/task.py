@@ -3,7 +3,7 @@
 import functools
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -24,6 +24,7 @@ from ser_lightning.evaluation import Evaluation, evaluation_batches
 from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups, set_frozen_mode
 from ser_lightning.losses import EmotionLoss
 from ser_lightning.metrics import METRICS
+from ser_lightning.models.ensemble import mean_logits, members_of
 from ser_lightning.scheduler import MakeOptimizer, SchedulerConfig, build_optimizer, build_scheduler
 
 if TYPE_CHECKING:
@@ -200,15 +201,19 @@ class EmotionTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch; for accuracy, a mixture of two clips has the class with the larger share."""
-        return self._step(batch, self.train_metrics, self.loss)
+        logits = [member(batch.features, batch.lengths) for member in members_of(self.model)]
+        target = batch.target if batch.shares is None else batch.shares
+        losses = [self.loss(each, target) for each in logits]
+        self._record(batch, self.train_metrics, mean_logits(logits), sum(losses) / len(losses))
+        return torch.stack(losses).sum()  # the gradient of each network of an ensemble is that of its own loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation metrics."""
-        self._step(batch, self.val_metrics, F.cross_entropy)
+        self._evaluate(batch, self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the test metrics."""
-        self._step(batch, self.test_metrics, F.cross_entropy)
+        self._evaluate(batch, self.test_metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the probability of each class, (B, classes)."""
@@ -289,13 +294,15 @@ class EmotionTask(pl.LightningModule):
                 evaluation_batches(self.model, loader, evaluation=self.evaluation, device=self.device)
             )
 
-    def _step(self, batch: Batch, metrics: EpochMetrics, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _evaluate(self, batch: Batch, metrics: EpochMetrics) -> None:
         logits = self(batch)
-        loss = measure(logits, batch.target if batch.shares is None else batch.shares)
+        target = batch.target if batch.shares is None else batch.shares
+        self._record(batch, metrics, logits, F.cross_entropy(logits, target))
+
+    def _record(self, batch: Batch, metrics: EpochMetrics, logits: Tensor, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
         metrics.update(logits.detach(), batch.target, loss.detach())
-        return loss
 
 
 def _compute_and_reset(metrics: EpochMetrics, subset: str) -> dict[str, float]:

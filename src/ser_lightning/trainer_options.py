@@ -65,12 +65,22 @@ def check_options(config: Mapping[str, Any]) -> None:
     for key in ("name", "run_id"):
         if Path(config[key]).is_absolute() or ".." in Path(config[key]).parts:
             raise InputError(f"{key} is {config[key]!r}; expected a folder below output_root")
+    _check_ensemble(config)
     check_trust(config["trust"])
     check_checkpoint(config["checkpoint"])
     check_trainer_options(config)
     check_callbacks(config)
     _check_loggers(config)
     _check_monitors(config)
+
+
+def _check_ensemble(config: Mapping[str, Any]) -> None:
+    size = config["ensemble"]
+    if type(size) is not int or size < 1:
+        raise InputError(f"ensemble is {size!r}; expected the number of networks, at least 1")
+    given = [key for key in ("init_from", "freeze", "lr_factors") if config[key]]
+    if size > 1 and given:
+        raise InputError(f"ensemble is {size} with {given[0]}, which is for a single network; expected ensemble=1")
 
 
 def _check_loggers(config: Mapping[str, Any]) -> None:

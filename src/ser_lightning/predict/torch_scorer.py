@@ -14,6 +14,7 @@ from ser_lightning.checkpoint import Checkpoint, rebuild_model
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.speaker_normalization import NONE, pooled
 from ser_lightning.errors import InputError
+from ser_lightning.models.ensemble import members_of
 
 FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
 OURS = "ser_lightning."
@@ -74,7 +75,8 @@ def ignores_padding(model: torch.nn.Module) -> bool:
     Networks of this package ignore padding unless their attribute ``masked`` is False. A network of another package
     ignores padding only if its attribute ``masked`` is True.
     """
-    return bool(getattr(model, "masked", type(model).__module__.startswith(OURS)))
+    network = members_of(model)[0]
+    return bool(getattr(network, "masked", type(network).__module__.startswith(OURS)))
 
 
 def pad(clips: Sequence[npt.NDArray[np.float32]]) -> tuple[torch.Tensor, torch.Tensor]:

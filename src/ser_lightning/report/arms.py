@@ -103,7 +103,7 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
         values = [str(choices[arm]) for choices in runs.choices]
     else:
         values = [_config_value(run, settings.loc[run.path], arm) for run in runs.itertuples()]
-    values = [_with_adaptation(value, run) for value, run in zip(values, runs.itertuples(), strict=True)]
+    values = [_with_notes(value, run) for value, run in zip(values, runs.itertuples(), strict=True)]
     order = sorted(set(values), key=natural)
     if baseline is None:
         baseline = "none" if "none" in order else order[0]
@@ -140,11 +140,14 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
     )
 
 
-def _with_adaptation(arm: str, run: Any) -> str:
-    """Return the name of an arm, with a note if the run used unlabeled clips of the test speakers."""
-    if not run.normalization.get("transductive"):
-        return arm
-    return f"{arm} (transductive, {run.normalization.get('mode')})"
+def _with_notes(arm: str, run: Any) -> str:
+    """Return the name of an arm, with a note on unlabeled clips of the test speakers that were used, or an ensemble."""
+    notes = []
+    if run.normalization.get("transductive"):
+        notes.append(f"transductive, {run.normalization.get('mode')}")
+    if run.config.get("ensemble", 1) > 1:
+        notes.append(f"ensemble of {run.config['ensemble']}")
+    return f"{arm} ({'; '.join(notes)})" if notes else arm
 
 
 def _place(run: Any, places: dict[str, int]) -> tuple[Any, ...]:
