@@ -83,7 +83,8 @@ ALLOWED = {
     "refit": {"assemble", "build", "results", "run_folder", "splits", "trainer_options"},
     "reevaluate": {"assemble", "build", "checkpoint", "evaluation", "results", "splits"},
     "cross_corpus": {"assemble", "checkpoint", "data", "evaluation", "splits"},
-    "predict": {"audio", "build", "checkpoint", "data", "models", "output", "output_checks"},
+    "predict": {"audio", "build", "checkpoint", "data", "features", "models", "output", "output_checks"},
+    "export": {"audio", "baselines", "build", "checkpoint", "features", "models", "predict"},
     "released_weights": {"build", "checkpoint"},
     "scheduler": {"build"},
     "epoch_metrics": set(),
@@ -123,6 +124,7 @@ THIRD_PARTY_FORBIDDEN = {
     "reevaluate": {"hydra", "rich"},
     "cross_corpus": {"hydra", "rich"},
     "predict": {"hydra", "rich", "pytorch_lightning"},
+    "export": {"hydra", "pytorch_lightning", "rich"},
     "released_weights": {"hydra", "pytorch_lightning"},
 }
 

@@ -19,6 +19,7 @@ FILES = {
     "ser-evaluate": "ser_lightning.cli.evaluate:main",
     "ser-report": "ser_lightning.cli.report:main",
     "ser-import": "ser_lightning.cli.import_weights:main",
+    "ser-export": "ser_lightning.cli.export:main",
 }
 HYDRA = {f"ser-{name}": f"ser_lightning.cli.start:{name}" for name in ("train", "prepare", "audit")}
 ALL = FILES | HYDRA
@@ -73,6 +74,8 @@ def test_completion_imports_no_heavy_libraries(command):
     before = "" if command in HYDRA else "--set\n"
     if command == "ser-report":
         words, expected = f"{command}\n--ba", ["--baseline"]
+    elif command == "ser-export":
+        words, expected = f"{command}\n--in", ["--int8"]
     else:
         words, expected = f"{command}\n{before}audio\n=\nuntr", ["untrimmed", "untrimmed_22k", "untrimmed_48k"]
     environment = {variable: "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count("\n"))}

@@ -19,6 +19,7 @@ Examples:
   ser-predict folder/ --model best.ckpt --set audio=untrimmed --set data.batch_size=1
 
 A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and contains the whole configuration.
+A file of ser-export (model.onnx) needs onnxruntime instead of torch.
 
 Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
 """
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def predict(  # noqa: PLR0917 - Typer passes options by name
     inputs: Inputs,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="CHECKPOINT", help="The checkpoint that predicts.")
+        str | None,
+        typer.Option("--model", "-m", metavar="MODEL", help="The checkpoint, or the .onnx file of ser-export."),
     ] = None,
     output: Annotated[
         str,
@@ -75,17 +77,11 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Predict the emotion of recordings: the most probable one and the probability of each."""
-    import torch
-
-    from ser_lightning.build import build
-    from ser_lightning.checkpoint import read_checkpoint
-    from ser_lightning.cli.checkpoint_config import config_of, require_parts
-    from ser_lightning.cli.settings import require_int
+    from ser_lightning.cli.model_file import open_model
     from ser_lightning.predict.channels import check_channels
     from ser_lightning.predict.inputs import find_recordings
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
-    from ser_lightning.predict.torch_scorer import TorchScorer
     from ser_lightning.predict.writer import CSV, JSON, JSON_LINES, PredictionWriter
     from ser_lightning.progress import show_progress
 
@@ -97,20 +93,15 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     target.check_differs([model, *(recording.path for recording in recordings)])
-    checkpoint = read_checkpoint(model, trust=trust or [])
-    # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
-    config = config_of(checkpoint, model, settings or [], without=("checkpoint", "evaluation"), refused=DOWNMIX)
-    require_parts(config, ("model", "audio", "features", "data", "threads"), model)
-    torch.set_num_threads(require_int("threads", config["threads"], least=1))
-    batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
-    scorer = TorchScorer(checkpoint, config, path=model, one_speaker=one_speaker)
-    audio = build("audio", config["audio"], trust=config["trust"])
+    scorer, audio, batch_size = open_model(
+        model, settings=settings or [], trust=trust or [], one_speaker=one_speaker, refused=DOWNMIX
+    )
     predictor = Predictor(scorer, audio, batch_size=batch_size, least_speech=least_speech, one_speaker=one_speaker)
 
     total = len(recordings) + len(failures)
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
     segments = read_segments(paths, channels=channels, on_failure=failures.append)
-    with PredictionWriter(target, checkpoint.emotions) as writer:
+    with PredictionWriter(target, scorer.emotions) as writer:
         for predictions in predictor.predict(segments, on_failure=failures.append):
             writer.write(predictions)
     if len(failures) < total:

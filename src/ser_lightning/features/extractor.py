@@ -74,14 +74,7 @@ class FeatureExtractor(ABC):
             InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
 
         """
-        if wave.dtype != np.float32 or wave.ndim != 1:
-            raise InputError(f"expected a vector of float32 samples but got {wave.dtype} of shape {wave.shape}")
-        if not wave.size:
-            raise InputError("expected at least one sample but got an empty wave")
-        peak = max(wave.max(), -wave.min())
-        if not peak <= LOUDEST:  # this form is also true for NaN
-            raise InputError(f"expected finite samples with full scale 1 but got a peak of {peak}")
-        wave = spectral.resample(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
+        wave = prepare_wave(wave, sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
         return np.ascontiguousarray(self.compute(wave), np.float32)
 
     @abstractmethod
@@ -143,6 +136,28 @@ class FrameExtractor(FeatureExtractor):
     @abstractmethod
     def compute_with(self, librosa: Any, wave: Floats) -> Floats:
         """Compute the features (F, K), librosa's order, of a wave (samples,) with librosa: the reference."""
+
+
+def prepare_wave(wave: Floats, *, sampling_rate: int, analysis_rate: int) -> Floats:
+    """Check a wave and resample it to the rate at which features are computed.
+
+    Args:
+        wave: (samples,), full scale 1
+        sampling_rate: its rate, Hz
+        analysis_rate: rate of the result, Hz
+
+    Raises:
+        InputError: the wave is not a float32 vector, is empty, or has samples that are not finite or absurdly loud
+
+    """
+    if wave.dtype != np.float32 or wave.ndim != 1:
+        raise InputError(f"expected a vector of float32 samples but got {wave.dtype} of shape {wave.shape}")
+    if not wave.size:
+        raise InputError("expected at least one sample but got an empty wave")
+    peak = max(wave.max(), -wave.min())
+    if not peak <= LOUDEST:  # this form is also true for NaN
+        raise InputError(f"expected finite samples with full scale 1 but got a peak of {peak}")
+    return spectral.resample(wave, sampling_rate=sampling_rate, analysis_rate=analysis_rate)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def estimate_tuning(spectrum: Floats, *, sampling_rate: int, n_chroma: int) -> f
     Source: librosa.estimate_tuning, librosa.piptrack, librosa.pitch_tuning
 
     """
-    low, high = _pitch_range(spectrum.shape[1], sampling_rate)
+    low, high = pitch_range(spectrum.shape[1], sampling_rate)
     if low >= high:
         return 0.0
     pitch = pitches(spectrum, low=low, high=high, height=PEAK_HEIGHT, sampling_rate=sampling_rate)
@@ -46,7 +46,7 @@ def estimate_tuning(spectrum: Floats, *, sampling_rate: int, n_chroma: int) -> f
 
 
 @cache
-def _pitch_range(bins: int, sampling_rate: int) -> tuple[int, int]:
+def pitch_range(bins: int, sampling_rate: int) -> tuple[int, int]:
     """Return the range of bins in which pitches are searched: the first bin and one past the last."""
     frequencies = np.fft.rfftfreq(2 * (bins - 1), 1 / sampling_rate)
     low, high = np.searchsorted(frequencies, (PITCH_MIN, min(PITCH_MAX, sampling_rate / 2)))

@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ser_lightning.models.exporting import is_exporting
 from ser_lightning.models.flat_batch import FlatBatch, convolve, flatten_batch, max_pool
 from ser_lightning.models.layers import ACTIVATIONS, BiLSTM, Standardize, valid_length, valid_lengths
 
@@ -109,7 +110,9 @@ class CNNBiLSTM(nn.Module):
 
         """
         # Before BatchNorm each clip is processed separately, so the clips can be in any memory layout.
-        summary = self._summarize(features, lengths) if self.masked else self._summarize_padded(features, lengths)
+        # A single clip has no padding, and both summaries are equal.
+        masked = self.masked or is_exporting()
+        summary = self._summarize(features, lengths) if masked else self._summarize_padded(features, lengths)
         logits: Tensor = self.classifier(summary)  # (B, 4H) -> (B, classes)
         return logits
 

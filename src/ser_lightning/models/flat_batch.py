@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from ser_lightning.models.exporting import as_size, is_exporting
 
 
 class FlatBatch(NamedTuple):
@@ -42,6 +45,10 @@ def flatten_batch(
         prepare: function of (R, C), in place, applied to the frames before the padding is set to zero
 
     """
+    if is_exporting():
+        frames = prepare(x[0].clone())
+        blank = frames.new_zeros(1, x.size(2)).expand(as_size(rows[0] - lengths[0]), -1)
+        return FlatBatch(torch.cat([frames, blank]), torch.zeros_like(rows), rows)
     taken = torch.div(rows + multiple - 1, multiple, rounding_mode="floor") * multiple
     starts = taken.cumsum(0) - taken
     clip = torch.repeat_interleave(taken)  # (R,)
@@ -50,6 +57,13 @@ def flatten_batch(
     frames = x.reshape(-1, x.size(2))  # (B * T, C)
     values = prepare(frames.index_select(0, (clip * x.size(1) + time).where(real, 0)))
     return FlatBatch(values.index_fill_(0, (~real).nonzero()[:, 0], 0.0), starts, rows)
+
+
+def clip_of_row(lengths: Tensor) -> Tensor:
+    """Return the index of the clip of each row of a flat batch without padding, (R,)."""
+    if is_exporting():
+        return lengths.new_zeros(1).expand(as_size(lengths[0]))
+    return torch.repeat_interleave(lengths)
 
 
 class _Convolution(Function):
@@ -107,6 +121,8 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
         (R / stride, O); zero where the window would extend beyond the last row
 
     """
+    if is_exporting():
+        return F.conv1d(x.t()[None], weight, bias, stride)[0].t()
     out: Tensor = _Convolution.apply(x, weight, bias, stride)  # type: ignore[no-untyped-call]
     return out
 
@@ -155,5 +171,7 @@ def max_pool(x: Tensor, size: int, stride: int) -> Tensor:
         (R / stride, C); zero where the window would extend beyond the last row
 
     """
+    if is_exporting():
+        return F.max_pool1d(x.t()[None], size, stride)[0].t()
     out: Tensor = _MaxPool.apply(x, size)  # type: ignore[no-untyped-call]
     return out[::stride].contiguous()

@@ -1,10 +1,12 @@
 """Layers and functions that take the length of each clip into account."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ser_lightning.models.exporting import as_size, is_exporting, largest
 from ser_lightning.models.flat_batch import FlatBatch
 
 GROUPS = 4  # groups of similar length per batch; with more, the steps of the LSTM are too small to be fast
@@ -78,7 +80,7 @@ class BiLSTM(nn.Module):
         groups, summaries = group_by_length(rows.lengths), []
         for group in groups:
             starts, lengths = rows.starts[group], rows.lengths[group]
-            time = torch.arange(int(lengths.max()), device=lengths.device)[:, None]  # (T, 1)
+            time = torch.arange(largest(lengths), device=lengths.device)[:, None]  # (T, 1)
             padding = (time >= lengths)[:, :, None]  # (T, B, 1)
             forward, backward = time.minimum(lengths - 1), (lengths - 1 - time).clamp(min=0)  # (T, B), frames read
             maxima, means = [], []
@@ -87,6 +89,8 @@ class BiLSTM(nn.Module):
                 maxima.append(y.masked_fill(padding, -torch.inf).amax(0))
                 means.append(y.masked_fill(padding, 0.0).sum(0) / lengths[:, None])
             summaries.append(torch.cat([*maxima, *means], dim=1))
+        if len(rows.lengths) == 1:
+            return summaries[0]
         return torch.cat(summaries)[torch.cat(groups).argsort()]
 
     def over_padding(self, rows: FlatBatch, *, padding: Tensor, total: int) -> Tensor:
@@ -132,6 +136,8 @@ def group_by_length(lengths: Tensor) -> list[Tensor]:
     >>> [group.tolist() for group in group_by_length(torch.tensor([3, 9, 2, 8, 1, 7, 4, 6]))]
     [[4, 2], [0, 6], [7, 5], [3, 1]]
     """
+    if len(lengths) == 1:
+        return [torch.zeros_like(lengths)]
     order = lengths.argsort(stable=True)
     grouped = lengths.device.type == "cpu" and len(order) >= 2 * GROUPS
     return list(order.chunk(GROUPS)) if grouped else [order]
@@ -219,6 +225,8 @@ def standardized_frames(
         The frames (B, T, F), with T the length of the longest clip, and the lengths (B,), both at least ``min_length``.
 
     """
+    if is_exporting():
+        return _frames_of_one_clip(features, lengths, standardize=standardize, min_length=min_length)
     longest = int(lengths.max())
     total = max(longest, min_length)
     x = features.new_empty(features.size(0), total, features.size(2))  # (B, T, F)
@@ -227,6 +235,16 @@ def standardized_frames(
         standardize(x[:, :longest])  # in place, on this copy
     x.masked_fill_(~length_mask(lengths, total)[:, :, None], 0.0)
     return x, lengths.clamp(min=min_length)
+
+
+def _frames_of_one_clip(
+    features: Tensor, lengths: Tensor, *, standardize: Standardize | None, min_length: int
+) -> tuple[Tensor, Tensor]:
+    """Return the same as :func:`standardized_frames` for a single clip without padding, (1, K, F)."""
+    x = features if standardize is None else standardize(features.clone())
+    total = lengths.clamp(min=min_length)
+    blank = x.new_zeros(1, 1, x.size(2)).expand(-1, as_size(total[0] - lengths[0]), -1)
+    return torch.cat([x, blank], dim=1), total
 
 
 def length_mask(lengths: Tensor, total: int) -> Tensor:
@@ -308,6 +326,8 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalize (B, T, C) or (B, T, F, C), given the mask of the real frames, (B, T)."""
+        if is_exporting():
+            return cast(Tensor, self.norm(x.flatten(0, -2))).view_as(x)  # all frames are real
         rows = x.flatten(0, 1)  # (B * T, ..., C)
         index = mask.flatten().nonzero()[:, 0]
         frames = rows.index_select(0, index)

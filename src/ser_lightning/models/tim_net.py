@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser_lightning.models.flat_batch import flatten_batch
+from ser_lightning.models.exporting import is_exporting
+from ser_lightning.models.flat_batch import clip_of_row, flatten_batch
 from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, initialize_as_keras
 
 WIDTH = 8  # rows are zero-padded to a multiple of this width; without padding, an epoch takes a third longer
@@ -70,8 +71,8 @@ class TIMNet(nn.Module):
         """Return the logits (B, classes) of clips (B, K, F) with ``lengths`` frames each, (B,)."""
         prepare = nn.Identity() if self.standardize is None else self.standardize
         values, starts, lengths = flatten_batch(features, lengths, rows=lengths, multiple=1, prepare=prepare)  # (R, F)
-        clip = torch.repeat_interleave(lengths)  # (R,), clip of each row
-        time = torch.arange(len(clip), device=clip.device) - starts[clip]  # (R,)
+        clip = clip_of_row(lengths)  # (R,), clip of each row
+        time = torch.arange(clip.size(0), device=clip.device) - starts[clip]  # (R,)
         reversed_ = values[(starts + lengths - 1)[clip] - time]  # each clip within its own length
         forward, backward = self.directions
         clips = len(lengths)
@@ -110,7 +111,8 @@ class _Direction(nn.Module):
         sums = []
         for block in self.blocks:
             y = block(y, clip, time, clips)
-            sums.append(y.new_zeros(clips, y.size(1)).index_add(0, clip, y))  # (B, W)
+            added = y.sum(0, keepdim=True) if is_exporting() else y.new_zeros(clips, y.size(1)).index_add(0, clip, y)
+            sums.append(added)  # (B, W)
         return torch.stack(sums, dim=1)[..., :channels]
 
 
@@ -170,6 +172,10 @@ def _causal(x: Tensor, weight: Tensor, bias: Tensor, time: Tensor, dilation: int
         (R, W), channels, zero-padded
 
     """
+    if is_exporting():
+        before = (weight.size(2) - 1) * dilation
+        y = F.conv1d(F.pad(x[:, : len(bias)].t(), (before, 0))[None], weight, bias, dilation=dilation)[0].t()
+        return F.pad(y, (0, x.size(1) - len(bias)))
     spare = x.size(1) - len(bias)
     weight, bias = F.pad(weight, (0, 0, 0, spare, 0, spare)), F.pad(bias, (0, spare))
     taps = []

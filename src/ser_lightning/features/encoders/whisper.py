@@ -66,14 +66,20 @@ class Block(nn.Module):
         self.fc1 = nn.Linear(width, inner)
         self.fc2 = nn.Linear(inner, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the next hidden states, (B, K, width) as the input."""
+    def forward(self, x: Tensor, attended: Tensor | None = None) -> Tensor:
+        """Return the next hidden states, (B, K, width) as the input.
+
+        Args:
+            x: (B, K, width)
+            attended: (B, 1, 1, K), True for frames that others attend to; None for all
+
+        """
         y = self.self_attn_layer_norm(x)
         q, k, v = (
             projection(y).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, K, width / heads)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, K, width)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attended).transpose(1, 2).flatten(2)
         x = x + self.out_proj(mixed)
         changed: Tensor = self.fc2(nn.functional.gelu(self.fc1(self.final_layer_norm(x))))
         return x + changed
@@ -107,21 +113,24 @@ class WhisperEncoder(nn.Module):
         encoder.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
         return encoder.eval()
 
-    def forward(self, mel: Tensor) -> list[Tensor]:
+    def forward(self, mel: Tensor, real: Tensor | None = None) -> list[Tensor]:
         """Return the hidden states before the first layer and after each layer, the last one normalized.
 
         Args:
             mel: (B, bands, 2K); an input shorter than the table of positions takes the last K positions
+            real: (B, K), False for frames of padding, which affect no other frame; None if all are real
 
         Returns:
             layers + 1 tensors (B, K, width)
 
         """
-        x = nn.functional.gelu(self.conv1(mel))
+        steps = None if real is None else real.repeat_interleave(2, dim=1)[:, None]  # (B, 1, 2K)
+        x = nn.functional.gelu(self.conv1(mel if steps is None else mel * steps))
+        x = x if steps is None else x * steps
         x = nn.functional.gelu(self.conv2(x)).transpose(1, 2)  # (B, K, width)
         x = x + self.embed_positions.weight[len(self.embed_positions.weight) - x.shape[1] :]
         states = [x]
         for layer in self.layers:
-            states.append(layer(states[-1]))
+            states.append(layer(states[-1], None if real is None else real[:, None, None]))
         states[-1] = self.layer_norm(states[-1])
         return states

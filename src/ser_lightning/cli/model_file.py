@@ -1,0 +1,85 @@
+"""Open the model file of a command: a checkpoint, or an ONNX file, for which torch is not imported."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.errors import InputError
+from ser_lightning.predict.onnx_scorer import SUFFIX, OnnxScorer
+from ser_lightning.predict.scorer import Scorer
+
+BATCH_SIZE = 32  # segments that are scored together; ONNX files compute one after another
+
+
+class Opened(NamedTuple):
+    """A model that is ready to predict.
+
+    Args:
+        scorer: the model
+        audio: converts recordings to the waveforms that it takes
+        batch_size: number of segments that are scored together
+
+    """
+
+    scorer: Scorer
+    audio: Audio
+    batch_size: int
+
+
+def open_model(
+    path: str, *, settings: Sequence[str], trust: Sequence[str], one_speaker: bool, refused: Mapping[str, str]
+) -> Opened:
+    """Open a model file.
+
+    Args:
+        path: a checkpoint, or a file of ser-export, which ends in ``.onnx``
+        settings: the user's settings, each ``key=value``
+        trust: packages of the user whose classes a checkpoint may name
+        one_speaker: whether all recordings are of one speaker, by whose clips features are normalized
+        refused: key -> why it cannot be changed
+
+    Raises:
+        InputError: the file cannot be used, or a setting does not fit it
+
+    """
+    if path.lower().endswith(SUFFIX):
+        return _open_onnx(path, settings=settings, one_speaker=one_speaker)
+    return _open_checkpoint(path, settings=settings, trust=trust, one_speaker=one_speaker, refused=refused)
+
+
+def _open_onnx(path: str, *, settings: Sequence[str], one_speaker: bool) -> Opened:
+    if settings:
+        raise InputError(
+            f"--set {settings[0]} cannot change {path}, whose values are fixed; export the checkpoint again"
+        )
+    if one_speaker:
+        raise InputError(f"--one-speaker is for checkpoints with data.normalize=speaker; {path} is an ONNX file")
+    scorer = OnnxScorer(path, threads=1)
+    try:
+        audio = Audio(**{key: value for key, value in scorer.metadata.audio.items() if key != "_target_"})
+    except TypeError as error:
+        raise InputError(f"{path} is damaged: {error} in its metadata; export the checkpoint again") from error
+    return Opened(scorer, audio, BATCH_SIZE)
+
+
+def _open_checkpoint(
+    path: str, *, settings: Sequence[str], trust: Sequence[str], one_speaker: bool, refused: Mapping[str, str]
+) -> Opened:
+    import torch
+
+    from ser_lightning.build import build
+    from ser_lightning.checkpoint import read_checkpoint
+    from ser_lightning.cli.checkpoint_config import config_of, require_parts
+    from ser_lightning.cli.settings import require_int
+    from ser_lightning.predict.torch_scorer import TorchScorer
+
+    checkpoint = read_checkpoint(path, trust=trust)
+    # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
+    config: dict[str, Any] = config_of(
+        checkpoint, path, settings, without=("checkpoint", "evaluation"), refused=dict(refused)
+    )
+    require_parts(config, ("model", "audio", "features", "data", "threads"), path)
+    torch.set_num_threads(require_int("threads", config["threads"], least=1))
+    batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
+    scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker)
+    return Opened(scorer, build("audio", config["audio"], trust=config["trust"]), batch_size)

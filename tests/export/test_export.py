@@ -1,0 +1,201 @@
+"""``ser-export``, and ``ser-predict`` with its files."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from tests.export.conftest import sounds
+
+from ser_lightning.build import build
+from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.errors import InputError
+from ser_lightning.predict.onnx_scorer import OnnxScorer
+from ser_lightning.predict.predictor import softmax
+from ser_lightning.predict.torch_scorer import TorchScorer
+
+# Prediction without torch: importing it raises ImportError.
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchaudio", "pytorch_lightning", "sklearn", "librosa", "transformers", "onnx", "skops"):
+    sys.modules[name] = None
+from ser_lightning.cli.predict import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    for number, (seconds, rate) in enumerate([(0.6, 16000), (1.0, 48000), (2.3, 22050), (9.0, 16000)]):
+        wave = sounds(round(seconds * 16000), seed=number)
+        soundfile.write(folder / f"{number}.wav", np.stack([wave, 0.5 * wave], axis=1), rate)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory) -> Path:
+    """The ONNX file of a trained run; read only."""
+    from ser_lightning.cli.export import main
+
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    with pytest.raises(SystemExit) as ended:
+        main([str(trained / "checkpoints" / "best.ckpt"), str(path)])
+    assert ended.value.code == 0
+    return path
+
+
+def predictions_of(checkpoint: Path, recordings: Path) -> dict[str, np.ndarray]:
+    """Return the calibrated probabilities of a checkpoint by path of the recording."""
+    found = read_checkpoint(checkpoint)
+    scorer = TorchScorer(found, found.config, path=checkpoint, one_speaker=False)
+    audio = build("audio", {**found.config["audio"], "downmix": "mean"})
+    paths = sorted(recordings.iterdir())
+    logits = scorer.logits([audio.load(path).wave for path in paths])
+    return dict(zip(map(str, paths), softmax(logits / found.calibration.temperature), strict=True))
+
+
+def test_onnx_file_predicts_as_checkpoint_without_torch(trained, exported, recordings):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(recordings), "--model", str(exported)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = predictions_of(trained / "checkpoints" / "best.ckpt", recordings)
+    emotions = OnnxScorer(exported, threads=1).emotions
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["path"] for row in rows] == list(expected)
+    for row in rows:
+        found = [float(row[emotion]) for emotion in emotions]
+        np.testing.assert_allclose(found, expected[row["path"]], atol=1e-4)
+
+
+def test_file_describes_its_model(trained, exported):
+    result = json.loads((trained / "result.json").read_text())
+    model = onnx.load(exported)
+    onnx.checker.check_model(model)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(properties["labels"]) == result["emotions"]
+    assert properties["input"] == "waveform"
+    assert properties["sampling_rate"] == "16000"
+    assert json.loads(properties["audio"])["vad_mode"] == result["config"]["audio"]["vad_mode"]
+    assert json.loads(properties["features"])["n_mels"] == 128
+    assert json.loads(properties["versions"])["torch"].startswith("2.")
+    assert len(properties["checkpoint_sha256"]) == 64
+    assert len(properties["card"]) > 100
+    (clip,) = model.graph.input
+    assert [axis.dim_param or axis.dim_value for axis in clip.type.tensor_type.shape.dim] == [1, "samples"]
+
+
+def test_probabilities_are_calibrated_softmax(exported):
+    scorer = OnnxScorer(exported, threads=1)
+    logits, probabilities = scorer.session.run(["logits", "probabilities"], {"waveform": sounds(20000, seed=1)[None]})
+    exponentials = np.exp(logits / (scorer.temperature or 1.0))
+    np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=1e-6)
+
+
+def test_features_outside_the_graph_give_the_same_answers(trained, recordings, exported, command, tmp_path):
+    path = tmp_path / "features.onnx"
+    done = command("export", str(trained / "checkpoints" / "best.ckpt"), str(path), "--only-features", "--json")
+    facts = json.loads(done.out)
+    assert (facts["input"], facts["lengths"]) == ("features", 10)
+    assert facts["largest_difference"] < 1e-4
+    waves = [sounds(length, seed=length) for length in (500, 16000)]
+    inside, outside = OnnxScorer(exported, threads=1), OnnxScorer(path, threads=1)
+    np.testing.assert_allclose(outside.logits(waves), inside.logits(waves), atol=1e-3)
+
+
+def test_int8_states_its_agreement_on_recordings(trained, recordings, command, tmp_path):
+    checkpoint, path = str(trained / "checkpoints" / "best.ckpt"), tmp_path / "small.onnx"
+    refused = command("export", checkpoint, str(path), "--int8")
+    assert refused.code == 1
+    assert "--clips" in refused.err
+    assert not path.exists()
+    facts = json.loads(command("export", checkpoint, str(path), "--int8", "--clips", str(recordings), "--json").out)
+    assert facts["int8_clips"] == 4
+    assert 0 <= facts["int8_agreement"] <= 1
+    assert facts["bytes"] == path.stat().st_size
+    assert 0 < facts["int8_largest_difference"] < 1
+
+
+def test_difference_above_tolerance_is_refused(trained, command, tmp_path):
+    path = tmp_path / "model.onnx"
+    done = command("export", str(trained / "checkpoints" / "best.ckpt"), str(path), "--tolerance", "0")
+    assert done.code == 1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["--set", "audio.vad_mode=3"], "fixed"), (["--one-speaker"], "data.normalize=speaker")],
+)
+def test_options_of_checkpoints_are_refused(exported, recordings, command, words, reason):
+    done = command("predict", str(recordings), "--model", str(exported), *words)
+    assert done.code == 1
+    assert reason in done.err
+
+
+def damaged(content: bytes, path: Path, **change: str | None) -> Path:
+    """Write a model with changed metadata."""
+    model = onnx.load_from_string(content)
+    values = {entry.key: entry.value for entry in model.metadata_props} | change
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {key: value for key, value in values.items() if value is not None})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ser_lightning": None},
+        {"ser_lightning": "99"},
+        {"labels": None},
+        {"labels": '["happy"]'},
+        {"input": "picture"},
+        {"temperature": "0"},
+        {"sampling_rate": "fast"},
+        {"audio": "not JSON"},
+    ],
+)
+def test_damaged_metadata_are_refused(exported, tmp_path, change):
+    with pytest.raises(InputError, match="export the checkpoint"):
+        OnnxScorer(damaged(exported.read_bytes(), tmp_path / "model.onnx", **change), threads=1)
+
+
+def test_audio_of_damaged_metadata_is_refused(exported, recordings, command, tmp_path):
+    path = damaged(exported.read_bytes(), tmp_path / "model.onnx", audio='{"rate": 1}')
+    done = command("predict", str(recordings), "--model", str(path))
+    assert done.code == 1
+    assert "damaged" in done.err
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", None])
+def test_files_that_are_no_model_are_refused(exported, tmp_path, content):
+    path = tmp_path / "model.onnx"
+    if content is None:
+        path.write_bytes(exported.read_bytes()[:-2000])
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError):
+        OnnxScorer(path, threads=1)
+    path.unlink()
+    with pytest.raises(InputError, match="there is no model"):
+        OnnxScorer(path, threads=1)
+
+
+def test_output_is_not_the_checkpoint(trained, command, tmp_path):
+    path = tmp_path / "model.onnx"
+    shutil.copy(trained / "checkpoints" / "best.ckpt", path)
+    before = path.read_bytes()
+    assert command("export", str(path), str(path)).code == 1
+    assert path.read_bytes() == before
