@@ -44,9 +44,10 @@ ALLOWED = {
     "models": set(),
     "baselines": {"calibration"},
     "calibration": set(),
+    "recording_conditions": set(),
     "corpora": set(),
     "splits": {"corpora"},
-    "data": {"corpora", "splits", "audio", "augment", "features"},
+    "data": {"corpora", "splits", "audio", "augment", "features", "recording_conditions"},
     "task": {
         "fine_tuning",
         "models",
@@ -91,17 +92,18 @@ ALLOWED = {
     "losses": set(),
     "evaluation": {"data", "corpora", "splits"},
     "report": {"results"},
-    "data_card": {"audio", "corpora", "data", "report", "splits"},
+    "data_card": {"audio", "corpora", "data", "recording_conditions", "report", "splits"},
     "build": set(),
     "output": set(),
     "output_checks": {"output"},
     "results": set(),
-    "checkpoint": {"build", "baselines", "calibration", "models"},
+    "checkpoint": {"build", "baselines", "calibration", "models", "recording_conditions"},
     "callbacks": {"data", "evaluation", "checkpoint", "task"},
     "cli": None,  # everything
 }
 THIRD_PARTY_FORBIDDEN = {
     "calibration": {"torch", "pytorch_lightning", "hydra", "sklearn", "pandas"},
+    "recording_conditions": {"torch", "pytorch_lightning", "hydra", "scipy", "pandas", "librosa"},
     "report": {"torch", "pytorch_lightning", "torchmetrics", "hydra"},
     "metrics": {"torch", "pytorch_lightning"},
     "data_card": {"torch", "pytorch_lightning", "hydra"},

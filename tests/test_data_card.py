@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_lightning.data_card.clip_audio import LOWEST_DB, SPECTRUM, measure_wave
+from ser_lightning.data_card.clip_audio import measure_wave
+from ser_lightning.recording_conditions import LOWEST_DB, SPECTRUM
 
 RATE = 16000
 SPEAKERS = {"anna": "female", "ben": "male", "cleo": "female", "dan": "male"}

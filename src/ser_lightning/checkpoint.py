@@ -2,10 +2,10 @@
 
 import functools
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,12 @@ from ser_lightning.build import build, is_baseline
 from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.errors import InputError
 from ser_lightning.models.ensemble import Ensemble
+from ser_lightning.recording_conditions import TrainingData
 
 if TYPE_CHECKING:
     from ser_lightning.baselines.baseline import Recipe
 
+Part = TypeVar("Part")
 KEY = "ser_lightning"
 RESUME = "resume"  # key of the state needed to resume a run
 FORMAT = 1
@@ -35,6 +37,7 @@ class Checkpoint:
         epoch: index of the last trained epoch, counted from 0
         state: ``state_dict`` of the task
         calibration: certainty as measured on validation clips; None if the run has not finished, or was not calibrated
+        training_data: conditions of the training clips; None if the run has not finished
 
     """
 
@@ -44,6 +47,7 @@ class Checkpoint:
     epoch: int
     state: dict[str, Any]
     calibration: Calibration | None = None
+    training_data: TrainingData | None = None
 
 
 def previous(path: Path) -> Path:
@@ -87,7 +91,8 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
             features=int(own["features"]),
             epoch=int(raw.get("epoch", 0)),
             state={name: value for name, value in raw["state_dict"].items() if isinstance(value, Tensor)},
-            calibration=_calibration(own.get("calibration"), path),
+            calibration=_read(Calibration.from_plain, own.get("calibration"), path),
+            training_data=_read(TrainingData.from_plain, own.get("training_data"), path),
         )
         checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -106,9 +111,15 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
     return checkpoint
 
 
-def _calibration(values: Any, path: Path) -> Calibration | None:
+def _read(parse: Callable[[Any], Part], values: Any, path: Path) -> Part | None:
+    """Return a part of a checkpoint that a finished run has added, or None.
+
+    Raises:
+        InputError: the part is damaged
+
+    """
     try:
-        return None if values is None else Calibration.from_plain(values)
+        return None if values is None else parse(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -15,6 +15,7 @@ from ser_lightning.checkpoint import complete_checkpoint, load_state, read_check
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.data.speaker_normalization import describe_normalization
+from ser_lightning.data.training_conditions import describe_training_data
 from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
 from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
@@ -125,8 +126,13 @@ def write_results(
     emotions = preparation.corpus.emotions
     evaluated_subsets = [subset for subset in ("val", "test") if subset in predictions]
     calibrations = calibrate(in_evaluation_mode, config=config, selection=stage.selection)
-    for which, found in calibrations.items():
-        complete_checkpoint(folder / "checkpoints" / f"{which}.ckpt", calibration=found.as_plain())
+    training_data = describe_training_data(preparation).as_plain()
+    for which in in_evaluation_mode:
+        complete_checkpoint(
+            folder / "checkpoints" / f"{which}.ckpt",
+            calibration=calibrations[which].as_plain() if which in calibrations else None,
+            training_data=training_data,
+        )
     result: dict[str, Any] = {
         "format": FORMAT,
         "name": config["name"],
@@ -144,6 +150,7 @@ def write_results(
         "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in evaluated_subsets},
         "emotions": list(emotions),
         "calibration": describe_calibration(calibrations, in_evaluation_mode, config=config, selection=stage.selection),
+        "training_data": training_data,
         "audit": dict(audit),
         "counts": {
             subset: len(

@@ -17,14 +17,13 @@ from ser_lightning.audio.vad import detect
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.content import Progress, cached_contents
 from ser_lightning.errors import InputError
+from ser_lightning.recording_conditions import FRAME_MS, SPECTRUM, levels_db, whole_frames
 from ser_lightning.splits.near_duplicates import Contents
 
 FORMAT = 2  # increase it when the same files give different measurements
 FULL_SCALE = 1 - 2**-15  # the largest sample of 16 bits
-LOWEST_DB = -120.0  # level of digital silence, which has none in dB
-FRAME_MS, VAD_MODE, VAD_RATE = 20, 2, 16000  # speech detection as in audio=webrtc
+VAD_MODE, VAD_RATE = 2, 16000  # speech detection as in audio=webrtc
 ROLLOFF = 0.95  # share of the power below the roll-off frequency
-SPECTRUM = 4096  # samples per frame of the power spectrum
 
 
 class ClipAudio(NamedTuple):
@@ -69,27 +68,14 @@ def measure_wave(wave: npt.NDArray[np.float32], rate: int) -> ClipAudio:
         channels=wave.shape[1],
         clipped=np.count_nonzero((wave >= FULL_SCALE) | (wave <= -FULL_SCALE)) / wave.size,
         voiced=float(voiced.mean()),
-        rms_db=float(_levels(mono[np.newaxis])[0]),
-        noise_floor_db=float(np.percentile(_levels(_frames(mono, rate * FRAME_MS // 1000)), 10)),
+        rms_db=float(levels_db(mono[np.newaxis])[0]),
+        noise_floor_db=float(np.percentile(levels_db(whole_frames(mono, rate * FRAME_MS // 1000)), 10)),
         rolloff_hz=_rolloff(mono, rate),
     )
 
 
-def _frames(wave: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Return the whole frames (frames, size) of a wave (samples,); a wave shorter than one is padded with zeros."""
-    padded = np.pad(wave, (0, max(0, size - len(wave))))
-    return padded[: len(padded) // size * size].reshape(-1, size)
-
-
-def _levels(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the level of each frame, dBFS."""
-    power = np.einsum("fs,fs->f", frames, frames).astype(np.float64) / frames.shape[1]
-    levels: npt.NDArray[np.float64] = 10 * np.log10(np.maximum(power, 10 ** (LOWEST_DB / 10)))
-    return levels
-
-
 def _rolloff(wave: npt.NDArray[np.float32], rate: int) -> float:
-    frames = _frames(wave, SPECTRUM) * np.hanning(SPECTRUM).astype(np.float32)
+    frames = whole_frames(wave, SPECTRUM) * np.hanning(SPECTRUM).astype(np.float32)
     parts = scipy.fft.rfft(frames).view(np.float32)  # real and imaginary parts in turn
     power = np.cumsum(np.einsum("fb,fb->b", parts, parts).reshape(-1, 2).sum(axis=1), dtype=np.float64)
     return float(np.searchsorted(power, ROLLOFF * power[-1])) * rate / SPECTRUM
