@@ -75,7 +75,7 @@ def test_completion_imports_no_heavy_libraries(command):
     if command == "ser-report":
         words, expected = f"{command}\n--ba", ["--baseline"]
     elif command == "ser-export":
-        words, expected = f"{command}\n--in", ["--int8"]
+        words, expected = f"{command}\n--tol", ["--tolerance"]
     else:
         words, expected = f"{command}\n{before}audio\n=\nuntr", ["untrimmed", "untrimmed_22k", "untrimmed_48k"]
     environment = {variable: "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count("\n"))}
