@@ -194,9 +194,9 @@ def predict(reference: Path, folder: Path, run: Run) -> Predicted:
     released_clips(reference)
     checkpoint = folder / "released.ckpt"
     run("import_weights", f"{reference}/model.pt", "--output", str(checkpoint))
-    clips, cut = reference / "test_audio", "audio=untrimmed"
+    clips, cut = reference / "test_audio", "audio.vad_mode=null"
     output = folder / "predictions.csv"
-    words = [str(clips), "--model", str(checkpoint), "--set", cut, "--least-speech", "0"]
+    words = [str(clips), "--model", str(checkpoint), "--set", cut, "--min-speech", "0"]
     run("predict", *words, "--output", str(output))
     table = {Path(row["path"]).stem: row for row in csv.DictReader(output.read_text().splitlines())}
     differences, same = [], []

@@ -169,7 +169,7 @@ CONTENTS = [
     Specimen("riff_size_large.wav", "a RIFF size of 1 GB", raw(riff_size=10**9)),
     Specimen("data_size_small.wav", "a data size of half the samples: the header is believed", raw(data_size=16000)),
     Specimen("claims_2_36.flac", "a FLAC header that claims 68719476735 samples", endless_flac, "claims 68719476735"),
-    Specimen("two_hours.flac", "a FLAC of 2 h of silence in kilobytes", silent_flac, "expected at most 3600 s"),
+    Specimen("two_hours.flac", "a FLAC of 2 h of silence in kilobytes", silent_flac, USED, "expected at most 3600 s"),
     Specimen("no_channels.wav", "0 channels", raw(channels=0), "Channel count is zero"),
     Specimen("channels_30000.wav", "30000 channels", raw(channels=30000), "Too many channels"),
     Specimen("rate_0.wav", "a rate of 0 Hz", raw(rate=0), "cannot read"),

@@ -199,7 +199,6 @@ def test_vad_settings_change_voiced_length(mode):
         {"downmix": "left"},
         {"resampler": "cubic"},
         {"sampling_rate": 0, "vad_mode": None},
-        {"offset_s": 0},
         {"offset_s": -0.6},
         {"offset_s": math.inf},
         {"duration_s": 0.0},

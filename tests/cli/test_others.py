@@ -270,7 +270,7 @@ def test_predict_accepts_config_overrides(command, synthetic_root, trained, tmp_
         (["{clip}", "--model", "{good}", "--set", "data.batch_size=0"], "data.batch_size is 0"),
         (["{clip}", "--model", "{good}", "--set", "audio=untrimed"], "the nearest valid name is 'untrimmed'"),
         (["{clip}", "--model", "{good}", "--set", "inptu=3"], "unknown key 'inptu'"),
-        (["{clip}", "--model", "{good}", "--set", "model.hidden=7"], "is of another model"),
+        (["{clip}", "--model", "{good}", "--force", "--set", "model.hidden=7"], "is of another model"),
     ],
 )
 def test_predict_refuses_invalid_arguments_in_one_line(command, trained, synthetic_root, tmp_path, words, message):

@@ -72,9 +72,12 @@ class Audio:
             check_vad(sampling_rate=self.sampling_rate, mode=self.vad_mode, frame_ms=self.frame_ms)
         elif self.sampling_rate < 1:
             raise InputError(f"audio.sampling_rate is {self.sampling_rate}; expected a positive number of Hz")
-        for name, seconds in (("offset_s", self.offset_s), ("duration_s", self.duration_s)):
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise InputError(f"audio.{name} is {seconds}; expected a positive number of seconds, or null for none")
+        if self.offset_s is not None and not 0 <= self.offset_s < math.inf:
+            raise InputError(f"audio.offset_s is {self.offset_s}; expected at least 0 seconds, or null for none")
+        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
+            raise InputError(
+                f"audio.duration_s is {self.duration_s}; expected a positive number of seconds, or null for none"
+            )
 
     @property
     def libraries(self) -> tuple[str, ...]:

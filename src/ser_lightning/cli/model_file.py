@@ -7,6 +7,7 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
 from ser_lightning.predict.onnx_scorer import SUFFIX, OnnxScorer
 from ser_lightning.predict.scorer import Scorer
+from ser_lightning.recording_conditions import TrainingData
 
 BATCH_SIZE = 32  # segments that are scored together; ONNX files compute one after another
 
@@ -18,16 +19,26 @@ class Opened(NamedTuple):
         scorer: the model
         audio: converts recordings to the waveforms that it takes
         batch_size: number of segments that are scored together
+        warnings: trained values that the settings change
+        training_data: conditions of the training clips, or None if they are unknown
 
     """
 
     scorer: Scorer
     audio: Audio
     batch_size: int
+    warnings: tuple[str, ...] = ()
+    training_data: TrainingData | None = None
 
 
 def open_model(
-    path: str, *, settings: Sequence[str], trust: Sequence[str], one_speaker: bool, refused: Mapping[str, str]
+    path: str,
+    *,
+    settings: Sequence[str],
+    trust: Sequence[str],
+    one_speaker: bool,
+    refused: Mapping[str, str],
+    force: bool,
 ) -> Opened:
     """Open a model file.
 
@@ -37,6 +48,7 @@ def open_model(
         trust: packages of the user whose classes a checkpoint may name
         one_speaker: whether all recordings are of one speaker, by whose clips features are normalized
         refused: key -> why it cannot be changed
+        force: whether the settings may change values that the model was trained with
 
     Raises:
         InputError: the file cannot be used, or a setting does not fit it
@@ -44,7 +56,7 @@ def open_model(
     """
     if path.lower().endswith(SUFFIX):
         return _open_onnx(path, settings=settings, one_speaker=one_speaker)
-    return _open_checkpoint(path, settings=settings, trust=trust, one_speaker=one_speaker, refused=refused)
+    return _open_checkpoint(path, settings=settings, trust=trust, one_speaker=one_speaker, refused=refused, force=force)
 
 
 def _open_onnx(path: str, *, settings: Sequence[str], one_speaker: bool) -> Opened:
@@ -63,14 +75,21 @@ def _open_onnx(path: str, *, settings: Sequence[str], one_speaker: bool) -> Open
 
 
 def _open_checkpoint(
-    path: str, *, settings: Sequence[str], trust: Sequence[str], one_speaker: bool, refused: Mapping[str, str]
+    path: str,
+    *,
+    settings: Sequence[str],
+    trust: Sequence[str],
+    one_speaker: bool,
+    refused: Mapping[str, str],
+    force: bool,
 ) -> Opened:
     import torch
 
-    from ser_lightning.build import build
+    from ser_lightning.build import build, usable_backends
     from ser_lightning.checkpoint import read_checkpoint
     from ser_lightning.cli.checkpoint_config import config_of, require_parts
     from ser_lightning.cli.settings import require_int
+    from ser_lightning.cli.trained_values import check_trained_values
     from ser_lightning.predict.torch_scorer import TorchScorer
 
     checkpoint = read_checkpoint(path, trust=trust)
@@ -79,7 +98,9 @@ def _open_checkpoint(
         checkpoint, path, settings, without=("checkpoint", "evaluation"), refused=dict(refused)
     )
     require_parts(config, ("model", "audio", "features", "data", "threads"), path)
+    warnings = check_trained_values(usable_backends(checkpoint.config), config, force=force)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
     scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker)
-    return Opened(scorer, build("audio", config["audio"], trust=config["trust"]), batch_size)
+    audio = build("audio", config["audio"], trust=config["trust"])
+    return Opened(scorer, audio, batch_size, warnings, checkpoint.training_data)

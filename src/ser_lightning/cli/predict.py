@@ -2,10 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
-
+from ser_lightning.cli import predict_options as options
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError
 from ser_lightning.output import expand_user
@@ -16,7 +14,10 @@ Examples:
   ser-predict recording.wav --model best.ckpt
   ser-predict "Recording (1).wav" 録音.wav folder/ --model best.ckpt --output emotions.csv
   ser-predict folder/ --model best.ckpt --json | head -1
-  ser-predict folder/ --model best.ckpt --set audio=untrimmed --set data.batch_size=1
+  ser-predict call.wav --model best.ckpt --channels each
+  ser-predict meeting.m4a --model best.ckpt --window 3 --hop 1
+
+A recording of at most --max-length is one segment. In a longer one, utterances are found by their pauses.
 
 A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and contains the whole configuration.
 A file of ser-export (model.onnx) needs onnxruntime instead of torch.
@@ -37,71 +38,69 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def predict(  # noqa: PLR0917 - Typer passes options by name
     inputs: Inputs,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="The checkpoint, or the .onnx file of ser-export."),
-    ] = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="A .csv, .json or .jsonl file (JSON Lines), a device or pipe; - is standard output.",
-        ),
-    ] = "-",
+    model: options.Model = None,
+    output: options.Target = "-",
+    whole: options.Whole = False,
+    window: options.Window = None,
+    hop: options.Hop = None,
+    min_length: options.MinLength = None,
+    max_length: options.MaxLength = None,
+    pause: options.Pause = options.PAUSE,
+    vad: options.Vad = "webrtc",
+    min_speech: options.MinSpeech = options.MIN_SPEECH,
+    channels: options.Channels = "mean",
+    one_speaker: options.OneSpeaker = False,
     settings: Settings = None,
-    one_speaker: Annotated[
-        bool,
-        typer.Option(
-            "--one-speaker",
-            help="All recordings are of one speaker, by whose clips the features are normalized; for checkpoints that"
-            " were trained with data.normalize.",
-        ),
-    ] = False,
-    channels: Annotated[
-        str,
-        typer.Option(
-            "--channels",
-            metavar="CHANNELS",
-            help="The channels to predict: mean (of all, mixed down), left, right, each, or a number from 1.",
-        ),
-    ] = "mean",
-    least_speech: Annotated[
-        float,
-        typer.Option(
-            "--least-speech", min=0.0, metavar="SECONDS", help="Less speech than this is answered with: no speech."
-        ),
-    ] = 0.3,
+    force: options.Force = False,
     trust: Trust = None,
     json: Json = False,
 ) -> int:
-    """Predict the emotion of recordings: the most probable one and the probability of each."""
+    """Predict the emotions of recordings: of each utterance the most probable emotion and the probability of each."""
     from ser_lightning.cli.model_file import open_model
-    from ser_lightning.predict.channels import check_channels
     from ser_lightning.predict.inputs import find_recordings
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
+    from ser_lightning.predict.splitting import Splitter, Splitting
     from ser_lightning.predict.writer import CSV, JSON, JSON_LINES, PredictionWriter
     from ser_lightning.progress import show_progress
 
     if model is None:
         raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
+    mode, window, hop = options.choose_mode(whole=whole, window=window, hop=hop)
     formats = (JSON_LINES, JSON) if json else (CSV, JSON, JSON_LINES)
-    check_channels(channels)
     target = check_output(output, formats=formats, default=JSON_LINES if json else CSV)
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     target.check_differs([model, *(recording.path for recording in recordings)])
-    scorer, audio, batch_size = open_model(
-        model, settings=settings or [], trust=trust or [], one_speaker=one_speaker, refused=DOWNMIX
+    opened = open_model(
+        model,
+        settings=settings or [],
+        trust=trust or [],
+        one_speaker=one_speaker,
+        refused=DOWNMIX,
+        force=force,
     )
-    predictor = Predictor(scorer, audio, batch_size=batch_size, least_speech=least_speech, one_speaker=one_speaker)
+    greatest = options.default_max_length(opened.training_data) if max_length is None else max_length
+    splitting = Splitting(
+        mode=mode,
+        least=min(options.MIN_LENGTH, greatest) if min_length is None else min_length,
+        greatest=greatest,
+        pause=pause,
+        window=window,
+        hop=hop,
+        vad=vad,
+        channels=channels,
+        least_speech=min_speech,
+    )
+    splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
+    predictor = Predictor(
+        opened.scorer, opened.audio, batch_size=opened.batch_size, least_speech=min_speech, one_speaker=one_speaker
+    )
 
     total = len(recordings) + len(failures)
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
-    segments = read_segments(paths, channels=channels, on_failure=failures.append)
-    with PredictionWriter(target, scorer.emotions) as writer:
+    segments = read_segments(paths, splitter, on_failure=failures.append)
+    with PredictionWriter(target, opened.scorer.emotions) as writer:
         for predictions in predictor.predict(segments, on_failure=failures.append):
             writer.write(predictions)
     if len(failures) < total:

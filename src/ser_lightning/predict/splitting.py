@@ -1,0 +1,209 @@
+"""Divide recordings into the segments to predict."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser_lightning.audio.audio import Audio
+from ser_lightning.audio.resample import Resampler
+from ser_lightning.audio.sound import SAMPLES, SECONDS, Sound
+from ser_lightning.audio.vad import WebRTCDetector
+from ser_lightning.errors import InputError
+from ser_lightning.predict.channels import Channel, Floats, Levels, check_channels, choose_channels
+from ser_lightning.predict.segment import Segment
+from ser_lightning.predict.spans import Detector, Segmenter, SpeechSegmenter, WindowSegmenter
+
+VAD_MODE, VAD_FRAME_MS = 2, 20  # for models that were trained without voice activity detection
+DETECTORS = ("webrtc", "silero")
+LONG = 2  # a recording of more than this many times the greatest length gets a warning if it is predicted whole
+
+Open = Callable[[], AbstractContextManager[Sound]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Splitting:
+    """How recordings are divided.
+
+    Args:
+        mode: ``speech`` cuts utterances, ``windows`` sliding windows, ``whole`` nothing
+        least: least length of an utterance, seconds
+        greatest: greatest length of an utterance, seconds; a recording that is not longer is one segment
+        pause: length of a pause that ends an utterance, seconds
+        window: length of a window, seconds
+        hop: time between the starts of consecutive windows, seconds
+        vad: ``webrtc``, with the settings of training, or ``silero``
+        channels: see :func:`~ser_lightning.predict.channels.choose_channels`
+        least_speech: seconds of speech below which there is no utterance
+
+    Raises:
+        InputError: a value is out of range
+
+    """
+
+    mode: str
+    least: float
+    greatest: float
+    pause: float
+    window: float
+    hop: float
+    vad: str
+    channels: str
+    least_speech: float
+
+    def __post_init__(self) -> None:
+        check_channels(self.channels)
+        if self.vad not in DETECTORS:
+            raise InputError(f"--vad is {self.vad!r}; expected one of {DETECTORS}")
+        if not 0.1 <= self.least <= self.greatest <= 3600:
+            raise InputError(
+                f"--min-length is {self.least} and --max-length is {self.greatest}; expected at least 0.1 s, at most"
+                " 3600 s, and no more for the first than for the second"
+            )
+        if not 0 < self.pause <= 3600:
+            raise InputError(f"--pause is {self.pause}; expected a number of seconds above 0")
+        if not (0.1 <= self.window <= 3600 and 0.01 <= self.hop <= self.window):
+            raise InputError(
+                f"--window is {self.window} and --hop is {self.hop}; expected a window of 0.1 to 3600 s, and a hop of"
+                " at least 0.01 s and no more than the window"
+            )
+
+
+class Splitter:
+    """Divides recordings into segments.
+
+    Args:
+        splitting: how
+        audio: the audio processing of the model
+        warnings: warnings that hold for every segment
+
+    """
+
+    def __init__(self, splitting: Splitting, audio: Audio, *, warnings: tuple[str, ...] = ()) -> None:
+        self.splitting = splitting
+        self.audio = audio
+        self.warnings = warnings
+
+    def split(self, path: str, open_recording: Open) -> Iterator[Segment]:
+        """Yield the segments of a recording; its samples are read in blocks, twice if it is long.
+
+        Args:
+            path: name of the recording in the segments
+            open_recording: opens the recording
+
+        Raises:
+            InputError: the recording cannot be read, is too long to be predicted whole, has no such channel, or ends
+                before ``audio.offset_s``
+
+        """
+        with open_recording() as sound:
+            levels, head, samples = self._scan(sound, path)
+        rate, seconds = sound.rate, samples / sound.rate
+        if seconds <= (self.audio.offset_s or 0):
+            raise InputError(
+                f"{path} is too short: it lasts {seconds:.3f} s, which audio.offset_s={self.audio.offset_s} skips; set"
+                " it to 0, or leave the recording out"
+            )
+        channels = choose_channels(self.splitting.channels, levels, path=path)
+        if head is None:
+            with open_recording() as sound:
+                yield from self._divide(sound, channels, path, seconds=seconds)
+            return
+        warnings = self.warnings
+        if self.splitting.mode == "whole" and seconds > LONG * self.splitting.greatest:
+            warnings = (*warnings, f"{seconds:.0f} s at once, the training clips are much shorter")
+        for channel in channels:
+            yield Segment(
+                path=path,
+                channel=channel.name,
+                start=0.0,
+                end=seconds,
+                wave=channel.of(head),
+                rate=rate,
+                warnings=(*channel.warnings, *warnings),
+            )
+
+    def segmenter(self) -> Segmenter:
+        """Return a segmenter for one channel at the sampling rate of the model."""
+        values, rate = self.splitting, self.audio.sampling_rate
+        if values.mode == "windows":
+            return WindowSegmenter(window=round(values.window * rate), hop=round(values.hop * rate))
+        return SpeechSegmenter(
+            rate=rate,
+            detector=make_detector(values.vad, self.audio),
+            least=values.least,
+            greatest=values.greatest,
+            pause=values.pause,
+            least_speech=values.least_speech,
+        )
+
+    def _scan(self, sound: Sound, path: str) -> tuple[Levels, Floats | None, int]:
+        """Return the levels of a recording, its samples if it is one segment, and their number."""
+        values = self.splitting
+        longest = {"speech": values.greatest, "windows": values.window, "whole": SECONDS}[values.mode]
+        levels, head, samples = Levels(), [], 0
+        for block in sound.blocks:
+            levels.add(block)
+            samples += len(block)
+            if samples <= longest * sound.rate and samples * sound.channels <= SAMPLES:
+                head.append(block)
+            elif values.mode == "whole":
+                raise InputError(
+                    f"{path} lasts more than {samples / sound.rate:.0f} s; expected at most {SECONDS} s and {SAMPLES}"
+                    " samples in all with --whole: leave it out"
+                )
+        one_segment = samples <= longest * sound.rate and samples * sound.channels <= SAMPLES
+        return levels, np.concatenate(head) if one_segment else None, samples
+
+    def _divide(self, sound: Sound, channels: list[Channel], path: str, *, seconds: float) -> Iterator[Segment]:
+        """Yield the segments of a long recording."""
+        rate = self.audio.sampling_rate
+        parts = [(channel, Resampler(sound.rate, rate, self.audio.resampler), self.segmenter()) for channel in channels]
+        found: set[str] = set()
+
+        def segments(channel: Channel, segmenter: Segmenter, samples: Floats, *, last: bool) -> Iterator[Segment]:
+            for span in [*segmenter.feed(samples), *(segmenter.finish() if last else [])]:
+                found.add(channel.name)
+                start = span.start / rate
+                yield self._segment(path, channel, start, min(start + len(span.wave) / rate, seconds), span.wave)
+
+        for block in sound.blocks:
+            for channel, resampler, segmenter in parts:
+                yield from segments(channel, segmenter, resampler.feed(channel.of(block)), last=False)
+        for channel, resampler, segmenter in parts:
+            yield from segments(channel, segmenter, resampler.finish(), last=True)
+            if channel.name not in found:  # nothing but silence
+                yield self._segment(path, channel, 0.0, seconds, np.zeros(rate, np.float32))
+
+    def _segment(self, path: str, channel: Channel, start: float, end: float, wave: Floats) -> Segment:
+        return Segment(
+            path=path,
+            channel=channel.name,
+            start=start,
+            end=end,
+            wave=wave,
+            rate=self.audio.sampling_rate,
+            warnings=(*channel.warnings, *self.warnings),
+        )
+
+
+def make_detector(vad: str, audio: Audio) -> Detector:
+    """Return a detector of speech in a signal at the sampling rate of the model.
+
+    Args:
+        vad: ``webrtc``, with the settings of training, or ``silero``
+        audio: the audio processing of the model
+
+    Raises:
+        InputError: there is no such detector, or it is not installed
+
+    """
+    frame_ms = VAD_FRAME_MS if audio.vad_mode is None else audio.frame_ms
+    mode = VAD_MODE if audio.vad_mode is None else audio.vad_mode
+    return WebRTCDetector(rate=audio.sampling_rate, mode=mode, frame_ms=frame_ms)
+
+
+def open_waveform(wave: Floats, rate: int) -> AbstractContextManager[Sound]:
+    """Open a waveform (samples, channels) like a recording."""
+    return nullcontext(Sound(rate, wave.shape[1], iter([wave])))
