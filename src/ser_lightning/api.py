@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.build import build, build_corpus, usable_backends
+from ser_lightning.calibration.temperature import probabilities
 from ser_lightning.config_files import options, primary_values, values_of
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError, suggestion
@@ -46,7 +47,8 @@ class Classifier:
     """
 
     def __init__(self, checkpoint: str | Path, *, trust: Sequence[str] = ()) -> None:
-        from ser_lightning.checkpoint import read_checkpoint, rebuild_model  # imports torch, which takes a second
+        from ser_lightning.checkpoint import read_checkpoint  # imports torch, which takes a second
+        from ser_lightning.predict.torch_scorer import TorchScorer
 
         found = read_checkpoint(checkpoint, trust=trust)
         config = usable_backends(found.config)
@@ -57,13 +59,13 @@ class Classifier:
                 " their speaker, whom a waveform does not name. Use ser-predict --one-speaker with several recordings."
             )
         self.checkpoint = Path(checkpoint)
-        self.model = rebuild_model(found, path=checkpoint)
         self._labels = found.emotions
         features = dict(config["features"])
         if "download" in features:
             features["download"] = False
         self._audio = build("audio", config["audio"], trust=trust)
-        self._features = build("features", features, trust=trust)
+        self._scorer = TorchScorer(found, {**config, "features": features}, path=checkpoint, one_speaker=False)
+        self.model = self._scorer.model
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,11 +83,9 @@ class Classifier:
             InputError: the waveform is empty, not finite, or not an array of floating point numbers
 
         """
-        import torch
-
-        with torch.inference_mode():
-            probabilities = self.model(*self._batch(waveform, sampling_rate)).double().softmax(1)[0].tolist()
-        values = dict(zip(self._labels, probabilities, strict=True))
+        logits = self._scorer.logits([_prepare(self._audio, waveform, sampling_rate)])
+        (row,) = probabilities(logits, self._scorer.temperature).tolist()
+        values = dict(zip(self._labels, row, strict=True))
         return Prediction(label=max(values, key=values.__getitem__), probabilities=values)
 
     def embed(self, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
@@ -126,7 +126,7 @@ class Classifier:
     def _batch(self, waveform: Waveform, sampling_rate: int) -> tuple[Any, Any]:
         import torch
 
-        features = _features(self._audio, self._features, waveform, sampling_rate)
+        features = self._scorer.extract(_prepare(self._audio, waveform, sampling_rate))
         return torch.from_numpy(features[None]), torch.tensor([len(features)])
 
 
@@ -170,11 +170,13 @@ def extract(
 
     """
     config = _compose(features=features, audio=audio)
-    return _features(build("audio", config["audio"]), build("features", config["features"]), waveform, sampling_rate)
+    wave = _prepare(build("audio", config["audio"]), waveform, sampling_rate)
+    matrix: npt.NDArray[np.float32] = build("features", config["features"])(wave)
+    return matrix
 
 
-def _features(audio: Any, features: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
-    """Return the features (K, F) of a waveform."""
+def _prepare(audio: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
+    """Return a waveform as features are computed from it: mono, resampled, perhaps cut to speech, (samples,)."""
     wave = np.asarray(waveform)
     if not np.issubdtype(wave.dtype, np.floating) or wave.ndim not in (1, 2) or not wave.size:
         raise InputError(
@@ -186,8 +188,8 @@ def _features(audio: Any, features: Any, waveform: Waveform, sampling_rate: int)
     if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int | np.integer) or sampling_rate < 1:
         raise InputError(f"the sampling rate is {sampling_rate!r}; expected a whole number of Hz")
     channels = wave.astype(np.float32).reshape(len(wave), -1)  # (samples, channels)
-    matrix: npt.NDArray[np.float32] = features(audio.convert(channels, int(sampling_rate), downmix="mean").wave)
-    return matrix
+    prepared: npt.NDArray[np.float32] = audio.convert(channels, int(sampling_rate), downmix="mean").wave
+    return prepared
 
 
 def _compose(**chosen: str) -> dict[str, Any]:

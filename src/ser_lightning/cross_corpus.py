@@ -13,7 +13,7 @@ from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import Predictions, check_batches, predict
+from ser_lightning.evaluation import Predictions, check_batches, predict_subset
 from ser_lightning.progress import show_progress
 from ser_lightning.splits.everything import EveryKnownClip
 
@@ -59,7 +59,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
     data.prepare_data()
     data.setup()
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
-    predictions = predict(model, data.eval_dataloader("test"), evaluation=evaluation, device=torch.device("cpu"))
+    predictions = predict_subset(model, data, "test", evaluation=evaluation, device=torch.device("cpu"))
     found = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
     utterances = preparation.utterances
     left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)

@@ -16,7 +16,7 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.data.training_conditions import describe_training_data
-from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict, write_predictions
+from ser_lightning.evaluation import EVALUATION_MODE, Evaluation, Predictions, predict_subset, write_predictions
 from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import recall_per_class, study_metric
@@ -244,7 +244,7 @@ def _test(
     checkpoint = read_checkpoint(path, trust=trust)
     load_state(task, checkpoint.state, path=path)
     predictions = {
-        subset: predict(task.model, data.eval_dataloader(subset), evaluation=evaluation, device=task.device)
+        subset: predict_subset(task.model, data, subset, evaluation=evaluation, device=task.device)
         for subset in data.subsets()
     }
     metrics = {subset: result.summary() for subset, result in predictions.items()}

@@ -19,6 +19,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.batch import Batch
 from ser_lightning.errors import InputError
+from ser_lightning.models.ensemble import mean_logits
 from ser_lightning.splits.split import SUBSETS
 
 if TYPE_CHECKING:
@@ -158,6 +159,26 @@ def predict(
     with evaluation_batches(model, loader, evaluation=evaluation, device=device) as batches:
         target, logits = _run(model, batches, device)
     return Predictions(target, logits)
+
+
+def predict_subset(
+    model: nn.Module, data: "SpeechDataModule", subset: str, *, evaluation: Evaluation, device: torch.device
+) -> Predictions:
+    """Run a model over the clips of a subset; with ``data.eval_copies``, average the probabilities over their copies.
+
+    Args:
+        model: as in :func:`predict`
+        data: the data module, already set up
+        subset: train, val or test
+        evaluation: as in :func:`predict`
+        device: device of the model
+
+    """
+    loaders = [data.eval_dataloader(subset), *(data.copy_dataloaders(subset) if subset != "train" else [])]
+    found = [predict(model, loader, evaluation=evaluation, device=device) for loader in loaders]
+    if len(found) == 1:
+        return found[0]
+    return Predictions(found[0].target, mean_logits([torch.from_numpy(each.logits) for each in found]).numpy())
 
 
 @torch.no_grad()

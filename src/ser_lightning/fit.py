@@ -22,7 +22,7 @@ from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
 from ser_lightning.evaluate import write_results
-from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict
+from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict_subset
 from ser_lightning.leakage import audit_run
 from ser_lightning.metrics import study_metric
 from ser_lightning.progress import show_progress
@@ -107,8 +107,7 @@ def fit(
     # Evaluate the saved checkpoint, so that the result describes the file.
     saved = rebuild_model(read_checkpoint(path, trust=config["trust"]), path=path)
     predictions = {
-        subset: predict(saved, data.eval_dataloader(subset), evaluation=EVALUATION_MODE, device=CPU)
-        for subset in data.subsets()
+        subset: predict_subset(saved, data, subset, evaluation=EVALUATION_MODE, device=CPU) for subset in data.subsets()
     }
     preparation.seconds["test"] = time.perf_counter() - start
     if guard is not None:

@@ -12,7 +12,7 @@ from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import read_checkpoint, rebuild_model
 from ser_lightning.errors import InputError, printable
-from ser_lightning.evaluation import check_batches, predict
+from ser_lightning.evaluation import check_batches, predict_subset
 from ser_lightning.progress import show_progress
 from ser_lightning.results import check_checkpoint, science_digest
 
@@ -67,7 +67,7 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
     checkpoint = read_checkpoint(path, trust=config["trust"])
     model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
     predictions = {
-        subset: predict(model, data.eval_dataloader(subset), evaluation=evaluation, device=torch.device("cpu"))
+        subset: predict_subset(model, data, subset, evaluation=evaluation, device=torch.device("cpu"))
         for subset in data.subsets()
     }
     return Reevaluation(

@@ -1,5 +1,7 @@
 """Lightning data module over the feature cache."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -78,17 +80,20 @@ class SpeechDataModule(pl.LightningDataModule):
         """Create the dataset of each subset."""
         if self.datasets:
             return
+        for subset in SUBSETS:
+            self.datasets[subset] = self._dataset(self.preparation.members[subset])
+
+    def _dataset(self, keys: Sequence[tuple[str, str]]) -> FeatureDataset:
+        """Return the dataset of rows: utterance id and name of the copy."""
         preparation = self.preparation
         target_by_id = {u.id: preparation.corpus.emotions.index(u.emotion) for u in preparation.utterances}
-        for subset in SUBSETS:
-            keys = preparation.members[subset]
-            self.datasets[subset] = FeatureDataset(
-                frames=preparation.frames,
-                offsets=np.array([preparation.rows[key].offset for key in keys], dtype=np.int64),
-                lengths=np.array([preparation.rows[key].frames for key in keys], dtype=np.int64),
-                targets=np.array([target_by_id[id_] for id_, _ in keys], dtype=np.int64),
-                utterances=[id_ for id_, _ in keys],
-            )
+        return FeatureDataset(
+            frames=preparation.frames,
+            offsets=np.array([preparation.rows[key].offset for key in keys], dtype=np.int64),
+            lengths=np.array([preparation.rows[key].frames for key in keys], dtype=np.int64),
+            targets=np.array([target_by_id[id_] for id_, _ in keys], dtype=np.int64),
+            utterances=[id_ for id_, _ in keys],
+        )
 
     def subsets(self) -> list[str]:
         """Return the names of the subsets that have clips; requires :meth:`setup`."""
@@ -138,11 +143,11 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return batches of validation clips."""
-        return self._eval_dataloader("val", self._on_device(self.datasets["val"]))
+        return self._eval_dataloader(self.datasets["val"])
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return batches of test clips."""
-        return self._eval_dataloader("test", self._on_device(self.datasets["test"]))
+        return self._eval_dataloader(self.datasets["test"])
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return batches of test clips sorted by id, with a batch sampler that Lightning can replace."""
@@ -150,14 +155,21 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
         """Return batches of all clips of a subset for this process alone, read directly from the feature cache."""
-        return self._eval_dataloader(subset, self.datasets[subset], processes=(0, 1))
+        return self._eval_dataloader(self.datasets[subset], processes=(0, 1))
+
+    def copy_dataloaders(self, subset: str) -> list[DataLoader[Batch]]:
+        """Return, for each kind of copy that is evaluated, batches as of :meth:`eval_dataloader`."""
+        preparation = self.preparation
+        datasets = [self._dataset(preparation.copies_of(subset, copy)) for copy in preparation.eval_copies]
+        return [self._eval_dataloader(dataset, processes=(0, 1)) for dataset in datasets]
 
     def _eval_dataloader(
-        self, subset: str, dataset: Dataset[Batch], *, processes: tuple[int, int] | None = None
+        self, dataset: FeatureDataset, *, processes: tuple[int, int] | None = None
     ) -> DataLoader[Batch]:
+        """Return batches of a dataset; without ``processes``, this process's share, from the Trainer's device."""
         rank, world_size = self._processes() if processes is None else processes
         sampler = BatchSampler(
-            lengths=self.datasets[subset].lengths.tolist(),
+            lengths=dataset.lengths.tolist(),
             batch_size=self.eval_batch_size,
             shuffle=self.eval_shuffle,
             reshuffle=False,
@@ -167,7 +179,8 @@ class SpeechDataModule(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return DataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch)
+        source = self._on_device(dataset) if processes is None else dataset
+        return DataLoader(source, batch_sampler=sampler, collate_fn=as_batch)
 
     def _processes(self) -> tuple[int, int]:
         """Return the rank of this process and the number of processes."""

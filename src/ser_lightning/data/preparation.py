@@ -59,6 +59,7 @@ class Preparation:
         normalize: ``speaker`` normalizes each feature by the speaker's own clips, ``speaker_online`` by those so
             far, ``none`` does not; see :mod:`ser_lightning.data.speaker_normalization`
         prior_clips: weight of the training set's statistics in ``speaker_online``, in clips
+        eval_copies: also extract the augmented copies of validation and test clips, whose predictions are averaged
         progress: wraps the iterable of extraction results, given their number, to display the progress
 
     Raises:
@@ -82,6 +83,7 @@ class Preparation:
         shards: int = 1,
         normalize: Literal["none", "speaker", "speaker_online"],
         prior_clips: float,
+        eval_copies: bool = False,
         progress: Progress = lambda results, _: results,
     ) -> None:
         if feature_workers < 1:
@@ -91,6 +93,13 @@ class Preparation:
         self.shard = _shard(shard, shards)
         if augment_first:
             check_split_of_copies(split, copy_names(augment))
+        if eval_copies and (augment_first or not copy_names(augment)):
+            raise InputError(
+                "data.eval_copies is true, and "
+                + ("data.augment_first too" if augment_first else "augment makes no copies")
+                + "; expected an augmentation that makes copies, such as augment=speed, and data.augment_first=false"
+            )
+        self.eval_copies = copy_names(augment) if eval_copies else ()
         self.corpus, self.split_strategy, self.augment_first = corpus, split, augment_first
         self.audio, self.augment, self.features, self.settings = audio, augment, features, settings
         self.cache_folder, self.feature_workers, self.progress = Path(feature_cache), feature_workers, progress
@@ -166,8 +175,8 @@ class Preparation:
             shard=self.shard,
         )
         copies: dict[str, list[str]] = defaultdict(list)
-        for subset in SUBSETS:
-            for id_, name in self.members[subset]:
+        for keys in self._evaluated_members().values():
+            for id_, name in keys:
                 copies[id_].append(name)
         failures = self.cache.ensure(copies, workers=self.feature_workers, progress=self.progress)
         if failures:
@@ -177,11 +186,30 @@ class Preparation:
             self.frames = frames if self.normalize == NONE else self._normalized(frames)
         self.seconds["prepare"] = time.perf_counter() - start
 
+    def copies_of(self, subset: str, copy: str) -> list[tuple[str, str]]:
+        """Return the rows of one kind of copy of the clips of a subset, in the order of the clips.
+
+        Args:
+            subset: validation or test
+            copy: name of the copy, one of ``eval_copies``
+
+        """
+        return [(id_, copy) for id_, _ in self.members[subset]]
+
+    def _evaluated_members(self) -> Members:
+        """Return the rows of each subset, with the copies of validation and test clips that are evaluated."""
+        return {
+            subset: [*keys, *(row for copy in self.eval_copies for row in self.copies_of(subset, copy))]
+            if subset != "train"
+            else keys
+            for subset, keys in self.members.items()
+        }
+
     def _normalized(self, frames: Frames) -> NormalizedFrames:
         return normalize_by_speaker(
             frames,
             clips={key: slice(row.offset, row.offset + row.frames) for key, row in self.rows.items()},
-            members=self.members,
+            members=self._evaluated_members(),
             speakers={utterance.id: f"{utterance.corpus}/{utterance.speaker}" for utterance in self.utterances},
             online=self.normalize == ONLINE,
             prior_clips=self.prior_clips,

@@ -11,13 +11,15 @@ import torch
 
 from ser_lightning.build import build
 from ser_lightning.checkpoint import Checkpoint, rebuild_model
+from ser_lightning.data.augmentation import FeatureAugment, WaveformAugment
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.speaker_normalization import NONE, pooled
 from ser_lightning.errors import InputError
-from ser_lightning.models.ensemble import members_of
+from ser_lightning.models.ensemble import mean_logits, members_of
 
 FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
 OURS = "ser_lightning."
+UNKNOWN = ""  # utterance id of a recording, which seeds the random numbers of its copies
 
 
 class TorchScorer:
@@ -45,16 +47,31 @@ class TorchScorer:
         self.one_speaker = one_speaker
         self.model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
         self.extract = build("features", config["features"], trust=config["trust"])
+        copies = config["data"].get("eval_copies", False)
+        self.augment = build("augment", config["augment"], trust=config["trust"]) if copies else None
 
     @torch.inference_mode()
     def logits(self, waves: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         """Return the logits (B, C) of waveforms (samples,)."""
-        clips = [self.extract(wave) for wave in waves]  # (K, F) each
+        if not waves:
+            return np.zeros((0, len(self.emotions)))
+        kinds = zip(*(self._features(wave) for wave in waves), strict=True)  # the clips, then each kind of copies
+        return mean_logits([torch.from_numpy(self._logits(clips)) for clips in kinds]).numpy()
+
+    def _features(self, wave: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Return the features (K, F) of a waveform and, with ``data.eval_copies``, of its augmented copies."""
+        features = [self.extract(wave)]
+        if isinstance(self.augment, WaveformAugment):
+            features += [self.extract(copy) for copy in self.augment(wave, utterance=UNKNOWN).values()]
+        if isinstance(self.augment, FeatureAugment):
+            features += self.augment.augment_features(features[0], utterance=UNKNOWN).values()
+        return features
+
+    def _logits(self, clips: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         if self.one_speaker:
             mean, deviation = pooled(clips).statistics()
             clips = [(clip - mean) / deviation for clip in clips]
-        logits = [self.model(*pad(batch)).double().numpy() for batch in self._batches(clips)]
-        return np.concatenate(logits) if logits else np.zeros((0, len(self.emotions)))
+        return np.concatenate([self.model(*pad(batch)).double().numpy() for batch in self._batches(clips)])
 
     def _batches(self, clips: Sequence[npt.NDArray[np.float32]]) -> Iterator[Sequence[npt.NDArray[np.float32]]]:
         """Divide clips into batches with a limited number of frames; a model that reads padding gets single clips."""
