@@ -356,3 +356,21 @@ def test_speaker_split_of_pooled_emodb_and_emovo_has_no_leaks(command, emodb_roo
     assert sum(content["counts"].values()) == 535 + 588
     near = {f["name"]: f for f in content["findings"]}["near duplicates within a subset"]
     assert near["examples"][0] == ["emovo/tri-f3-n1", "emovo/tri-f3-n2"]  # one recording under two names
+
+
+def test_long_lists_of_problems_are_written_to_a_file(command, tmp_path):
+    """Only the first ten problems are printed, whatever is wrong with the table."""
+    rows = [f"{number}.wav,happy,s{number}" for number in range(12)]
+    (tmp_path / "my.csv").write_text("\n".join(["path,emotion,speaker", *rows]))
+    words = ["corpus=table", f"corpus.path={tmp_path}/my.csv", "corpus.name=mine", "split=speaker"]
+    done = command("prepare", *words, f"data_card={tmp_path}/cards")
+    assert done.code == 1
+    (line,) = done.err.strip().splitlines()
+    assert f"12 x no such file (row 2, row 3, row 4, ...), the first: {tmp_path}/0.wav; " in line
+    listed = (tmp_path / "cards/mine/refused.csv").read_text().splitlines()
+    assert len(listed) == 1 + 12
+    assert listed[12] == f"row 13,no such file: {tmp_path}/11.wav"
+    assert "row 11 " in done.out
+    assert "row 12 " not in done.out
+    assert f"2 more; all of them: {tmp_path}/cards/mine/refused.csv" in done.out
+    assert "2 more; data_card=<folder> writes" in command("prepare", *words, "data_card=null").out

@@ -551,7 +551,8 @@ def test_problems_are_grouped_by_kind(small: Path) -> None:
     write(small / "two.wav")
     (small / PLACE).unlink()
     assert refusal("ravdess", small).startswith(
-        f"{small}: 3 problems: 2 x not a file name of RAVDESS (one.wav, two.wav); {SECOND}: missing; "
+        f"{small}: 3 problems: 2 x not a file name of RAVDESS (one.wav, two.wav), the first: expected one such as"
+        f" 03-01-06-01-02-01-12; {SECOND}: missing; "
     )
 
 

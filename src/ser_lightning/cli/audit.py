@@ -122,7 +122,9 @@ def _print_problems(console: Console, problems: Sequence[Problem]) -> None:
     for problem in problems[:LISTED]:
         table.add_row(problem.path, problem.reason)
     if len(problems) > LISTED:
-        table.add_row("...", f"and {len(problems) - LISTED} more; ser-prepare corpus.on_problem=skip lists them all")
+        table.add_row(
+            "...", f"and {len(problems) - LISTED} more; ser-prepare corpus.on_problem=skip writes them all to a file"
+        )
     console.print(table)
 
 

@@ -1,7 +1,9 @@
 """``ser-prepare``: download or verify a corpus and fill the feature cache."""
 
+import csv
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,12 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.assemble import assemble_preparation
+from ser_lightning.atomic import write_atomically
 from ser_lightning.cli import hydra_app
-from ser_lightning.corpora.utterance import ProblemsError
+from ser_lightning.corpora.utterance import Problem, ProblemsError
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.progress import show_progress
 from ser_lightning.splits.split import SUBSETS
+
+LISTED = 10  # files in a list on the terminal
 
 
 def main() -> None:
@@ -34,10 +39,11 @@ def prepare(config: DictConfig) -> None:
         raise InputError(f"data_card is {card_folder!r}; expected a folder or null")
     console = Console(width=None if sys.stdout.isatty() else 1000)  # does not wrap paths in a file or pipe
     data = assemble_preparation(plain, progress=show_progress("features"))
+    folder = None if card_folder is None else Path(card_folder) / data.corpus.name
     try:
         data.prepare()
     except ProblemsError as refused:
-        _print_files(console, "refused", [(problem.path, problem.reason) for problem in refused.problems])
+        _print_files(console, "refused", refused.problems, folder=folder)
         raise
     if data.shard is not None:
         console.print(
@@ -61,14 +67,12 @@ def prepare(config: DictConfig) -> None:
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
     console.print(f"feature cache: {data.cache.folder}", highlight=False)
-    _print_files(
-        console,
-        "not trimmed: no speech was detected, or the clip ends before audio.offset_s",
-        [(id_, "") for id_ in data.without_speech],
-    )
-    _print_files(console, "refused and left out", [(problem.path, problem.reason) for problem in data.problems])
-    if card_folder is not None:
-        _make_card(console, data, Path(card_folder) / data.corpus.name)
+    reason = "no speech was detected, or the clip ends before audio.offset_s"
+    untrimmed = [Problem(path=id_, reason=reason) for id_ in data.without_speech]
+    _print_files(console, "not trimmed", untrimmed, folder=folder)
+    _print_files(console, "refused and left out", data.problems, folder=folder)
+    if folder is not None:
+        _make_card(console, data, folder)
 
 
 def _make_card(console: Console, data: Preparation, folder: Path) -> None:
@@ -99,10 +103,22 @@ def _make_card(console: Console, data: Preparation, folder: Path) -> None:
         console.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_files(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
-    if not rows:
+def _print_files(console: Console, title: str, problems: Sequence[Problem], *, folder: Path | None) -> None:
+    """Print the first files of a list; a longer one is written to ``folder`` as a CSV file."""
+    if not problems:
         return
-    table = Table("file", "reason", title=f"{title}: {len(rows)}")
-    for row in rows:
-        table.add_row(*map(escape, row))  # file names may contain brackets, which are not markup
+    table = Table("file", "reason", title=f"{title}: {len(problems)}")
+    for problem in problems[:LISTED]:
+        table.add_row(escape(problem.path), escape(problem.reason))  # file names may contain brackets, no markup
     console.print(table)
+    if len(problems) <= LISTED:
+        return
+    if folder is None:
+        console.print(f"{len(problems) - LISTED} more; data_card=<folder> writes all of them to a file", markup=False)
+        return
+    path = folder / f"{title.replace(' ', '_')}.csv"
+    with write_atomically(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "reason"))
+        writer.writerows((problem.path, problem.reason) for problem in problems)
+    console.print(f"{len(problems) - LISTED} more; all of them: {path}", highlight=False, markup=False, soft_wrap=True)

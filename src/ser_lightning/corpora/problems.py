@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -63,9 +63,14 @@ def _by_kind(problems: Iterable[Problem]) -> str:
     for problem in problems:
         copy = problem.reason.startswith("duplicate of ")
         kinds["duplicate" if copy else problem.reason.partition(": ")[0]].append(problem)
-    return "; ".join(
-        f"{group[0].path}: {group[0].reason}"
-        if len(group) == 1
-        else f"{len(group)} x {kind} ({', '.join(p.path for p in group[:3])}{', ...' * (len(group) > 3)})"
-        for kind, group in kinds.items()
-    )
+    return "; ".join(_describe_kind(kind, group) for kind, group in kinds.items())
+
+
+def _describe_kind(kind: str, group: Sequence[Problem]) -> str:
+    """Return the number of problems of a kind, the first three, and the details of the first."""
+    first = group[0]
+    if len(group) == 1:
+        return f"{first.path}: {first.reason}"
+    paths = ", ".join(problem.path for problem in group[:3]) + ", ..." * (len(group) > 3)
+    details = first.reason.partition(": ")[2]
+    return f"{len(group)} x {kind} ({paths})" + (f", the first: {details}" if details else "")
