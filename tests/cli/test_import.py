@@ -15,7 +15,7 @@ from torch import nn
 
 from ser_lightning.labels import RAVDESS
 from ser_lightning.models.cnn_bilstm import CNNBiLSTM
-from ser_lightning.predict.writer import COLUMNS
+from ser_lightning.predict.formats import COLUMNS
 
 THEIRS = (
     (r"convolutions\.(\d)", lambda m: f"MFCC_feature_extraction.{2 * int(m[1])}"),

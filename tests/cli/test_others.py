@@ -11,7 +11,7 @@ import soundfile
 from tests.conftest import settings
 
 from ser_lightning.labels import RAVDESS
-from ser_lightning.predict.writer import COLUMNS
+from ser_lightning.predict.formats import COLUMNS
 
 
 def clips_in(root: Path, n: int) -> list[Path]:

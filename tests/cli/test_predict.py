@@ -222,3 +222,52 @@ def test_memory_does_not_grow_with_the_length(wave, trained, tmp_path):
     last = (tmp_path / "70.csv").read_text().splitlines()[-1].split(",")
     assert float(last[3]) > 69.9 * 60
     assert peaks[1] - peaks[0] < 64 * 2**20
+
+
+def test_formats_follow_the_ending_or_the_option(predict, conversation, clip, tmp_path):
+    path, _ = conversation
+    starts = {
+        "a.csv": "path,channel",
+        "a.json": "[\n",
+        "a.jsonl": '{"path"',
+        "a.audformat.csv": "file,start,end,prediction",
+        "a.rttm": "SPEAKER ",
+        "a.TextGrid": 'File type = "ooTextFile"',
+        "a.txt": "0.",
+        "a.vtt": "WEBVTT",
+    }
+    for name, start in starts.items():
+        done = predict(path, "--output", tmp_path / name)
+        assert (done.code, done.out) == (0, ""), done.err
+        assert (tmp_path / name).read_text().startswith(start)
+    piped = predict(path, "--format", "vtt")
+    assert piped.out == (tmp_path / "a.vtt").read_text()
+    assert predict(path, "-o", tmp_path / "labels.x", "--format", "audacity").code == 0
+    assert (tmp_path / "labels.x").read_text() == (tmp_path / "a.txt").read_text()
+    (tmp_path / "real.vtt").write_text("old")
+    (tmp_path / "link.vtt").symlink_to("real.vtt")
+    assert predict(path, "-o", tmp_path / "link.vtt").code == 0
+    assert (tmp_path / "link.vtt").is_symlink()
+    assert (tmp_path / "real.vtt").read_text() == piped.out
+
+
+def test_documents_of_several_recordings_are_put_into_a_folder(predict, conversation, clip, tmp_path):
+    path, _ = conversation
+    done = predict(path, clip, "-o", tmp_path / "out", "--format", "textgrid")
+    assert done.code == 0, done.err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {f"{path.name}.TextGrid", f"{clip.name}.TextGrid"}
+    for output in (f"{tmp_path}/all.vtt", "/proc/x.vtt", "-"):
+        refused = predict(path, clip, "-o", output, "--format", "vtt")
+        assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert predict(path, "-o", tmp_path).code == 1  # a folder for a table
+    assert "expected one of csv, json" in predict(path, "--format", "srt").err
+
+
+def test_summary_has_one_row_per_recording(predict, conversation, clip):
+    path, _ = conversation
+    rows = rows_of(predict(path, clip, "--summary"))
+    assert [row["path"] for row in rows] == [str(path), str(clip)]
+    assert probabilities(rows[1]) == probabilities(rows_of(predict(clip))[0])
+    parts = rows_of(predict(path))
+    shares = np.average([probabilities(row) for row in parts], axis=0, weights=[float(row["speech"]) for row in parts])
+    assert probabilities(rows[0]) == pytest.approx(shares.tolist(), abs=1e-5)

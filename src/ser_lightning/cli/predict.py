@@ -7,7 +7,6 @@ from ser_lightning.cli import predict_options as options
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError
 from ser_lightning.output import expand_user
-from ser_lightning.output_checks import check_output
 
 EPILOG = """
 Examples:
@@ -40,6 +39,8 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     inputs: Inputs,
     model: options.Model = None,
     output: options.Target = "-",
+    format: options.FormatName = None,  # noqa: A002 - the name of the option
+    summary: options.Summary = False,
     whole: options.Whole = False,
     window: options.Window = None,
     hop: options.Hop = None,
@@ -61,17 +62,18 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
     from ser_lightning.predict.splitting import Splitter, Splitting
-    from ser_lightning.predict.writer import CSV, JSON, JSON_LINES, PredictionWriter
+    from ser_lightning.predict.summary import summaries
+    from ser_lightning.predict.targets import choose_targets
     from ser_lightning.progress import show_progress
 
     if model is None:
         raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
     mode, window, hop = options.choose_mode(whole=whole, window=window, hop=hop)
-    formats = (JSON_LINES, JSON) if json else (CSV, JSON, JSON_LINES)
-    target = check_output(output, formats=formats, default=JSON_LINES if json else CSV)
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
-    target.check_differs([model, *(recording.path for recording in recordings)])
+    targets = choose_targets(output, name=format, json=json, recordings=recordings)
+    for target in targets.files:
+        target.check_differs([model, *(recording.path for recording in recordings)])
     opened = open_model(
         model,
         settings=settings or [],
@@ -100,11 +102,12 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     total = len(recordings) + len(failures)
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
     segments = read_segments(paths, splitter, on_failure=failures.append)
-    with PredictionWriter(target, opened.scorer.emotions) as writer:
-        for predictions in predictor.predict(segments, on_failure=failures.append):
-            writer.write(predictions)
+    predictions = predictor.predict(segments, on_failure=failures.append)
+    with targets.writer(opened.scorer.emotions) as writer:
+        for rows in summaries(predictions) if summary else predictions:
+            writer.write(rows)
     if len(failures) < total:
-        print(f"{total - len(failures)} of {total} recordings: {target.name}", file=sys.stderr)
+        print(f"{total - len(failures)} of {total} recordings: {targets.name}", file=sys.stderr)
     return report_failures("ser-predict", failures, total=total)
 
 

@@ -22,8 +22,21 @@ Target = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="A .csv, .json or .jsonl file (JSON Lines), a device or pipe; - is standard output.",
+        help="A .csv, .json, .jsonl, .audformat.csv, .rttm, .TextGrid, .txt (Audacity) or .vtt file, a device or pipe;"
+        " - is standard output. A folder for several recordings in a format of one.",
     ),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="csv, json, jsonl, audformat, rttm, textgrid, audacity or vtt [default: by the ending of the output].",
+        show_default=False,
+    ),
+]
+Summary = Annotated[
+    bool, typer.Option("--summary", help="Write one row per recording and channel, the mean of its segments.")
 ]
 Whole = Annotated[bool, typer.Option("--whole", help="Predict each recording at once, instead of its utterances.")]
 Window = Annotated[

@@ -1,8 +1,6 @@
 """Extract the features of recordings to ``.npy`` files."""
 
 import io
-import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from ser_lightning.build import build
 from ser_lightning.errors import InputError
 from ser_lightning.output import Output
 from ser_lightning.output_checks import check_path
-from ser_lightning.predict.inputs import Recording
+from ser_lightning.predict.inputs import Recording, names_of_files
 
 NUMPY = ".npy"
 
@@ -60,7 +58,7 @@ def extract_features(
     """
     audio, extract = (build(part, config[part], trust=trust) for part in ("audio", "features"))
     targets: list[tuple[Path, Path, Output]] = []
-    for source, name in feature_file_names(recordings):
+    for source, name in names_of_files(recordings, NUMPY):
         try:
             targets.append((source, folder / name, check_path(folder / name, formats=(NUMPY,), default=NUMPY)))
         except InputError as error:  # the name may be too long with the added suffix
@@ -75,14 +73,3 @@ def extract_features(
         np.save(content, matrix)
         target.write(content.getvalue())
         yield FeatureFile(source, path, matrix.shape)
-
-
-def feature_file_names(recordings: Sequence[Recording]) -> list[tuple[Path, Path]]:
-    """Return the path of each recording with a unique relative path for its feature file."""
-    names = [recording.below for recording in recordings]
-    if len(Counter(names)) < len(names):
-        real = [Path(os.path.realpath(recording.path.parent), recording.path.name) for recording in recordings]
-        common = Path(os.path.commonpath([path.parent for path in real]))
-        names = [path.relative_to(common) for path in real]
-    # The original suffix is kept, because a folder may hold both a.wav and a.flac.
-    return [(each.path, name.with_name(f"{name.name}{NUMPY}")) for each, name in zip(recordings, names, strict=True)]

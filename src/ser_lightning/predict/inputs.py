@@ -1,6 +1,7 @@
 """Find the recordings in files and folders."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,3 +52,19 @@ def find_recordings(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
             # Only the parent folder is resolved: a link next to its target has its own name and counts separately.
             recordings.setdefault(Path(os.path.realpath(path.parent), path.name), Recording(path, below))
     return list(recordings.values()), list(problems)
+
+
+def names_of_files(recordings: Sequence[Recording], ending: str) -> list[tuple[Path, Path]]:
+    """Return the path of each recording with a unique relative path for a file that is made of it."""
+    names = [recording.below for recording in recordings]
+    if len(Counter(names)) < len(names):
+        real = [Path(os.path.realpath(recording.path.parent), recording.path.name) for recording in recordings]
+        common = Path(os.path.commonpath([path.parent for path in real]))
+        names = [path.relative_to(common) for path in real]
+    # The original suffix is kept, because a folder may hold both a.wav and a.flac.
+    return [(each.path, name.with_name(f"{name.name}{ending}")) for each, name in zip(recordings, names, strict=True)]
+
+
+def valid_text(path: Path) -> str:
+    """Return a path as valid text: file names need not be valid UTF-8, and invalid bytes become escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -105,6 +105,7 @@ class Predictor:
         return SegmentPrediction(
             path=segment.path,
             channel=segment.channel,
+            duration=segment.duration,
             start=segment.start,
             end=segment.end,
             speech=clip.speech,

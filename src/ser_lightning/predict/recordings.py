@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ser_lightning.audio.sound import open_sound
 from ser_lightning.errors import InputError
+from ser_lightning.predict.inputs import valid_text
 from ser_lightning.predict.segment import Segment
 from ser_lightning.predict.splitting import Splitter
 
@@ -20,9 +21,7 @@ def read_segments(paths: Iterable[Path], splitter: Splitter, *, on_failure: Call
 
     """
     for path in paths:
-        # File names need not be valid UTF-8: invalid bytes are written as escapes.
-        name = str(path).encode("utf-8", "backslashreplace").decode()
         try:
-            yield from splitter.split(name, partial(open_sound, path))
+            yield from splitter.split(valid_text(path), partial(open_sound, path))
         except InputError as error:
             on_failure(str(error))

@@ -15,6 +15,7 @@ class Segment:
     Args:
         path: path of the recording, as valid text
         channel: ``mono``, ``mean``, ``left``, ``right`` or the number of the channel, counted from 1
+        duration: length of the recording, seconds
         start: start in the recording, seconds
         end: end in the recording, seconds
         wave: (samples,), full scale 1
@@ -25,6 +26,7 @@ class Segment:
 
     path: str
     channel: str
+    duration: float
     start: float
     end: float
     wave: npt.NDArray[np.float32]
@@ -39,6 +41,7 @@ class SegmentPrediction:
     Args:
         path: path of the recording, as valid text
         channel: ``mono``, ``mean``, ``left``, ``right`` or the number of the channel, counted from 1
+        duration: length of the recording, seconds
         start: start in the recording, seconds
         end: end in the recording, seconds
         speech: seconds of speech in the segment
@@ -50,6 +53,7 @@ class SegmentPrediction:
 
     path: str
     channel: str
+    duration: float
     start: float
     end: float
     speech: float

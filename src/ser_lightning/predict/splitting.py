@@ -117,6 +117,7 @@ class Splitter:
             yield Segment(
                 path=path,
                 channel=channel.name,
+                duration=seconds,
                 start=0.0,
                 end=seconds,
                 wave=channel.of(head),
@@ -166,7 +167,8 @@ class Splitter:
             for span in [*segmenter.feed(samples), *(segmenter.finish() if last else [])]:
                 found.add(channel.name)
                 start = span.start / rate
-                yield self._segment(path, channel, start, min(start + len(span.wave) / rate, seconds), span.wave)
+                end = min(start + len(span.wave) / rate, seconds)
+                yield self._segment(path, channel, (start, end, seconds), span.wave)
 
         for block in sound.blocks:
             for channel, resampler, segmenter in parts:
@@ -174,12 +176,14 @@ class Splitter:
         for channel, resampler, segmenter in parts:
             yield from segments(channel, segmenter, resampler.finish(), last=True)
             if channel.name not in found:  # nothing but silence
-                yield self._segment(path, channel, 0.0, seconds, np.zeros(rate, np.float32))
+                yield self._segment(path, channel, (0.0, seconds, seconds), np.zeros(rate, np.float32))
 
-    def _segment(self, path: str, channel: Channel, start: float, end: float, wave: Floats) -> Segment:
+    def _segment(self, path: str, channel: Channel, times: tuple[float, float, float], wave: Floats) -> Segment:
+        start, end, duration = times
         return Segment(
             path=path,
             channel=channel.name,
+            duration=duration,
             start=start,
             end=end,
             wave=wave,

@@ -1,31 +1,38 @@
-"""Write predictions as CSV, JSON or JSON Lines."""
+"""Write predictions in any format: a table of all recordings, or a document per recording."""
 
-import csv
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Protocol, Self
 
-from ser_lightning.output import Output, Sink, json_lines
+from ser_lightning.output import Output, Sink
+from ser_lightning.predict.formats import Format
 from ser_lightning.predict.segment import SegmentPrediction
 
-CSV, JSON, JSON_LINES = ".csv", ".json", ".jsonl"
-DIGITS = 6  # decimal places of a probability
-COLUMNS = ("path", "channel", "start", "end", "speech", "prediction")
+
+class Writer(Protocol):
+    """Writes predictions; a context manager."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, predictions: Sequence[SegmentPrediction]) -> None:
+        """Write predictions, whose recordings come one after another."""
+        ...
 
 
-class PredictionWriter:
-    """Writer of predictions in the format of an output, which is opened at the first write.
+class TableWriter:
+    """Writer of a table of all recordings, which is opened at the first write.
 
     Args:
         output: where to write
+        format: a format that is no document
         emotions: all emotions, in class order
 
     """
 
-    def __init__(self, output: Output, emotions: Sequence[str]) -> None:
+    def __init__(self, output: Output, format: Format, emotions: Sequence[str]) -> None:  # noqa: A002
         self.output = output
+        self.format = format
         self.emotions = emotions
         self.stack = ExitStack()
         self.sink: Sink | None = None
@@ -34,8 +41,8 @@ class PredictionWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.sink is not None and error[0] is None and self.output.format == JSON:
-            self.sink.write("\n]\n")
+        if self.sink is not None and error[0] is None:
+            self.sink.write(self.format.end)
         self.stack.__exit__(*error)  # type: ignore[arg-type]
 
     def write(self, predictions: Sequence[SegmentPrediction]) -> None:
@@ -45,35 +52,41 @@ class PredictionWriter:
         first = self.sink is None
         if self.sink is None:
             self.sink = self.stack.enter_context(self.output.open())
-        self.sink.write(self._text(predictions, first=first))
-
-    def _text(self, predictions: Sequence[SegmentPrediction], *, first: bool) -> str:
-        if self.output.format == CSV:
-            text = io.StringIO(newline="")
-            writer = csv.writer(text, lineterminator="\n")
-            if first:
-                writer.writerow([*COLUMNS, *self.emotions, "warnings"])
-            for found in predictions:
-                values = found.probabilities
-                digits = [f"{values[name]:.{DIGITS}f}" if values else "" for name in self.emotions]
-                times = [f"{seconds:.3f}" for seconds in (found.start, found.end, found.speech)]
-                writer.writerow([found.path, found.channel, *times, found.answer, *digits, "; ".join(found.warnings)])
-            return text.getvalue()
-        rows = [_row(found) for found in predictions]
-        if self.output.format == JSON_LINES:
-            return json_lines(rows)
-        return ("[\n" if first else ",\n") + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        start = self.format.start(self.emotions) if first else ""
+        self.sink.write(start + self.format.rows(predictions, self.emotions, first))
 
 
-def _row(found: SegmentPrediction) -> dict[str, Any]:
-    values = found.probabilities
-    return {
-        "path": found.path,
-        "channel": found.channel,
-        "start": round(found.start, 3),
-        "end": round(found.end, 3),
-        "speech": round(found.speech, 3),
-        "prediction": found.answer,
-        "probabilities": values and {name: round(value, DIGITS) for name, value in values.items()},
-        "warnings": list(found.warnings),
-    }
+class DocumentWriter:
+    """Writer of one document per recording, when the recording is complete.
+
+    Args:
+        outputs: path of a recording as text -> where to write its document
+        make: text of the document of a recording, or its bytes, from all its predictions
+
+    """
+
+    def __init__(
+        self, outputs: Mapping[str, Output], make: Callable[[Sequence[SegmentPrediction]], str | bytes]
+    ) -> None:
+        self.outputs = outputs
+        self.make = make
+        self.rows: list[SegmentPrediction] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._finish()
+
+    def write(self, predictions: Sequence[SegmentPrediction]) -> None:
+        """Take predictions, and write the recordings that they complete."""
+        for found in predictions:
+            if self.rows and found.path != self.rows[0].path:
+                self._finish()
+            self.rows.append(found)
+
+    def _finish(self) -> None:
+        if self.rows:
+            self.outputs[self.rows[0].path].write(self.make(self.rows))
+        self.rows = []

@@ -1,0 +1,240 @@
+"""File formats of predictions, as text.
+
+Tables are written row by row and hold any number of recordings. The other formats are documents of one recording.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ser_lightning.errors import InputError
+from ser_lightning.output import json_lines
+from ser_lightning.predict.segment import SegmentPrediction
+
+Rows = Sequence[SegmentPrediction]
+Emotions = Sequence[str]
+
+DIGITS = 6  # decimal places of a probability
+COLUMNS = ("path", "channel", "start", "end", "speech", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format.
+
+    Args:
+        name: its name for ``--format``
+        ending: its usual ending
+        start: text before the first row, given the emotions
+        rows: text of rows, given the emotions and whether they are the first
+        end: text after the last row
+        document: whether it holds one recording, all of whose rows are given at once
+
+    """
+
+    name: str
+    ending: str
+    rows: Callable[[Rows, Emotions, bool], str]
+    start: Callable[[Emotions], str] = lambda emotions: ""
+    end: str = ""
+    document: bool = False
+
+
+def csv_text(rows: Sequence[Sequence[object]]) -> str:
+    r"""Return rows as CSV.
+
+    >>> csv_text([["a", "b,c"]])
+    'a,"b,c"\n'
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _csv_row(found: SegmentPrediction, emotions: Emotions) -> list[str]:
+    times = [f"{seconds:.3f}" for seconds in (found.start, found.end, found.speech)]
+    return [found.path, found.channel, *times, found.answer, *_digits(found, emotions), "; ".join(found.warnings)]
+
+
+def _digits(found: SegmentPrediction, emotions: Emotions) -> list[str]:
+    """Return the probabilities as text; empty without speech."""
+    values = found.probabilities
+    return [f"{values[name]:.{DIGITS}f}" if values else "" for name in emotions]
+
+
+def _plain(found: SegmentPrediction) -> dict[str, Any]:
+    values = found.probabilities
+    return {
+        "path": found.path,
+        "channel": found.channel,
+        "start": round(found.start, 3),
+        "end": round(found.end, 3),
+        "speech": round(found.speech, 3),
+        "prediction": found.answer,
+        "probabilities": values and {name: round(value, DIGITS) for name, value in values.items()},
+        "warnings": list(found.warnings),
+    }
+
+
+def _json(rows: Rows, emotions: Emotions, first: bool) -> str:
+    return ("" if first else ",\n") + ",\n".join(json.dumps(_plain(found), ensure_ascii=False) for found in rows)
+
+
+def _audformat(rows: Rows, emotions: Emotions, first: bool) -> str:
+    """Return rows of a segmented table of audformat, whose times are timedeltas of pandas.
+
+    Raises:
+        InputError: a segment has a channel of its own, for which the format has no place
+
+    """
+    for found in rows:
+        if found.channel not in ("mono", "mean"):
+            raise InputError(
+                f"{found.path}: segments of audformat have no channel, got {found.channel!r}; give another --format"
+            )
+    return csv_text(
+        [
+            [found.path, _timedelta(found.start), _timedelta(found.end), found.answer, *_digits(found, emotions)]
+            for found in rows
+        ]
+    )
+
+
+def _timedelta(seconds: float) -> str:
+    """Return a time as pandas writes it.
+
+    >>> _timedelta(3723.0405)
+    '0 days 01:02:03.040500'
+    """
+    microseconds = round(seconds * 1e6)
+    return f"{microseconds // 86_400_000_000} days {_clock(microseconds % 86_400_000_000 / 1e6, digits=6)}"
+
+
+def _clock(seconds: float, *, digits: int) -> str:
+    """Return a time as hours, minutes and seconds.
+
+    >>> _clock(3723.0405, digits=3)
+    '01:02:03.040'
+    """
+    units = round(seconds * 10**digits)
+    minutes, rest = divmod(units, 60 * 10**digits)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 10**digits:02}.{rest % 10**digits:0{digits}}"
+
+
+def _rttm(rows: Rows, emotions: Emotions, first: bool) -> str:
+    """Return rows of NIST's RTTM, whose fields hold no blanks."""
+    return "".join(
+        f"SPEAKER {_field(found.path)} {_channel_number(found.channel)} {found.start:.3f}"
+        f" {found.end - found.start:.3f} <NA> <NA> {_field(found.answer)} {_confidence(found)} <NA>\n"
+        for found in rows
+    )
+
+
+def _field(text: str) -> str:
+    return re.sub(r"\s", "_", text)
+
+
+def _channel_number(channel: str) -> int:
+    return int(channel) if channel.isdigit() else 2 if channel == "right" else 1
+
+
+def _confidence(found: SegmentPrediction) -> str:
+    values = found.probabilities
+    return "<NA>" if not values else f"{max(values.values()):.3f}"
+
+
+def _label(found: SegmentPrediction) -> str:
+    """Return the answer with its probability, such as ``angry 0.93``."""
+    values = found.probabilities
+    return found.answer if not values else f"{found.answer} {max(values.values()):.2f}"
+
+
+def _channels(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(found.channel for found in rows))
+
+
+def _audacity(rows: Rows, emotions: Emotions, first: bool) -> str:
+    """Return labels of Audacity; with several channels, a label starts with its channel."""
+    several = len(_channels(rows)) > 1
+    return "".join(
+        f"{found.start:.6f}\t{found.end:.6f}\t{f'{found.channel}: ' if several else ''}{_label(found)}\n"
+        for found in rows
+    )
+
+
+def _vtt(rows: Rows, emotions: Emotions, first: bool) -> str:
+    """Return captions of WebVTT; with several channels, a caption names its channel as the voice."""
+    several = len(_channels(rows)) > 1
+    cues = [
+        f"{_clock(found.start, digits=3)} --> {_clock(found.end, digits=3)}\n"
+        f"{f'<v {found.channel}>' if several else ''}{_escaped(_label(found))}\n"
+        for found in rows
+    ]
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _textgrid(rows: Rows, emotions: Emotions, first: bool) -> str:
+    """Return a TextGrid of Praat with one tier per channel, whose overlapping windows end where the next one starts."""
+    end = max(found.duration for found in rows)
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}"]
+    channels = _channels(rows)
+    lines += ["tiers? <exists>", f"size = {len(channels)}", "item []:"]
+    for number, channel in enumerate(channels, 1):
+        intervals = _intervals([found for found in rows if found.channel == channel], end=end)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{channel}"']
+        lines += ["        xmin = 0", f"        xmax = {end:.6f}", f"        intervals: size = {len(intervals)}"]
+        for index, (start, stop, label) in enumerate(intervals, 1):
+            lines += [f"        intervals [{index}]:", f"            xmin = {start:.6f}"]
+            quoted = label.replace('"', '""')
+            lines += [f"            xmax = {stop:.6f}", f'            text = "{quoted}"']
+    return "\n".join(lines) + "\n"
+
+
+def _intervals(rows: Rows, *, end: float) -> list[tuple[float, float, str]]:
+    """Return consecutive intervals from 0 to ``end``, with empty ones between the segments."""
+    ordered = sorted(rows, key=lambda found: found.start)
+    stops = np.minimum([found.end for found in ordered], [*(found.start for found in ordered[1:]), end])
+    intervals, now = [], 0.0
+    for found, stop in zip(ordered, stops.tolist(), strict=True):
+        if found.start > now:
+            intervals.append((now, found.start, ""))
+        if stop > found.start:
+            intervals.append((found.start, stop, _label(found)))
+        now = max(now, stop)
+    return [*intervals, (now, end, "")] if end > now else intervals
+
+
+FORMATS = {
+    found.name: found
+    for found in (
+        Format(
+            "csv",
+            ".csv",
+            lambda rows, emotions, first: csv_text([_csv_row(found, emotions) for found in rows]),
+            start=lambda emotions: csv_text([[*COLUMNS, *emotions, "warnings"]]),
+        ),
+        Format("json", ".json", _json, start=lambda emotions: "[\n", end="\n]\n"),
+        Format("jsonl", ".jsonl", lambda rows, emotions, first: json_lines([_plain(found) for found in rows])),
+        Format(
+            "audformat",
+            ".audformat.csv",
+            _audformat,
+            start=lambda emotions: csv_text([["file", "start", "end", "prediction", *emotions]]),
+        ),
+        Format("rttm", ".rttm", _rttm),
+        Format("textgrid", ".TextGrid", _textgrid, document=True),
+        Format("audacity", ".txt", _audacity, document=True),
+        Format("vtt", ".vtt", _vtt, document=True),
+    )
+}

@@ -1,0 +1,131 @@
+"""Choose and check, before any work is done, where predictions are written and in which format."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_lightning.errors import InputError, printable, suggestion
+from ser_lightning.output import STANDARD_OUTPUT, Output, expand_user
+from ser_lightning.output_checks import check_folder, check_output, check_path
+from ser_lightning.predict.formats import FORMATS, Format
+from ser_lightning.predict.inputs import Recording, names_of_files, valid_text
+from ser_lightning.predict.writer import DocumentWriter, TableWriter, Writer
+
+JSON_FORMATS = ("jsonl", "json")
+
+
+def choose_format(output: str, *, name: str | None, json: bool) -> Format:
+    """Return the format of an output: the given one, or that of its ending.
+
+    Args:
+        output: name of the output as given
+        name: name of a format, or None
+        json: whether JSON was asked for: JSON Lines unless the output ends in ``.json``
+
+    Raises:
+        InputError: there is no such format
+
+    """
+    if name is not None:
+        if name not in FORMATS:
+            raise InputError(f"--format is {name!r}; expected one of {', '.join(FORMATS)}{suggestion(name, FORMATS)}")
+        return FORMATS[name]
+    known = [FORMATS[each] for each in JSON_FORMATS] if json else list(FORMATS.values())
+    for found in sorted(known, key=lambda found: -len(found.ending)):
+        if output.lower().endswith(found.ending.lower()):
+            return found
+    return known[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where predictions are written, checked.
+
+    Args:
+        format: format of the files
+        name: printable name of the file, or of the folder
+        table: file of the rows of all recordings; None if each recording has its own
+        documents: path of a recording as text -> its file
+
+    """
+
+    format: Format
+    name: str
+    table: Output | None
+    documents: Mapping[str, Output]
+
+    @property
+    def files(self) -> list[Output]:
+        """All files to write."""
+        return [*self.documents.values(), *([] if self.table is None else [self.table])]
+
+    def writer(self, emotions: Sequence[str]) -> Writer:
+        """Return the writer of predictions of these emotions, in class order."""
+        if self.table is not None:
+            return TableWriter(self.table, self.format, emotions)
+        return DocumentWriter(self.documents, lambda rows: self.format.rows(rows, emotions, True))
+
+
+def choose_targets(output: str, *, name: str | None, json: bool, recordings: Sequence[Recording]) -> Targets:
+    """Return where predictions are written.
+
+    Args:
+        output: name of the output as given
+        name: name of a format, with which any ending fits; None for the format of the ending
+        json: whether only the formats of JSON fit
+        recordings: all recordings
+
+    Raises:
+        InputError: there is no such format, or the output cannot be written
+
+    """
+    chosen = choose_format(output, name=name, json=json)
+    if chosen.document:
+        documents, printed = document_outputs(
+            output, chosen.ending, recordings=recordings, option=f"--format {chosen.name}"
+        )
+        return Targets(chosen, printed, None, documents)
+    own = Path(output).suffix.lower()
+    endings = [_suffix(FORMATS[each].ending) for each in (JSON_FORMATS if json else FORMATS)]
+    if name is not None:
+        endings = [own or _suffix(chosen.ending)]
+    table = check_output(output, formats=tuple(dict.fromkeys(endings)), default=chosen.ending)
+    return Targets(chosen, table.name, table, {})
+
+
+def _suffix(ending: str) -> str:
+    return f".{ending.rpartition('.')[2].lower()}"
+
+
+def document_outputs(
+    output: str, ending: str, *, recordings: Sequence[Recording], option: str
+) -> tuple[dict[str, Output], str]:
+    """Return the output of the document of each recording, by its path as text; and the printable name of all.
+
+    One recording is written to the output itself, unless that is a folder. Several are written to a folder.
+
+    Args:
+        output: name of the output as given
+        ending: ending of the documents
+        recordings: all recordings
+        option: the option that chooses the format, for messages
+
+    Raises:
+        InputError: an output cannot be written
+
+    """
+    folder = Path(expand_user(output))
+    one = len(recordings) == 1 and not output.endswith("/") and not folder.is_dir()
+    if one:
+        own = Path(output).suffix.lower() or _suffix(ending)
+        target = check_output(output, formats=(own,), default=ending)
+        return {valid_text(recordings[0].path): target}, target.name
+    if output != STANDARD_OUTPUT and output.lower().endswith(ending.lower()) and not folder.is_dir():
+        raise InputError(
+            f"{printable(output)} holds one recording, and there are {len(recordings)}; give a folder, and {option}"
+        )
+    folder = check_folder(output)
+    names = names_of_files(recordings, ending)
+    return {
+        valid_text(path): check_path(folder / name, formats=(_suffix(ending),), default=ending) for path, name in names
+    }, printable(folder)
