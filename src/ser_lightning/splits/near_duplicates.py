@@ -10,7 +10,7 @@ the energy of a band. The bound does not depend on the offset, and it is the dot
 :func:`signature` of each wave. Only pairs whose bound reaches :data:`SAME` are correlated.
 
 All pairs are compared by the bound of a few wide bands, as a matrix product, so that the time grows with the square of
-the number of waves, at about 20 ns a pair. An index would not help: two signatures whose bound is :data:`SAME` are
+the number of waves, at about 24 ns a pair. An index would not help: two signatures whose bound is :data:`SAME` are
 0.45 apart, unrelated ones of a corpus about 0.8, so that no ball of a tree could be excluded.
 """
 

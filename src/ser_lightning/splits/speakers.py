@@ -52,7 +52,9 @@ def assign_speakers(
         longest = max(map(len, groups), default=0)
         return [(group[n],) for n in range(longest) for group in groups if n < len(group)]
     if count < folds:
-        raise InputError(f"split.folds is {folds}, but the corpus has {count} speakers; expected at most as many folds")
+        raise InputError(
+            f"split.folds is {folds}, but the corpus has {count} speakers; set split.folds={count} or less"
+        )
     speakers = [speaker for group in groups for speaker in group]
     fold_of = np.arange(count) % folds
     gender_of = np.repeat(np.arange(len(groups)), list(map(len, groups)))
