@@ -71,7 +71,7 @@ def test_onnx_file_predicts_as_checkpoint_without_torch(trained, exported, recor
     )
     assert done.returncode == 0, done.stderr
     expected = predictions_of(trained / "checkpoints" / "best.ckpt", recordings)
-    emotions = OnnxScorer(exported, threads=1).emotions
+    emotions = OnnxScorer(exported, workers=1).emotions
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["path"] for row in rows] == list(expected)
     for row in rows:
@@ -97,7 +97,7 @@ def test_file_describes_its_model(trained, exported):
 
 
 def test_probabilities_are_calibrated_softmax(exported):
-    scorer = OnnxScorer(exported, threads=1)
+    scorer = OnnxScorer(exported, workers=1)
     logits, probabilities = scorer.session.run(["logits", "probabilities"], {"waveform": sounds(20000, seed=1)[None]})
     exponentials = np.exp(logits / (scorer.temperature or 1.0))
     np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=1e-6)
@@ -110,7 +110,7 @@ def test_features_outside_the_graph_give_the_same_answers(trained, recordings, e
     assert (facts["input"], facts["lengths"]) == ("features", 10)
     assert facts["largest_difference"] < 1e-4
     waves = [sounds(length, seed=length) for length in (500, 16000)]
-    inside, outside = OnnxScorer(exported, threads=1), OnnxScorer(path, threads=1)
+    inside, outside = OnnxScorer(exported, workers=1), OnnxScorer(path, workers=1)
     np.testing.assert_allclose(outside.logits(waves), inside.logits(waves), atol=1e-3)
 
 
@@ -169,7 +169,7 @@ def damaged(content: bytes, path: Path, **change: str | None) -> Path:
 )
 def test_damaged_metadata_are_refused(exported, tmp_path, change):
     with pytest.raises(InputError, match="export the checkpoint"):
-        OnnxScorer(damaged(exported.read_bytes(), tmp_path / "model.onnx", **change), threads=1)
+        OnnxScorer(damaged(exported.read_bytes(), tmp_path / "model.onnx", **change), workers=1)
 
 
 def test_audio_of_damaged_metadata_is_refused(exported, recordings, command, tmp_path):
@@ -187,10 +187,10 @@ def test_files_that_are_no_model_are_refused(exported, tmp_path, content):
     else:
         path.write_bytes(content)
     with pytest.raises(InputError):
-        OnnxScorer(path, threads=1)
+        OnnxScorer(path, workers=1)
     path.unlink()
     with pytest.raises(InputError, match="there is no model"):
-        OnnxScorer(path, threads=1)
+        OnnxScorer(path, workers=1)
 
 
 def test_output_is_not_the_checkpoint(trained, command, tmp_path):

@@ -7,6 +7,7 @@ from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
 from ser_lightning.predict.onnx_scorer import SUFFIX, OnnxScorer
 from ser_lightning.predict.scorer import Scorer
+from ser_lightning.predict.threads import available_cores
 from ser_lightning.recording_conditions import TrainingData
 
 BATCH_SIZE = 32  # segments that are scored together; ONNX files compute one after another
@@ -66,7 +67,7 @@ def _open_onnx(path: str, *, settings: Sequence[str], one_speaker: bool) -> Open
         )
     if one_speaker:
         raise InputError(f"--one-speaker is for checkpoints with data.normalize=speaker; {path} is an ONNX file")
-    scorer = OnnxScorer(path, threads=1)
+    scorer = OnnxScorer(path, workers=available_cores())
     try:
         audio = Audio(**{key: value for key, value in scorer.metadata.audio.items() if key != "_target_"})
     except TypeError as error:
@@ -101,6 +102,6 @@ def _open_checkpoint(
     warnings = check_trained_values(usable_backends(checkpoint.config), config, force=force)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
-    scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker)
+    scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker, workers=available_cores())
     audio = build("audio", config["audio"], trust=config["trust"])
     return Opened(scorer, audio, batch_size, warnings, checkpoint.training_data)

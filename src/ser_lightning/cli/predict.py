@@ -64,6 +64,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.splitting import Splitter, Splitting
     from ser_lightning.predict.summary import summaries
     from ser_lightning.predict.targets import choose_targets
+    from ser_lightning.predict.threads import available_cores
     from ser_lightning.progress import show_progress
 
     if model is None:
@@ -96,7 +97,12 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     )
     splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
     predictor = Predictor(
-        opened.scorer, opened.audio, batch_size=opened.batch_size, least_speech=min_speech, one_speaker=one_speaker
+        opened.scorer,
+        opened.audio,
+        batch_size=opened.batch_size,
+        least_speech=min_speech,
+        one_speaker=one_speaker,
+        workers=available_cores(),
     )
 
     total = len(recordings) + len(failures)

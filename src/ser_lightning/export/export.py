@@ -79,6 +79,11 @@ def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str
 
     """
     config = usable_backends(checkpoint.config)
+    if config["data"].get("eval_copies", False):
+        raise InputError(
+            f"{path} was trained with data.eval_copies=true: it averages over augmented copies of a recording, which an"
+            " ONNX file cannot make"
+        )
     if config["audio"].get("_target_") != AUDIO:
         raise InputError(f"{path} has the audio processing {config['audio'].get('_target_')!r}; expected {AUDIO}")
     if "download" in config["features"]:
@@ -154,7 +159,7 @@ def open_content(content: bytes) -> OnnxScorer:
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         path.write_bytes(content)
-        return OnnxScorer(path, threads=1)
+        return OnnxScorer(path, workers=1)
 
 
 def probabilities(scorer: Scorer, waves: Sequence[Floats]) -> npt.NDArray[np.float64]:

@@ -42,6 +42,7 @@ class FeatureExtractor(ABC):
     standardize: bool
 
     version: ClassVar[int] = 1  # part of the digest of the feature cache; increase it when the features change
+    concurrent: ClassVar[bool] = False  # whether several threads may compute features at once
 
     def __post_init__(self) -> None:
         check_counts(sampling_rate=self.sampling_rate, analysis_rate=self.analysis_rate)
@@ -96,6 +97,8 @@ class FrameExtractor(FeatureExtractor):
         InputError: a value is out of range
 
     """
+
+    concurrent: ClassVar[bool] = True
 
     n_fft: int
     hop_length: int

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Prosody(FrameExtractor):
         first three, Praat for pitch and formants. Their statistics, frames and limits are not known to us.
 
     """
+
+    concurrent: ClassVar[bool] = False  # Praat has global state
 
     n_mfcc: int
     n_mels: int

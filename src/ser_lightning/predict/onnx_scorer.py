@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ser_lightning.errors import InputError
 from ser_lightning.features.extractor import FeatureExtractor, prepare_wave
+from ser_lightning.predict.threads import map_threads
 
 SUFFIX = ".onnx"
 FORMAT = "1"
@@ -65,25 +66,30 @@ class OnnxScorer:
 
     Args:
         path: a file of ``ser-export``
-        threads: number of threads that compute one waveform
+        workers: number of threads, each of which computes one waveform at a time
 
     Raises:
         InputError: the file is missing, damaged or not of ``ser-export``, or onnxruntime is not installed
 
     """
 
-    def __init__(self, path: str | Path, *, threads: int) -> None:
-        self.session = _open(Path(path), threads=threads)
+    def __init__(self, path: str | Path, *, workers: int) -> None:
+        self.session = _open(Path(path))
         self.metadata = _metadata(self.session, path)
         self.emotions = self.metadata.labels
         self.temperature = self.metadata.temperature
         self.sampling_rate = self.metadata.sampling_rate
         self.extract = _extractor(self.metadata)
+        self.workers = workers if self.extract is None or self.extract.concurrent else 1
 
     def logits(self, waves: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         """Return the logits (B, C) of waveforms (samples,)."""
-        scores = [self.session.run([LOGITS], {self.metadata.input: self._input(wave)[None]})[0] for wave in waves]
+        scores = map_threads(self._score, waves, workers=self.workers)
         return np.concatenate(scores).astype(np.float64) if scores else np.zeros((0, len(self.emotions)))
+
+    def _score(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        logits: npt.NDArray[np.float32] = self.session.run([LOGITS], {self.metadata.input: self._input(wave)[None]})[0]
+        return logits
 
     def _input(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if self.extract is not None:
@@ -91,7 +97,7 @@ class OnnxScorer:
         return prepare_wave(wave, sampling_rate=self.sampling_rate, analysis_rate=self.metadata.input_rate)
 
 
-def _open(path: Path, *, threads: int) -> Any:
+def _open(path: Path) -> Any:
     """Return the inference session of a file."""
     try:
         import onnxruntime
@@ -100,7 +106,7 @@ def _open(path: Path, *, threads: int) -> Any:
     if not path.is_file():
         raise InputError(f"there is no model {path}; give a file of ser-export")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors, which are raised
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

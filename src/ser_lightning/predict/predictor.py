@@ -12,6 +12,7 @@ from ser_lightning.audio.vad import detect
 from ser_lightning.errors import InputError
 from ser_lightning.predict.scorer import Scorer
 from ser_lightning.predict.segment import NO_SPEECH, Segment, SegmentPrediction
+from ser_lightning.predict.threads import ReadAhead
 
 VAD_RATE, VAD_MODE, VAD_FRAME_MS = 16000, 2, 20  # to measure speech for models that were trained without detection
 
@@ -33,12 +34,14 @@ class Predictor:
         batch_size: number of segments that are scored together
         least_speech: seconds of speech below which a segment is answered with ``no speech``
         one_speaker: whether all segments are of one speaker and scored together, by whose features they are normalized
+        workers: number of threads that convert segments; with more than one, segments are read by another thread
 
     """
 
     def __init__(
-        self, scorer: Scorer, audio: Audio, *, batch_size: int, least_speech: float, one_speaker: bool
+        self, scorer: Scorer, audio: Audio, *, batch_size: int, least_speech: float, one_speaker: bool, workers: int = 1
     ) -> None:
+        self.workers = workers
         self.scorer = scorer
         self.audio = audio
         self.batch_size = batch_size
@@ -59,11 +62,11 @@ class Predictor:
 
         """
         batch: list[_Clip] = []
-        for segment in segments:
-            try:
-                batch.append(self._prepare(segment))
-            except InputError as error:
-                on_failure(str(error))
+        for clip in self._prepared(segments):
+            if isinstance(clip, InputError):
+                on_failure(str(clip))
+            else:
+                batch.append(clip)
             if len(batch) == self.batch_size and not self.one_speaker:
                 yield self._classify(batch, on_failure=on_failure)
                 batch = []
@@ -74,8 +77,16 @@ class Predictor:
         if batch:
             yield self._classify(batch, on_failure=on_failure)
 
-    def _prepare(self, segment: Segment) -> _Clip:
-        clip = self.audio.convert(segment.wave[:, None], segment.rate, downmix="mean")
+    def _prepared(self, segments: Iterable[Segment]) -> Iterable[_Clip | InputError]:
+        if self.workers == 1:
+            return map(self._prepare, segments)
+        return ReadAhead(self._prepare, segments, workers=self.workers, size=lambda segment: len(segment.wave))
+
+    def _prepare(self, segment: Segment) -> _Clip | InputError:
+        try:
+            clip = self.audio.convert(segment.wave[:, None], segment.rate, downmix="mean")
+        except InputError as error:
+            return error
         return _Clip(segment, clip.wave, seconds_of_speech(clip, self.audio))
 
     def _classify(self, clips: Sequence[_Clip], *, on_failure: Callable[[str], None]) -> list[SegmentPrediction]:

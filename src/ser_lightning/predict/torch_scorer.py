@@ -16,6 +16,7 @@ from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.speaker_normalization import NONE, pooled
 from ser_lightning.errors import InputError
 from ser_lightning.models.ensemble import mean_logits, members_of
+from ser_lightning.predict.threads import map_threads
 
 FRAMES = 2**17  # maximum frames per batch with padding; one long recording would pad 256 clips to gigabytes
 OURS = "ser_lightning."
@@ -31,6 +32,7 @@ class TorchScorer:
         path: its file, for messages
         one_speaker: whether the waveforms of a call are all clips of one speaker, by which the features are normalized;
             required by checkpoints that were trained with ``data.normalize``
+        workers: number of threads that compute features
 
     Raises:
         InputError: a value of the config does not fit the checkpoint, or ``one_speaker`` does not
@@ -38,7 +40,13 @@ class TorchScorer:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, config: Mapping[str, Any], *, path: str | Path, one_speaker: bool
+        self,
+        checkpoint: Checkpoint,
+        config: Mapping[str, Any],
+        *,
+        path: str | Path,
+        one_speaker: bool,
+        workers: int = 1,
     ) -> None:
         _check_normalization(config["data"].get("normalize", NONE), one_speaker=one_speaker, path=path)
         self.emotions = checkpoint.emotions
@@ -49,13 +57,17 @@ class TorchScorer:
         self.extract = build("features", config["features"], trust=config["trust"])
         copies = config["data"].get("eval_copies", False)
         self.augment = build("augment", config["augment"], trust=config["trust"]) if copies else None
+        concurrent = self.augment is None and getattr(self.extract, "concurrent", False)
+        self.workers = workers if concurrent else 1
 
     @torch.inference_mode()
     def logits(self, waves: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         """Return the logits (B, C) of waveforms (samples,)."""
         if not waves:
             return np.zeros((0, len(self.emotions)))
-        kinds = zip(*(self._features(wave) for wave in waves), strict=True)  # the clips, then each kind of copies
+        kinds = zip(
+            *map_threads(self._features, waves, workers=self.workers), strict=True
+        )  # the clips, then each kind of copies
         return mean_logits([torch.from_numpy(self._logits(clips)) for clips in kinds]).numpy()
 
     def _features(self, wave: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -105,6 +105,8 @@ class SmartTurn(Encoder):
     Source: Smart Turn v3.2 (Daily, BSD-2); Radford et al. 2022 (arXiv 2212.04356)
 
     """
+
+    concurrent: ClassVar[bool] = True
 
     crop: bool
 

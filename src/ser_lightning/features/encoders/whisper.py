@@ -6,11 +6,12 @@ Source: Radford et al. 2022, "Robust speech recognition via large-scale weak sup
 from collections.abc import Mapping
 from functools import lru_cache
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from ser_lightning.features import filterbanks
 
 RATE = 16000  # Hz
 N_FFT, HOP, BANDS = 400, 160, 80
@@ -22,8 +23,7 @@ RANGE = 8.0  # decades below the maximum that are kept
 @lru_cache
 def mel_filters() -> npt.NDArray[np.float32]:
     """Return the mel filterbank of Whisper, (BANDS, 1 + N_FFT // 2)."""
-    filters: npt.NDArray[np.float32] = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=BANDS)
-    return filters
+    return filterbanks.mel(sampling_rate=RATE, n_fft=N_FFT, n_mels=BANDS)
 
 
 def log_mel(waves: Tensor) -> Tensor:
