@@ -17,6 +17,23 @@ class InputError(ValueError):
     """
 
 
+def check_value(key: str, value: object, *, valid: bool, expected: str) -> None:
+    """Check a value of the config.
+
+    Args:
+        key: dotted key
+        value: the value
+        valid: whether it can be used
+        expected: the values that can be used, for the message
+
+    Raises:
+        InputError: the value cannot be used
+
+    """
+    if not valid:
+        raise InputError(f"{key} is {value!r}; expected {expected}")
+
+
 def printable(name: str | PurePath) -> str:
     r"""Escape a name so that it is printable and stays on one line.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 class EmotionLoss(nn.Module):
@@ -27,8 +27,8 @@ class EmotionLoss(nn.Module):
 
     def __init__(self, *, class_weights: bool, label_smoothing: float) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise InputError(f"loss.label_smoothing is {label_smoothing}; expected at least 0 and less than 1")
+        valid = 0 <= label_smoothing < 1
+        check_value("loss.label_smoothing", label_smoothing, valid=valid, expected="at least 0 and less than 1")
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.register_buffer("weights", None, persistent=False)  # recomputed from the training clips in every run
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from ser_lightning.build import build
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 
 AUTO = "auto"  # placeholder for the total number of scheduler steps in training
 INTERVALS = ("epoch", "step")
@@ -94,10 +94,10 @@ def split_scheduler_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], d
     ours = {
         key: config.get(key, default) for key, default in (("interval", "epoch"), ("frequency", 1), ("monitor", None))
     }
-    if ours["interval"] not in INTERVALS:
-        raise InputError(f"scheduler.interval is {ours['interval']!r}; expected epoch or step")
-    if type(ours["frequency"]) is not int or ours["frequency"] < 1:
-        raise InputError(f"scheduler.frequency is {ours['frequency']!r}; expected a whole number of at least 1")
+    interval, frequency = ours["interval"], ours["frequency"]
+    check_value("scheduler.interval", interval, valid=interval in INTERVALS, expected=" or ".join(INTERVALS))
+    valid = type(frequency) is int and frequency >= 1
+    check_value("scheduler.frequency", frequency, valid=valid, expected="a whole number of at least 1")
     arguments = {key: value for key, value in config.items() if key not in ours}
     ours["totals"] = tuple(key for key, value in arguments.items() if value == AUTO)
     return {key: value for key, value in arguments.items() if value != AUTO}, ours

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 
 INTERPOLATIONS = ("linear", "nearest")
 Floats = npt.NDArray[np.float32]
@@ -60,11 +60,10 @@ class Daarip:
                 f" {self.farthest}; expected three increasing lengths: an object within the focal length has no real"
                 " image"
             )
-        for name, value in (("images", self.images), ("frames", self.frames)):
-            if value < 1:
-                raise InputError(f"augment.{name} is {value}; expected at least 1")
-        if self.interpolation not in INTERPOLATIONS:
-            raise InputError(f"augment.interpolation is {self.interpolation!r}; expected {' or '.join(INTERPOLATIONS)}")
+        check_value("augment.images", self.images, valid=self.images >= 1, expected="at least 1")
+        check_value("augment.frames", self.frames, valid=self.frames >= 1, expected="at least 1")
+        known = self.interpolation in INTERPOLATIONS
+        check_value("augment.interpolation", self.interpolation, valid=known, expected=" or ".join(INTERPOLATIONS))
 
     @property
     def feature_copy_names(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class GainCopies:
 
     def __post_init__(self) -> None:
         values = list(self.decibels)
-        if len(set(values)) < len(values) or not all(math.isfinite(level) and level != 0 for level in values):
-            raise InputError(f"augment.decibels is {values}; expected distinct finite numbers without 0")
+        valid = len(set(values)) == len(values) and all(math.isfinite(level) and level != 0 for level in values)
+        check_value("augment.decibels", values, valid=valid, expected="distinct finite numbers without 0")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.clip_generator import clip_generator
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,7 @@ class KaggleCopies:
             ("pitch_steps", abs(self.pitch_steps) <= 24, "semitones from -24 to 24"),
             ("roll_samples", self.roll_samples >= 1, "at least 1"),
         ):
-            if not valid:
-                raise InputError(f"augment.{name} is {getattr(self, name)}; expected {expected}")
+            check_value(f"augment.{name}", getattr(self, name), valid=valid, expected=expected)
 
     def __call__(self, wave: npt.NDArray[np.float32], *, utterance: str) -> dict[str, npt.NDArray[np.float32]]:
         """Return the augmented copies of a clip; ``wave`` is not modified.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.augmented_batch import AugmentedBatch
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,7 @@ class Mixup:
     alpha: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < math.inf:
-            raise InputError(f"augment.alpha is {self.alpha}; expected a positive number")
+        check_value("augment.alpha", self.alpha, valid=0 < self.alpha < math.inf, expected="a positive number")
 
     def augment_batch(
         self,

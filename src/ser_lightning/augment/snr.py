@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.clip_generator import clip_generator
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class NoiseCopies:
 
     def __post_init__(self) -> None:
         values = list(self.decibels)
-        if len(set(values)) < len(values) or not all(math.isfinite(ratio) for ratio in values):
-            raise InputError(f"augment.decibels is {values}; expected distinct finite numbers")
+        valid = len(set(values)) == len(values) and all(map(math.isfinite, values))
+        check_value("augment.decibels", values, valid=valid, expected="distinct finite numbers")
 
     @property
     def names(self) -> tuple[str, ...]:

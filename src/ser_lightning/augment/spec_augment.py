@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.augmented_batch import AugmentedBatch
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class SpecAugment:
 
     def __post_init__(self) -> None:
         for name in ("frequency_masks", "frequency_width", "time_masks", "time_width"):
-            if getattr(self, name) < 0:
-                raise InputError(f"augment.{name} is {getattr(self, name)}; expected at least 0")
-        if not 0 <= self.time_share <= 1:
-            raise InputError(f"augment.time_share is {self.time_share}; expected a number from 0 to 1")
+            value = getattr(self, name)
+            check_value(f"augment.{name}", value, valid=value >= 0, expected="at least 0")
+        valid = 0 <= self.time_share <= 1
+        check_value("augment.time_share", self.time_share, valid=valid, expected="a number from 0 to 1")
 
     def augment_batch(
         self,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.augment.mixup import Mixup
 from ser_lightning.augment.spec_augment import SpecAugment
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,10 +46,10 @@ class SpectrogramAugment:
 
     def __post_init__(self) -> None:
         for name in ("time_warp", "frequency_warp"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"augment.{name} is {getattr(self, name)}; expected a fraction from 0 to below 1")
-        if not 0 <= self.gain_db < math.inf:
-            raise InputError(f"augment.gain_db is {self.gain_db}; expected a number of dB of at least 0")
+            value = getattr(self, name)
+            check_value(f"augment.{name}", value, valid=0 <= value < 1, expected="a fraction from 0 to below 1")
+        valid = 0 <= self.gain_db < math.inf
+        check_value("augment.gain_db", self.gain_db, valid=valid, expected="a number of dB of at least 0")
         _ = self.steps
 
     @cached_property

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class SpeedCopies:
 
     def __post_init__(self) -> None:
         values = list(self.factors)
-        if len(set(values)) < len(values) or not all(0.25 <= f <= 4 and f != 1 for f in values):
-            raise InputError(f"augment.factors is {values}; expected distinct numbers from 0.25 to 4 without 1")
+        valid = len(set(values)) == len(values) and all(0.25 <= f <= 4 and f != 1 for f in values)
+        check_value("augment.factors", values, valid=valid, expected="distinct numbers from 0.25 to 4 without 1")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.augment.pitch import analyze, pitch_shift, torchaudio_kernel_bytes, torchaudio_shift
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 from ser_lightning.kernels.backend import AUTO, NATIVE, resolve_backend
 from ser_lightning.kernels.compile import KERNELS
 
@@ -43,11 +43,11 @@ class WaveformCopies:
     backend: str = AUTO  # not a scientific setting
 
     def __post_init__(self) -> None:
-        if self.noise_sigma is not None and not 0 < self.noise_sigma < math.inf:
-            raise InputError(f"augment.noise_sigma is {self.noise_sigma}; expected a positive number, or null for none")
-        steps = list(self.pitch_steps)
-        if len(set(steps)) < len(steps) or not all(0 < abs(step) <= 24 for step in steps):
-            raise InputError(f"augment.pitch_steps is {steps}; expected distinct semitones from -24 to 24 without 0")
+        sigma, steps = self.noise_sigma, list(self.pitch_steps)
+        valid = sigma is None or 0 < sigma < math.inf
+        check_value("augment.noise_sigma", sigma, valid=valid, expected="a positive number, or null for none")
+        valid = len(set(steps)) == len(steps) and all(0 < abs(step) <= 24 for step in steps)
+        check_value("augment.pitch_steps", steps, valid=valid, expected="distinct semitones from -24 to 24 without 0")
         backend = resolve_backend(self.backend, reference="torchaudio", key="augment.backend")
         object.__setattr__(self, "backend", backend)
         if self.backend != NATIVE:

@@ -22,7 +22,7 @@ from ser_lightning.data.speaker_normalization import (
     check_speakers,
     normalize_by_speaker,
 )
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, check_value, printable
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split
 
 Progress = Callable[[Iterable[Extracted], int], Iterable[Extracted]]
@@ -86,10 +86,9 @@ class Preparation:
         eval_copies: bool = False,
         progress: Progress = lambda results, _: results,
     ) -> None:
-        if feature_workers < 1:
-            raise InputError(f"data.feature_workers is {feature_workers}; expected at least 1")
-        if not 0 <= prior_clips < math.inf:
-            raise InputError(f"data.prior_clips is {prior_clips}; expected a finite number of at least 0")
+        check_value("data.feature_workers", feature_workers, valid=feature_workers >= 1, expected="at least 1")
+        valid = 0 <= prior_clips < math.inf
+        check_value("data.prior_clips", prior_clips, valid=valid, expected="a finite number of at least 0")
         self.shard = _shard(shard, shards)
         if augment_first:
             check_split_of_copies(split, copy_names(augment))

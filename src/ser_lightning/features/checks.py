@@ -2,7 +2,7 @@
 
 import math
 
-from ser_lightning.errors import InputError, suggestion
+from ser_lightning.errors import check_value, suggestion
 
 
 def check_counts(**values: int) -> None:
@@ -13,8 +13,7 @@ def check_counts(**values: int) -> None:
 
     """
     for name, value in values.items():
-        if value < 1:
-            raise InputError(f"features.{name} is {value}; expected a positive whole number")
+        check_value(f"features.{name}", value, valid=value >= 1, expected="a positive whole number")
 
 
 def check_positive(**values: float) -> None:
@@ -25,8 +24,7 @@ def check_positive(**values: float) -> None:
 
     """
     for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise InputError(f"features.{name} is {value}; expected a positive number")
+        check_value(f"features.{name}", value, valid=0 < value < math.inf, expected="a positive number")
 
 
 def check_at_most(limit: str, most: float, /, **values: float) -> None:
@@ -42,8 +40,7 @@ def check_at_most(limit: str, most: float, /, **values: float) -> None:
 
     """
     for name, value in values.items():
-        if value > most:
-            raise InputError(f"features.{name} is {value}; expected at most {limit}, {most}")
+        check_value(f"features.{name}", value, valid=value <= most, expected=f"at most {limit}, {most}")
 
 
 def check_choice(options: tuple[str, ...], **values: str) -> None:
@@ -54,7 +51,5 @@ def check_choice(options: tuple[str, ...], **values: str) -> None:
 
     """
     for name, value in values.items():
-        if value not in options:
-            raise InputError(
-                f"features.{name} is {value!r}; expected one of {', '.join(options)}{suggestion(value, options)}"
-            )
+        expected = f"one of {', '.join(options)}{suggestion(value, options)}"
+        check_value(f"features.{name}", value, valid=value in options, expected=expected)

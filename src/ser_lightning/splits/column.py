@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, check_value, printable
 from ser_lightning.splits.split import SUBSETS, UNUSED, Split, check_split, require_field
 
 
@@ -24,10 +24,10 @@ class ColumnSplit:
 
     def __init__(self, *, values: Mapping[Any, str] | None, val: float | None, seed: int) -> None:
         for value, subset in (values or {}).items():
-            if subset not in (*SUBSETS, UNUSED):
-                raise InputError(f"split.values.{value} is {subset!r}; expected one of {', '.join((*SUBSETS, UNUSED))}")
-        if val is not None and not 0 < val < 1:
-            raise InputError(f"split.val is {val}; expected a fraction between 0 and 1, or null")
+            known = (*SUBSETS, UNUSED)
+            check_value(f"split.values.{value}", subset, valid=subset in known, expected=f"one of {', '.join(known)}")
+        valid = val is None or 0 < val < 1
+        check_value("split.val", val, valid=valid, expected="a fraction between 0 and 1, or null")
         self.values = {str(value): subset for value, subset in (values or {}).items()}
         self.val, self.seed = val, seed
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 from ser_lightning.splits.speakers import split_by, subsets_of_speakers
 from ser_lightning.splits.split import Split, require_field
 from ser_lightning.splits.takes import check_fold
@@ -28,8 +28,7 @@ class CommittedFolds:
 
     def __init__(self, *, manifest: str, fold: int) -> None:
         known = sorted(path.stem for path in FOLDS.glob("*.csv"))
-        if manifest not in known:
-            raise InputError(f"split.manifest is {manifest!r}; expected one of {', '.join(known)}")
+        check_value("split.manifest", manifest, valid=manifest in known, expected=f"one of {', '.join(known)}")
         lines = (FOLDS / f"{manifest}.csv").read_text(encoding="utf-8").splitlines()
         rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
         self.folds: list[list[str]] = [[] for _ in range(1 + max(int(row["fold"]) for row in rows))]

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 from ser_lightning.splits.split import Split, check_split
 from ser_lightning.splits.takes import check_fold
 
@@ -31,10 +31,8 @@ class KFoldSplit:
     """
 
     def __init__(self, *, folds: int, fold: int, val: float, seed: int) -> None:
-        if folds < 2:
-            raise InputError(f"split.folds is {folds}; expected at least 2, one for testing and one for training")
-        if not 0 < val < 1:
-            raise InputError(f"split.val is {val}; expected a fraction between 0 and 1")
+        check_value("split.folds", folds, valid=folds >= 2, expected="at least 2, one for testing and one for training")
+        check_value("split.val", val, valid=0 < val < 1, expected="a fraction between 0 and 1")
         check_fold(fold, folds)
         self.folds, self.fold, self.val, self.seed = folds, fold, val, seed
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError, suggestion
+from ser_lightning.errors import check_value, suggestion
 from ser_lightning.splits.split import Split, check_split, read_split
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -24,10 +24,8 @@ class ManifestSplit:
 
     def __init__(self, *, manifest: str) -> None:
         known = sorted(path.stem for path in MANIFESTS.glob("*.csv"))
-        if manifest not in known:
-            raise InputError(
-                f"split.manifest is {manifest!r}; expected one of {', '.join(known)}{suggestion(manifest, known)}"
-            )
+        expected = f"one of {', '.join(known)}{suggestion(manifest, known)}"
+        check_value("split.manifest", manifest, valid=manifest in known, expected=expected)
         self.manifest = manifest
 
     def __call__(self, utterances: Sequence[Utterance]) -> Split:

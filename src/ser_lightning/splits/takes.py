@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, check_value
 from ser_lightning.splits.random import check_fractions
 from ser_lightning.splits.split import Split, check_split, require_field
 
@@ -91,8 +91,7 @@ class StatementSplit:
     """
 
     def __init__(self, *, fold: int, val: float, seed: int) -> None:
-        if not 0 < val < 1:
-            raise InputError(f"split.val is {val}; expected a fraction between 0 and 1")
+        check_value("split.val", val, valid=0 < val < 1, expected="a fraction between 0 and 1")
         self.fold, self.val, self.seed = fold, val, seed
         check_fold(fold)
 
@@ -152,6 +151,5 @@ def check_fold(fold: int, folds: int | None = None, *, what: str = "fold") -> No
         InputError: the index is out of range
 
     """
-    if fold < 0 or (folds is not None and fold >= folds):
-        range_ = "at least 0" if folds is None else f"0 to {folds - 1}, one a {what}"
-        raise InputError(f"split.fold is {fold}; expected {range_}")
+    expected = "at least 0" if folds is None else f"0 to {folds - 1}, one a {what}"
+    check_value("split.fold", fold, valid=fold >= 0 and (folds is None or fold < folds), expected=expected)
