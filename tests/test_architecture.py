@@ -21,6 +21,7 @@ LEAVES = {
     "audio_endings",
     "progress",
     "file_digest",
+    "random_state",
 }
 EVALUATION = {"callbacks", "leakage", "run_folder"}
 TRAINING = {

@@ -1,14 +1,12 @@
 """LightningModule of an emotion classifier: loss, metrics, optimizer and scheduler."""
 
 import functools
-import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -25,6 +23,7 @@ from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups
 from ser_lightning.losses import EmotionLoss
 from ser_lightning.metrics import METRICS
 from ser_lightning.models.ensemble import mean_logits, members_of
+from ser_lightning.random_state import seed_generators
 from ser_lightning.scheduler import MakeOptimizer, SchedulerConfig, build_optimizer, build_scheduler
 
 if TYPE_CHECKING:
@@ -279,13 +278,7 @@ class EmotionTask(pl.LightningModule):
         return dict(history)
 
     def _seed(self, *, step: int) -> None:
-        words = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank, step]).generate_state(3)
-        random.seed(int(words[0]))
-        np.random.seed(words[1])
-        # torch.manual_seed also queues a call, with a stack trace, for each kind of device that is absent: 1 ms a step.
-        torch.default_generator.manual_seed(int(words[2]))
-        if self.device.type != "cpu":
-            torch.get_device_module(self.device).manual_seed(int(words[2]))
+        seed_generators([self.seed, self.current_epoch, self.global_rank, step], device=self.device)
 
     def _begin_evaluation(self, loaders: object) -> None:
         if not self.trainer.sanity_checking:  # the sanity check must not update running statistics

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from ser_lightning.report.clip_tests import cochran_q, mcnemar
 from ser_lightning.report.statistics import (
     cliff_delta,
-    cochran_q,
     cohen_d,
     holm,
-    mcnemar,
     paired_difference,
     paired_power,
     pairs_needed,

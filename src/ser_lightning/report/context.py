@@ -7,10 +7,10 @@ import pandas as pd
 
 from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.arms import Comparison
+from ser_lightning.report.clip_tests import CochranQ
 from ser_lightning.report.contrasts import Contrasts
 from ser_lightning.report.parts import LISTENERS, accuracy_of_parts, is_ravdess, merged_accuracy
 from ser_lightning.report.runs import HEADLINE
-from ser_lightning.report.statistics import CochranQ
 
 
 def section_context(comparison: Comparison, found: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:

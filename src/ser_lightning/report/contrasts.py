@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from ser_lightning.metrics import METRICS, Counts, mean_ratio
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.bootstrap import ClusterInterval, cluster_interval, mean_interval
+from ser_lightning.report.clip_tests import CochranQ, McNemar, cochran_q, mcnemar
 from ser_lightning.report.runs import HEADLINE, confusion_of
 from ser_lightning.report.statistics import (
-    CochranQ,
-    McNemar,
     Pair,
     PairedDifference,
     Summary,
     cliff_delta,
-    cochran_q,
     cohen_d,
     holm,
-    mcnemar,
     paired_difference,
     pairs_needed,
     permutation_p,

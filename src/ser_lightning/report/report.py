@@ -11,13 +11,13 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.report import figures
 from ser_lightning.report.answer import answer, cautions
 from ser_lightning.report.arms import Comparison, compare_arms
+from ser_lightning.report.clip_tests import CochranQ
 from ser_lightning.report.context import report_context, section_context
 from ser_lightning.report.contrasts import Contrasts, cochran, contrasts
 from ser_lightning.report.panels import draw_panels
 from ser_lightning.report.render import Panel, render_markdown, render_page
 from ser_lightning.report.report_json import comparison_json
 from ser_lightning.report.runs import LeftOut, read_runs
-from ser_lightning.report.statistics import CochranQ
 
 FORMAT = 2
 DEFAULT_ARM = "dropout"

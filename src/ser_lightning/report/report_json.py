@@ -9,9 +9,9 @@ import numpy as np
 from ser_lightning.report import tables
 from ser_lightning.report.answer import is_synthetic
 from ser_lightning.report.arms import Comparison
+from ser_lightning.report.clip_tests import CochranQ
 from ser_lightning.report.contrasts import Contrasts
 from ser_lightning.report.parts import PARTS, accuracy_of_parts
-from ser_lightning.report.statistics import CochranQ
 
 
 def comparison_json(comparison: Comparison, found: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:

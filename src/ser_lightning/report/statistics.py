@@ -1,30 +1,22 @@
 """Means, paired differences with intervals, effect sizes, significance tests and power.
 
-Tests and distributions are those of SciPy and statsmodels, with two exceptions. The permutation test is ours because
+Distributions and tests are those of SciPy and statsmodels, with two exceptions. The permutation test is ours because
 SciPy's draws other random patterns beyond 16 pairs, which would change published p-values. The power of the paired
 t-test is ours because statsmodels' does not converge for a large effect.
-
-The tests over clips treat every clip of every pair as an independent observation. This assumption is violated: clips of
-one speaker are correlated, and with several seeds the same clip is counted once per seed. The p-values are therefore
-too small to support claims about other speakers or clips. The report includes them because they are common in papers,
-and states this limitation.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats import contingency_tables
 from statsmodels.stats.multitest import multipletests
 
 CONFIDENCE = 0.95
 POWER = 0.80
 EXACT_PAIRS = 16  # up to here all 2^16 sign patterns are enumerated; beyond, as many random patterns are drawn
-FEW_DISCORDANT = 25  # below this number of discordant clips, McNemar's test is the exact binomial test
 SEED = 0
 Pair = int | tuple[int, str]  # a seed, or a seed and a fold
 P = TypeVar("P", bound=Pair)
@@ -210,40 +202,6 @@ def paired_power(pairs: int, sd: float, difference: float) -> float:
     return float(stats.ncf.sf(edge**2, 1, pairs - 1, pairs * (difference / sd) ** 2))
 
 
-class McNemar(NamedTuple):
-    """Result of McNemar's test.
-
-    Args:
-        clips: number of clips, counted once per pair
-        arm_only: clips that only the arm classifies correctly
-        baseline_only: clips that only the baseline classifies correctly
-        p: two-sided; exact below 25 discordant clips, otherwise chi-squared with continuity correction
-
-    """
-
-    clips: int
-    arm_only: int
-    baseline_only: int
-    p: float
-
-
-class CochranQ(NamedTuple):
-    """Result of Cochran's Q test.
-
-    Args:
-        clips: number of clips, counted once per seed (and fold)
-        q: the statistic
-        df: degrees of freedom, number of arms - 1
-        p: from the chi-squared distribution
-
-    """
-
-    clips: int
-    q: float
-    df: int
-    p: float
-
-
 def permutation_p(differences: Sequence[float]) -> float | None:
     """Compute the two-sided p-value of the paired permutation test, which swaps the arms within pairs.
 
@@ -285,39 +243,6 @@ def wilcoxon_p(differences: Sequence[float]) -> float | None:
         return None
     values = values[values != 0]
     return permutation_p(np.sign(values) * stats.rankdata(np.abs(values))) if values.size else 1.0
-
-
-def mcnemar(arm: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> McNemar | None:
-    """Run McNemar's test of two arms on the same clips; return ``None`` without a clip.
-
-    Args:
-        arm: (N,), whether the arm classifies each clip correctly
-        baseline: (N,), the same for the baseline
-
-    Source: McNemar 1947, Psychometrika 12, 153-157.
-    """
-    if not arm.size:
-        return None
-    arm_only, baseline_only = int((arm & ~baseline).sum()), int((baseline & ~arm).sum())
-    both, neither = int((arm & baseline).sum()), int((~arm & ~baseline).sum())
-    exact = arm_only + baseline_only < FEW_DISCORDANT
-    found = contingency_tables.mcnemar([[both, arm_only], [baseline_only, neither]], exact=exact, correction=True)
-    return McNemar(clips=arm.size, arm_only=arm_only, baseline_only=baseline_only, p=min(1.0, float(found.pvalue)))
-
-
-def cochran_q(correct: NDArray[np.bool_]) -> CochranQ | None:
-    """Run Cochran's Q test of several arms on the same clips; return ``None`` if all arms agree on every clip.
-
-    Args:
-        correct: (N, arms), whether each arm classifies each clip correctly
-
-    Source: Cochran 1950, Biometrika 37, 256-266.
-    """
-    found = correct.sum(axis=1)
-    if not ((found > 0) & (found < correct.shape[1])).any():
-        return None
-    test = contingency_tables.cochrans_q(correct.astype(int))
-    return CochranQ(clips=len(correct), q=float(test.statistic), df=int(test.df), p=float(test.pvalue))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
