@@ -54,9 +54,8 @@ test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROO
 test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
 	$(PYTEST) -m slow
 
-coverage: setup  ## run both tiers with coverage; fails below 95 % of both together
-	$(PYTEST) -m 'not slow' --cov --cov-report= --cov-fail-under=0
-	$(PYTEST) -m slow --cov --cov-append --cov-report=term
+coverage: setup  ## run the fast tests with coverage; fails below 93 %. Measuring costs a third of the time, so the slow tests run without
+	$(PYTEST) -m 'not slow' --cov --cov-report=term
 
 fuzz: setup  ## fuzz every reader with random files and texts; SECONDS=300
 	$(BIN)/python -m tests.fuzz $(SECONDS)
