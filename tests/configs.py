@@ -8,6 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ser_lightning.build import config_folder
+from ser_lightning.cli.settings import parse_value
+from ser_lightning.config_files import groups
 
 CONF = config_folder()
 
@@ -22,6 +24,24 @@ def composed(*overrides: str, command: str = "train") -> dict[str, Any]:
     Call this in tests and fixtures, not while pytest collects the tests: every worker collects all of them.
     """
     return deepcopy(_composed(command, *overrides))
+
+
+def changed(config: dict[str, Any], *words: str) -> dict[str, Any]:
+    """Set the values ``key=value`` in a config, which is much faster than composing another one."""
+    for word in words:
+        key, _, text = word.partition("=")
+        *sections, last = key.lstrip("+").split(".")
+        part = config
+        for name in sections:
+            part = part[name]
+        part[last] = parse_value(key, text)
+    return config
+
+
+def configured(*words: str) -> dict[str, Any]:
+    """Compose the options of groups among the words, and set the other words as values."""
+    options_ = [word for word in words if word.partition("=")[0] in groups()]
+    return changed(composed(*options_), *(word for word in words if word not in options_))
 
 
 @cache

@@ -181,10 +181,14 @@ def emodb_small(emodb_made_up: Path, shared_folder: Path) -> list[str]:
     ]
 
 
-@pytest.fixture
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def reduce_draws(patch: pytest.MonkeyPatch) -> None:
     """Reduce the number of bootstrap draws, for tests that do not check the intervals."""
     from ser_lightning.report import bootstrap, contrasts
 
     for interval in (bootstrap.cluster_interval, bootstrap.mean_interval):
-        monkeypatch.setattr(contrasts, interval.__name__, partial(interval, draws=100))
+        patch.setattr(contrasts, interval.__name__, partial(interval, draws=100))
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduce_draws(monkeypatch)

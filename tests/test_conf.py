@@ -1,28 +1,36 @@
 """Every YAML file is found, composes and matches the signature of its class."""
 
 import inspect
+from itertools import zip_longest
 
 import hydra.utils
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from ser_lightning.build import PACKAGES, check_values
+from ser_lightning.config_files import chosen_by, groups
 from ser_lightning.results import science_digest
 from tests.configs import CONF, composed, options
 
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+CHECKED = [group for group in groups() if group != "experiment"]
 SCHEDULER_KEYS = {"monitor", "interval", "frequency"}  # used by Lightning, not by the scheduler class
 ARGUMENTS = {"model": {"features": 162, "classes": 8, "standardize": False}}
 
 
-@pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g) if g != "experiment"])
-def test_options_compose_and_match_signatures(group, option):
-    part = composed(f"{group}={option}")[group]
-    # These groups map names to configs, so that several options can be combined.
-    parts = part.values() if group in ("logger", "callbacks") else [part]
-    for part in parts:
-        _check_part(group, part)
+# The options of all groups, in rows with one option of each group, so that few configs are composed.
+ROWS = [
+    {group: option for group, option in zip(CHECKED, row, strict=True) if option is not None}
+    for row in zip_longest(*(options(group) for group in CHECKED))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row.values()))
+def test_options_compose_and_match_signatures(row):
+    config = composed(*(f"{group}={option}" for group, option in row.items()))
+    for group in row:
+        # These groups map names to configs, so that several options can be combined.
+        parts = config[group].values() if group in ("logger", "callbacks") else [config[group]]
+        for part in parts:
+            _check_part(group, part)
 
 
 def _check_part(group: str, part: dict) -> None:
@@ -68,34 +76,31 @@ OWN_SPLIT = {
 }
 
 
-def split_of(*overrides: str) -> str:
-    """Return the chosen option of the group ``split``, after checking that the config matches it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=["run_id=x", *overrides], return_hydra_config=True)
-        chosen = config.hydra.runtime.choices.split
-        assert config.split._target_ == OmegaConf.load(CONF / "split" / f"{chosen}.yaml")._target_
-    return chosen
+def has_split(option: str, *overrides: str) -> bool:
+    """Return whether a config has exactly the values of an option of the group ``split``."""
+    return composed(*overrides)["split"] == composed(f"split={option}")["split"]
 
 
-@pytest.mark.parametrize("corpus", [option for option in options("corpus") if option != "pooled"])
-def test_released_split_is_default_only_for_ravdess(corpus):
-    assert split_of(f"corpus={corpus}") == ("released" if corpus == "ravdess" else "random")
-    assert split_of(f"corpus={corpus}", "experiment=released") == ("released" if corpus == "ravdess" else "random")
-    assert split_of(f"corpus={corpus}", "split=speaker") == "speaker"
-    assert split_of(f"corpus={corpus}", "split=released") == "released"
-
-
-def test_pooled_corpus_defaults_to_random_split():
-    pool = ("corpus=pooled", "corpus/parts=[emodb,ravdess]")
-    assert split_of() == "released"
-    assert split_of(*pool) == split_of(*pool, "experiment=corrected") == "random"
-    assert split_of(*pool, "split=take") == "take"
+def test_released_split_is_default_only_for_ravdess():
+    for corpus in options("corpus"):
+        assert chosen_by({"corpus": corpus}).get("split", "random") == ("released" if corpus == "ravdess" else "random")
+    assert has_split("released")
+    assert has_split("released", "experiment=corrected")
+    assert has_split("take", "split=take")
+    for corpus in (["corpus=emodb"], ["corpus=pooled", "corpus/parts=[emodb,ravdess]"]):
+        assert has_split("random", *corpus)
+        assert has_split("random", *corpus, "experiment=corrected")
+        assert has_split("speaker", *corpus, "split=speaker")
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_experiments_use_the_default_split_of_the_corpus(experiment):
-    assert split_of(f"experiment={experiment}") == OWN_SPLIT.get(experiment, "released")
-    assert split_of(f"experiment={experiment}", "corpus=emodb") == OWN_SPLIT.get(experiment, "random")
+    assert has_split(OWN_SPLIT.get(experiment, "released"), f"experiment={experiment}")
+
+
+@pytest.mark.parametrize("experiment", ["released", *OWN_SPLIT])
+def test_experiments_on_another_corpus_use_its_default_split(experiment):
+    assert has_split(OWN_SPLIT.get(experiment, "random"), f"experiment={experiment}", "corpus=emodb")
 
 
 def test_run_id_is_defined_only_in_train_yaml():

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ser_lightning.build import build
 from ser_lightning.corpora.synthetic import MANIFEST
+from ser_lightning.errors import InputError
+from tests.configs import composed
 from tests.zoo import call
 
 CONFIG = "ser_lightning"
@@ -169,11 +172,11 @@ def test_malicious_config_is_refused(command, trained, synthetic_root, run_with,
     assert "Traceback" not in done.err
 
 
-def test_report_does_not_instantiate_the_config(run_with, tmp_path, mark):
+def test_report_does_not_instantiate_the_config(command, run_with, mark):
     """ser-report compares the config values in result.json as plain data; ``.hydra/config.yaml`` is only for users."""
     payload = {"_target_": "os.system", "command": f"touch {mark}"}
     folder = run_with(lambda config: config.update(model=payload, callbacks={"x": payload}))
-    done = call("ser-report", str(folder), cwd=tmp_path)
+    done = command("report", str(folder))
     assert (done.code, done.err) == (0, "")
 
 
@@ -201,21 +204,19 @@ def test_split_manifest_outside_the_package_is_refused(command, small, tmp_path,
     assert f"split.manifest is {name!r}; expected one of" in line
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../outside.flac", "Actor_01/../../outside.flac"])
-def test_corpus_manifest_with_outside_paths_is_refused(command, small, synthetic_root, tmp_path, path):
-    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # creates the synthetic corpus
+def test_corpus_manifest_with_outside_paths_is_refused(trained, synthetic_root, tmp_path):
     root = tmp_path / "synthetic"
     shutil.copytree(synthetic_root, root)
     (manifest,) = root.glob(f"*/{MANIFEST}")
     digest, _, rest = manifest.read_text().partition("  ")
-    manifest.write_text(f"{digest}  {path}\n{rest.partition(chr(10))[2]}")
-    done = command("prepare", *small, f"corpus.root={root}", f"output_root={tmp_path}")
-    assert done.code == 1
-    assert "does not list the clips of the design" in done.err
+    corpus = build("corpus", composed("corpus=synthetic_small", f"corpus.root={root}")["corpus"])
+    for path in ("/etc/passwd", "../../outside.flac", "Actor_01/../../outside.flac"):
+        manifest.write_text(f"{digest}  {path}\n{rest.partition(chr(10))[2]}")
+        with pytest.raises(InputError, match="does not list the clips of the design"):
+            corpus.scan()
 
 
-def test_symlink_out_of_the_corpus_is_not_read(command, synthetic_root, small, tmp_path):
-    assert command("prepare", *small, f"output_root={tmp_path}").code == 0  # creates the synthetic corpus
+def test_symlink_out_of_the_corpus_is_not_read(command, trained, synthetic_root, tmp_path):
     root, outside = tmp_path / "corpus", tmp_path / "outside.flac"
     root.mkdir()
     clips = sorted(synthetic_root.rglob("*-01.flac"))

@@ -117,15 +117,17 @@ def test_train_overrides_compose_and_run_ids_name_each_run(system, monkeypatch, 
     monkeypatch.setattr(systems, "call", lambda *words: called.append(words))
     for part in parts_of(system):
         train(tmp_path / "t", system, part, seeds=3, rest=["trainer.max_epochs=1"])
-        words = [word for word in called[-1][2:] if not word.startswith(("seed=range", "split.fold=range", "run_id="))]
-        config = composed(*words)
         (run_id,) = [word for word in called[-1] if word.startswith("run_id=")]
         assert f"{system.name}/{part.name}/" in run_id
         assert "${seed}" in run_id
         assert ("${split.fold}" in run_id) == (part.folds > 1)
-        folds = config["split"].get("folds")
-        assert folds is None or folds == part.folds
-        assert config["trainer"]["max_epochs"] == 1
+        if (
+            part.name in (OWN.name, "random") or system is SYSTEMS[0]
+        ):  # other parts differ only in the words of the part
+            swept = ("seed=range", "split.fold=range", "run_id=")
+            config = composed(*(word for word in called[-1][2:] if not word.startswith(swept)))
+            assert config["split"].get("folds", part.folds) in (None, part.folds)
+            assert config["trainer"]["max_epochs"] == 1
     assert [part.name for part in parts_of(system) if part.name != OWN.name] == [part.name for part in PARTS]
 
 

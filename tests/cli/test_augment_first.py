@@ -6,9 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.configs import configured
 from tests.conftest import _run
 
+from ser_lightning.errors import InputError
 from ser_lightning.report.runs import read_runs
+from ser_lightning.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -148,9 +151,9 @@ def test_audit_and_prepare_support_augment_first_without_a_run(command, small, t
         (["data.augment_first=1"], "data.augment_first is 1; expected bool"),
     ],
 )
-def test_unusable_augment_first_is_refused_in_one_line(command, small, tmp_path, more, message):
-    done = command("train", *words(small, tmp_path / "out", "data.augment_first=true", *more))
-    assert done.code == 1
-    (line,) = done.err.splitlines()
-    assert message in line
-    assert not list(tmp_path.glob("out/*"))
+def test_unusable_augment_first_is_refused(small, tmp_path, more, message):
+    config = configured(*words(small, tmp_path, "data.augment_first=true", *more), f"folder={tmp_path}/x")
+    with pytest.raises(InputError) as refused:
+        train(config, choices={}, overrides=[])
+    assert message in str(refused.value)
+    assert not (tmp_path / "x").exists()

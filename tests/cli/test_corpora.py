@@ -89,11 +89,6 @@ def test_invalid_pools_are_refused_with_the_remedy(command, words, named):
     assert all(name in line for name in named), line
 
 
-@pytest.mark.parametrize("name", ["train", "prepare", "audit"])
-def test_help_mentions_pooled_corpora(command, name):
-    assert "corpus=pooled 'corpus/parts=[" in command(name, "--help").out
-
-
 # ---------------------------------------------------------------------- runs
 
 
@@ -330,18 +325,6 @@ def test_invalid_cross_corpus_options_are_refused(command, trained, emodb_made_u
 
 
 # ---------------------------------------------------------------------- real
-
-
-@pytest.mark.real
-def test_prepare_real_emodb_with_speaker_folds(command, emodb_root, tmp_path):
-    words = [f"corpus.root={emodb_root}", "split=speaker", "split.folds=5", "augment=none", f"output_root={tmp_path}"]
-    done = command("prepare", "corpus=emodb", *words)
-    assert done.code == 0, done.err
-    assert "emodb: 535 utterances" in done.out
-    assert "10 speakers" in done.out
-    done = command("prepare", "corpus=emodb", f"corpus.root={emodb_root}", "split=released")
-    (line,) = done.err.splitlines()
-    assert "split manifest 'ravdess_released' is of another corpus" in line
 
 
 @pytest.mark.real

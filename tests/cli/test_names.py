@@ -22,8 +22,7 @@ NAMES = (
 
 def named(command: str, *words: str) -> list[str]:
     """Return the arguments that run a command in a subprocess."""
-    module = {"import": "import_weights"}.get(command, command)
-    return [sys.executable, "-c", f"from ser_lightning.cli.{module} import main; main()", *words]
+    return [sys.executable, "-c", f"from ser_lightning.cli.{command} import main; main()", *words]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_features_accepts_unusual_file_names(command, clip, here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Recording (1)", "録音", "2023_01_05", "1e5", "nan", "a=b", "[x]", "it's #2"])
+@pytest.mark.parametrize("name", ["録音 (1)", "2023_01_05", "[a=b] it's #2"])
 def test_evaluate_report_and_import_accept_unusual_names(command, trained, here, name):
     shutil.copytree(trained, name)
     done = command("evaluate", name, "--output", f"{name}.json")
@@ -161,20 +160,15 @@ def test_predict_into_a_closed_pipe_prints_no_error(clip, trained, here):
     assert "BrokenPipe" not in error
 
 
-@pytest.mark.parametrize("target", ["/dev/full", "-"])
-def test_full_disk_is_reported(clip, trained, target):
-    words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt", "--output", target]
+def test_full_disk_is_reported(command, clip, trained):
+    words = [str(clip), "--model", f"{trained}/checkpoints/best.ckpt"]
+    done = command("predict", *words, "--output", "/dev/full")
+    assert done.code == 1
+    assert "ser-predict: /dev/full cannot be written: No space left on device" in done.err.splitlines()[-1]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            named("predict", *words),
-            stdout=full if target == "-" else subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(named("predict", *words), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    name = {"-": "standard output"}.get(target, target)
-    assert f"ser-predict: {name} cannot be written: No space left on device" in done.stderr.splitlines()[-1]
+    assert "ser-predict: standard output cannot be written: No space left on device" in done.stderr.splitlines()[-1]
     assert "Exception ignored" not in done.stderr
 
 
@@ -213,15 +207,9 @@ def test_features_follows_symlinks_and_skips_too_long_names(command, clip, here)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command_", ["predict", "features", "evaluate", "report", "import"])
+@pytest.mark.parametrize("command_", ["predict", "report"])  # with and without torch
 def test_closed_stdout_still_gives_a_one_line_error(command_, tmp_path):
-    words = [
-        f"{tmp_path}/none",
-        "--output",
-        f"{tmp_path}/o" + {"evaluate": ".json", "import": ".ckpt"}.get(command_, ""),
-    ]
-    if command_ == "predict":
-        words = [f"{tmp_path}/none", "--model", "none.ckpt"]
+    words = [f"{tmp_path}/none", *(["--model", "none.ckpt"] if command_ == "predict" else [])]
     code = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", code, *named(command_, *words)], stderr=subprocess.PIPE, text=True, check=False

@@ -1,3 +1,5 @@
+"""``ser-report``: its output, its files and its errors."""
+
 import json
 from pathlib import Path
 
@@ -6,6 +8,8 @@ from tests.report.conftest import write_sweep
 
 from ser_lightning.cli.report import main
 from ser_lightning.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def end(*words: str) -> int | str | None:
@@ -35,46 +39,33 @@ def test_report_prints_answer_arms_and_path(sweep: Path, capsys: pytest.CaptureF
     assert (sweep / "report.html").is_file()
 
 
-def test_arm_and_baseline_accept_config_keys_and_values(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(str(sweep), "--arm", "model.dropout", "--baseline", "0.25")
+def test_json_output_equals_the_report_file(sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(str(sweep), "--json", "--arm", "model.dropout", "--baseline", "0.25", "--output", str(tmp_path))
 
-    out = capsys.readouterr().out
-    assert "with model.dropout=0.0 against 0.25" in out or "model.dropout=0.0 is" in out
-
-
-def test_synthetic_speech_is_stated_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_sweep(tmp_path, seeds=1, corpus__name="synthetic")
-
-    run(str(tmp_path))
-
-    assert "synthetic speech" in capsys.readouterr().out.splitlines()[0]
+    found = json.loads(capfd.readouterr().out)
+    assert found == json.loads((tmp_path / "report.json").read_text())
+    assert found["arm"] == "model.dropout"
+    assert list(found["differences"]) == ["0.0"]
 
 
-def test_report_of_exported_runs_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep, small, out = write_sweep(tmp_path / "sweep", seeds=1), tmp_path / "small", tmp_path / "out"
-
-    run(str(sweep), "--export", str(small), "--output", str(out))
-    first = capsys.readouterr().out
-    assert first.splitlines()[-1] == str(out / "report.html")
-    assert not (sweep / "report.html").exists()
-    assert sorted(path.name for path in small.iterdir()) == ["dropout-none", "dropout-p25"]
-    run(str(small), "-o", str(out))
-
-    assert capsys.readouterr().out == first
-    assert not (small / "report.html").exists()
-
-
-def test_excluded_runs_are_listed_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = write_sweep(tmp_path, seeds=2)
+def test_synthetic_speech_and_excluded_runs_are_stated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path / "sweep", seeds=2, corpus__name="synthetic")
     result = sweep / "dropout-p25/seed-1/result.json"
     result.write_text(result.read_text()[:2000])
 
-    run(str(sweep))
+    run(str(sweep), "--export", str(tmp_path / "small"), "-o", str(tmp_path / "out"))
 
     captured = capsys.readouterr()
     assert captured.err.startswith("ser-report: left out dropout-p25/seed-1: result.json is damaged: ")
     assert captured.err.count("\n") == 1
+    assert "synthetic speech" in captured.out.splitlines()[0]
     assert "1 run folder was left out" in captured.out
+    assert captured.out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
+    assert not (sweep / "report.html").exists()
+    exported = sorted(
+        path.parent.relative_to(tmp_path).as_posix() for path in (tmp_path / "small").rglob("result.json")
+    )
+    assert exported == [f"small/dropout-{run}" for run in ("none/seed-0", "none/seed-1", "p25/seed-0")]
 
 
 @pytest.mark.parametrize(
@@ -117,11 +108,3 @@ def test_unknown_arguments_are_usage_errors(sweep: Path, capsys: pytest.CaptureF
     for words in ([], [str(sweep), "arm=dropout"], [str(sweep), "--arms", "dropout"]):
         assert end(*words) == 2
     assert capsys.readouterr().out == ""
-
-
-def test_json_output_equals_the_report_file(sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(str(sweep), "--json", "--output", str(tmp_path))
-
-    found = json.loads(capfd.readouterr().out)
-    assert found == json.loads((tmp_path / "report.json").read_text())
-    assert found["arm"] == "dropout"

@@ -1,11 +1,12 @@
 """``--set key=value`` for the config of a checkpoint and for one composed from ``conf/``."""
 
 import math
+import re
 
 import pytest
 
 from ser_lightning.cli.settings import change_config, compose_config, compose_corpus, parse_value, stored_groups
-from ser_lightning.config_files import options
+from ser_lightning.config_files import options, values_of
 from ser_lightning.errors import InputError
 
 STORED = {
@@ -78,8 +79,10 @@ def test_option_replaces_the_whole_group():
 
 
 @pytest.mark.parametrize("group", stored_groups("experiment", "callbacks", "logger", "split"))
-def test_every_option_of_every_group_can_be_selected(group):
-    for option in options(group):
+def test_options_of_every_group_can_be_selected(group):
+    # The interpolations of an option must resolve in the config of a checkpoint; options with the same ones are alike.
+    used = {option: frozenset(re.findall(r"\${[^}]*}", str(values_of(group, option)))) for option in options(group)}
+    for option in {interpolations: option for option, interpolations in used.items()}.values():
         base = STORED | {
             "dropout": {"p": 0.1},
             "features": {"standardize": True},

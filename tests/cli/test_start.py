@@ -58,7 +58,7 @@ def loaded(done: subprocess.CompletedProcess[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("command", ALL)
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--show-completion", "bash"]])
+@pytest.mark.parametrize("words", [["-h"], ["--show-completion", "bash"]])
 def test_help_imports_no_heavy_libraries(command, words):
     done = run(
         command, *words, after="print(*sys.modules, file=sys.stderr)", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
@@ -84,7 +84,7 @@ def test_completion_imports_no_heavy_libraries(command):
     assert not HEAVY & loaded(done)
 
 
-@pytest.mark.parametrize("command", ALL)
+@pytest.mark.parametrize("command", ["ser-predict", "ser-train"])  # one of Typer and one of Hydra
 def test_help_into_a_closed_pipe_prints_no_error(command):
     reader, writer = os.pipe()
     os.close(reader)
@@ -95,7 +95,7 @@ def test_help_into_a_closed_pipe_prints_no_error(command):
     assert done.returncode in (1, 141)
 
 
-@pytest.mark.parametrize("command", ALL)
+@pytest.mark.parametrize("command", ["ser-predict", "ser-train"])
 def test_help_onto_a_full_disk_gives_a_one_line_error(command):
     words = [sys.executable, "-c", program(command), "--help"]
     with Path("/dev/full").open("w") as full:
@@ -126,6 +126,7 @@ def test_hydra_command_help_lists_groups_options_and_values(name):
     for key in config_files.primary_values(name):
         assert f"\n  {key}:" in text
     assert "optim        adam* adamw sgd" in text
+    assert "corpus=pooled 'corpus/parts=[" in text
     assert f"ser-{name} --install-completion" in text
     assert "$" not in text.replace("${", "")
     assert max(map(len, text.splitlines())) <= 140

@@ -55,16 +55,21 @@ def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
 
 @pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
-    done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1")
+    done = launch(small, tmp_path, "model.hidden=0,4", "seed=0,1", "name=2026_11_27")
     assert done.returncode == 1
-    assert list(results(tmp_path)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
+    folder = tmp_path / "2026_11_27"  # the name is kept as typed, although Hydra would read it as a number
+    found = {
+        path.parent.relative_to(folder).as_posix(): json.loads(path.read_text()) for path in folder.rglob("result.json")
+    }
+    assert found.keys() == {f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)}
+    assert {(result["seed"], result["name"]) for result in found.values()} == {(0, "2026_11_27"), (1, "2026_11_27")}
     reason = "model: model.hidden is [0]; expected whole numbers of at least 1"
     *failures, summary = done.stderr.splitlines()[-3:]
     assert failures == [
-        f"ser-train: failed: {tmp_path}/sweep/model.hidden-0/dropout-p25/seed-{seed}: {reason}" for seed in (0, 1)
+        f"ser-train: failed: {folder}/model.hidden-0/dropout-p25/seed-{seed}: {reason}" for seed in (0, 1)
     ]
     assert summary.startswith("ser-train: 2 of 4 jobs failed.")
-    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"model.hidden-4", "multirun.yaml"}
+    assert {path.name for path in folder.iterdir()} == {"model.hidden-4", "multirun.yaml"}
     assert "Traceback" not in done.stderr
 
 
@@ -132,12 +137,12 @@ def test_other_launchers_give_the_same_results(small, command, tmp_path, launche
     pytest.importorskip("submitit" if launcher == "submitit_local" else "ray")
     extra = [] if launcher == "submitit_local" else ["+hydra.launcher.ray.init.num_cpus=2"]
     root = tmp_path / launcher
-    done = launch(small, root, f"hydra/launcher={launcher}", "model.hidden=0,4", "seed=0,1", *extra)
+    done = launch(small, root, f"hydra/launcher={launcher}", "model.hidden=0,4", *extra)
     assert done.returncode == 1, done.stderr
-    assert list(results(root)) == [f"model.hidden-4/dropout-p25/seed-{seed}" for seed in (0, 1)]
-    assert "2 of 4 jobs failed" in done.stderr, done.stderr
+    assert list(results(root)) == ["model.hidden-4/dropout-p25/seed-0"]
+    assert "1 of 2 jobs failed" in done.stderr, done.stderr
     assert not list((root / "sweep").glob("model.hidden-0/*")), "a refused run leaves nothing, nor does its launcher"
-    one_by_one(command, small, tmp_path / "here", "model.hidden=4", seeds=range(2))
+    one_by_one(command, small, tmp_path / "here", "model.hidden=4", seeds=[0])
     assert list(results(root).values()) == list(results(tmp_path / "here").values())
 
 
@@ -226,29 +231,11 @@ def test_concurrent_jobs_are_limited_by_processor_cores(tmp_path, threads, expec
 # ---------------------------------------------------------------------- run names
 
 
-def folders(root: Path) -> set[str]:
-    return {path.parent.relative_to(root).as_posix() for path in root.rglob("result.json")}
-
-
-@pytest.mark.slow
-def test_run_folders_contain_all_swept_keys(small, tmp_path):
-    """``name`` is kept as typed, although Hydra would read it as a number."""
-    words = ("optim.lr=0.001,3e-3", "seed=0,1", "trainer.max_epochs=1", "name=2026_11_27")
-    done = launch(small, tmp_path / "2026", *words)
-    assert done.returncode == 0, done.stderr
-    assert folders(tmp_path / "2026" / "2026_11_27") == {
-        f"optim.lr-{rate}/dropout-p25/seed-{seed}" for rate in ("0.001", "0.003") for seed in (0, 1)
-    }
-    found = [json.loads(path.read_text()) for path in (tmp_path / "2026").rglob("result.json")]
-    assert {(r["config"]["optim"]["lr"], r["seed"]) for r in found} == {(x, s) for x in (0.001, 0.003) for s in (0, 1)}
-    assert all(r["name"] == "2026_11_27" for r in found)
-
-
 def test_constant_run_id_in_a_sweep_is_refused_before_any_work(small, tmp_path):
     done = launch(small, tmp_path, "seed=0,1", "run_id=mine")
     assert done.returncode == 1
     assert "run_id='${seed}'" in done.stderr.splitlines()[-2]
-    assert folders(tmp_path) == set()
+    assert not list(tmp_path.rglob("result.json"))
     assert not (tmp_path / "sweep" / "mine").exists()
 
 
@@ -278,24 +265,11 @@ def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        # seed, fold and dropout, named as before other keys were included
-        (["dropout=none,p25", "seed=0"], ["dropout-none/seed-0", "dropout-p25/seed-0"]),
-        (["split=speaker", "split.fold=3", "seed=0,1"], ["dropout-p25/fold-3/seed-0", "dropout-p25/fold-3/seed-1"]),
         (["split=speaker", "split.fold=range(2)"], ["dropout-p25/fold-0/seed-0", "dropout-p25/fold-1/seed-0"]),
         (["experiment=ablation_dropout", "seed=4"], ["dropout-none/seed-4", "dropout-p25/seed-4"]),
-        # config groups
-        (["augment=none,gain"], ["augment-none/dropout-p25/seed-0", "augment-gain/dropout-p25/seed-0"]),
         (
             ["split=speaker,random", "model=drcnn"],
             ["split-speaker/dropout-p25/fold-0/seed-0", "split-random/dropout-p25/seed-0"],
-        ),
-        (
-            ["corpus=emodb,ravdess", "data.balance=none,classes"],
-            [
-                f"corpus-{corpus}/data.balance-{balance}/dropout-p25/seed-0"
-                for corpus in ("emodb", "ravdess")
-                for balance in ("none", "classes")
-            ],
         ),
         (
             ["corpus=pooled", "corpus/parts=[emodb,emovo],[emodb,ravdess]"],
@@ -305,18 +279,16 @@ def run_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
             ["experiment=[corrected,ablation_dropout],released", "dropout=p10"],
             ["experiment-corrected+ablation_dropout/dropout-p10/seed-0", "experiment-released/dropout-p10/seed-0"],
         ),
-        # the order of keys does not depend on the command line
-        (
-            ["seed=1,2", "optim.lr=0.1", "model.hidden=4,8", "data.batch_size=range(32,64,16)"],
-            [
-                f"data.batch_size-{size}/model.hidden-{hidden}/dropout-p25/seed-{seed}"
-                for seed in (1, 2)
-                for hidden in (4, 8)
-                for size in (32, 48)
-            ],
-        ),
         (["dropout.p=0.3,0.5"], ["dropout.p-0.3/seed-0", "dropout.p-0.5/seed-0"]),
         (["run_id=a-${seed}", "seed=3,4"], ["a-3", "a-4"]),
+        (
+            ["data.balance=none,classes", "corpus=emodb,emovo", "optim.lr=0.1"],  # one value is in no name
+            [
+                f"corpus-{corpus}/data.balance-{balance}/dropout-p25/seed-0"
+                for balance in ("none", "classes")
+                for corpus in ("emodb", "emovo")
+            ],
+        ),
     ],
 )
 def test_run_id_contains_the_swept_keys(run_ids, words, expected):
