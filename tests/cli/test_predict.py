@@ -1,7 +1,6 @@
 """ser-predict on recordings as users have them."""
 
 import csv
-import io
 import json
 import shutil
 from itertools import pairwise
@@ -10,56 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import soxr
-from tests.conftest import Outcome, settings
+from tests.cli.conftest import RATE, probabilities, rows_of
+from tests.conftest import settings
 from tests.zoo import call
 
 from ser_lightning.labels import RAVDESS
-
-RATE = 16000
-
-
-def rows_of(done: Outcome) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(done.out)))
-
-
-def probabilities(row: dict) -> list[float]:
-    return [float(row[name]) for name in RAVDESS]
-
-
-@pytest.fixture
-def predict(command, trained):
-    """Run ser-predict with the trained checkpoint."""
-    model = f"{trained}/checkpoints/best.ckpt"
-    return lambda *words: command("predict", *map(str, words), "--model", model)
-
-
-@pytest.fixture(scope="module")
-def clip(synthetic_root, trained) -> Path:
-    with (trained / "predictions.csv").open() as file:
-        evaluated = {row["utterance"] for row in csv.DictReader(file)}
-    return min(path for path in synthetic_root.rglob("*.flac") if path.stem in evaluated)
-
-
-@pytest.fixture(scope="module")
-def wave(clip) -> np.ndarray:
-    samples, rate = soundfile.read(clip, dtype="float32")
-    return soxr.resample(samples, rate, RATE)
-
-
-@pytest.fixture(scope="module")
-def conversation(synthetic_root, trained, tmp_path_factory) -> tuple[Path, list[float]]:
-    """A recording of 24 clips with a pause of a second after each, and the middle of each clip in seconds."""
-    pause, parts, middles, now = np.zeros(RATE, np.float32), [], [], 0
-    for clip in sorted(synthetic_root.rglob("*.flac"))[:24]:
-        samples, rate = soundfile.read(clip, dtype="float32")
-        samples = soxr.resample(samples, rate, RATE)
-        middles.append((now + len(samples) / 2) / RATE)
-        parts += [samples, pause]
-        now += len(samples) + len(pause)
-    path = tmp_path_factory.mktemp("conversation") / "conversation.wav"
-    soundfile.write(path, np.concatenate(parts), RATE)
-    return path, middles
 
 
 def test_every_recording_of_a_folder_is_predicted_or_named(predict, wave, tmp_path):
@@ -222,52 +176,3 @@ def test_memory_does_not_grow_with_the_length(wave, trained, tmp_path):
     last = (tmp_path / "70.csv").read_text().splitlines()[-1].split(",")
     assert float(last[3]) > 69.9 * 60
     assert peaks[1] - peaks[0] < 64 * 2**20
-
-
-def test_formats_follow_the_ending_or_the_option(predict, conversation, clip, tmp_path):
-    path, _ = conversation
-    starts = {
-        "a.csv": "path,channel",
-        "a.json": "[\n",
-        "a.jsonl": '{"path"',
-        "a.audformat.csv": "file,start,end,prediction",
-        "a.rttm": "SPEAKER ",
-        "a.TextGrid": 'File type = "ooTextFile"',
-        "a.txt": "0.",
-        "a.vtt": "WEBVTT",
-    }
-    for name, start in starts.items():
-        done = predict(path, "--output", tmp_path / name)
-        assert (done.code, done.out) == (0, ""), done.err
-        assert (tmp_path / name).read_text().startswith(start)
-    piped = predict(path, "--format", "vtt")
-    assert piped.out == (tmp_path / "a.vtt").read_text()
-    assert predict(path, "-o", tmp_path / "labels.x", "--format", "audacity").code == 0
-    assert (tmp_path / "labels.x").read_text() == (tmp_path / "a.txt").read_text()
-    (tmp_path / "real.vtt").write_text("old")
-    (tmp_path / "link.vtt").symlink_to("real.vtt")
-    assert predict(path, "-o", tmp_path / "link.vtt").code == 0
-    assert (tmp_path / "link.vtt").is_symlink()
-    assert (tmp_path / "real.vtt").read_text() == piped.out
-
-
-def test_documents_of_several_recordings_are_put_into_a_folder(predict, conversation, clip, tmp_path):
-    path, _ = conversation
-    done = predict(path, clip, "-o", tmp_path / "out", "--format", "textgrid")
-    assert done.code == 0, done.err
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {f"{path.name}.TextGrid", f"{clip.name}.TextGrid"}
-    for output in (f"{tmp_path}/all.vtt", "/proc/x.vtt", "-"):
-        refused = predict(path, clip, "-o", output, "--format", "vtt")
-        assert (refused.code, len(refused.err.splitlines())) == (1, 1)
-    assert predict(path, "-o", tmp_path).code == 1  # a folder for a table
-    assert "expected one of csv, json" in predict(path, "--format", "srt").err
-
-
-def test_summary_has_one_row_per_recording(predict, conversation, clip):
-    path, _ = conversation
-    rows = rows_of(predict(path, clip, "--summary"))
-    assert [row["path"] for row in rows] == [str(path), str(clip)]
-    assert probabilities(rows[1]) == probabilities(rows_of(predict(clip))[0])
-    parts = rows_of(predict(path))
-    shares = np.average([probabilities(row) for row in parts], axis=0, weights=[float(row["speech"]) for row in parts])
-    assert probabilities(rows[0]) == pytest.approx(shares.tolist(), abs=1e-5)

@@ -1,12 +1,17 @@
 """``ser-predict``: predict the emotions of recordings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from ser_lightning.cli import predict_options as options
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError
 from ser_lightning.output import expand_user
+
+if TYPE_CHECKING:
+    from ser_lightning.predict.segment import SegmentPrediction  # imports numpy
 
 EPILOG = """
 Examples:
@@ -14,7 +19,7 @@ Examples:
   ser-predict "Recording (1).wav" 録音.wav folder/ --model best.ckpt --output emotions.csv
   ser-predict folder/ --model best.ckpt --json | head -1
   ser-predict call.wav --model best.ckpt --channels each
-  ser-predict meeting.m4a --model best.ckpt --window 3 --hop 1
+  ser-predict meeting.m4a --model best.ckpt --window 3 --hop 1 --timeline meeting.html
 
 A recording of at most --max-length is one segment. In a longer one, utterances are found by their pauses.
 
@@ -41,6 +46,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     output: options.Target = "-",
     format: options.FormatName = None,  # noqa: A002 - the name of the option
     summary: options.Summary = False,
+    timeline: options.Timeline = None,
     whole: options.Whole = False,
     window: options.Window = None,
     hop: options.Hop = None,
@@ -63,8 +69,9 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.recordings import read_segments
     from ser_lightning.predict.splitting import Splitter, Splitting
     from ser_lightning.predict.summary import summaries
-    from ser_lightning.predict.targets import choose_targets
+    from ser_lightning.predict.targets import choose_targets, choose_timelines, timeline_writers
     from ser_lightning.predict.threads import available_cores
+    from ser_lightning.predict.writer import write_through
     from ser_lightning.progress import show_progress
 
     if model is None:
@@ -73,7 +80,8 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     targets = choose_targets(output, name=format, json=json, recordings=recordings)
-    for target in targets.files:
+    timelines = {} if timeline is None else choose_timelines(timeline, recordings=recordings)
+    for target in [*targets.files, *(file for files in timelines.values() for file in files.values())]:
         target.check_differs([model, *(recording.path for recording in recordings)])
     opened = open_model(
         model,
@@ -108,8 +116,13 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     total = len(recordings) + len(failures)
     paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
     segments = read_segments(paths, splitter, on_failure=failures.append)
-    predictions = predictor.predict(segments, on_failure=failures.append)
-    with targets.writer(opened.scorer.emotions) as writer:
+    predictions: Iterator[Sequence[SegmentPrediction]] = predictor.predict(segments, on_failure=failures.append)
+    emotions = opened.scorer.emotions
+    with ExitStack() as stack:
+        writer = stack.enter_context(targets.writer(emotions))
+        if timelines:
+            drawn = timeline_writers(timelines, recordings=recordings, emotions=emotions)
+            predictions = write_through(predictions, [stack.enter_context(each) for each in drawn])
         for rows in summaries(predictions) if summary else predictions:
             writer.write(rows)
     if len(failures) < total:

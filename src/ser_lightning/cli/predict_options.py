@@ -38,6 +38,16 @@ FormatName = Annotated[
 Summary = Annotated[
     bool, typer.Option("--summary", help="Write one row per recording and channel, the mean of its segments.")
 ]
+Timeline = Annotated[
+    str | None,
+    typer.Option(
+        "--timeline",
+        metavar="FOLDER",
+        help="Draw the timeline of each recording, as a picture and as a page with a player; or give a .png or .html"
+        " file for one recording.",
+        show_default=False,
+    ),
+]
 Whole = Annotated[bool, typer.Option("--whole", help="Predict each recording at once, instead of its utterances.")]
 Window = Annotated[
     float | None,

@@ -156,13 +156,14 @@ def _label(found: SegmentPrediction) -> str:
     return found.answer if not values else f"{found.answer} {max(values.values()):.2f}"
 
 
-def _channels(rows: Rows) -> list[str]:
+def channels_of(rows: Rows) -> list[str]:
+    """Return the channels of rows, in their order."""
     return list(dict.fromkeys(found.channel for found in rows))
 
 
 def _audacity(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return labels of Audacity; with several channels, a label starts with its channel."""
-    several = len(_channels(rows)) > 1
+    several = len(channels_of(rows)) > 1
     return "".join(
         f"{found.start:.6f}\t{found.end:.6f}\t{f'{found.channel}: ' if several else ''}{_label(found)}\n"
         for found in rows
@@ -171,7 +172,7 @@ def _audacity(rows: Rows, emotions: Emotions, first: bool) -> str:
 
 def _vtt(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return captions of WebVTT; with several channels, a caption names its channel as the voice."""
-    several = len(_channels(rows)) > 1
+    several = len(channels_of(rows)) > 1
     cues = [
         f"{_clock(found.start, digits=3)} --> {_clock(found.end, digits=3)}\n"
         f"{f'<v {found.channel}>' if several else ''}{_escaped(_label(found))}\n"
@@ -188,7 +189,7 @@ def _textgrid(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return a TextGrid of Praat with one tier per channel, whose overlapping windows end where the next one starts."""
     end = max(found.duration for found in rows)
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}"]
-    channels = _channels(rows)
+    channels = channels_of(rows)
     lines += ["tiers? <exists>", f"size = {len(channels)}", "item []:"]
     for number, channel in enumerate(channels, 1):
         intervals = _intervals([found for found in rows if found.channel == channel], end=end)

@@ -1,16 +1,20 @@
 """Choose and check, before any work is done, where predictions are written and in which format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from ser_lightning.audio.sound import open_sound
 from ser_lightning.errors import InputError, printable, suggestion
 from ser_lightning.output import STANDARD_OUTPUT, Output, expand_user
 from ser_lightning.output_checks import check_folder, check_output, check_path
 from ser_lightning.predict.formats import FORMATS, Format
 from ser_lightning.predict.inputs import Recording, names_of_files, valid_text
+from ser_lightning.predict.segment import SegmentPrediction
 from ser_lightning.predict.writer import DocumentWriter, TableWriter, Writer
 
+PNG, HTML = TIMELINES = (".png", ".html")
 JSON_FORMATS = ("jsonl", "json")
 
 
@@ -129,3 +133,48 @@ def document_outputs(
     return {
         valid_text(path): check_path(folder / name, formats=(_suffix(ending),), default=ending) for path, name in names
     }, printable(folder)
+
+
+def choose_timelines(target: str, *, recordings: Sequence[Recording]) -> dict[str, dict[str, Output]]:
+    """Return where timelines are written: ending -> path of a recording as text -> its file.
+
+    Args:
+        target: a file that ends in ``.png`` or ``.html`` for one recording, or a folder that gets both for each
+        recordings: all recordings
+
+    Raises:
+        InputError: a file cannot be written
+
+    """
+    endings = [ending for ending in TIMELINES if target.lower().endswith(ending)]
+    output = target if endings or target in ("", STANDARD_OUTPUT) else f"{target}/"
+    return {
+        ending: document_outputs(output, ending, recordings=recordings, option="leave out its ending")[0]
+        for ending in endings or TIMELINES
+    }
+
+
+def timeline_writers(
+    files: Mapping[str, Mapping[str, Output]], *, recordings: Sequence[Recording], emotions: Sequence[str]
+) -> list[Writer]:
+    """Return the writers of timelines.
+
+    Args:
+        files: the result of :func:`choose_timelines`
+        recordings: all recordings
+        emotions: all emotions, in class order
+
+    """
+    from ser_lightning.predict.timeline import draw_timeline  # imports matplotlib
+    from ser_lightning.predict.timeline_page import make_page
+
+    paths = {valid_text(recording.path): recording.path for recording in recordings}
+
+    def picture(rows: Sequence[SegmentPrediction]) -> bytes:
+        return draw_timeline(rows, partial(open_sound, paths[rows[0].path]), emotions)
+
+    def page(rows: Sequence[SegmentPrediction]) -> str:
+        return make_page(rows, partial(open_sound, paths[rows[0].path]), emotions)
+
+    makers: dict[str, Callable[[Sequence[SegmentPrediction]], str | bytes]] = {PNG: picture, HTML: page}
+    return [DocumentWriter(outputs, makers[ending]) for ending, outputs in files.items()]

@@ -1,6 +1,6 @@
 """Write predictions in any format: a table of all recordings, or a document per recording."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol, Self
 
@@ -90,3 +90,13 @@ class DocumentWriter:
         if self.rows:
             self.outputs[self.rows[0].path].write(self.make(self.rows))
         self.rows = []
+
+
+def write_through(
+    batches: Iterable[Sequence[SegmentPrediction]], writers: Sequence[Writer]
+) -> Iterator[Sequence[SegmentPrediction]]:
+    """Yield batches of predictions after writing them."""
+    for batch in batches:
+        for writer in writers:
+            writer.write(batch)
+        yield batch
