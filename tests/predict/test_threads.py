@@ -83,11 +83,10 @@ def test_answers_do_not_depend_on_the_number_of_workers(trained):
     path = Path(trained / "checkpoints" / "best.ckpt")
     checkpoint = read_checkpoint(path)
     audio = build("audio", {**checkpoint.config["audio"], "downmix": "mean"})
+    waves = [sounds(8000 + 997 * number, seed=number) for number in range(12)]
     segments = [
-        Segment(
-            path=f"{n}", channel="mono", start=0.0, end=1.0, wave=sounds(8000 + 997 * n, seed=n), rate=16000 + 100 * n
-        )
-        for n in range(12)
+        Segment(path=str(n), channel="mono", start=0.0, end=1.0, duration=1.0, wave=wave, rate=16000 + 100 * n)
+        for n, wave in enumerate(waves)
     ]
     answers = []
     for workers in (1, 3):
