@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.baselines.test_baselines import CLASSES, COMMON, COUNTS, SIZE, VALUES, Clips, every, of_each_kind
 
+from ser_lightning.baselines.archive import read_archive
 from ser_lightning.baselines.dbn_svm import DBNSVM
 from ser_lightning.baselines.gmm import GMM
 from ser_lightning.baselines.logistic import Logistic
+from ser_lightning.baselines.storage import CLASSES as CLASS_NAMES
 from ser_lightning.baselines.storage import dump_pipeline, load_baseline
 from ser_lightning.baselines.svm import SVM
 from ser_lightning.errors import InputError
@@ -51,6 +53,14 @@ def test_loaded_baseline_makes_identical_predictions(cls, counts, frames):
     assert loaded.chosen == model.chosen
     assert loaded.count_parameters() == model.count_parameters()
     assert torch.equal(dump_pipeline(loaded.pipeline), dump_pipeline(model.pipeline))
+
+
+@every
+def test_archive_is_read_as_by_skops(cls):
+    data = dump_pipeline(Clips(COUNTS["even"]).fit(cls).pipeline).numpy().tobytes()
+    trusted = [name for name in CLASS_NAMES if not name.startswith("sklearn.")]
+    ours, theirs = read_archive(data, CLASS_NAMES), skops.io.loads(data, trusted=trusted)
+    assert torch.equal(dump_pipeline(ours), dump_pipeline(theirs))
 
 
 def test_loaded_gmm_of_frames_makes_identical_predictions():

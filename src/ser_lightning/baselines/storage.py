@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
@@ -23,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor
 
+from ser_lightning.baselines.archive import read_archive
 from ser_lightning.baselines.baseline import Baseline, Recipe
 from ser_lightning.baselines.clips import FrameMean, FrameScaler
 from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
@@ -40,9 +40,10 @@ OURS = (
     LayerLogisticRegression,
 )
 THEIRS = (Pipeline, StandardScaler, FunctionTransformer, SVC, LogisticRegression, GaussianMixture)
+CLASSES = {f"{cls.__module__}.{cls.__name__}": cls for cls in (*OURS, *THEIRS)}
 # Allowed contents of an archive: pairs of skops loader and the type that it constructs.
 ALLOWED = {
-    *(("ObjectNode", f"{cls.__module__}.{cls.__name__}") for cls in (*OURS, *THEIRS)),
+    *(("ObjectNode", name) for name in CLASSES),
     *(("NdArrayNode", f"numpy.{name}") for name in ("ndarray", "float64", "float32", "int64", "int32")),
     *((f"{name.title()}Node", f"builtins.{name}") for name in ("dict", "list", "tuple")),
     ("JsonNode", "builtins.str"),
@@ -52,6 +53,8 @@ ALLOWED = {
 
 def dump_pipeline(pipeline: Pipeline) -> Tensor:
     """Return a pipeline as the bytes of a skops archive; equal pipelines give equal bytes."""
+    import skops.io  # takes seconds
+
     data = skops.io.dumps(pipeline)
     return torch.frombuffer(bytearray(_without_addresses(data)), dtype=torch.uint8)
 
@@ -107,7 +110,7 @@ def load_baseline(stored: object, recipe: Recipe, *, features: int, classes: int
                 + ", which is no part of a baseline; nothing in it was executed. Use a checkpoint of ser-train."
             )
         with _logged_version_warning(path):
-            pipeline = skops.io.loads(data, trusted=[f"{cls.__module__}.{cls.__name__}" for cls in OURS])
+            pipeline = read_archive(data, CLASSES)
         if _description(pipeline) != _description(recipe.pipeline(seed=0)):
             raise InputError(
                 f"{path} holds another model than its config describes ({type(recipe).__name__}). Use the model it was"

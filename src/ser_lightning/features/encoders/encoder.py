@@ -141,10 +141,10 @@ class SmartTurn(Encoder):
         return (*super().libraries, "torch", "librosa")
 
     def hidden_states(self, wave: Floats) -> Floats:
-        """Compute all hidden states (5, K, 384) of a wave (samples,), without frames of padding."""
+        """Compute the hidden states up to the last used layer, (states, K, 384), of a wave (samples,)."""
         from ser_lightning.features.encoders import smart_turn
 
-        return smart_turn.hidden_states(wave, crop=self.crop)
+        return smart_turn.hidden_states(wave, crop=self.crop, last=max(self.layers or (0,)))
 
 
 @dataclass(frozen=True, kw_only=True)

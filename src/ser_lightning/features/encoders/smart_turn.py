@@ -135,7 +135,7 @@ def load() -> WhisperEncoder:
 
 
 @torch.inference_mode()
-def hidden_states(wave: Array, *, crop: bool) -> Array:
+def hidden_states(wave: Array, *, crop: bool, last: int = LAYERS) -> Array:
     """Return the hidden states of a clip, before the first layer and after each layer.
 
     A clip of more than 8 s is divided into equal parts. The padded wave is normalized to zero mean and unit variance,
@@ -144,21 +144,22 @@ def hidden_states(wave: Array, *, crop: bool) -> Array:
     Args:
         wave: (samples,) at 16 kHz, at least one
         crop: whether to leave out the frames of the padding
+        last: the last layer to compute
 
     Returns:
-        (LAYERS + 1, K, WIDTH), one frame every 20 ms, without the frames of the padding
+        (last + 1, K, WIDTH), one frame every 20 ms, without the frames of the padding
 
     """
     parts = np.array_split(wave, -(-len(wave) // LONGEST))
-    return np.concatenate([_states_of_part(part, crop=crop) for part in parts], axis=1)
+    return np.concatenate([_states_of_part(part, crop=crop, last=last) for part in parts], axis=1)
 
 
-def _states_of_part(part: Array, *, crop: bool) -> Array:
+def _states_of_part(part: Array, *, crop: bool, last: int) -> Array:
     padded = np.pad(part, (LONGEST - len(part), 0))
     padded = (padded - padded.mean()) / np.sqrt(padded.var() + VARIANCE_FLOOR)
     frames = -(-len(part) // FRAME)
     mel = log_mel(torch.from_numpy(padded)[None])
     if crop:
         mel = mel[:, :, -frames * FRAME // HOP :]
-    states: Array = torch.cat(load()(mel))[:, -frames:].numpy()
+    states: Array = torch.cat(load()(mel, last=last))[:, -frames:].numpy()
     return states

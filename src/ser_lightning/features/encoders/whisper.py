@@ -113,15 +113,16 @@ class WhisperEncoder(nn.Module):
         encoder.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
         return encoder.eval()
 
-    def forward(self, mel: Tensor, real: Tensor | None = None) -> list[Tensor]:
+    def forward(self, mel: Tensor, real: Tensor | None = None, *, last: int | None = None) -> list[Tensor]:
         """Return the hidden states before the first layer and after each layer, the last one normalized.
 
         Args:
             mel: (B, bands, 2K); an input shorter than the table of positions takes the last K positions
+            last: the last layer to compute; None for all
             real: (B, K), False for frames of padding, which affect no other frame; None if all are real
 
         Returns:
-            layers + 1 tensors (B, K, width)
+            layers + 1 tensors (B, K, width), or ``last`` + 1
 
         """
         steps = None if real is None else real.repeat_interleave(2, dim=1)[:, None]  # (B, 1, 2K)
@@ -130,7 +131,8 @@ class WhisperEncoder(nn.Module):
         x = nn.functional.gelu(self.conv2(x)).transpose(1, 2)  # (B, K, width)
         x = x + self.embed_positions.weight[len(self.embed_positions.weight) - x.shape[1] :]
         states = [x]
-        for layer in self.layers:
+        for layer in self.layers[:last]:
             states.append(layer(states[-1], None if real is None else real[:, None, None]))
-        states[-1] = self.layer_norm(states[-1])
+        if len(states) > len(self.layers):
+            states[-1] = self.layer_norm(states[-1])
         return states
