@@ -98,6 +98,16 @@ def run_command(command: str, *words: str) -> tuple[int, None]:
     return (ended.value.code if isinstance(ended.value.code, int) else 0), None
 
 
+def without_calibration(checkpoint: Path, folder: Path) -> Path:
+    """Return a copy of a checkpoint whose probabilities are those of predictions.csv."""
+    from ser_lightning.checkpoint import complete_checkpoint
+
+    path = folder / "uncalibrated.ckpt"
+    path.write_bytes(checkpoint.read_bytes())
+    complete_checkpoint(path, calibration=None)
+    return path
+
+
 def settings(*words: str) -> list[str]:
     """Put ``--set`` before each word."""
     return [part for word in words for part in ("--set", word)]

@@ -13,13 +13,14 @@ import soundfile
 
 import ser_lightning as ser
 from ser_lightning.errors import InputError
+from tests.conftest import without_calibration
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def best(trained):
-    return trained / "checkpoints" / "best.ckpt"
+def best(trained, tmp_path_factory):
+    return without_calibration(trained / "checkpoints" / "best.ckpt", tmp_path_factory.mktemp("api"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch import nn
 import ser_lightning as ser
 from ser_lightning.checkpoint import build_model, read_checkpoint, rebuild_model
 from ser_lightning.models.ensemble import Ensemble, mean_logits, members_of
-from tests.conftest import run_command
+from tests.conftest import run_command, without_calibration
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_network_of_an_ensemble_has_the_gradient_of_its_own_loss(trained):
         assert torch.allclose(one, parameter.grad, atol=1e-7)
 
 
-def test_predictions_of_a_run_are_the_mean_of_its_networks(run):
+def test_predictions_of_a_run_are_the_mean_of_its_networks(run, tmp_path):
     path = run / "checkpoints" / "best.ckpt"
     checkpoint = read_checkpoint(path)
     model = rebuild_model(checkpoint, path=path)
@@ -60,7 +60,7 @@ def test_predictions_of_a_run_are_the_mean_of_its_networks(run):
     with (run / "predictions.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["subset"] == "test")
     (clip,) = Path(checkpoint.config["corpus"]["root"]).rglob(f"{row['utterance']}.flac")
-    classifier = ser.load(path)
+    classifier = ser.load(without_calibration(path, tmp_path))
     batch = classifier._batch(*soundfile.read(clip))
     with torch.inference_mode():
         expected = (first(*batch).double().softmax(1) + second(*batch).double().softmax(1))[0] / 2

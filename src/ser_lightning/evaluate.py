@@ -26,6 +26,7 @@ from ser_lightning.report.calibration_figures import calibration_figure
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, provenance, write_json
 from ser_lightning.run_calibration import calibrate, describe_calibration
+from ser_lightning.run_card import write_model_card
 from ser_lightning.run_folder import SELECTION, finish_folder
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.task import EmotionTask
@@ -202,6 +203,8 @@ def write_results(
     )
     for path in logger_files(folder, loggers):
         sync(path)
+    if "test" in result["metrics"]:  # the selection of a refit has no test metrics
+        write_model_card(folder, result, preparation.utterances)
     finish_folder(folder)
     write_json(folder / stage.result, result)
     return result

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LOG = "train.log"
 SELECTION = "selection"  # subfolder of the first training of a run with split.refit
 LOGGER_FOLDERS = ("tensorboard", "csv", "wandb", "mlflow")
-RESULTS = ("predictions.csv", "confusion_matrix.png", "curves.png", "calibration.png")
+RESULTS = ("predictions.csv", "confusion_matrix.png", "curves.png", "calibration.png", "MODEL_CARD.md")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

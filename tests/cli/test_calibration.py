@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 import torch
+from tests.conftest import without_calibration
 
 from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.calibration.temperature import probabilities
@@ -81,3 +84,61 @@ def test_damaged_calibration_of_a_checkpoint_is_named(trained, tmp_path):
     complete_checkpoint(path, calibration={"temperature": -1})
     with pytest.raises(InputError, match=r"best.ckpt: the calibration is damaged"):
         read_checkpoint(path)
+
+
+def test_predictions_are_calibrated_and_uncertain_ones_rejected(command, trained, synthetic_root, tmp_path):
+    model = trained / "checkpoints" / "best.ckpt"
+    fitted = read_checkpoint(model).calibration
+    words = ["predict", str(synthetic_root), "--json", "--model"]
+    plain = rows_of(command(*words, str(without_calibration(model, tmp_path))))
+    calibrated = rows_of(command(*words, str(model), "--reject", "0.5", "--set-size"))
+    threshold = fitted.threshold(0.5)
+    assert {row["prediction"] for row in calibrated} > {"unsure"}
+    for before, after in zip(plain, calibrated, strict=True):
+        values = np.array(list(after["probabilities"].values()))
+        expected = probabilities(np.log([list(before["probabilities"].values())]), fitted.temperature)[0]
+        assert values == pytest.approx(expected, abs=1e-3)
+        certain = values.max() >= threshold
+        assert after["prediction"] == (before["prediction"] if certain else "unsure")
+        kept = {name for name, value in after["probabilities"].items() if value >= fitted.least_probability}
+        assert set(after["set"]) == kept | {before["prediction"]}
+        assert after["set"][0] == before["prediction"]
+        assert after["set_size"] == len(after["set"])
+    table = command("predict", calibrated[0]["path"], "--model", str(model), "--set-size").out
+    (row,) = csv.DictReader(table.splitlines())
+    assert row["set"].split("; ") == calibrated[0]["set"]
+    assert int(row["set_size"]) == calibrated[0]["set_size"]
+
+
+def test_recordings_unlike_the_training_clips_have_warnings(command, trained, synthetic_root, tmp_path):
+    (path, *_) = sorted(synthetic_root.rglob("*.flac"))
+    wave, rate = soundfile.read(path, dtype="float32")
+    noise = np.random.default_rng(0).standard_normal(len(wave)) * wave.std()
+    soundfile.write(tmp_path / "noisy.wav", (wave + noise) / 4, rate)
+    soundfile.write(tmp_path / "telephone.wav", soxr.resample(wave, rate, 8000), 8000)
+    soundfile.write(tmp_path / "long.wav", np.tile(wave, 12), rate)
+    done = command("predict", str(path), str(tmp_path), "--json", "--model", str(trained / "checkpoints/best.ckpt"))
+    warnings = {Path(row["path"]).name: row["warnings"] for row in rows_of(done)}
+    assert warnings[path.name] == []
+    for name, expected in (
+        ("noisy", "signal-to-noise ratio"),
+        ("telephone", "recorded at 8000 Hz"),
+        ("long", "lasts "),
+    ):
+        assert [text.startswith(expected) for text in warnings[f"{name}.wav"]].count(True) == 1, warnings
+
+
+@pytest.mark.parametrize("option", [["--reject", "0.1"], ["--set-size"]])
+def test_models_that_are_not_calibrated_reject_nothing(command, trained, synthetic_root, tmp_path, option):
+    model = without_calibration(trained / "checkpoints" / "best.ckpt", tmp_path)
+    done = command("predict", str(synthetic_root), "--model", str(model), *option)
+    assert (done.code, done.out) == (1, "")
+    assert f"{option[0]} needs a calibrated model" in done.err
+    wrong = command("predict", str(synthetic_root), "--model", str(model), "--reject", "1")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "--reject is 1.0" in wrong.err
+
+
+def rows_of(done) -> list[dict]:
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]

@@ -10,7 +10,7 @@ import torch
 from studies.torture import events
 from tests.cli.test_resume import stop
 from tests.configs import configured
-from tests.conftest import _run
+from tests.conftest import _run, without_calibration
 
 from ser_lightning import evaluate, fit
 from ser_lightning.baselines.search import GroupSearch
@@ -121,7 +121,7 @@ def test_predict_matches_the_run_for_any_batch_size(command, runs, synthetic_roo
     tables = []
     for size in (7, 60):
         path = tmp_path / f"{size}.csv"
-        checkpoint = folder / "checkpoints" / "best.ckpt"
+        checkpoint = without_calibration(folder / "checkpoints" / "best.ckpt", tmp_path)
         given = [str(synthetic_root), "--model", str(checkpoint), "--output", str(path)]
         assert command("predict", *given, "--set", f"data.batch_size={size}").code == 0
         tables.append({Path(row["path"]).stem: row for row in csv.DictReader(path.read_text().splitlines())})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.conftest import settings
+from tests.conftest import settings, without_calibration
 
 from ser_lightning.labels import RAVDESS
 from ser_lightning.predict.formats import COLUMNS
@@ -230,7 +230,8 @@ def predicted(path: Path) -> list[dict]:
 
 
 def test_predict_matches_the_run_for_any_batch_size(command, synthetic_root, trained, tmp_path):
-    words = [str(synthetic_root), "--model", f"{trained}/checkpoints/best.ckpt"]
+    checkpoint = without_calibration(trained / "checkpoints" / "best.ckpt", tmp_path)
+    words = [str(synthetic_root), "--model", str(checkpoint)]
     tables = []
     for batch_size in (1, 7, 60):
         output = tmp_path / f"{batch_size}.csv"

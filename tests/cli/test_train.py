@@ -42,6 +42,7 @@ def test_run_folder_contains_all_files(trained):
             "confusion_matrix.png",
             "curves.png",
             "calibration.png",
+            "MODEL_CARD.md",
             "train.log",
             "result.json",
         ),

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.conftest import without_calibration
 
 
 def test_train_predict_and_features_with_one_vector_per_clip(command, small, synthetic_root, tmp_path):
@@ -33,7 +34,8 @@ def test_train_predict_and_features_with_one_vector_per_clip(command, small, syn
     ]
     (recording,) = synthetic_root.rglob(f"{tested[0]['utterance']}.*")
     table = tmp_path / "emotions.csv"
-    words = [str(recording), "--model", f"{run}/checkpoints/best.ckpt", "--output", str(table)]
+    checkpoint = without_calibration(run / "checkpoints" / "best.ckpt", tmp_path)
+    words = [str(recording), "--model", str(checkpoint), "--output", str(table)]
     assert command("predict", *words).code == 0
     (row,) = csv.DictReader(table.read_text().splitlines())
     assert row["prediction"] == tested[0]["prediction"]

@@ -15,10 +15,10 @@ import soundfile
 from tests.export.conftest import sounds
 
 from ser_lightning.build import build
+from ser_lightning.calibration.temperature import probabilities
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.errors import InputError
 from ser_lightning.predict.onnx_scorer import OnnxScorer
-from ser_lightning.predict.predictor import softmax
 from ser_lightning.predict.torch_scorer import TorchScorer
 
 # Prediction without torch: importing it raises ImportError.
@@ -59,7 +59,7 @@ def predictions_of(checkpoint: Path, recordings: Path) -> dict[str, np.ndarray]:
     audio = build("audio", {**found.config["audio"], "downmix": "mean"})
     paths = sorted(recordings.iterdir())
     logits = scorer.logits([audio.load(path).wave for path in paths])
-    return dict(zip(map(str, paths), softmax(logits / found.calibration.temperature), strict=True))
+    return dict(zip(map(str, paths), probabilities(logits, found.calibration.temperature), strict=True))
 
 
 def test_onnx_file_predicts_as_checkpoint_without_torch(trained, exported, recordings):

@@ -11,11 +11,13 @@ import pytest
 from parselmouth.praat import call
 
 from ser_lightning.errors import InputError
+from ser_lightning.predict.certainty import Certainty
 from ser_lightning.predict.formats import FORMATS
 from ser_lightning.predict.segment import NO_SPEECH, SegmentPrediction
 from ser_lightning.predict.summary import summarize
 
 EMOTIONS = ("angry", 'so "so"')
+CERTAINTY = Certainty(emotions=EMOTIONS, temperature=None)
 
 
 def row(start, end, share=0.9, *, channel="mono", speech=1.0, path="a b.wav"):
@@ -111,12 +113,12 @@ def test_summary_weighs_segments_by_their_speech():
         row(5, 6, None, speech=0),
         row(0, 9, 0.2, channel="right"),
     ]
-    left, right = summarize(rows)
+    left, right = summarize(rows, CERTAINTY)
     assert left.probabilities["angry"] == pytest.approx((3 * 0.9 + 0.2) / 4)
     assert (left.answer, left.start, left.end, left.speech) == ("angry", 0, 4000, 4)
     assert left.warnings == ("doubtful",)
     assert (right.channel, right.answer) == ("right", 'so "so"')
-    windows = summarize([row(at, at + 3, speech=1.5) for at in range(10)])
+    windows = summarize([row(at, at + 3, speech=1.5) for at in range(10)], CERTAINTY)
     assert windows[0].speech == pytest.approx(6)  # half of the 12 s that the windows cover
-    (silent,) = summarize([row(0, 1, None), row(1, 2, None)])
+    (silent,) = summarize([row(0, 1, None), row(1, 2, None)], CERTAINTY)
     assert (silent.answer, silent.probabilities) == (NO_SPEECH, None)

@@ -11,6 +11,7 @@ from tests.export.conftest import sounds
 from ser_lightning.build import build
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.errors import InputError
+from ser_lightning.predict.certainty import Certainty
 from ser_lightning.predict.predictor import Predictor
 from ser_lightning.predict.segment import Segment
 from ser_lightning.predict.threads import ReadAhead, map_threads
@@ -91,7 +92,15 @@ def test_answers_do_not_depend_on_the_number_of_workers(trained):
     answers = []
     for workers in (1, 3):
         scorer = TorchScorer(checkpoint, checkpoint.config, path=path, one_speaker=False, workers=workers)
-        predictor = Predictor(scorer, audio, batch_size=5, least_speech=0, one_speaker=False, workers=workers)
+        predictor = Predictor(
+            scorer,
+            audio,
+            certainty=Certainty(emotions=scorer.emotions, temperature=scorer.temperature),
+            batch_size=5,
+            least_speech=0,
+            one_speaker=False,
+            workers=workers,
+        )
         failures: list[str] = []
         found = [row for rows in predictor.predict(segments, on_failure=failures.append) for row in rows]
         assert not failures

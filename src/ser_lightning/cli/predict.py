@@ -20,6 +20,7 @@ Examples:
   ser-predict folder/ --model best.ckpt --json | head -1
   ser-predict call.wav --model best.ckpt --channels each
   ser-predict meeting.m4a --model best.ckpt --window 3 --hop 1 --timeline meeting.html
+  ser-predict folder/ --model best.ckpt --reject 0.1 --set-size
 
 A recording of at most --max-length is one segment. In a longer one, utterances are found by their pauses.
 
@@ -56,6 +57,8 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     vad: options.Vad = "webrtc",
     min_speech: options.MinSpeech = options.MIN_SPEECH,
     channels: options.Channels = "mean",
+    reject: options.Reject = 0.0,
+    set_size: options.SetSize = False,
     one_speaker: options.OneSpeaker = False,
     settings: Settings = None,
     force: options.Force = False,
@@ -64,6 +67,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
 ) -> int:
     """Predict the emotions of recordings: of each utterance the most probable emotion and the probability of each."""
     from ser_lightning.cli.model_file import open_model
+    from ser_lightning.predict.certainty import certainty_of
     from ser_lightning.predict.inputs import find_recordings
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
@@ -79,7 +83,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     mode, window, hop = options.choose_mode(whole=whole, window=window, hop=hop)
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
-    targets = choose_targets(output, name=format, json=json, recordings=recordings)
+    targets = choose_targets(output, name=format, json=json, sets=set_size, recordings=recordings)
     timelines = {} if timeline is None else choose_timelines(timeline, recordings=recordings)
     for target in [*targets.files, *(file for files in timelines.values() for file in files.values())]:
         target.check_differs([model, *(recording.path for recording in recordings)])
@@ -104,9 +108,11 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         least_speech=min_speech,
     )
     splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
+    certainty = certainty_of(opened.scorer, reject=reject, sets=set_size)
     predictor = Predictor(
         opened.scorer,
         opened.audio,
+        certainty=certainty,
         batch_size=opened.batch_size,
         least_speech=min_speech,
         one_speaker=one_speaker,
@@ -123,7 +129,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         if timelines:
             drawn = timeline_writers(timelines, recordings=recordings, emotions=emotions)
             predictions = write_through(predictions, [stack.enter_context(each) for each in drawn])
-        for rows in summaries(predictions) if summary else predictions:
+        for rows in summaries(predictions, certainty) if summary else predictions:
             writer.write(rows)
     if len(failures) < total:
         print(f"{total - len(failures)} of {total} recordings: {targets.name}", file=sys.stderr)

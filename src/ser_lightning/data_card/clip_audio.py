@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import to_mono
@@ -17,7 +16,7 @@ from ser_lightning.audio.vad import detect
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.content import Progress, cached_contents
 from ser_lightning.errors import InputError
-from ser_lightning.recording_conditions import FRAME_MS, SPECTRUM, levels_db, whole_frames
+from ser_lightning.recording_conditions import FRAME_MS, SPECTRUM, levels_db, power_spectrum, whole_frames
 from ser_lightning.splits.near_duplicates import Contents
 
 FORMAT = 2  # increase it when the same files give different measurements
@@ -75,9 +74,7 @@ def measure_wave(wave: npt.NDArray[np.float32], rate: int) -> ClipAudio:
 
 
 def _rolloff(wave: npt.NDArray[np.float32], rate: int) -> float:
-    frames = whole_frames(wave, SPECTRUM) * np.hanning(SPECTRUM).astype(np.float32)
-    parts = scipy.fft.rfft(frames).view(np.float32)  # real and imaginary parts in turn
-    power = np.cumsum(np.einsum("fb,fb->b", parts, parts).reshape(-1, 2).sum(axis=1), dtype=np.float64)
+    power = np.cumsum(power_spectrum(wave), dtype=np.float64)
     return float(np.searchsorted(power, ROLLOFF * power[-1])) * rate / SPECTRUM
 
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.build import build, usable_backends
+from ser_lightning.calibration.temperature import probabilities as softmax
 from ser_lightning.checkpoint import Checkpoint
 from ser_lightning.errors import InputError
 from ser_lightning.export.front_ends import front_end
 from ser_lightning.export.graph import OneClip, only_errors, trace
 from ser_lightning.features.extractor import FeatureExtractor
 from ser_lightning.predict.onnx_scorer import FEATURES, INSTALL, WAVEFORM, OnnxMetadata, OnnxScorer
-from ser_lightning.predict.predictor import softmax
 from ser_lightning.predict.scorer import Scorer
 from ser_lightning.predict.torch_scorer import TorchScorer
 
@@ -91,8 +91,7 @@ def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str
     scorer = TorchScorer(checkpoint, config, path=path, one_speaker=False)
     extractor: FeatureExtractor = scorer.extract
     front = None if only_features else front_end(extractor)
-    calibration = checkpoint.calibration
-    scorer.temperature = None if calibration is None else calibration.temperature
+    calibration, training_data = checkpoint.calibration, checkpoint.training_data
     metadata = OnnxMetadata(
         labels=checkpoint.emotions,
         input=FEATURES if front is None else WAVEFORM,
@@ -100,6 +99,7 @@ def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str
         input_rate=extractor.analysis_rate,
         temperature=scorer.temperature,
         calibration=None if calibration is None else calibration.as_plain(),
+        training_data=None if training_data is None else training_data.as_plain(),
         audio={**config["audio"], "downmix": "mean"},
         features=config["features"],
         checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -164,7 +164,7 @@ def open_content(content: bytes) -> OnnxScorer:
 
 def probabilities(scorer: Scorer, waves: Sequence[Floats]) -> npt.NDArray[np.float64]:
     """Return the calibrated probabilities of waveforms (samples,), (B, C)."""
-    return softmax(scorer.logits(waves) / (scorer.temperature or 1.0))
+    return softmax(scorer.logits(waves), scorer.temperature)
 
 
 def _with_metadata(content: bytes, metadata: OnnxMetadata) -> bytes:

@@ -8,7 +8,8 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,12 @@ def csv_text(rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _csv_row(found: SegmentPrediction, emotions: Emotions) -> list[str]:
+def _csv_row(found: SegmentPrediction, emotions: Emotions, *, sets: bool = False) -> list[str]:
     times = [f"{seconds:.3f}" for seconds in (found.start, found.end, found.speech)]
-    return [found.path, found.channel, *times, found.answer, *_digits(found, emotions), "; ".join(found.warnings)]
+    group = found.emotions or ()
+    of_set = [str(len(group)) if group else "", "; ".join(group)] if sets else []
+    warnings = "; ".join(found.warnings)
+    return [found.path, found.channel, *times, found.answer, *_digits(found, emotions), *of_set, warnings]
 
 
 def _digits(found: SegmentPrediction, emotions: Emotions) -> list[str]:
@@ -68,8 +72,8 @@ def _digits(found: SegmentPrediction, emotions: Emotions) -> list[str]:
     return [f"{values[name]:.{DIGITS}f}" if values else "" for name in emotions]
 
 
-def _plain(found: SegmentPrediction) -> dict[str, Any]:
-    values = found.probabilities
+def _plain(found: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
+    values, group = found.probabilities, found.emotions
     return {
         "path": found.path,
         "channel": found.channel,
@@ -78,12 +82,14 @@ def _plain(found: SegmentPrediction) -> dict[str, Any]:
         "speech": round(found.speech, 3),
         "prediction": found.answer,
         "probabilities": values and {name: round(value, DIGITS) for name, value in values.items()},
+        **({"set_size": group and len(group), "set": group and list(group)} if sets else {}),
         "warnings": list(found.warnings),
     }
 
 
-def _json(rows: Rows, emotions: Emotions, first: bool) -> str:
-    return ("" if first else ",\n") + ",\n".join(json.dumps(_plain(found), ensure_ascii=False) for found in rows)
+def _json(rows: Rows, emotions: Emotions, first: bool, *, sets: bool = False) -> str:
+    lines = [json.dumps(_plain(found, sets=sets), ensure_ascii=False) for found in rows]
+    return ("" if first else ",\n") + ",\n".join(lines)
 
 
 def _audformat(rows: Rows, emotions: Emotions, first: bool) -> str:
@@ -238,4 +244,16 @@ FORMATS = {
         Format("audacity", ".txt", _audacity, document=True),
         Format("vtt", ".vtt", _vtt, document=True),
     )
+}
+# The formats that can hold prediction sets, with them.
+WITH_SETS = {
+    "csv": replace(
+        FORMATS["csv"],
+        rows=lambda rows, emotions, first: csv_text([_csv_row(found, emotions, sets=True) for found in rows]),
+        start=lambda emotions: csv_text([[*COLUMNS, *emotions, "set_size", "set", "warnings"]]),
+    ),
+    "json": replace(FORMATS["json"], rows=partial(_json, sets=True)),
+    "jsonl": replace(
+        FORMATS["jsonl"], rows=lambda rows, emotions, first: json_lines([_plain(found, sets=True) for found in rows])
+    ),
 }

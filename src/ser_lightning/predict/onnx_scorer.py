@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.errors import InputError
 from ser_lightning.features.extractor import FeatureExtractor, prepare_wave
 from ser_lightning.predict.threads import map_threads
+from ser_lightning.recording_conditions import TrainingData
 
 SUFFIX = ".onnx"
 FORMAT = "1"
@@ -32,6 +34,7 @@ class OnnxMetadata:
         input_rate: rate at which the features are computed, Hz
         temperature: divides the logits before the softmax; None leaves them as they are
         calibration: what was fitted on validation clips, as plain values; None if nothing was
+        training_data: conditions of the training clips, as plain values; None if they are unknown
         audio: config of the audio processing before the graph
         features: config of the features
         checkpoint_sha256: digest of the checkpoint
@@ -46,6 +49,7 @@ class OnnxMetadata:
     input_rate: int
     temperature: float | None
     calibration: dict[str, Any] | None
+    training_data: dict[str, Any] | None
     audio: dict[str, Any]
     features: dict[str, Any]
     checkpoint_sha256: str
@@ -78,6 +82,9 @@ class OnnxScorer:
         self.metadata = _metadata(self.session, path)
         self.emotions = self.metadata.labels
         self.temperature = self.metadata.temperature
+        calibration, training_data = self.metadata.calibration, self.metadata.training_data
+        self.calibration = None if calibration is None else Calibration.from_plain(calibration)
+        self.training_data = None if training_data is None else TrainingData.from_plain(training_data)
         self.sampling_rate = self.metadata.sampling_rate
         self.extract = _extractor(self.metadata)
         self.workers = workers if self.extract is None or self.extract.concurrent else 1
@@ -133,7 +140,7 @@ def _metadata(session: Any, path: str | Path) -> OnnxMetadata:
             **{name: strings[name] for name in ("input", "checkpoint_sha256", "card")},
             **{
                 name: json.loads(strings[name])
-                for name in ("temperature", "calibration", "audio", "features", "versions")
+                for name in ("temperature", "calibration", "training_data", "audio", "features", "versions")
             },
             labels=tuple(json.loads(strings["labels"])),
             sampling_rate=int(strings["sampling_rate"]),

@@ -10,10 +10,13 @@ import soxr
 from ser_lightning.audio.audio import Audio, LoadedClip
 from ser_lightning.audio.vad import detect
 from ser_lightning.errors import InputError
+from ser_lightning.predict.certainty import Certainty
 from ser_lightning.predict.scorer import Scorer
 from ser_lightning.predict.segment import NO_SPEECH, Segment, SegmentPrediction
 from ser_lightning.predict.threads import ReadAhead
+from ser_lightning.recording_conditions import measure_conditions, unlike
 
+TOLERANCE = 0.01  # seconds by which a segment may be shorter than the whole recording
 VAD_RATE, VAD_MODE, VAD_FRAME_MS = 16000, 2, 20  # to measure speech for models that were trained without detection
 
 
@@ -31,6 +34,7 @@ class Predictor:
     Args:
         scorer: the model
         audio: converts a segment to the waveform that the model takes
+        certainty: turns the logits into answers
         batch_size: number of segments that are scored together
         least_speech: seconds of speech below which a segment is answered with ``no speech``
         one_speaker: whether all segments are of one speaker and scored together, by whose features they are normalized
@@ -39,10 +43,19 @@ class Predictor:
     """
 
     def __init__(
-        self, scorer: Scorer, audio: Audio, *, batch_size: int, least_speech: float, one_speaker: bool, workers: int = 1
+        self,
+        scorer: Scorer,
+        audio: Audio,
+        *,
+        certainty: Certainty,
+        batch_size: int,
+        least_speech: float,
+        one_speaker: bool,
+        workers: int = 1,
     ) -> None:
         self.workers = workers
         self.scorer = scorer
+        self.certainty = certainty
         self.audio = audio
         self.batch_size = batch_size
         self.least_speech = least_speech
@@ -107,12 +120,13 @@ class Predictor:
         ]
 
     def _answer(self, clip: _Clip, logits: npt.NDArray[np.float64] | None) -> SegmentPrediction:
-        answer, probabilities = NO_SPEECH, None
-        if logits is not None:
-            values = softmax(logits / (self.scorer.temperature or 1.0))
-            probabilities = dict(zip(self.scorer.emotions, values.tolist(), strict=True))
-            answer = self.scorer.emotions[int(values.argmax())]
         segment = clip.segment
+        found = None if logits is None else self.certainty.answer(logits)
+        warnings = segment.warnings
+        if found is not None and self.scorer.training_data is not None:
+            conditions = measure_conditions(segment.wave, segment.rate)
+            whole = segment.end - segment.start > segment.duration - TOLERANCE
+            warnings += unlike(self.scorer.training_data, conditions, whole=whole)
         return SegmentPrediction(
             path=segment.path,
             channel=segment.channel,
@@ -120,21 +134,11 @@ class Predictor:
             start=segment.start,
             end=segment.end,
             speech=clip.speech,
-            answer=answer,
-            probabilities=probabilities,
-            warnings=segment.warnings,
+            answer=NO_SPEECH if found is None else found.text,
+            probabilities=None if found is None else found.probabilities,
+            emotions=None if found is None else found.emotions,
+            warnings=warnings,
         )
-
-
-def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the probabilities of logits (..., C).
-
-    >>> softmax(np.array([0.0, 0.0])).tolist()
-    [0.5, 0.5]
-    """
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(-1, keepdims=True)
-    return probabilities
 
 
 def seconds_of_speech(clip: LoadedClip, audio: Audio) -> float:

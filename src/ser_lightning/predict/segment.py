@@ -45,8 +45,9 @@ class SegmentPrediction:
         start: start in the recording, seconds
         end: end in the recording, seconds
         speech: seconds of speech in the segment
-        answer: the most probable emotion, or ``no speech``
+        answer: the most probable emotion, ``unsure``, or ``no speech``
         probabilities: emotion -> probability, in class order; None without speech
+        emotions: prediction set, the most probable emotion first; None without speech, or if no sets were asked for
         warnings: what makes the prediction doubtful
 
     """
@@ -59,4 +60,5 @@ class SegmentPrediction:
     speech: float
     answer: str
     probabilities: dict[str, float] | None
+    emotions: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()

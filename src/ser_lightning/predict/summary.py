@@ -4,40 +4,48 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ser_lightning.predict.certainty import Certainty
 from ser_lightning.predict.segment import NO_SPEECH, SegmentPrediction
 
 
-def summaries(batches: Iterable[Sequence[SegmentPrediction]]) -> Iterator[list[SegmentPrediction]]:
-    """Yield the summary of each recording, one row per channel, from batches of the rows of consecutive recordings."""
+def summaries(
+    batches: Iterable[Sequence[SegmentPrediction]], certainty: Certainty
+) -> Iterator[list[SegmentPrediction]]:
+    """Yield the summary of each recording, one row per channel, from batches of the rows of consecutive recordings.
+
+    Args:
+        batches: the rows
+        certainty: turns mean probabilities into answers
+
+    """
     rows: list[SegmentPrediction] = []
     for batch in batches:
         for found in batch:
             if rows and found.path != rows[0].path:
-                yield summarize(rows)
+                yield summarize(rows, certainty)
                 rows = []
             rows.append(found)
     if rows:
-        yield summarize(rows)
+        yield summarize(rows, certainty)
 
 
-def summarize(rows: Sequence[SegmentPrediction]) -> list[SegmentPrediction]:
+def summarize(rows: Sequence[SegmentPrediction], certainty: Certainty) -> list[SegmentPrediction]:
     """Summarize the rows of one recording, one row per channel.
 
     The probabilities are the mean over the segments, weighted by their seconds of speech.
     """
     channels = dict.fromkeys(found.channel for found in rows)
-    return [_summary([found for found in rows if found.channel == channel]) for channel in channels]
+    return [_summary([found for found in rows if found.channel == channel], certainty) for channel in channels]
 
 
-def _summary(rows: Sequence[SegmentPrediction]) -> SegmentPrediction:
+def _summary(rows: Sequence[SegmentPrediction], certainty: Certainty) -> SegmentPrediction:
     scored = [found for found in rows if found.probabilities is not None]
-    answer, probabilities = NO_SPEECH, None
+    answer = None
     if scored:
         weights = np.array([found.speech for found in scored])
         values = np.array([list((found.probabilities or {}).values()) for found in scored])
         mean = np.average(values, axis=0, weights=weights if weights.any() else None)
-        probabilities = dict(zip(scored[0].probabilities or {}, mean.tolist(), strict=True))
-        answer = max(probabilities, key=probabilities.__getitem__)
+        answer = certainty.decide(mean)
     first = rows[0]
     return SegmentPrediction(
         path=first.path,
@@ -46,8 +54,9 @@ def _summary(rows: Sequence[SegmentPrediction]) -> SegmentPrediction:
         start=0.0,
         end=first.duration,
         speech=_seconds_of_speech(rows),
-        answer=answer,
-        probabilities=probabilities,
+        answer=NO_SPEECH if answer is None else answer.text,
+        probabilities=None if answer is None else answer.probabilities,
+        emotions=None if answer is None else answer.emotions,
         warnings=tuple(dict.fromkeys(warning for found in rows for warning in found.warnings)),
     )
 

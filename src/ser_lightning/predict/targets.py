@@ -9,7 +9,7 @@ from ser_lightning.audio.sound import open_sound
 from ser_lightning.errors import InputError, printable, suggestion
 from ser_lightning.output import STANDARD_OUTPUT, Output, expand_user
 from ser_lightning.output_checks import check_folder, check_output, check_path
-from ser_lightning.predict.formats import FORMATS, Format
+from ser_lightning.predict.formats import FORMATS, WITH_SETS, Format
 from ser_lightning.predict.inputs import Recording, names_of_files, valid_text
 from ser_lightning.predict.segment import SegmentPrediction
 from ser_lightning.predict.writer import DocumentWriter, TableWriter, Writer
@@ -18,18 +18,28 @@ PNG, HTML = TIMELINES = (".png", ".html")
 JSON_FORMATS = ("jsonl", "json")
 
 
-def choose_format(output: str, *, name: str | None, json: bool) -> Format:
+def choose_format(output: str, *, name: str | None, json: bool, sets: bool = False) -> Format:
     """Return the format of an output: the given one, or that of its ending.
 
     Args:
         output: name of the output as given
         name: name of a format, or None
         json: whether JSON was asked for: JSON Lines unless the output ends in ``.json``
+        sets: whether it holds prediction sets
 
     Raises:
-        InputError: there is no such format
+        InputError: there is no such format, or it holds no sets
 
     """
+    found = _format_of(output, name=name, json=json)
+    if not sets:
+        return found
+    if found.name not in WITH_SETS:
+        raise InputError(f"the format {found.name} holds no sets; leave out --set-size or give --format csv or jsonl")
+    return WITH_SETS[found.name]
+
+
+def _format_of(output: str, *, name: str | None, json: bool) -> Format:
     if name is not None:
         if name not in FORMATS:
             raise InputError(f"--format is {name!r}; expected one of {', '.join(FORMATS)}{suggestion(name, FORMATS)}")
@@ -70,20 +80,23 @@ class Targets:
         return DocumentWriter(self.documents, lambda rows: self.format.rows(rows, emotions, True))
 
 
-def choose_targets(output: str, *, name: str | None, json: bool, recordings: Sequence[Recording]) -> Targets:
+def choose_targets(
+    output: str, *, name: str | None, json: bool, sets: bool, recordings: Sequence[Recording]
+) -> Targets:
     """Return where predictions are written.
 
     Args:
         output: name of the output as given
         name: name of a format, with which any ending fits; None for the format of the ending
         json: whether only the formats of JSON fit
+        sets: whether prediction sets are written
         recordings: all recordings
 
     Raises:
         InputError: there is no such format, or the output cannot be written
 
     """
-    chosen = choose_format(output, name=name, json=json)
+    chosen = choose_format(output, name=name, json=json, sets=sets)
     if chosen.document:
         documents, printed = document_outputs(
             output, chosen.ending, recordings=recordings, option=f"--format {chosen.name}"

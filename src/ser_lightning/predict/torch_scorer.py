@@ -50,7 +50,8 @@ class TorchScorer:
     ) -> None:
         _check_normalization(config["data"].get("normalize", NONE), one_speaker=one_speaker, path=path)
         self.emotions = checkpoint.emotions
-        self.temperature: float | None = None
+        self.calibration, self.training_data = checkpoint.calibration, checkpoint.training_data
+        self.temperature = None if self.calibration is None else self.calibration.temperature
         self.sampling_rate: int = config["audio"]["sampling_rate"]
         self.one_speaker = one_speaker
         self.model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)

@@ -83,7 +83,7 @@ def _draw_reliability(axes: Axes, bins: Mapping[str, Any], *, color: str, marker
 
 def _finish_reliability(axes: Axes) -> None:
     axes.plot([0, 100], [0, 100], color=SOFT, linestyle="--", linewidth=1, zorder=0)
-    axes.annotate("calibrated", (98, 97), ha="right", va="top", rotation=45, fontsize=SMALL, color=SOFT)
+    axes.annotate("calibrated", (4, 7), ha="left", va="bottom", rotation=45, fontsize=SMALL, color=SOFT)
     axes.set_xlim(-2, 102)
     axes.set_ylim(-2, 102)
     axes.set_aspect("equal")
