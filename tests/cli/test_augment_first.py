@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.configs import configured
-from tests.conftest import _run
+from tests.conftest import run_command
 
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import read_runs
@@ -33,7 +33,7 @@ def sweep(small, tmp_path_factory) -> Path:
     for first in ("true", "false"):
         for seed in (0, 1):
             more = [f"data.augment_first={first}", f"seed={seed}", f"run_id=first-{first}/seed-{seed}"]
-            assert _run("train", *words(small, root, *more))[0] == 0
+            assert run_command("train", *words(small, root, *more))[0] == 0
     return root
 
 

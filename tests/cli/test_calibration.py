@@ -117,7 +117,8 @@ def test_recordings_unlike_the_training_clips_have_warnings(command, trained, sy
     soundfile.write(tmp_path / "noisy.wav", (wave + noise) / 4, rate)
     soundfile.write(tmp_path / "telephone.wav", soxr.resample(wave, rate, 8000), 8000)
     soundfile.write(tmp_path / "long.wav", np.tile(wave, 12), rate)
-    done = command("predict", str(path), str(tmp_path), "--json", "--model", str(trained / "checkpoints/best.ckpt"))
+    model = str(trained / "checkpoints" / "best.ckpt")
+    done = command("predict", str(path), str(tmp_path), "--whole", "--json", "--model", model)
     warnings = {Path(row["path"]).name: row["warnings"] for row in rows_of(done)}
     assert warnings[path.name] == []
     for name, expected in (

@@ -39,7 +39,7 @@ def pool(emodb_made_up, synthetic_root, shared_folder) -> list[str]:
 @pytest.fixture(scope="module")
 def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Path:
     """The folder of a run trained on pooled corpora."""
-    from tests.conftest import _run
+    from tests.conftest import run_command
 
     root = tmp_path_factory.mktemp("pooled")
     words = [
@@ -51,7 +51,7 @@ def pooled(emodb_made_up, synthetic_root, shared_folder, tmp_path_factory) -> Pa
         ),
         *("split=speaker", "split.folds=4", "augment=none", "trainer.max_epochs=1", "data.batch_size=32"),
     ]
-    assert _run("train", "experiment=corrected", *words)[0] == 0
+    assert run_command("train", "experiment=corrected", *words)[0] == 0
     return root / "corrected" / "dropout-p25" / "fold-0" / "seed-0"
 
 

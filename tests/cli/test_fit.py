@@ -10,7 +10,7 @@ import torch
 from studies.torture import events
 from tests.cli.test_resume import stop
 from tests.configs import configured
-from tests.conftest import _run, without_calibration
+from tests.conftest import run_command, without_calibration
 
 from ser_lightning import evaluate, fit
 from ser_lightning.baselines.search import GroupSearch
@@ -47,7 +47,7 @@ def runs(small, tmp_path_factory) -> Path:
     """The output root of a finished run of each experiment."""
     root = tmp_path_factory.mktemp("classical")
     for experiment in QUICK:
-        assert _run("train", *words(small, root, experiment))[0] == 0
+        assert run_command("train", *words(small, root, experiment))[0] == 0
     return root
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.cli.test_resume import assert_same_end, stop
-from tests.conftest import _run
+from tests.conftest import run_command
 
 from ser_lightning.checkpoint import load_plain
 from ser_lightning.data.preparation import Preparation
@@ -54,7 +54,9 @@ def train(tables, tmp_path_factory):
 
     def run(name: str, table: str, *words: str) -> Path:
         places = [f"output_root={root}", f"name={name}", "run_id=run", f"corpus.path={tables[table]}"]
-        assert _run("train", *words, "corpus=table", "split=column", "augment=none", "threads=1", *places)[0] == 0
+        assert (
+            run_command("train", *words, "corpus=table", "split=column", "augment=none", "threads=1", *places)[0] == 0
+        )
         return root / name / "run"
 
     return run
@@ -220,7 +222,7 @@ def test_run_stopped_in_a_stage_resumes_to_the_same_result(tables, networks, tmp
 
     stop(words, EmotionTask, "training_step", is_there)
     assert (tmp_path / "drawn" / "run" / "selection" / "selection.json").exists() == (not has_val)
-    assert _run("train", *words)[0] == 0
+    assert run_command("train", *words)[0] == 0
     assert_same_end(
         tmp_path / "drawn" / "run" / "selection", networks["drawn"] / "selection", result="selection.json", epochs=0
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from studies.torture import contents, epoch_lines, events
-from tests.conftest import _run
+from tests.conftest import run_command
 
 from ser_lightning import evaluate
 from ser_lightning.corpora.audio_files import sha256
@@ -45,14 +45,14 @@ def stop(command_line: list[str], what: object, name: str, when) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
         patch.setattr(what, name, until)
-        _run("train", *command_line)
+        run_command("train", *command_line)
 
 
 @pytest.fixture(scope="module")
 def whole(small, tmp_path_factory) -> Path:
     """The folder of an uninterrupted run."""
     root = tmp_path_factory.mktemp("whole")
-    assert _run("train", *words(small, root))[0] == 0
+    assert run_command("train", *words(small, root))[0] == 0
     return folder_of(root)
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import _run, settings
+from tests.conftest import run_command, settings
 
 import ser_lightning
 from ser_lightning.errors import InputError
@@ -17,7 +17,7 @@ def runs(small, tmp_path_factory) -> Path:
     given = [word for word in small if not word.startswith("trainer.max_epochs")]
     for mode in ("none", "speaker", "speaker_online"):
         words = ["experiment=logistic", *given, f"output_root={root}", f"data.normalize={mode}", f"run_id=by-{mode}"]
-        assert _run("train", *words, "model.c=[0.1]")[0] == 0
+        assert run_command("train", *words, "model.c=[0.1]")[0] == 0
     return root / "logistic"
 
 

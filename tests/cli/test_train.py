@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.conftest import _run
+from tests.conftest import run_command
 
 from ser_lightning.labels import RAVDESS
 
@@ -191,7 +191,7 @@ def test_unfinished_run_without_a_valid_checkpoint_restarts(command, trained, sm
 def studied(small, tmp_path_factory) -> Path:
     """The folder of a finished run of ``released``."""
     root = tmp_path_factory.mktemp("studied")
-    code, _ = _run("train", "experiment=released", *small, f"output_root={root}")
+    code, _ = run_command("train", "experiment=released", *small, f"output_root={root}")
     assert code == 0
     return root / "released" / "dropout-p25" / "seed-0"
 
