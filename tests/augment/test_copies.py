@@ -6,8 +6,9 @@ import pytest
 
 from ser_lightning.augment.gain import GainCopies
 from ser_lightning.augment.kaggle import KaggleCopies
+from ser_lightning.augment.mixup import Mixup
 from ser_lightning.augment.snr import NoiseCopies
-from ser_lightning.augment.speed import SpeedCopies
+from ser_lightning.augment.speed import MixedSpeedCopies, SpeedCopies
 from ser_lightning.errors import InputError
 
 RATE = 22050
@@ -161,3 +162,18 @@ def test_every_kaggle_parameter_has_an_effect(change, names):
 def test_invalid_values_raise_input_error(cls, values, message):
     with pytest.raises(InputError, match=message):
         cls(**values)
+
+
+def test_mixed_speed_copies_are_speed_copies_and_mixup():
+    both = MixedSpeedCopies(factors=[0.9, 1.1], mixup=0.4)
+    for name, copy in SpeedCopies(factors=[0.9, 1.1])(tone(), utterance="a").items():
+        np.testing.assert_array_equal(both(tone(), utterance="a")[name], copy)
+    frames, mean = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32), np.zeros(3, np.float32)
+    found, expected = (
+        augment.augment_batch(frames, np.array([6, 6, 4, 2]), mean=mean, generator=np.random.default_rng(1))
+        for augment in (both, Mixup(alpha=0.4))
+    )
+    np.testing.assert_array_equal(found.frames, expected.frames)
+    assert found.share == expected.share
+    with pytest.raises(InputError, match="alpha"):
+        MixedSpeedCopies(factors=[0.9], mixup=0.0)

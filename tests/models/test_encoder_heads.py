@@ -8,6 +8,11 @@ from ser_lightning.models.mlp import MLP
 
 VALUES = {"features": 12, "classes": 4, "standardize": False, "layers": [1, 2, 3], "projection": 5, "attention": 3}
 
+MLP_VALUES = {
+    **{"features": 6, "classes": 3, "standardize": False, "hidden": [8], "batch_norm": False},
+    **{"input_dropout": 0.5, "dropout": 0.5},
+}
+
 
 def head(**changed) -> EncoderHead:
     torch.manual_seed(0)
@@ -51,16 +56,31 @@ def test_head_of_one_block_needs_no_layers():
 @torch.no_grad()
 def test_mlp_reads_the_mean_of_the_real_frames():
     torch.manual_seed(0)
-    model = MLP(features=6, classes=3, standardize=False, hidden=[8, 5], dropout=0.5).eval()
+    model = MLP(**MLP_VALUES | {"hidden": [8, 5]}).eval()
     clip = torch.randn(1, 4, 6)
-    (_, first, _, _, second, _, _, last) = model.layers
+    first, second, last = (layer for layer in model.layers if isinstance(layer, torch.nn.Linear))
     expected = last(second(first(clip.mean(1)).relu()).relu())
     padded = torch.cat([clip, torch.full((1, 3, 6), 9.0)], dim=1)
     torch.testing.assert_close(model(padded, torch.tensor([4])), expected)
     assert [layer.out_features for layer in (first, second, last)] == [8, 5, 3]
 
 
-@pytest.mark.parametrize("changed", [{"hidden": []}, {"hidden": [0]}, {"dropout": 1.0}])
+@torch.no_grad()
+def test_mlp_normalizes_hidden_units_over_the_batch():
+    torch.manual_seed(0)
+    plain, normalized = (MLP(**MLP_VALUES | {"batch_norm": on}) for on in (False, True))
+    normalized.load_state_dict(
+        plain.state_dict() | {n: v for n, v in normalized.state_dict().items() if ".2." in n}, strict=False
+    )
+    clips, lengths = torch.randn(16, 1, 6), torch.ones(16, dtype=torch.int64)
+    normalized.layers[0].p = normalized.layers[4].p = 0.0
+    normalized.train()(clips, lengths)
+    hidden = normalized.layers[1](clips[:, 0])
+    expected = ((hidden - hidden.mean(0)) / hidden.std(0, correction=0)).relu()
+    torch.testing.assert_close(normalized.layers[:4](clips[:, 0]), expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("changed", [{"hidden": []}, {"hidden": [0]}, {"dropout": 1.0}, {"input_dropout": 1.0}])
 def test_mlp_refuses_values_out_of_range(changed):
     with pytest.raises(ValueError, match=r"model\."):
-        MLP(**{"features": 6, "classes": 3, "standardize": False, "hidden": [8], "dropout": 0.5} | changed)
+        MLP(**MLP_VALUES | changed)

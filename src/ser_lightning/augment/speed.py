@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from ser_lightning.augment.augmented_batch import AugmentedBatch
+from ser_lightning.augment.mixup import Mixup
 from ser_lightning.errors import check_value
 
 
@@ -48,3 +50,38 @@ class SpeedCopies:
     def _played(wave: npt.NDArray[np.float32], factor: float) -> npt.NDArray[np.float32]:
         played: npt.NDArray[np.float32] = soxr.resample(wave, factor, 1, quality="HQ")  # only the ratio matters
         return played if len(played) else wave[:1].copy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedSpeedCopies(SpeedCopies):
+    """Copies at other speeds, and training batches in which clips and copies are mixed in pairs.
+
+    Args:
+        factors: as in :class:`SpeedCopies`
+        mixup: parameter alpha of :class:`~ser_lightning.augment.mixup.Mixup`
+
+    Raises:
+        InputError: a value is out of range
+
+    """
+
+    mixup: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._mixture
+
+    @property
+    def _mixture(self) -> Mixup:
+        return Mixup(alpha=self.mixup)
+
+    def augment_batch(
+        self,
+        frames: npt.NDArray[np.float32],
+        lengths: npt.NDArray[np.int64],
+        *,
+        mean: npt.NDArray[np.float32],
+        generator: np.random.Generator,
+    ) -> AugmentedBatch:
+        """Return the mixed batch, see :meth:`Mixup.augment_batch`."""
+        return self._mixture.augment_batch(frames, lengths, mean=mean, generator=generator)

@@ -24,7 +24,7 @@ from ser_lightning.kernels.compile import KERNELS, source_digest
 from ser_lightning.own_code import source_digests
 
 ORIGINAL = ""  # name of the copy that is the original clip
-IRRELEVANT = ("standardize", "download")  # keys of a config section that do not change the cached features
+IRRELEVANT = ("standardize", "download", "mixup")  # keys of a config section that do not change the cached features
 RESOLVED = ("backend", "sha256")  # keys whose value in use, instead of ``auto`` or null, is that of the part
 
 log = logging.getLogger(__name__)

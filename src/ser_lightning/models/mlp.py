@@ -15,7 +15,9 @@ class MLP(nn.Module):
         classes: number of classes
         standardize: first standardize each feature by the mean and standard deviation of the training set
         hidden: units of each hidden layer
-        dropout: dropout probability of the input of each layer
+        batch_norm: normalize the units of each hidden layer over the batch, before ReLU
+        input_dropout: dropout probability of the standardized features
+        dropout: dropout probability of the units of each hidden layer
 
     Raises:
         ValueError: a size below 1, a probability outside [0, 1)
@@ -23,17 +25,26 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, *, features: int, classes: int, standardize: bool, hidden: Sequence[int], dropout: float
+        self,
+        *,
+        features: int,
+        classes: int,
+        standardize: bool,
+        hidden: Sequence[int],
+        batch_norm: bool,
+        input_dropout: float,
+        dropout: float,
     ) -> None:
         super().__init__()
         check_sizes({"hidden": hidden})
-        check_probabilities({"dropout": dropout})
+        check_probabilities({"input_dropout": input_dropout, "dropout": dropout})
         self.standardize = Standardize(features=features) if standardize else None
         sizes = [features, *hidden]
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
         for size, units in zip(sizes, hidden, strict=False):
-            layers += [nn.Dropout(dropout), nn.Linear(size, units), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(sizes[-1], classes))
+            norm = [nn.BatchNorm1d(units)] if batch_norm else []
+            layers += [nn.Linear(size, units), *norm, nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of each clip.
