@@ -4,6 +4,7 @@ import pandas as pd
 
 from ser_lightning.report import panel_figures
 from ser_lightning.report.arms import Comparison
+from ser_lightning.report.calibration_figures import draw_reliability, draw_risk_coverage
 from ser_lightning.report.contrasts import pooled_confusion, values_by_pair
 from ser_lightning.report.drawing import PANELS
 from ser_lightning.report.parts import LISTENERS, PARTS, accuracy_of_parts, is_ravdess
@@ -32,11 +33,25 @@ def draw_panels(comparison: Comparison) -> dict[str, Panel]:
         runs = len(comparison.runs_of(arm))
         heading = f"{arm} ({runs} run{'s' if runs > 1 else ''})"
         panels[f"confusion-{number}"] = Panel(heading, panel_figures.draw_confusion(matrix, comparison.emotions))
+    panels |= calibration_panels(comparison)
     baseline, *others = counts
     for number, arm in enumerate(others[:MOST_DIFFERENCES], 1):
         figure = panel_figures.draw_confusion_difference(counts[arm], counts[baseline], comparison.emotions)
         panels[f"confusion-{number}-less-0"] = Panel(f"{arm} - {baseline}, points", figure)
     return panels
+
+
+def calibration_panels(comparison: Comparison) -> dict[str, Panel]:
+    """Draw reliability and risk by coverage; nothing unless all runs are calibrated."""
+    sections = comparison.runs.calibration
+    if not all(section.get("fitted") and "test" in section for section in sections):
+        return {}
+    arms = {arm: [section["test"] for section in comparison.runs_of(arm).calibration] for arm in comparison.arms}
+    return {
+        "reliability-before": Panel("Reliability before calibration", draw_reliability(arms, "before")),
+        "reliability-after": Panel("Reliability after calibration", draw_reliability(arms, "after")),
+        "risk": Panel("Errors by answered share", draw_risk_coverage(arms)),
+    }
 
 
 def paired_panel(comparison: Comparison) -> Panel:

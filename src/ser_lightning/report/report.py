@@ -21,7 +21,7 @@ from ser_lightning.report.runs import LeftOut, read_runs
 
 FORMAT = 2
 DEFAULT_ARM = "dropout"
-FIGURES = ("paired", "loss", "uar", "recall", "confusion-*")
+FIGURES = ("paired", "loss", "uar", "recall", "confusion-*", "reliability-*", "risk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class Report:
             left_out=self.left_out,
             command=self.command,
             confusions=[name for name in panels if name.startswith("confusion")],
+            calibrated="risk" in panels,
             **section_context(comparison, self.contrasts, self.cochran),
             **report_context(comparison),
         )

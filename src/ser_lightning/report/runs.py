@@ -39,7 +39,7 @@ FIELDS = {
     **{"audit": dict, "audit.summary": str, "audit.findings": list},
     **{"metrics": dict, "metrics.test": dict, "confusion_matrix": dict},
 }
-OPTIONAL = ("git", "encoder", "normalization")  # sections that a result need not have
+OPTIONAL = ("git", "encoder", "normalization", "calibration")  # sections that a result need not have
 SECTIONS = [key for key in FIELDS if "." not in key and key not in ("format", "metrics", "confusion_matrix")]
 
 

@@ -166,6 +166,32 @@ def audit_table(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def calibration_table(comparison: Comparison) -> pd.DataFrame:
+    """Tabulate the calibration of each arm on the test clips; all runs must be calibrated."""
+    rows = []
+    for arm in comparison.arms:
+        sections = list(comparison.runs_of(arm).calibration)
+        tests = [section["test"] for section in sections]
+        errors = [test["reject"]["0.1"]["error"] for test in tests]
+        columns = {
+            "temperature": (1, 2, [section["fitted"]["temperature"] for section in sections]),
+            "ECE before (%)": (100, 1, [test["before"]["ece"] for test in tests]),
+            "ECE after (%)": (100, 1, [test["after"]["ece"] for test in tests]),
+            "Brier before": (1, 3, [test["before"]["brier"] for test in tests]),
+            "Brier after": (1, 3, [test["after"]["brier"] for test in tests]),
+            "error with 10 % rejected (%)": (100, 1, [error for error in errors if error is not None]),
+            "coverage of sets (%)": (100, 1, [test["sets"]["coverage"] for test in tests]),
+        }
+        rows.append(
+            {comparison.arm: arm}
+            | {
+                title: _number(factor * sum(values) / len(values) if values else None, digits)
+                for title, (factor, digits, values) in columns.items()
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def cost_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate the mean seconds per run by stage and arm, and the total of all runs."""
     runs = comparison.runs
