@@ -47,7 +47,7 @@ BIN = Path(sys.executable).parent
 NOTHING = "-"
 EPOCHS = 80
 TRANSFORM = STFT(n_fft=2048, hop_length=512, win_length=2048, window="hann", center=True)
-PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "memory")
+PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "starts", "memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,6 +455,12 @@ class Bench:
             ours=cold,
             target="< 4 s",
         )
+
+    def starts(self) -> Iterable[Row]:
+        """Measure ser-predict with each kind of model, for one recording and for 1,000."""
+        from benchmarks.prediction import rows  # which imports this module
+
+        return rows(self)
 
 
 def epoch_seconds(run: Path) -> list[float]:
