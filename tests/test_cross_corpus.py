@@ -13,19 +13,10 @@ from studies.cross_corpus import CORPORA, FOLDS, corpora_of, main, measure, resu
 
 from ser_lightning.errors import InputError
 from tests.configs import composed, options
-from tests.report.conftest import write_run
+from tests.report.conftest import place_runs
 
 PAIR = ("ravdess", "savee")
 SHARED = ["neutral", "happy", "sad"]
-
-
-def place(folder: Path, corpus: str, seed: int, folds: int) -> None:
-    for fold in range(folds):
-        made = write_run(folder, dropout="none", seed=seed, fold=fold, corpus__name=corpus)
-        target = folder / corpus / f"fold-{fold}" / f"seed-{seed}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(target)
-    (folder / "dropout-none" / f"seed-{seed}").rmdir()
 
 
 def measured(run: Path, other: str, matrix) -> None:
@@ -39,7 +30,7 @@ def folder(tmp_path) -> Path:
     rng = np.random.default_rng(0)
     for seed in (0, 1):
         for corpus, other in (PAIR, PAIR[::-1]):
-            place(tmp_path, corpus, seed, FOLDS[corpus])
+            place_runs(tmp_path / corpus, seed, folds=FOLDS[corpus], corpus__name=corpus)
             for fold in range(FOLDS[corpus]):
                 run = tmp_path / corpus / f"fold-{fold}" / f"seed-{seed}"
                 measured(run, other, rng.integers(1, 20, (3, 3)).tolist())
@@ -90,7 +81,7 @@ def test_seeds_with_missing_folds_are_excluded_and_named(folder):
 
 
 def test_folder_without_complete_corpus_raises(tmp_path, capsys):
-    place(tmp_path, "ravdess", 0, 5)
+    place_runs(tmp_path / "ravdess", 0, folds=5, corpus__name="ravdess")
     with pytest.raises(InputError, match="no corpus with all its folds"):
         write(tmp_path, PAIR, seeds=1, command="x", docs=None)
     with pytest.raises(SystemExit) as end:

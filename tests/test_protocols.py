@@ -1,48 +1,24 @@
 """Protocol matrix, on synthetic result files with folds pooled by hand."""
 
-import csv
 import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from sklearn.metrics import accuracy_score, recall_score
 from studies import protocols
 from studies.protocols import PROTOCOLS, main
 
 from tests.configs import composed, options
-from tests.report.conftest import write_run
-
-
-def place(folder: Path, split: str, seed: int, folds: int | None) -> None:
-    for fold in range(folds) if folds else [None]:
-        made = write_run(folder, dropout="none", seed=seed, fold=fold)
-        target = folder / split / (f"fold-{fold}/seed-{seed}" if folds else f"seed-{seed}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(target)
-    shutil.rmtree(folder / "dropout-none")
+from tests.report.conftest import place_runs, scores_by_hand
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     for seed in (0, 1):
-        place(tmp_path, "random", seed, None)
-        place(tmp_path, "speaker", seed, 6)
+        place_runs(tmp_path / "random", seed)
+        place_runs(tmp_path / "speaker", seed, folds=6)
     return tmp_path
-
-
-def by_hand(folder: Path, split: str, seed: int) -> tuple[float, float, int]:
-    """Return accuracy and UAR of the pooled folds, computed with scikit-learn, and the number of test clips."""
-    rows = [
-        row
-        for path in folder.glob(f"{split}/**/seed-{seed}/predictions.csv")
-        for row in csv.DictReader(path.read_text().splitlines())
-        if row["subset"] == "test"
-    ]
-    target, prediction = ([row[name] for row in rows] for name in ("target", "prediction"))
-    uar = recall_score(target, prediction, average="macro", zero_division=0)
-    return 100 * accuracy_score(target, prediction), 100 * uar, len(rows)
 
 
 def write_table(folder: Path, *, docs: Path | None = None, words: tuple[str, ...] = ()) -> str:
@@ -60,7 +36,7 @@ def test_folds_are_pooled_before_computing_metrics(folder):
     content = scores_in(folder / "protocols.json")
     for split in ("random", "speaker"):
         for seed in (0, 1):
-            accuracy, uar, clips = by_hand(folder, split, seed)
+            accuracy, uar, clips = scores_by_hand(folder / split, seed)
             assert content[split]["clips"] == clips
             assert content[split]["values"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
     assert (folder / "protocols.md").read_text() == text
@@ -69,7 +45,9 @@ def test_folds_are_pooled_before_computing_metrics(folder):
     assert f"Not run yet, or not with all folds: {lacking}. The command below resumes." in text
     rows = {row.split("`")[1]: row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.M)}
     assert list(rows) == ["random", "speaker"]
-    above = [by_hand(folder, "random", seed)[1] - by_hand(folder, "speaker", seed)[1] for seed in (0, 1)]
+    above = [
+        scores_by_hand(folder / "random", seed)[1] - scores_by_hand(folder / "speaker", seed)[1] for seed in (0, 1)
+    ]
     assert rows["random"][2:5] == ["2 x 1", "864", "360"]
     assert rows["random"][-2].startswith(f"{sum(above) / 2:.1f} ± ")
     assert rows["speaker"][2] == "2 x 6"
@@ -103,7 +81,7 @@ def test_only_requested_protocols_are_run(folder, monkeypatch):
 
 
 def test_folder_without_complete_protocol_exits_with_error(tmp_path, capsys):
-    place(tmp_path, "speaker", 0, 5)
+    place_runs(tmp_path / "speaker", 0, folds=5)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
     assert end.value.code == 1

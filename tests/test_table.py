@@ -9,25 +9,16 @@ from studies import systems
 from studies.systems import CONTRAST, OWN, PARTS, SYSTEMS, UNSEEN_SPEAKERS, main, parts_of, train
 
 from tests.configs import composed
-from tests.report.conftest import write_run
-from tests.test_protocols import by_hand
+from tests.report.conftest import place_runs, scores_by_hand
 
 OF = {system.name: system for system in SYSTEMS}
-
-
-def place(folder: Path, system: str, part: str, seed: int, *, folds: int = 1, **changes) -> None:
-    for fold in range(folds):
-        made = write_run(folder, dropout="none", seed=seed, fold=fold if folds > 1 else None, **changes)
-        target = folder / system / part / (f"fold-{fold}/seed-{seed}" if folds > 1 else f"seed-{seed}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(target)
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     for seed in (0, 1, 2):
-        place(tmp_path, "svm", "random", seed, parameters=1234, seconds={"train": 10.0 + seed})
-        place(tmp_path, "svm", UNSEEN_SPEAKERS, seed, folds=6, parameters=1234, seconds={"train": 5.0})
+        place_runs(tmp_path / "svm" / "random", seed, parameters=1234, seconds={"train": 10.0 + seed})
+        place_runs(tmp_path / "svm" / UNSEEN_SPEAKERS, seed, folds=6, parameters=1234, seconds={"train": 5.0})
     return tmp_path
 
 
@@ -47,14 +38,14 @@ def test_row_shows_scores_and_cost_of_a_system(folder):
     content = json.loads((folder / "systems.json").read_text())["scores"]
     for part in ("random", UNSEEN_SPEAKERS):
         for seed in (0, 1, 2):
-            accuracy, uar, clips = by_hand(folder / "svm", part, seed)
+            accuracy, uar, clips = scores_by_hand(folder / "svm" / part, seed)
             assert content[f"svm/{part}"]["clips"] == clips
             assert content[f"svm/{part}"]["values"][str(seed)] == pytest.approx({"accuracy": accuracy, "uar": uar})
     assert (folder / "systems.md").read_text() == text
     assert json.loads((folder / "docs" / "results" / "systems.json").read_text())["scores"] == content
     (row,) = rows_of(text, "# The systems")
     name, parameters, own, released, drawn, speakers, emodb, seconds, device, seeds = row
-    mean = sum(by_hand(folder / "svm", UNSEEN_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
+    mean = sum(scores_by_hand(folder / "svm" / UNSEEN_SPEAKERS, seed)[1] for seed in (0, 1, 2)) / 3
     assert (name, parameters, seconds, device, seeds) == ("`svm`", "1,234", "5", "cpu", "3")
     assert (own, released, emodb) == ("-", "-", "-")
     assert speakers.startswith(f"{mean:.1f} ± ")
@@ -74,15 +65,15 @@ def test_row_shows_scores_and_cost_of_a_system(folder):
 
 
 def test_published_model_size_is_shown_if_different(tmp_path):
-    place(tmp_path, "lim_tdcnn", OWN.name, 0, parameters=67_000)
-    place(tmp_path, "kaggle_cnn", OWN.name, 0, parameters=1234)
+    place_runs(tmp_path / "lim_tdcnn" / OWN.name, 0, parameters=67_000)
+    place_runs(tmp_path / "kaggle_cnn" / OWN.name, 0, parameters=1234)
     for system in ("lim_tdcnn", "kaggle_cnn"):
-        place(tmp_path, system, "random", 0, parameters=1234)
+        place_runs(tmp_path / system / "random", 0, parameters=1234)
     kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
     assert lim[1] == "67,000"  # from the first part that has runs
     assert kaggle[1] == "1,234"
     for system in ("lim_tdcnn", "kaggle_cnn"):
-        place(tmp_path, system, UNSEEN_SPEAKERS, 0, folds=6, parameters=1234)
+        place_runs(tmp_path / system / UNSEEN_SPEAKERS, 0, folds=6, parameters=1234)
     kaggle, lim = rows_of(write_table(tmp_path), "# The systems")
     assert lim[1] == "1,234; as published 67,000"
     assert kaggle[1] == "1,234"
@@ -97,14 +88,14 @@ def test_seeds_with_missing_folds_are_excluded_and_named(folder):
 
 def test_daarip_before_and_after_split_are_compared(tmp_path):
     for system, part, _ in CONTRAST:
-        place(tmp_path, system, part, 0)
+        place_runs(tmp_path / system / part, 0)
     text = write_table(tmp_path).split("## DAARIP before and after the split")[1]
     for _, _, words in CONTRAST:
         assert f"| {words} |" in text
 
 
 def test_folder_without_complete_system_exits_with_error(tmp_path, capsys):
-    place(tmp_path, "svm", UNSEEN_SPEAKERS, 0, folds=5)
+    place_runs(tmp_path / "svm" / UNSEEN_SPEAKERS, 0, folds=5)
     with pytest.raises(SystemExit) as end:
         main([str(tmp_path), "--seeds", "1", "--table"])
     assert end.value.code == 1

@@ -1,51 +1,29 @@
 """The table of ``make unseen``, on result files of six folds pooled by hand."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, recall_score
 from studies import unseen
 from studies.unseen import interval, main
 
-from tests.report.conftest import write_run
+from tests.report.conftest import place_runs, scores_by_hand
 
 PART = "ravdess_emobox"
 
 
-def place(folder: Path, system: str, *, seeds: int, folds: int = 6) -> None:
-    for seed in range(seeds):
-        for fold in range(folds):
-            made = write_run(folder / "made", dropout="none", seed=seed, fold=fold)
-            target = folder / system / PART / f"fold-{fold}" / f"seed-{seed}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            made.rename(target)
-    shutil.rmtree(folder / "made")
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    place(tmp_path / "runs", "cnn_bilstm", seeds=2)
-    place(tmp_path / "runs", "encoder_adapted", seeds=1)
-    place(tmp_path / "runs", "res_lstm", seeds=1, folds=5)
+    for system, seed, folds in (
+        ("cnn_bilstm", 0, 6),
+        ("cnn_bilstm", 1, 6),
+        ("encoder_adapted", 0, 6),
+        ("res_lstm", 0, 5),
+    ):
+        place_runs(tmp_path / "runs" / system / PART, seed, folds=folds)
     return tmp_path / "runs"
-
-
-def by_hand(folder: Path, seed: int) -> tuple[float, float]:
-    rows = [
-        row
-        for path in folder.glob(f"*/seed-{seed}/predictions.csv")
-        for row in csv.DictReader(path.read_text().splitlines())
-        if row["subset"] == "test"
-    ]
-    target, prediction = ([row[column] for row in rows] for column in ("target", "prediction"))
-    return (
-        100 * accuracy_score(target, prediction),
-        100 * recall_score(target, prediction, average="macro"),
-    )
 
 
 def test_scores_pool_the_folds_of_each_seed(folder):
@@ -54,7 +32,7 @@ def test_scores_pool_the_folds_of_each_seed(folder):
     assert scores.keys() == {f"cnn_bilstm/{PART}", f"encoder_adapted/{PART}"}  # a fold of res_lstm is missing
     score = scores[f"cnn_bilstm/{PART}"]
     for seed in (0, 1):
-        accuracy, uar = by_hand(folder / "cnn_bilstm" / PART, seed)
+        accuracy, uar, _ = scores_by_hand(folder / "cnn_bilstm" / PART, seed)
         assert score["accuracy"][seed] == pytest.approx(accuracy)
         assert score["uar"][seed] == pytest.approx(uar)
     assert score["low"] < score["uar"][0] < score["high"]

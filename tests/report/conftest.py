@@ -3,12 +3,14 @@
 import csv
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, recall_score
 
 from ser_lightning.labels import RAVDESS
 from ser_lightning.metrics import compute_metrics, confusion_matrix, recall_per_class
@@ -105,6 +107,29 @@ def write_run(folder: Path, *, dropout: str, seed: int, fold: int | None = None,
             section[key] = value
     (path / "result.json").write_text(json.dumps(result))
     return path
+
+
+def place_runs(folder: Path, seed: int, *, folds: int | None = None, **changes: Any) -> None:
+    """Write the runs of one seed into ``folder/fold-<n>/seed-<n>``, or ``folder/seed-<n>`` without folds."""
+    for fold in [None] if folds is None else range(folds):
+        made = write_run(folder / ".made", dropout="none", seed=seed, fold=fold, **changes)
+        target = folder / ("" if fold is None else f"fold-{fold}") / f"seed-{seed}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(target)
+    shutil.rmtree(folder / ".made")
+
+
+def scores_by_hand(folder: Path, seed: int) -> tuple[float, float, int]:
+    """Return accuracy and UAR of the pooled folds of a seed, by scikit-learn, and the number of test clips."""
+    rows = [
+        row
+        for path in folder.glob(f"**/seed-{seed}/predictions.csv")
+        for row in csv.DictReader(path.read_text().splitlines())
+        if row["subset"] == "test"
+    ]
+    target, prediction = ([row[name] for row in rows] for name in ("target", "prediction"))
+    uar = recall_score(target, prediction, average="macro", zero_division=0)
+    return 100 * accuracy_score(target, prediction), 100 * uar, len(rows)
 
 
 def write_sweep(folder: Path, arms: tuple[str, ...] = ("none", "p25"), seeds: int = 3, **changes: Any) -> Path:
