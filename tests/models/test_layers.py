@@ -4,18 +4,17 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ser_lightning.models.flat_batch import FlatBatch
+from ser_lightning.models.initialize import initialize_as_he, initialize_as_keras
 from ser_lightning.models.layers import (
-    BiLSTM,
     MaskedBatchNorm,
     Standardize,
     attention_pool,
-    initialize_as_he,
-    initialize_as_keras,
     reverse_clips,
     standardized_frames,
     valid_length,
     valid_lengths,
 )
+from ser_lightning.models.lstm import BiLSTM
 
 
 def torchs(ours: BiLSTM) -> nn.LSTM:

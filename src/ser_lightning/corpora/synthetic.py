@@ -27,7 +27,7 @@ from ser_lightning.corpora.merging import merged, relabel
 from ser_lightning.corpora.problems import Downmix
 from ser_lightning.corpora.synthesis import RATE, VERSION, base_of, render, speak
 from ser_lightning.corpora.utterance import Scan, Utterance
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, check_value, printable
 from ser_lightning.interrupts import end_with_parent
 
 MANIFEST = "SHA256SUMS"
@@ -146,8 +146,7 @@ class Synthetic:
             ("repetitions", repetitions, repetitions in (1, 2), "1 or 2"),
             ("workers", workers, workers >= 1, "at least 1"),
         ):
-            if not valid:
-                raise InputError(f"corpus.{key}: expected {expected}, got {value!r}")
+            check_value(f"corpus.{key}", value, valid=valid, expected=expected)
         self.root = Path(root).expanduser()
         self.speakers, self.repetitions = speakers, repetitions
         self.workers = workers

@@ -6,15 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import (
-    MaskedBatchNorm,
-    Standardize,
-    attention_pool,
-    check_probabilities,
-    check_sizes,
-    initialize_as_he,
-    standardized_frames,
-)
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.initialize import initialize_as_he
+from ser_lightning.models.layers import MaskedBatchNorm, Standardize, attention_pool, standardized_frames
 from ser_lightning.models.masked_images import Images, channels_last, convolve, max_pool, normalize, stages
 
 

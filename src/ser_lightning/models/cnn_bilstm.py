@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ser_lightning.models.exporting import is_exporting
 from ser_lightning.models.flat_batch import FlatBatch, convolve, flatten_batch, max_pool
-from ser_lightning.models.layers import ACTIVATIONS, BiLSTM, Standardize, valid_length, valid_lengths
+from ser_lightning.models.layers import ACTIVATIONS, Standardize, valid_length, valid_lengths
+from ser_lightning.models.lstm import BiLSTM
 
 
 class CNNBiLSTM(nn.Module):

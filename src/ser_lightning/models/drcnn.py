@@ -4,13 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import (
-    Standardize,
-    check_probabilities,
-    check_sizes,
-    initialize_as_he,
-    standardized_frames,
-)
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.initialize import initialize_as_he
+from ser_lightning.models.layers import Standardize, standardized_frames
 from ser_lightning.models.masked_images import channels_last, resize, stages
 
 

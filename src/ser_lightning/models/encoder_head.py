@@ -5,14 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import (
-    AttentiveStatistics,
-    Standardize,
-    check_probabilities,
-    check_sizes,
-    length_mask,
-    standardized_frames,
-)
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.layers import AttentiveStatistics, Standardize, length_mask, standardized_frames
 
 
 class EncoderHead(nn.Module):

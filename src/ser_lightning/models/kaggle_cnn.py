@@ -5,13 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import (
-    Standardize,
-    check_probabilities,
-    check_sizes,
-    initialize_as_keras,
-    standardized_frames,
-)
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.initialize import initialize_as_keras
+from ser_lightning.models.layers import Standardize, standardized_frames
 
 
 class KaggleCNN(nn.Module):

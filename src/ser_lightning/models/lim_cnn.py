@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import initialize_as_keras
+from ser_lightning.models.initialize import initialize_as_keras
 from ser_lightning.models.windows import WindowClassifier, WindowConvolutions
 
 

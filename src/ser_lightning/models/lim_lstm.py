@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import check_sizes, initialize_as_keras
+from ser_lightning.models.checks import check_sizes
+from ser_lightning.models.initialize import initialize_as_keras
 from ser_lightning.models.windows import WindowClassifier
 
 

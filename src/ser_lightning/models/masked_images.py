@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ser_lightning.models.layers import MaskedBatchNorm, check_sizes, length_mask, valid_length, valid_lengths
+from ser_lightning.models.checks import check_sizes
+from ser_lightning.models.layers import MaskedBatchNorm, length_mask, valid_length, valid_lengths
 
 
 def resize(frames: Tensor, lengths: Tensor, *, size: int) -> Tensor:

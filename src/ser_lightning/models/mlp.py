@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, standardized_frames
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.layers import Standardize, standardized_frames
 
 
 class MLP(nn.Module):

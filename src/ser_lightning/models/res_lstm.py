@@ -2,16 +2,9 @@
 
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import (
-    MaskedBatchNorm,
-    Standardize,
-    attention_pool,
-    check_probabilities,
-    check_sizes,
-    initialize_as_keras,
-    length_mask,
-    standardized_frames,
-)
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.initialize import initialize_as_keras
+from ser_lightning.models.layers import MaskedBatchNorm, Standardize, attention_pool, length_mask, standardized_frames
 
 
 class ResLSTM(nn.Module):

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.initialize import initialize_as_he
 from ser_lightning.models.layers import (
     AttentiveStatistics,
     MaskedBatchNorm,
     Standardize,
-    check_probabilities,
-    check_sizes,
-    initialize_as_he,
     length_mask,
     standardized_frames,
 )

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser_lightning.models.checks import check_probabilities, check_sizes
 from ser_lightning.models.exporting import is_exporting
 from ser_lightning.models.flat_batch import clip_of_row, flatten_batch
-from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, initialize_as_keras
+from ser_lightning.models.initialize import initialize_as_keras
+from ser_lightning.models.layers import Standardize
 
 WIDTH = 8  # rows are zero-padded to a multiple of this width; without padding, an epoch takes a third longer
 

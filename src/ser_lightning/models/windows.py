@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ser_lightning.models.layers import Standardize, check_probabilities, check_sizes, standardized_frames
+from ser_lightning.models.checks import check_probabilities, check_sizes
+from ser_lightning.models.layers import Standardize, standardized_frames
 from ser_lightning.models.masked_images import channels_last
 
 
