@@ -151,7 +151,7 @@ def table(samples: Sequence[Sample]) -> str:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for what is written; made anew")
+    parser.add_argument("folder", type=Path, help="folder of the output; emptied first")
     parser.add_argument("--runs", type=int, default=200)
     values = parser.parse_args()
     if sys.platform != "linux":

@@ -364,7 +364,7 @@ def torture(folder: Path, *, kills: int, seed: int) -> bool:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for what is written; made anew")
+    parser.add_argument("folder", type=Path, help="folder of the output; emptied first")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     values = parser.parse_args()

@@ -72,7 +72,7 @@ def test_predictions_name_the_copy(leaky, sweep):
 def test_audit_counts_match_the_split(leaky, sweep):
     rows = read(leaky / "split.csv")
     subset_of = {row["utterance"]: row["subset"] for row in rows if not row["copy"]}
-    taught = {row["utterance"] for row in rows if row["subset"] == "train"}
+    trained = {row["utterance"] for row in rows if row["subset"] == "train"}
     audit = json.loads((leaky / "result.json").read_text())["audit"]
     findings = {finding["name"]: finding for finding in audit["findings"]}
     for subset in ("train", "val", "test"):
@@ -81,9 +81,9 @@ def test_audit_counts_match_the_split(leaky, sweep):
         assert findings["augmented copies elsewhere"]["counts"][subset] == {"count": elsewhere, "of": len(own)}
         assert elsewhere > 0
         if subset != "train":
-            heard = sum(row["utterance"] in taught for row in own)
-            assert findings["another copy in training"]["counts"][subset] == {"count": heard, "of": len(own)}
-            assert heard > len(own) / 2
+            shared = sum(row["utterance"] in trained for row in own)
+            assert findings["another copy in training"]["counts"][subset] == {"count": shared, "of": len(own)}
+            assert shared > len(own) / 2
     assert audit["leak"]
     assert findings["another copy in training"]["sentence"] in audit["summary"]
     assert audit["summary"] in (leaky / "train.log").read_text()

@@ -254,9 +254,9 @@ def test_cross_corpus_evaluation_uses_all_clips_of_shared_emotions(command, trai
         (word[Path(row["path"]).stem[5]], max(SHARED, key=lambda emotion, row=row: float(row[emotion])))
         for row in csv.DictReader((tmp_path / "p.csv").read_text().splitlines())
     ]
-    target, heard = zip(*[row for row in rows if row[0] in SHARED], strict=True)
-    assert confusion_matrix(target, heard, labels=SHARED).tolist() == figures["confusion_matrix"]
-    assert figures["metrics"]["uar"] == pytest.approx(recall_score(target, heard, average="macro"))
+    target, prediction = zip(*[row for row in rows if row[0] in SHARED], strict=True)
+    assert confusion_matrix(target, prediction, labels=SHARED).tolist() == figures["confusion_matrix"]
+    assert figures["metrics"]["uar"] == pytest.approx(recall_score(target, prediction, average="macro"))
     again = across(command, trained, emodb_made_up, tmp_path / "again.json")
     assert again.code == 0
     assert json.loads((tmp_path / "again.json").read_text()) == figures

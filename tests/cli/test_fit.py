@@ -126,10 +126,10 @@ def test_predict_matches_the_run_for_any_batch_size(command, runs, synthetic_roo
         assert command("predict", *given, "--set", f"data.batch_size={size}").code == 0
         tables.append({Path(row["path"]).stem: row for row in csv.DictReader(path.read_text().splitlines())})
     for row in csv.DictReader((folder / "predictions.csv").read_text().splitlines()):
-        for heard in tables:
-            assert heard[row["utterance"]]["prediction"] == row["prediction"]
+        for table in tables:
+            assert table[row["utterance"]]["prediction"] == row["prediction"]
             for emotion in RAVDESS:
-                assert float(heard[row["utterance"]][emotion]) == pytest.approx(float(row[emotion]), abs=5e-6)
+                assert float(table[row["utterance"]][emotion]) == pytest.approx(float(row[emotion]), abs=5e-6)
 
 
 @every

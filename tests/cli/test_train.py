@@ -212,13 +212,13 @@ def test_released_reports_study_and_evaluation_mode_metrics(command, small, stud
     raw = b"".join(path.read_bytes() for path in studied.rglob("events*"))
     assert b"when_done/test_study_metric" in raw
     assert b"evaluation.training_mode" in raw
-    told = command("train", "experiment=released", *small, f"output_root={studied.parents[2]}").err
-    assert "(last checkpoint, evaluation.training_mode, evaluation.update_statistics): val accuracy" in told
+    printed = command("train", "experiment=released", *small, f"output_root={studied.parents[2]}").err
+    assert "(last checkpoint, evaluation.training_mode, evaluation.update_statistics): val accuracy" in printed
     honest = result["evaluation_mode_metrics"]["test"]["accuracy"]
-    assert f"the same weights in evaluation mode: {_words(result['evaluation_mode_metrics'])}" in told
-    assert f"test accuracy {100 * honest:.1f} %" in told
-    assert f'"test": {result["study_metric"]["test"]}' in told
-    assert "no accuracy; the same predictions counted rightly are" in told
+    assert f"the same weights in evaluation mode: {_words(result['evaluation_mode_metrics'])}" in printed
+    assert f"test accuracy {100 * honest:.1f} %" in printed
+    assert f'"test": {result["study_metric"]["test"]}' in printed
+    assert "no accuracy; the same predictions counted rightly are" in printed
 
 
 def _words(metrics: dict) -> str:
@@ -230,9 +230,9 @@ def _words(metrics: dict) -> str:
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
     """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""
     assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
-    anew = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
+    retrained = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
     assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
-    assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == anew["test"]
+    assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == retrained["test"]
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ def test_splits_and_leak_checks_distinguish_corpora() -> None:
     nothing = Contents(samples={}, near=(), unread={})
     of = {u.id: u for u in corpus}
     split = SpeakerSplit(folds=4, fold=0, val_folds=1, seed=0)(corpus)
-    heard = {of[id_].speaker for id_ in split.train}
-    assert len(heard) == 4
-    assert not heard & {of[id_].speaker for id_ in (*split.val, *split.test)}
+    trained = {of[id_].speaker for id_ in split.train}
+    assert len(trained) == 4
+    assert not trained & {of[id_].speaker for id_ in (*split.val, *split.test)}
     taken = TakeSplit(seed=0, train=0.6, val=0.15, test=0.25)(corpus)
     assert not {take_of(of[id_]) for id_ in taken.train} & {take_of(of[id_]) for id_ in (*taken.val, *taken.test)}
     by_name = {f.name: f for f in audit_split(corpus, taken, nothing)}

@@ -23,8 +23,9 @@ class BatchSampler(Sampler[list[int]]):
     share a batch, which reduces padding: this changes which clips share a batch, not how often a clip appears.
 
     With ``balance``, an epoch draws as many clips as the dataset has, the same number (up to one) of each class. A
-    class with more clips than this is subsampled, anew in every epoch; the clips of a class with fewer are repeated,
-    each as often as the others or once more. The network is then trained as if all classes were equally frequent.
+    class with more clips than this is subsampled, with other clips in every epoch; the clips of a class with fewer are
+    repeated, each as often as the others or once more. The network is then trained as if all classes were equally
+    frequent.
 
     Args:
         lengths: number of frames of each clip
