@@ -45,7 +45,7 @@ def test_table_trains_like_the_corpus_it_was_written_from(command, emodb_made_up
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["emodb", "emovo", "ravdess"])
+@pytest.mark.parametrize("name", ["emodb", "emovo"])
 def test_real_corpora_train_the_same_as_tables(command, request, tmp_path, name: str) -> None:
     root = request.getfixturevalue(f"{name}_root")
     words = ["split=speaker", "split.folds=3", "trainer.max_epochs=1", f"data.feature_cache={tmp_path}/cache"]
