@@ -12,6 +12,8 @@ from types import FrameType
 JOB_PARENT = "SER_LIGHTNING_JOB_PARENT"  # environment variable with the process id of a sweep job's parent
 _PR_SET_PDEATHSIG = 1  # from sys/prctl.h
 
+GRACE = 60  # seconds that a job has to end after a signal
+
 
 class InterruptedRunError(BaseException):
     """Raised when a signal asks this process to end; a BaseException, so that handlers of errors do not catch it.
@@ -37,7 +39,7 @@ class _Handler:
     """Signal handler that raises an exception on the first signal; the second exits at once or is ignored.
 
     Args:
-        ignore_later: whether to ignore signals after the first
+        ignore_later: whether to ignore signals after the first; the process then ends after :data:`GRACE` at the latest
 
     """
 
@@ -50,6 +52,10 @@ class _Handler:
                 return
             os._exit(128 + signum)
         self.received = True
+        if self.ignore_later:
+            # The exception may leave a lock held, such as that of TensorBoard's queue, for which the end then waits.
+            signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + signum))
+            signal.alarm(GRACE)
         raise InterruptedRunError(signum)
 
 

@@ -84,13 +84,24 @@ def test_second_signal_ends_the_process_at_once():
     assert (done.returncode, done.stdout) == (130, "first\n")
 
 
+def test_job_that_hangs_after_a_signal_ends():
+    code = (
+        "import signal, threading\nfrom ser_lightning import interrupts\ninterrupts.GRACE = 1\n"
+        "interrupts.raise_on_first_signal()\nlock = threading.Lock()\nlock.acquire()\n"
+        "try:\n  signal.raise_signal(signal.SIGTERM)\n"
+        "except interrupts.InterruptedRunError:\n  print('waits', flush=True)\n  lock.acquire()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (143, "waits\n")
+
+
 def test_workers_end_with_a_killed_sweep(start):
     process = start("--multirun", "seed=0,1,2")
     family = descendants(process.pid)
     assert len(family) >= 3
     process.kill()
     process.wait(timeout=60)
-    wait_for(lambda: not any(map(alive, family)), patience=60)
+    wait_for(lambda: not any(map(alive, family)), patience=120)  # a job has a minute to end
 
 
 def test_slurm_signals_requeue_the_job(start, tmp_path):
