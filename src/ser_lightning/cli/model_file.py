@@ -72,7 +72,7 @@ def _open_onnx(path: str, *, settings: Sequence[str], one_speaker: bool) -> Open
         audio = Audio(**{key: value for key, value in scorer.metadata.audio.items() if key != "_target_"})
     except TypeError as error:
         raise InputError(f"{path} is damaged: {error} in its metadata; export the checkpoint again") from error
-    return Opened(scorer, audio, BATCH_SIZE)
+    return Opened(scorer, audio, BATCH_SIZE, (), scorer.training_data)
 
 
 def _open_checkpoint(
