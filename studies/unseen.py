@@ -115,6 +115,7 @@ class System:
 
 
 BY_FOLDS_OF_SPEAKERS = "C of the logistic regression, by folds of training speakers"
+RECIPE = "nothing in the run; the recipe by validation speakers of the EmoBox folds of RAVDESS (encoders.md)"
 SYSTEMS = (
     System(name="encoder", words=("experiment=encoder",), chosen=BY_FOLDS_OF_SPEAKERS, seeds=1),
     System(
@@ -123,6 +124,13 @@ SYSTEMS = (
         chosen=BY_FOLDS_OF_SPEAKERS,
         transductive=True,
         seeds=1,
+    ),
+    System(name="encoder_mlp", words=("experiment=encoder_mlp",), chosen=RECIPE),
+    System(
+        name="encoder_mlp_adapted",
+        words=("experiment=encoder_mlp", "data.normalize=speaker"),
+        chosen=RECIPE,
+        transductive=True,
     ),
     System(
         name="compare",
