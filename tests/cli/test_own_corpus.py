@@ -86,3 +86,19 @@ def test_table_without_speakers(command, emodb_made_up, emodb_small, tmp_path, m
     assert done.code == 0, done.err
     done = command("prepare", *words, "split=random")
     assert done.code == 0, done.err
+
+
+def test_file_that_cannot_be_decoded_is_named_with_its_row(command, emodb_made_up, emodb_small, tmp_path) -> None:
+    path = write_table("emodb", emodb_made_up, tmp_path / "t.csv")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF" + bytes(200))
+    fields = lines[7].split(",")
+    lines[7] = ",".join([fields[0], str(broken), *fields[2:]])
+    path.write_text("\n".join(lines), encoding="utf-8")
+    words = [*(word for word in emodb_small if not word.startswith("corpus")), *table_words(path)]
+    done = command("prepare", *words, "data_card=null")
+    assert done.code != 0
+    (line,) = [line for line in done.err.splitlines() if str(broken) in line]
+    assert "row 8" in line
+    assert "corpus.on_problem=skip" in line

@@ -112,7 +112,7 @@ class RowCorpus(ABC):
         """
         annotation = self._annotation
         problems = list(annotation.problems)
-        utterances, places = [], {}
+        utterances: list[Utterance] = []
         digests: dict[Path, str] = {}
         faults: dict[Path, str | None] = {}
         home = None if self.follow_links else self.folder.resolve()
@@ -131,9 +131,8 @@ class RowCorpus(ABC):
             if reason is not None:
                 problems.append(self._problem(place, reason, printable(path)))
                 continue
-            utterances.append(Utterance(**fields, corpus=self.name, digest=digests[path]))
-            places[id(utterances[-1])] = place
-        kept, duplicates = _drop_repeated(utterances, places)
+            utterances.append(Utterance(**fields, corpus=self.name, digest=digests[path], place=place))
+        kept, duplicates = _drop_repeated(utterances)
         problems += [self._problem(place, reason, detail) for place, reason, detail in duplicates]
         scan = finish_scan(
             self.source, kept, problems, left_out=annotation.left_out, on_problem=self.on_problem, check=self.check_key
@@ -184,9 +183,7 @@ def _segment_fault(path: Path, fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _drop_repeated(
-    utterances: Iterable[Utterance], places: Mapping[int, str]
-) -> tuple[list[Utterance], list[tuple[str, str, str]]]:
+def _drop_repeated(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[tuple[str, str, str]]]:
     """Drop rows that repeat a segment or an id.
 
     Returns:
@@ -201,17 +198,17 @@ def _drop_repeated(
         if len({each.emotion for each in (first, *others)}) > 1:
             for each in (first, *others):
                 other = next(o for o in (first, *others) if o.emotion != each.emotion)
-                dropped.append((places[id(each)], "same segment with another emotion", places[id(other)]))
+                dropped.append((str(each.place), "same segment with another emotion", str(other.place)))
             continue
         once.append(first)
-        dropped += [(places[id(each)], "same segment as another row", places[id(first)]) for each in others]
+        dropped += [(str(each.place), "same segment as another row", str(first.place)) for each in others]
     ids: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in once:
         ids[utterance.id].append(utterance)
     kept = []
     for first, *others in ids.values():
         if others:
-            dropped += [(places[id(each)], "id is not unique", printable(each.id)) for each in (first, *others)]
+            dropped += [(str(each.place), "id is not unique", printable(each.id)) for each in (first, *others)]
         else:
             kept.append(first)
     return kept, dropped

@@ -29,6 +29,7 @@ class Utterance:
         channel: the only channel of the file that belongs to the utterance, counted from 0
         split: subset that the corpus itself assigns
         agreement: share of the raters who chose the label
+        place: where the annotation is, for messages, such as ``"row 7"``
 
     """
 
@@ -49,6 +50,7 @@ class Utterance:
     channel: int | None = None
     split: str | None = None
     agreement: float | None = None
+    place: str | None = None
 
     @property
     def segment(self) -> dict[str, Any]:

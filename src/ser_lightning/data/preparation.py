@@ -215,11 +215,12 @@ class Preparation:
         )
 
     def _drop_failures(self, failures: dict[str, str]) -> None:
-        path_by_id = {utterance.id: printable(utterance.path) for utterance in self.utterances}
-        problems = tuple(Problem(path=path_by_id[id_], reason=reason) for id_, reason in failures.items())
+        by_id = {utterance.id: utterance for utterance in self.utterances}
+        problems = tuple(Problem(path=printable(by_id[id_].path), reason=why) for id_, why in failures.items())
         if getattr(self.corpus, "on_problem", "error") != "skip":
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            first = problems[0].reason
+            place = by_id[next(iter(failures))].place
+            first = f"{place}: {problems[0].reason}" if place else problems[0].reason
             key = "corpus.parts.<name>.on_problem" if hasattr(self.corpus, "parts") else "corpus.on_problem"
             raise ProblemsError(f"{first}{more}; {key}=skip leaves such clips out and lists them", problems)
         self.problems += problems
