@@ -125,3 +125,30 @@ def test_python_session_of_the_documentation(best, recording, synthetic_root, tm
     session = doctest.DocTestParser().get_doctest(text, {}, "python.md", "docs/python.md", 0)
     assert len(session.examples) >= 9
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session).failed == 0
+
+
+def test_segments_equal_those_of_the_command(command, best, recording, tmp_path):
+    wave, rate = soundfile.read(recording[0], dtype="float32")
+    long = np.concatenate([np.stack([wave, 0.5 * wave], 1), np.zeros((rate, 2), np.float32)] * 8)
+    soundfile.write(tmp_path / "a.wav", long, rate, subtype="FLOAT")
+    classifier = ser.load(best)
+    for options, words in (
+        ({}, []),
+        ({"window": 3, "hop": 1.5}, ["--window", "3", "--hop", "1.5"]),
+        ({"channels": "each", "max_length": 4.0}, ["--channels", "each", "--max-length", "4"]),
+    ):
+        found = classifier.segments(long, rate, **options)
+        done = command("predict", f"{tmp_path}/a.wav", "--model", str(best), "--json", *words)
+        rows = [json.loads(line) for line in done.out.splitlines()]
+        assert len(rows) == len(found) > 1
+        for row, segment in zip(rows, found, strict=True):
+            assert (row["channel"], row["prediction"]) == (segment.channel, segment.answer)
+            assert (row["start"], row["end"]) == (
+                pytest.approx(segment.start, abs=1e-3),
+                pytest.approx(segment.end, abs=1e-3),
+            )
+            assert row["probabilities"] == pytest.approx(segment.probabilities, abs=1e-6)
+    (whole,) = classifier.segments(wave, rate)
+    assert whole.probabilities == pytest.approx(classifier.predict(wave, rate).probabilities, abs=1e-6)
+    with pytest.raises(InputError, match="--hop"):
+        classifier.segments(wave, rate, window=1.0, hop=2.0)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,12 @@ from ser_lightning.calibration.temperature import probabilities
 from ser_lightning.config_files import options, primary_values, values_of
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError, suggestion
+from ser_lightning.predict import defaults
+
+if TYPE_CHECKING:
+    from ser_lightning.predict.segment import SegmentPrediction
+
+BATCH_SIZE = 32  # segments that are scored together
 
 Waveform = npt.NDArray[np.floating[Any]]  # (samples,), or (samples, channels) as soundfile returns it; full scale 1
 
@@ -65,6 +71,7 @@ class Classifier:
             features["download"] = False
         self._audio = build("audio", config["audio"], trust=trust)
         self._scorer = TorchScorer(found, {**config, "features": features}, path=checkpoint, one_speaker=False)
+        self._training_data = found.training_data
         self.model = self._scorer.model
 
     @property
@@ -87,6 +94,75 @@ class Classifier:
         (row,) = probabilities(logits, self._scorer.temperature).tolist()
         values = dict(zip(self._labels, row, strict=True))
         return Prediction(label=max(values, key=values.__getitem__), probabilities=values)
+
+    def segments(
+        self,
+        waveform: Waveform,
+        sampling_rate: int,
+        *,
+        whole: bool = False,
+        window: float | None = None,
+        hop: float | None = None,
+        min_length: float | None = None,
+        max_length: float | None = None,
+        pause: float = defaults.PAUSE,
+        vad: str = "webrtc",
+        min_speech: float = defaults.MIN_SPEECH,
+        channels: str = "mean",
+        name: str = "waveform",
+    ) -> list["SegmentPrediction"]:
+        """Predict the emotions of a recording of any length, as ``ser-predict`` does: one prediction per segment.
+
+        Args:
+            waveform: (samples,) or (samples, channels), full scale 1
+            sampling_rate: its sampling rate, Hz
+            whole: predict the recording at once
+            window: length of sliding windows, seconds; None predicts utterances, unless ``hop`` is given
+            hop: time between the starts of windows, seconds
+            min_length: least length of an utterance, seconds; None is the default of ``ser-predict``
+            max_length: greatest length of an utterance, seconds; a recording that is not longer is one segment
+            pause: length of a pause that ends an utterance, seconds
+            vad: detector of speech, ``webrtc`` or ``silero``
+            min_speech: seconds of speech below which the answer is ``no speech``
+            channels: ``mean``, ``left``, ``right``, ``each`` or the number of a channel, counted from 1
+            name: path of the predictions
+
+        Raises:
+            InputError: an error of :meth:`predict`, or a value is out of range
+
+        """
+        from ser_lightning.predict.certainty import certainty_of
+        from ser_lightning.predict.predictor import Predictor
+        from ser_lightning.predict.splitting import Splitter, make_splitting, open_waveform
+
+        wave = _check_waveform(waveform, sampling_rate)
+        splitting = make_splitting(
+            training_data=self._training_data,
+            whole=whole,
+            window=window,
+            hop=hop,
+            min_length=min_length,
+            max_length=max_length,
+            pause=pause,
+            vad=vad,
+            channels=channels,
+            min_speech=min_speech,
+        )
+        splitter = Splitter(splitting, self._audio)
+        predictor = Predictor(
+            self._scorer,
+            self._audio,
+            certainty=certainty_of(self._scorer, reject=0.0, sets=False),
+            batch_size=BATCH_SIZE,
+            least_speech=min_speech,
+            one_speaker=False,
+        )
+        failures: list[str] = []
+        segments = splitter.split(name, lambda: open_waveform(wave, int(sampling_rate)))
+        found = [row for rows in predictor.predict(segments, on_failure=failures.append) for row in rows]
+        if failures:
+            raise InputError(failures[0])
+        return found
 
     def embed(self, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
         """Return a recording as a vector: the input of the output layer of the network, (D,).
@@ -177,6 +253,18 @@ def extract(
 
 def _prepare(audio: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
     """Return a waveform as features are computed from it: mono, resampled, perhaps cut to speech, (samples,)."""
+    channels = _check_waveform(waveform, sampling_rate)
+    prepared: npt.NDArray[np.float32] = audio.convert(channels, int(sampling_rate), downmix="mean").wave
+    return prepared
+
+
+def _check_waveform(waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
+    """Return a waveform as (samples, channels).
+
+    Raises:
+        InputError: it is empty, not finite, or not of floating point numbers; or the sampling rate is none
+
+    """
     wave = np.asarray(waveform)
     if not np.issubdtype(wave.dtype, np.floating) or wave.ndim not in (1, 2) or not wave.size:
         raise InputError(
@@ -187,9 +275,7 @@ def _prepare(audio: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[
         raise InputError("the waveform has samples that are NaN or infinite; expected finite samples")
     if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int | np.integer) or sampling_rate < 1:
         raise InputError(f"the sampling rate is {sampling_rate!r}; expected a whole number of Hz")
-    channels = wave.astype(np.float32).reshape(len(wave), -1)  # (samples, channels)
-    prepared: npt.NDArray[np.float32] = audio.convert(channels, int(sampling_rate), downmix="mean").wave
-    return prepared
+    return wave.astype(np.float32).reshape(len(wave), -1)
 
 
 def _compose(**chosen: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def spans_of(segmenter, wave, block):
     ],
 )
 def test_utterances_do_not_depend_on_the_blocks(parts, expected, block):
-    values = {"least": 1.0, "greatest": 4.0, "pause": 0.5, "least_speech": 0.2}
+    values = {"least": 1.0, "greatest": 4.0, "pause": 0.5, "margin": 0.1, "least_speech": 0.2}
     found = spans_of(SpeechSegmenter(rate=RATE, detector=Loud(), **values), signal(*parts), block)
     assert found == [pytest.approx(span, abs=0.021) for span in expected]
 

@@ -9,6 +9,7 @@ from ser_lightning.cli import predict_options as options
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
 from ser_lightning.errors import InputError
 from ser_lightning.output import expand_user
+from ser_lightning.predict import defaults
 
 if TYPE_CHECKING:
     from ser_lightning.predict.segment import SegmentPrediction  # imports numpy
@@ -53,9 +54,9 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     hop: options.Hop = None,
     min_length: options.MinLength = None,
     max_length: options.MaxLength = None,
-    pause: options.Pause = options.PAUSE,
+    pause: options.Pause = defaults.PAUSE,
     vad: options.Vad = "webrtc",
-    min_speech: options.MinSpeech = options.MIN_SPEECH,
+    min_speech: options.MinSpeech = defaults.MIN_SPEECH,
     channels: options.Channels = "mean",
     reject: options.Reject = 0.0,
     set_size: options.SetSize = False,
@@ -71,7 +72,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.inputs import find_recordings
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
-    from ser_lightning.predict.splitting import Splitter, Splitting
+    from ser_lightning.predict.splitting import Splitter, make_splitting
     from ser_lightning.predict.summary import summaries
     from ser_lightning.predict.targets import choose_targets, choose_timelines, timeline_writers
     from ser_lightning.predict.threads import available_cores
@@ -80,7 +81,6 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
 
     if model is None:
         raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
-    mode, window, hop = options.choose_mode(whole=whole, window=window, hop=hop)
     model = expand_user(model)
     recordings, failures = find_recordings(inputs)
     targets = choose_targets(output, name=format, json=json, sets=set_size, recordings=recordings)
@@ -95,17 +95,17 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         refused=DOWNMIX,
         force=force,
     )
-    greatest = options.default_max_length(opened.training_data) if max_length is None else max_length
-    splitting = Splitting(
-        mode=mode,
-        least=min(options.MIN_LENGTH, greatest) if min_length is None else min_length,
-        greatest=greatest,
-        pause=pause,
+    splitting = make_splitting(
+        training_data=opened.training_data,
+        whole=whole,
         window=window,
         hop=hop,
+        min_length=min_length,
+        max_length=max_length,
+        pause=pause,
         vad=vad,
         channels=channels,
-        least_speech=min_speech,
+        min_speech=min_speech,
     )
     splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
     certainty = certainty_of(opened.scorer, reject=reject, sets=set_size)

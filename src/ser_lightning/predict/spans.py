@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-MARGIN_S = 0.1  # kept before and after an utterance
-
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -122,16 +120,25 @@ class SpeechSegmenter:
         least: least length of an utterance, seconds
         greatest: greatest length of an utterance, seconds
         pause: length of a pause that ends an utterance, seconds
+        margin: silence kept before and after an utterance, seconds; the next utterance may be closer
         least_speech: seconds of speech below which an utterance is left out
 
     """
 
     def __init__(
-        self, *, rate: int, detector: Detector, least: float, greatest: float, pause: float, least_speech: float
+        self,
+        *,
+        rate: int,
+        detector: Detector,
+        least: float,
+        greatest: float,
+        pause: float,
+        margin: float,
+        least_speech: float,
     ) -> None:
         self.detector = detector
         self.frame = rate * detector.frame_s  # samples; not whole for rates such as 11025 Hz
-        frames = [max(1, round(seconds / detector.frame_s)) for seconds in (least, greatest, pause, MARGIN_S)]
+        frames = [max(1, round(seconds / detector.frame_s)) for seconds in (least, greatest, pause, margin)]
         self.least, self.greatest, self.pause, self.margin = frames
         self.least_voiced = least_speech / detector.frame_s
         self.buffer = _Buffer()

@@ -8,14 +8,19 @@ import numpy as np
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.resample import Resampler
-from ser_lightning.audio.sound import SAMPLES, SECONDS, Sound
+from ser_lightning.audio.sound import BLOCK, SAMPLES, SECONDS, Sound
 from ser_lightning.audio.vad import WebRTCDetector
 from ser_lightning.errors import InputError
+from ser_lightning.predict import defaults
 from ser_lightning.predict.channels import Channel, Floats, Levels, check_channels, choose_channels
 from ser_lightning.predict.segment import Segment
 from ser_lightning.predict.spans import Detector, Segmenter, SpeechSegmenter, WindowSegmenter
+from ser_lightning.recording_conditions import TrainingData
 
 VAD_MODE, VAD_FRAME_MS = 2, 20  # for models that were trained without voice activity detection
+MARGIN_S = 0.1  # silence kept around an utterance
+# The same for models that were trained without voice activity detection, on clips that begin and end with silence.
+UNCUT_MARGIN_S = 0.5
 DETECTORS = ("webrtc", "silero")
 LONG = 2  # a recording of more than this many times the greatest length gets a warning if it is predicted whole
 
@@ -68,6 +73,52 @@ class Splitting:
                 f"--window is {self.window} and --hop is {self.hop}; expected a window of 0.1 to 3600 s, and a hop of"
                 " at least 0.01 s and no more than the window"
             )
+
+
+def make_splitting(
+    *,
+    training_data: TrainingData | None,
+    whole: bool,
+    window: float | None,
+    hop: float | None,
+    min_length: float | None,
+    max_length: float | None,
+    pause: float,
+    vad: str,
+    channels: str,
+    min_speech: float,
+) -> Splitting:
+    """Return how recordings are divided, with the defaults of a model for what is None.
+
+    Args:
+        training_data: conditions of the training clips of the model, or None if they are unknown
+        whole: whether recordings are not divided
+        window: length of sliding windows, seconds; None divides into utterances, unless ``hop`` is given
+        hop: time between the starts of windows, seconds
+        min_length: least length of an utterance, seconds
+        max_length: greatest length of an utterance, seconds
+        pause: length of a pause that ends an utterance, seconds
+        vad: ``webrtc`` or ``silero``
+        channels: see :func:`~ser_lightning.predict.channels.choose_channels`
+        min_speech: seconds of speech below which there is no utterance
+
+    Raises:
+        InputError: a value is out of range
+
+    """
+    mode, window, hop = defaults.choose_mode(whole=whole, window=window, hop=hop)
+    greatest = defaults.default_max_length(training_data) if max_length is None else max_length
+    return Splitting(
+        mode=mode,
+        least=min(defaults.MIN_LENGTH, greatest) if min_length is None else min_length,
+        greatest=greatest,
+        pause=pause,
+        window=window,
+        hop=hop,
+        vad=vad,
+        channels=channels,
+        least_speech=min_speech,
+    )
 
 
 class Splitter:
@@ -136,6 +187,7 @@ class Splitter:
             least=values.least,
             greatest=values.greatest,
             pause=values.pause,
+            margin=MARGIN_S if self.audio.vad_mode is not None else min(UNCUT_MARGIN_S, values.pause),
             least_speech=values.least_speech,
         )
 
@@ -209,5 +261,5 @@ def make_detector(vad: str, audio: Audio) -> Detector:
 
 
 def open_waveform(wave: Floats, rate: int) -> AbstractContextManager[Sound]:
-    """Open a waveform (samples, channels) like a recording."""
-    return nullcontext(Sound(rate, wave.shape[1], iter([wave])))
+    """Open a waveform (samples, channels) like a recording, in the same blocks."""
+    return nullcontext(Sound(rate, wave.shape[1], (wave[at : at + BLOCK] for at in range(0, len(wave), BLOCK))))
