@@ -24,7 +24,7 @@ SECONDS ?= 60
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table unseen emobox torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table unseen calibration emobox torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -108,6 +108,9 @@ table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT
 
 unseen: setup  ## evaluate systems on speakers who are not in their training set; RAVDESS_ROOT, EMODB_ROOT, EMOVO_ROOT; SEEDS=3; SWEEPS=encoder selects systems; DOCS=docs also writes docs/unseen_speakers.md
 	$(BIN)/python -m studies.unseen outputs/unseen --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
+calibration: setup  ## measure calibration, unsure answers and sets on known and on new speakers; RAVDESS_ROOT; writes docs/calibration_results.md
+	$(BIN)/python -m studies.calibration outputs/calibration --docs docs corpus=ravdess
 
 emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md
 	$(BIN)/python -m studies.emobox $(EMOBOX) outputs/emobox $(if $(DOCS),--docs $(DOCS))
