@@ -32,7 +32,7 @@ RANDOM = "validation and test clips of training speakers"
 UNSEEN = "validation and test speakers unseen"
 MIXED = "validation clips of training speakers, test speakers unseen"
 SHARE = 0.2  # share of the clips of the training speakers that MIXED validates on
-RISK = ("0", "0.1", "0.2", "0.3")
+RISK = ("0.1", "0.2", "0.3")
 
 
 def run_ids(system: str) -> dict[str, list[str]]:
@@ -95,9 +95,10 @@ def tables(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
             )
             rows["rejection"].append(
                 first
+                | {"reject 0": f"{100 - 100 * result['metrics']['test']['accuracy']:.1f}"}
                 | {
                     f"reject {share}": f"{100 * test['reject'][share]['error']:.1f}"
-                    + ("" if share == "0" else f" ({100 * test['reject'][share]['rejected']:.0f} % unsure)")
+                    f" ({100 * test['reject'][share]['rejected']:.0f} % unsure)"
                     for share in RISK
                 }
                 | {"AURC": f"{test['aurc']:.3f}"}

@@ -77,10 +77,10 @@ class Calibration:
         """Return the confidence below which an answer is rejected.
 
         Args:
-            reject: share of the validation clips that are rejected, from 0 to 1
+            reject: share of the validation clips that are rejected, from 0, for which nothing is ever rejected, to 1
 
         """
-        return float(np.interp(reject, SHARES, self.confidences))
+        return 0.0 if reject == 0 else float(np.interp(reject, SHARES, self.confidences))
 
 
 def fit_calibration(logits: Logits, target: Labels) -> Calibration:

@@ -85,6 +85,6 @@ def certainty_of(scorer: Scorer, *, reject: float, sets: bool) -> Certainty:
     return Certainty(
         emotions=scorer.emotions,
         temperature=scorer.temperature,
-        threshold=calibration.threshold(reject) if calibration and reject else 0.0,
+        threshold=calibration.threshold(reject) if calibration else 0.0,
         bound=calibration.least_probability if calibration and sets else None,
     )
