@@ -99,6 +99,7 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     "best.ckpt is new, last.ckpt old": _between,
     "predictions.csv is written": _writing("predictions.csv"),
     "a figure is written": lambda run: _writing("curves.png")(run) or _writing("confusion_matrix.png")(run),
+    "MODEL_CARD.md is written": _writing("MODEL_CARD.md"),
     "result.json is written": _writing("result.json"),
     "figures are there": lambda run: (run / "curves.png").exists(),
 }
@@ -285,6 +286,8 @@ def contents(run: Path) -> dict[str, Any]:
             found.setdefault("tensorboard", []).extend(events(path))
         elif path.name == "train.log":
             found[name] = epoch_lines(path)
+        elif path.name == "MODEL_CARD.md":
+            found[name] = [line for line in path.read_text().splitlines() if not line.startswith("- commit:")]
         else:
             found[name] = path.read_bytes()
     found.get("tensorboard", []).sort(key=repr)
