@@ -99,6 +99,7 @@ def test_file_that_cannot_be_decoded_is_named_with_its_row(command, emodb_made_u
     words = [*(word for word in emodb_small if not word.startswith("corpus")), *table_words(path)]
     done = command("prepare", *words, "data_card=null")
     assert done.code != 0
-    (line,) = [line for line in done.err.splitlines() if str(broken) in line]
-    assert "row 8" in line
-    assert "corpus.on_problem=skip" in line
+    named = [line for line in done.err.splitlines() if str(broken) in line]
+    assert len(named) == 1, done.err
+    assert "row 8" in named[0]
+    assert "corpus.on_problem=skip" in named[0]
