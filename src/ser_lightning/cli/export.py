@@ -69,13 +69,24 @@ def export(  # noqa: PLR0917 - Typer passes options by name
     path = Path(expand_user(checkpoint))
     recordings = _recordings(clips or [])
     target.check_differs([path, *recordings])
+    content, facts = _exported(
+        path, recordings, trust=trust or [], only_features=only_features, tolerance=tolerance, int8=int8
+    )
+    target.write(content)
+    facts = {"checkpoint": str(path), "model": target.name} | facts
+    stream = sys.stderr if target.is_standard_output else sys.stdout
+    print(json_lines([facts]).rstrip() if json else _text(facts), file=stream)
+
+
+def _exported(
+    path: Path, recordings: Sequence[Path], *, trust: Sequence[str], only_features: bool, tolerance: float, int8: bool
+) -> tuple[bytes, dict[str, Any]]:
+    """Return the ONNX file of a checkpoint, and the facts to print."""
     from ser_lightning.checkpoint import read_checkpoint
     from ser_lightning.export.clips import at_ten_lengths
     from ser_lightning.export.export import compare, export_checkpoint, open_content, quantize
 
-    made = export_checkpoint(
-        read_checkpoint(path, trust=trust or []), path=path, trust=trust or [], only_features=only_features
-    )
+    made = export_checkpoint(read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features)
     waves = _waves(made, recordings)
     found = compare(made.content, made.scorer, at_ten_lengths(waves, rate=made.scorer.sampling_rate))
     if not found.difference <= tolerance:
@@ -87,17 +98,13 @@ def export(  # noqa: PLR0917 - Typer passes options by name
     if int8:
         content = quantize(made.content, made.metadata)
         small = compare(content, open_content(made.content), waves)
-    target.write(content)
     facts = {
-        "checkpoint": str(path),
-        "model": target.name,
         "input": made.metadata.input,
         "bytes": len(content),
         "lengths": found.waveforms,
         "largest_difference": found.difference,
-    } | _int8_facts(small)
-    stream = sys.stderr if target.is_standard_output else sys.stdout
-    print(json_lines([facts]).rstrip() if json else _text(facts), file=stream)
+    }
+    return content, facts | _int8_facts(small)
 
 
 def _recordings(clips: Sequence[str]) -> list[Path]:
@@ -131,9 +138,7 @@ def _int8_facts(small: "Comparison | None") -> dict[str, Any]:
 
 def _text(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['model']}: takes a {facts['input']}"
-        if facts["input"] == "waveform"
-        else f"{facts['model']}: takes features",
+        f"{facts['model']}: takes {'a waveform' if facts['input'] == 'waveform' else 'features'}",
         f"{facts['bytes'] / 1e6:.1f} MB",
         f"largest difference of a probability at {facts['lengths']} lengths: {facts['largest_difference']:.1e}",
     ]
