@@ -20,6 +20,7 @@ import scipy.stats
 import soundfile
 import torch
 from studies.study import Study, call, exit_on_input_error, mean_sd, read_command_line
+from studies.unseen_corpora import Transfer, available, measure_task, name_of, run_task, tasks, transfer_table
 
 import ser_lightning as ser
 from ser_lightning import metrics
@@ -31,6 +32,7 @@ from ser_lightning.results import write_json
 
 TIMED_CLIPS = 20
 RESAMPLES = 10_000
+TRANSFERRED = ("encoder", "encoder_adapted")  # systems that are also tested on other corpora
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,8 +320,15 @@ def table(scores: Mapping[str, Score], part: Part, *, transductive: bool) -> pd.
     return pd.DataFrame(rows)
 
 
-def page(scores: Mapping[str, Score], study: Study) -> str:
-    """Return the page as Markdown."""
+def page(scores: Mapping[str, Score], transfers: Mapping[str, Transfer], study: Study) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        scores: ``<system>/<part>`` -> score
+        transfers: ``<system>/<task>`` -> result on another corpus
+        study: the command line
+
+    """
     parts = [
         "# Unseen speakers",
         "How well are emotions recognized of speakers who are not in the training set? All that is chosen is"
@@ -340,9 +349,15 @@ def page(scores: Mapping[str, Score], study: Study) -> str:
                 " first is classified; never compare them with those above.",
                 markdown(adapted),
             ]
+    parts += transfer_section(transfers)
     encoders = sorted({score.encoder for score in scores.values() if score.encoder})
     lacking = [f"`{s.name}` ({p.name})" for s in SYSTEMS for p in PARTS if f"{s.name}/{p.name}" not in scores]
-    commits = sorted({commit for score in scores.values() for commit in score.commits})
+    lacking += [
+        f"`{s}` ({t})" for s in TRANSFERRED for t in (name_of(*task) for task in tasks()) if f"{s}/{t}" not in transfers
+    ]
+    commits = sorted(
+        {commit for score in scores.values() for commit in score.commits} | {one.commit for one in transfers.values()}
+    )
     chosen = "\n".join(f"- `{s.name}`: {s.chosen}. `ser-train {' '.join(s.words)} split.refit=true`" for s in SYSTEMS)
     parts += [
         "## What was chosen, and how",
@@ -358,7 +373,27 @@ def page(scores: Mapping[str, Score], study: Study) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def write(study: Study, found: Mapping[str, Score]) -> Path:
+def transfer_section(transfers: Mapping[str, Transfer]) -> list[str]:
+    """Return the section on systems that were trained on other corpora, as paragraphs."""
+    paragraphs = []
+    for system in SYSTEMS:
+        if text := transfer_table(transfers, system.name):
+            paragraphs += [
+                f"`{system.name}`" + (", transductive as above:" if system.transductive else ":"),
+                text,
+            ]
+    if not paragraphs:
+        return []
+    return [
+        "## Trained on other corpora",
+        "All speakers of the training corpora but the first, refitted; tested on all clips of the other corpus with an"
+        " emotion that the training corpora have. Predictions are restricted to these emotions; chance is 100 divided"
+        " by their number. Compare [cross_corpus.md](cross_corpus.md) for the network of the study.",
+        *paragraphs,
+    ]
+
+
+def write(study: Study, found: Mapping[str, Score], transfers: Mapping[str, Transfer]) -> Path:
     """Write the page and its numbers to the folder of the study and, with stored scores added, to ``--docs``.
 
     Raises:
@@ -370,25 +405,32 @@ def write(study: Study, found: Mapping[str, Score]) -> Path:
         (study.folder, study.folder),
         *([(study.docs, study.docs / "results")] if study.docs else []),
     ]:
-        scores = {**(_read(numbers / "unseen.json") if text != study.folder else {}), **found}
-        if not scores:
+        stored = _read(numbers / "unseen.json") if text != study.folder else ({}, {})
+        scores, others = {**stored[0], **found}, {**stored[1], **transfers}
+        if not scores and not others:
             continue
         numbers.mkdir(parents=True, exist_ok=True)
-        write_json(numbers / "unseen.json", {"scores": {name: asdict(scores[name]) for name in sorted(scores)}})
+        content = {
+            name: {key: asdict(of[key]) for key in sorted(of)}
+            for name, of in (("scores", scores), ("transfers", others))
+        }
+        write_json(numbers / "unseen.json", content)
         written = text / "unseen_speakers.md"
         with write_atomically(written) as file:
-            file.write(page(scores, study))
+            file.write(page(scores, others, study))
     if written is None:
         raise InputError(f"{study.folder} has no system with all folds of a part. Run without --table first.")
     return written
 
 
-def _read(path: Path) -> dict[str, Score]:
+def _read(path: Path) -> tuple[dict[str, Score], dict[str, Transfer]]:
+    """Return the scores of the systems and their results on other corpora, as far as a file has them."""
     if not path.exists():
-        return {}
+        return {}, {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Score(**fields) for name, fields in content["scores"].items()}
+        scores = {name: Score(**fields) for name, fields in content["scores"].items()}
+        return scores, {name: Transfer(**fields) for name, fields in content["transfers"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a file of scores ({error!r}). Remove it or restore it from git.") from None
 
@@ -405,6 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def run() -> None:
         found: dict[str, Score] = {}
+        transfers: dict[str, Transfer] = {}
         for part in PARTS:
             for system in SYSTEMS:
                 folder = study.folder / system.name / part.name
@@ -412,8 +455,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     train(study.folder, system, part, seeds=study.seeds, rest=study.overrides)
                 if (score := measure(folder, part, seeds=study.seeds)) is not None:
                     found[f"{system.name}/{part.name}"] = score
-                    write(study, found)
-        print(write(study, found))
+                    write(study, found, transfers)
+        for system in (system for system in SYSTEMS if system.name in TRANSFERRED):
+            folder = study.folder / system.name
+            for trained, tested in tasks():
+                chosen = system.name in (study.sweeps or [system.name]) and available(trained, tested)
+                if chosen and not study.table:
+                    run_task(folder, system.words, trained, tested, rest=study.overrides)
+                if (one := measure_task(folder, trained, tested)) is not None:
+                    transfers[f"{system.name}/{name_of(trained, tested)}"] = one
+                    write(study, found, transfers)
+        print(write(study, found, transfers))
 
     exit_on_input_error("unseen", run)
 

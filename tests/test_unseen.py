@@ -59,6 +59,23 @@ def test_stored_scores_stay_when_the_runs_are_gone(folder, tmp_path):
     assert "| `cnn_bilstm`" in (docs / "unseen_speakers.md").read_text()
 
 
+def test_results_on_other_corpora_are_shown_and_stored(folder, tmp_path):
+    run = folder / "encoder" / "trained_on_ravdess_emodb"
+    shutil.copytree(folder / "cnn_bilstm" / PART / "fold-0" / "seed-0", run)
+    figures = {"metrics": {"uar": 0.512, "accuracy": 0.493}, "emotions": ["happy", "sad"], "clips": 90}
+    (run / "across-emovo.json").write_text(json.dumps(figures))
+    docs = tmp_path / "docs"
+    main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
+    text = (docs / "unseen_speakers.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| ravdess, emodb")]
+    assert [cell.strip() for cell in row.split("|")[2:7]] == ["emovo", "51.2", "49.3", "2", "90"]
+    assert "`encoder` (ravdess+emodb->emovo)" not in text
+    assert "`encoder` (ravdess->emodb)" in text
+    shutil.rmtree(folder / "encoder")
+    main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
+    assert row in (docs / "unseen_speakers.md").read_text()
+
+
 def test_folder_without_runs_is_refused(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     with pytest.raises(SystemExit) as ended:
