@@ -106,9 +106,9 @@ class Classifier:
         min_length: float | None = None,
         max_length: float | None = None,
         pause: float = defaults.PAUSE,
-        vad: str = "webrtc",
         min_speech: float = defaults.MIN_SPEECH,
         channels: str = "mean",
+        normalize_loudness: bool = False,
         name: str = "waveform",
     ) -> list["SegmentPrediction"]:
         """Predict the emotions of a recording of any length, as ``ser-predict`` does: one prediction per segment.
@@ -122,9 +122,9 @@ class Classifier:
             min_length: least length of an utterance, seconds; None is the default of ``ser-predict``
             max_length: greatest length of an utterance, seconds; a recording that is not longer is one segment
             pause: length of a pause that ends an utterance, seconds
-            vad: detector of speech, ``webrtc`` or ``silero``
             min_speech: seconds of speech below which the answer is ``no speech``
             channels: ``mean``, ``left``, ``right``, ``each`` or the number of a channel, counted from 1
+            normalize_loudness: scale the recording to the median level of the training clips
             name: path of the predictions
 
         Raises:
@@ -144,9 +144,9 @@ class Classifier:
             min_length=min_length,
             max_length=max_length,
             pause=pause,
-            vad=vad,
             channels=channels,
             min_speech=min_speech,
+            normalize_loudness=normalize_loudness,
         )
         splitter = Splitter(splitting, self._audio)
         predictor = Predictor(

@@ -176,3 +176,15 @@ def test_memory_does_not_grow_with_the_length(wave, trained, tmp_path):
     last = (tmp_path / "70.csv").read_text().splitlines()[-1].split(",")
     assert float(last[3]) > 69.9 * 60
     assert peaks[1] - peaks[0] < 64 * 2**20
+
+
+def test_loudness_is_normalized_to_the_level_of_the_training_clips(predict, wave, tmp_path):
+    for name, gain in (("a", 1.0), ("quiet", 0.02)):
+        soundfile.write(tmp_path / f"{name}.wav", gain * wave, RATE, subtype="FLOAT")
+    words = ("--normalize-loudness", "--min-speech", "0")
+    done = predict(tmp_path / "a.wav", tmp_path / "quiet.wav", *words)
+    assert done.code == 0, done.err
+    first, second = rows_of(done)
+    assert probabilities(first) == pytest.approx(probabilities(second), abs=1e-4)
+    (plain,) = rows_of(predict(tmp_path / "quiet.wav", "--min-speech", "0"))
+    assert probabilities(plain) != pytest.approx(probabilities(second), abs=1e-3)

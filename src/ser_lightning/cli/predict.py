@@ -55,9 +55,9 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     min_length: options.MinLength = None,
     max_length: options.MaxLength = None,
     pause: options.Pause = defaults.PAUSE,
-    vad: options.Vad = "webrtc",
     min_speech: options.MinSpeech = defaults.MIN_SPEECH,
     channels: options.Channels = "mean",
+    normalize_loudness: options.NormalizeLoudness = False,
     reject: options.Reject = 0.0,
     set_size: options.SetSize = False,
     one_speaker: options.OneSpeaker = False,
@@ -103,9 +103,9 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         min_length=min_length,
         max_length=max_length,
         pause=pause,
-        vad=vad,
         channels=channels,
         min_speech=min_speech,
+        normalize_loudness=normalize_loudness,
     )
     splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
     certainty = certainty_of(opened.scorer, reject=reject, sets=set_size)

@@ -78,14 +78,6 @@ MaxLength = Annotated[
     ),
 ]
 Pause = Annotated[float, typer.Option("--pause", metavar="SECONDS", help="Length of a pause that ends an utterance.")]
-Vad = Annotated[
-    str,
-    typer.Option(
-        "--vad",
-        metavar="DETECTOR",
-        help="Detector of speech: webrtc, with the settings of training, or silero (extra silero).",
-    ),
-]
 MinSpeech = Annotated[
     float,
     typer.Option(
@@ -116,6 +108,10 @@ SetSize = Annotated[
         help="Also write a set of emotions and its size: sets hold the right emotion for 90 % of recordings like the"
         " validation clips.",
     ),
+]
+NormalizeLoudness = Annotated[
+    bool,
+    typer.Option("--normalize-loudness", help="Scale each recording to the median level of the training clips."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Allow --set to change values that the model was trained with.")]
 OneSpeaker = Annotated[

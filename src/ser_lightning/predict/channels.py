@@ -1,5 +1,6 @@
 """Choose the channels of new recordings."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -10,6 +11,7 @@ from ser_lightning.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 MEAN, EACH, SIDES = "mean", "each", ("left", "right")
+MOST_GAIN = 100.0  # 40 dB; more would lift the noise of a silent recording
 CANCELED = 0.1  # share of the energy that the mean of unrelated channels would have
 
 
@@ -21,19 +23,19 @@ class Channel:
         name: ``mono``, ``mean``, ``left``, ``right`` or its number, counted from 1
         index: index of the channel; None is the mean of all
         warnings: why this channel was chosen, if it was not asked for
+        gain: factor of the samples
 
     """
 
     name: str
     index: int | None
     warnings: tuple[str, ...] = ()
+    gain: float = 1.0
 
     def of(self, wave: Floats) -> Floats:
         """Return this channel (samples,) of a waveform (samples, channels)."""
-        if self.index is None:
-            mean: Floats = wave.mean(axis=1, dtype=np.float32)
-            return mean
-        return np.ascontiguousarray(wave[:, self.index])
+        mono = wave.mean(axis=1, dtype=np.float32) if self.index is None else np.ascontiguousarray(wave[:, self.index])
+        return mono if self.gain == 1 else mono * np.float32(self.gain)
 
 
 @dataclass
@@ -48,6 +50,20 @@ class Levels:
         self.channels = self.channels + np.einsum("nc,nc->c", wave, wave, dtype=np.float64)
         self.mean += float(np.square(wave.mean(axis=1), dtype=np.float64).sum())
         return self
+
+    def gain(self, index: int | None, *, samples: int, rms_db: float) -> float:
+        """Return the factor that gives a channel, or the mean, a level.
+
+        Args:
+            index: index of the channel; None is the mean of all
+            samples: number of samples of a channel
+            rms_db: root mean square level, dBFS
+
+        """
+        energy = self.mean if index is None else float(self.channels[index])
+        if not energy:
+            return 1.0
+        return min(MOST_GAIN, 10 ** (rms_db / 20) / math.sqrt(energy / samples))
 
     @property
     def cancel(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,6 @@ VAD_MODE, VAD_FRAME_MS = 2, 20  # for models that were trained without voice act
 MARGIN_S = 0.1  # silence kept around an utterance
 # The same for models that were trained without voice activity detection, on clips that begin and end with silence.
 UNCUT_MARGIN_S = 0.5
-DETECTORS = ("webrtc", "silero")
 LONG = 2  # a recording of more than this many times the greatest length gets a warning if it is predicted whole
 
 Open = Callable[[], AbstractContextManager[Sound]]
@@ -38,9 +37,9 @@ class Splitting:
         pause: length of a pause that ends an utterance, seconds
         window: length of a window, seconds
         hop: time between the starts of consecutive windows, seconds
-        vad: ``webrtc``, with the settings of training, or ``silero``
         channels: see :func:`~ser_lightning.predict.channels.choose_channels`
         least_speech: seconds of speech below which there is no utterance
+        rms_db: root mean square level that recordings are scaled to, dBFS; None leaves them as they are
 
     Raises:
         InputError: a value is out of range
@@ -53,14 +52,12 @@ class Splitting:
     pause: float
     window: float
     hop: float
-    vad: str
     channels: str
     least_speech: float
+    rms_db: float | None
 
     def __post_init__(self) -> None:
         check_channels(self.channels)
-        if self.vad not in DETECTORS:
-            raise InputError(f"--vad is {self.vad!r}; expected one of {DETECTORS}")
         if not 0.1 <= self.least <= self.greatest <= 3600:
             raise InputError(
                 f"--min-length is {self.least} and --max-length is {self.greatest}; expected at least 0.1 s, at most"
@@ -84,9 +81,9 @@ def make_splitting(
     min_length: float | None,
     max_length: float | None,
     pause: float,
-    vad: str,
     channels: str,
     min_speech: float,
+    normalize_loudness: bool,
 ) -> Splitting:
     """Return how recordings are divided, with the defaults of a model for what is None.
 
@@ -98,16 +95,18 @@ def make_splitting(
         min_length: least length of an utterance, seconds
         max_length: greatest length of an utterance, seconds
         pause: length of a pause that ends an utterance, seconds
-        vad: ``webrtc`` or ``silero``
         channels: see :func:`~ser_lightning.predict.channels.choose_channels`
         min_speech: seconds of speech below which there is no utterance
+        normalize_loudness: scale each recording to the median level of the training clips
 
     Raises:
-        InputError: a value is out of range
+        InputError: a value is out of range, or the level of the training clips is unknown
 
     """
     mode, window, hop = defaults.choose_mode(whole=whole, window=window, hop=hop)
     greatest = defaults.default_max_length(training_data) if max_length is None else max_length
+    if normalize_loudness and training_data is None:
+        raise InputError("--normalize-loudness needs the level of the training clips, which the model does not state")
     return Splitting(
         mode=mode,
         least=min(defaults.MIN_LENGTH, greatest) if min_length is None else min_length,
@@ -115,9 +114,9 @@ def make_splitting(
         pause=pause,
         window=window,
         hop=hop,
-        vad=vad,
         channels=channels,
         least_speech=min_speech,
+        rms_db=training_data.quantiles["rms_db"]["p50"] if training_data and normalize_loudness else None,
     )
 
 
@@ -157,6 +156,11 @@ class Splitter:
                 " it to 0, or leave the recording out"
             )
         channels = choose_channels(self.splitting.channels, levels, path=path)
+        level = self.splitting.rms_db
+        if level is not None:
+            channels = [
+                replace(channel, gain=levels.gain(channel.index, samples=samples, rms_db=level)) for channel in channels
+            ]
         if head is None:
             with open_recording() as sound:
                 yield from self._divide(sound, channels, path, seconds=seconds)
@@ -183,7 +187,7 @@ class Splitter:
             return WindowSegmenter(window=round(values.window * rate), hop=round(values.hop * rate))
         return SpeechSegmenter(
             rate=rate,
-            detector=make_detector(values.vad, self.audio),
+            detector=make_detector(self.audio),
             least=values.least,
             greatest=values.greatest,
             pause=values.pause,
@@ -244,17 +248,8 @@ class Splitter:
         )
 
 
-def make_detector(vad: str, audio: Audio) -> Detector:
-    """Return a detector of speech in a signal at the sampling rate of the model.
-
-    Args:
-        vad: ``webrtc``, with the settings of training, or ``silero``
-        audio: the audio processing of the model
-
-    Raises:
-        InputError: there is no such detector, or it is not installed
-
-    """
+def make_detector(audio: Audio) -> Detector:
+    """Return WebRTC's detector of speech with the settings of training, for a signal at the model's sampling rate."""
     frame_ms = VAD_FRAME_MS if audio.vad_mode is None else audio.frame_ms
     mode = VAD_MODE if audio.vad_mode is None else audio.vad_mode
     return WebRTCDetector(rate=audio.sampling_rate, mode=mode, frame_ms=frame_ms)
