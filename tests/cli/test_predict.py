@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from tests.cli.conftest import RATE, probabilities, rows_of
-from tests.conftest import settings
+from tests.conftest import settings, without_calibration
 from tests.zoo import call
 
 from ser_lightning.labels import RAVDESS
@@ -117,9 +117,10 @@ def test_windows_and_whole(predict, conversation):
     assert predict(path, "--window", "1", "--hop", "2").code == 1
 
 
-def test_short_recording_is_predicted_as_in_training(predict, clip, trained):
-    (row,) = rows_of(predict(clip))
-    (whole,) = rows_of(predict(clip, "--whole"))
+def test_short_recording_is_predicted_as_in_training(command, clip, trained, tmp_path):
+    model = without_calibration(trained / "checkpoints" / "best.ckpt", tmp_path)  # as predictions.csv is written
+    (row,) = rows_of(command("predict", str(clip), "--model", str(model)))
+    (whole,) = rows_of(command("predict", str(clip), "--model", str(model), "--whole"))
     assert row == whole
     with (trained / "predictions.csv").open() as file:
         expected = next(r for r in csv.DictReader(file) if r["utterance"] == clip.stem)
