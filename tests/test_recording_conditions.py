@@ -79,8 +79,9 @@ def test_each_unlike_condition_gives_one_warning(training, changed, warning):
     assert found.startswith(warning)
 
 
-def test_noise_of_a_part_is_not_compared(training):
-    assert unlike(training, GOOD._replace(snr_db=5.0), whole=False) == ()
+@pytest.mark.parametrize("changed", [{"snr_db": 5.0}, {"seconds": 1.0}, {"seconds": 60.0}])
+def test_noise_and_length_of_a_part_are_not_compared(training, changed):
+    assert unlike(training, GOOD._replace(**changed), whole=False) == ()
 
 
 def test_training_data_is_stored_as_plain_values(training):

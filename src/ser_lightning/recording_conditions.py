@@ -151,7 +151,8 @@ def unlike(training_data: TrainingData, found: Conditions, *, whole: bool) -> tu
     Args:
         training_data: conditions of the training clips
         found: conditions of the recording
-        whole: whether it is a whole recording; the noise of a part, cut out between its pauses, cannot be compared
+        whole: whether it is a whole recording; the length of a part follows from how the recording was divided, and its
+            noise was cut off with the pauses, so that neither is compared
 
     """
     return tuple(_warnings(training_data, found, whole=whole))
@@ -159,7 +160,7 @@ def unlike(training_data: TrainingData, found: Conditions, *, whole: bool) -> tu
 
 def _warnings(training_data: TrainingData, found: Conditions, *, whole: bool) -> Iterator[str]:
     low, high = _range(training_data, "seconds")
-    if not low / TIMES_LONGER <= found.seconds <= high * TIMES_LONGER:
+    if whole and not low / TIMES_LONGER <= found.seconds <= high * TIMES_LONGER:
         yield f"lasts {found.seconds:.1f} s, training clips {low:.1f} to {high:.1f} s"
     low, high = _range(training_data, "rms_db")
     if not low - DECIBELS <= found.rms_db <= high + DECIBELS:

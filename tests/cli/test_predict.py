@@ -100,6 +100,7 @@ def test_conversation_is_divided_into_its_utterances(predict, conversation, synt
     spans = [(float(row["start"]), float(row["end"])) for row in rows]
     assert [sum(start < middle < end for start, end in spans) for middle in middles] == [1] * len(middles)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    assert not any("lasts" in row["warnings"] for row in rows)
     assert all(0 < float(row["speech"]) <= end - start + 0.02 for row, (start, end) in zip(rows, spans, strict=True))
 
 
