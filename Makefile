@@ -19,12 +19,15 @@ DOCS ?=
 KILLS ?= 100
 RUNS ?= 200
 SECONDS ?= 60
+REQUESTS ?= 10000
+MODEL ?= src/ser_lightning/default_model/emodb.ckpt
+RECORDING ?=
 
 # Without the cache of compiled modules, every process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu ablation augmentation dropout bugs protocols cross-corpus table unseen calibration emobox torture soak tensorboard clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration default-model model emobox torture soak tensorboard clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -81,6 +84,12 @@ format: setup  ## format the code and apply automatic lint fixes
 bench: setup  ## compare the speed with the study's way; QUICK=1 runs a subset in under 2 minutes; RAVDESS_ROOT selects the real corpus
 	$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick)
 
+load: setup  ## send recordings to ser-serve from 50 clients; MODEL=checkpoint RECORDING=talk.wav REQUESTS=10000
+	$(BIN)/python -m benchmarks.load $(MODEL) $(RECORDING) --requests $(REQUESTS)
+
+stream: setup  ## measure the latency and real-time factor of a stream; MODEL=checkpoint RECORDING=talk.wav
+	$(BIN)/python -m benchmarks.stream $(MODEL) $(RECORDING)
+
 bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and many seeds at once
 	$(BIN)/python -m benchmarks.accelerator
 
@@ -111,6 +120,12 @@ unseen: setup  ## evaluate systems on speakers who are not in their training set
 
 calibration: setup  ## measure calibration, unsure answers and sets on known and on new speakers; RAVDESS_ROOT; writes docs/calibration_results.md
 	$(BIN)/python -m studies.calibration outputs/calibration --docs docs corpus=ravdess
+
+default-model: setup  ## train the model that the package ships, on EmoDB; needs EMODB_ROOT, and RAVDESS_ROOT and EMOVO_ROOT to evaluate it on other corpora
+	$(BIN)/python -m studies.default_model outputs/default_model --corpora emodb --split loso --folds 10 --test ravdess,emovo --package src/ser_lightning/default_model
+
+model: setup  ## train the same kind of model on your corpora, into outputs/model; CORPORA=ravdess,emodb,emovo
+	$(BIN)/python -m studies.default_model outputs/model --corpora $(CORPORA) --split speaker --folds 6
 
 emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md
 	$(BIN)/python -m studies.emobox $(EMOBOX) outputs/emobox $(if $(DOCS),--docs $(DOCS))

@@ -99,6 +99,7 @@ ALLOWED = {
         "output",
         "output_checks",
     },
+    "serve": {"audio", "predict"},
     "export": {
         "calibration",
         "recording_conditions",

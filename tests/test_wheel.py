@@ -80,6 +80,8 @@ def test_wheel_has_platform_tag_kernels_and_configs(installed):
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"ser_lightning/{config}" for config in configs} <= set(names)
     assert "ser_lightning/py.typed" in names
+    assert {f"ser_lightning/serve/page/{name}" for name in ("index.html", "page.js", "page.css")} <= set(names)
+    assert {f"ser_lightning/default_model/{name}" for name in ("emodb.ckpt", "MODEL_CARD.md")} <= set(names)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Functions for Python scripts and notebooks: classify speech, embed it, list a corpus, extract features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +164,52 @@ class Classifier:
             raise InputError(failures[0])
         return found
 
+    def stream(
+        self,
+        chunks: Iterable[npt.NDArray[np.floating[Any]]],
+        sampling_rate: int,
+        *,
+        window: float | None = None,
+        hop: float | None = None,
+    ) -> Iterator["SegmentPrediction"]:
+        """Yield a prediction for each segment of a signal as soon as the segment is complete.
+
+        The predictions are those of ``ser-predict`` for a file of the same samples. Segments are utterances, of which
+        the first waits until the signal is longer than the greatest length of one. With ``window`` or ``hop`` they are
+        windows.
+
+        Args:
+            chunks: consecutive parts (n,) of the signal, of one channel, full scale 1
+            sampling_rate: their sampling rate, Hz
+            window: length of a window, seconds
+            hop: time between the starts of consecutive windows, seconds
+
+        Raises:
+            InputError: a value is out of range, a chunk is no vector of finite floating point numbers, or the signal is
+                empty
+
+        """
+        from ser_lightning.predict.certainty import certainty_of
+        from ser_lightning.predict.pcm import waveform_sound
+        from ser_lightning.predict.predictor import Predictor
+        from ser_lightning.predict.splitting import Splitter, make_splitting
+
+        def fail(reason: str) -> None:
+            raise InputError(reason)
+
+        sound = waveform_sound(chunks, rate=_check_rate(sampling_rate))
+        splitting = make_splitting(training_data=self._training_data, window=window, hop=hop)
+        predictor = Predictor(
+            self._scorer,
+            self._audio,
+            certainty=certainty_of(self._scorer, reject=0.0, sets=False),
+            batch_size=1,
+            least_speech=defaults.MIN_SPEECH,
+            one_speaker=False,
+        )
+        for rows in predictor.predict(Splitter(splitting, self._audio).split_stream("stream", sound), on_failure=fail):
+            yield from rows
+
     def embed(self, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
         """Return a recording as a vector: the input of the output layer of the network, (D,).
 
@@ -273,9 +319,14 @@ def _check_waveform(waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.fl
         )
     if not np.isfinite(wave).all():
         raise InputError("the waveform has samples that are NaN or infinite; expected finite samples")
-    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int | np.integer) or sampling_rate < 1:
-        raise InputError(f"the sampling rate is {sampling_rate!r}; expected a whole number of Hz")
+    _check_rate(sampling_rate)
     return wave.astype(np.float32).reshape(len(wave), -1)
+
+
+def _check_rate(rate: object) -> int:
+    if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate < 1:
+        raise InputError(f"the sampling rate is {rate!r}; expected a whole number of Hz")
+    return int(rate)
 
 
 def _compose(**chosen: str) -> dict[str, Any]:

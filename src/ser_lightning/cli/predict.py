@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser_lightning.cli import predict_options as options
 from ser_lightning.cli.line import Inputs, Json, Settings, Trust, make_app, report_failures, run_app
-from ser_lightning.errors import InputError
+from ser_lightning.cli.predict_options import STDIN
 from ser_lightning.output import expand_user
 from ser_lightning.predict import defaults
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 EPILOG = """
 Examples:
+  ser-predict recording.wav
   ser-predict recording.wav --model best.ckpt
+  arecord -f S16_LE -r 16000 -t raw | ser-predict - --sampling-rate 16000 --window 3 --hop 1
   ser-predict "Recording (1).wav" 録音.wav folder/ --model best.ckpt --output emotions.csv
   ser-predict folder/ --model best.ckpt --json | head -1
   ser-predict call.wav --model best.ckpt --channels each
@@ -24,6 +27,8 @@ Examples:
   ser-predict folder/ --model best.ckpt --reject 0.1 --set-size
 
 A recording of at most --max-length is one segment. In a longer one, utterances are found by their pauses.
+
+Without --model, a small model answers that was trained on acted German speech (EmoDB); it needs the extra encoder.
 
 A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and contains the whole configuration.
 A file of ser-export (model.onnx) needs onnxruntime instead of torch.
@@ -58,6 +63,8 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     min_speech: options.MinSpeech = defaults.MIN_SPEECH,
     channels: options.Channels = "mean",
     normalize_loudness: options.NormalizeLoudness = False,
+    sampling_rate: options.SamplingRate = None,
+    sample_format: options.SampleFormat = "s16le",
     reject: options.Reject = 0.0,
     set_size: options.SetSize = False,
     one_speaker: options.OneSpeaker = False,
@@ -67,9 +74,11 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Predict the emotions of recordings: of each utterance the most probable emotion and the probability of each."""
+    from ser_lightning.cli.default_model import default_model
     from ser_lightning.cli.model_file import open_model
     from ser_lightning.predict.certainty import certainty_of
-    from ser_lightning.predict.inputs import find_recordings
+    from ser_lightning.predict.inputs import Recording, find_recordings
+    from ser_lightning.predict.pcm import read_pcm
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.recordings import read_segments
     from ser_lightning.predict.splitting import Splitter, make_splitting
@@ -79,10 +88,10 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.writer import write_through
     from ser_lightning.progress import show_progress
 
-    if model is None:
-        raise InputError("--model is missing; give --model <run folder>/checkpoints/best.ckpt")
-    model = expand_user(model)
-    recordings, failures = find_recordings(inputs)
+    model = default_model("ser-predict") if model is None else expand_user(model)
+    refused = {"--timeline": timeline, "--one-speaker": one_speaker, "--normalize-loudness": normalize_loudness}
+    stream = options.check_stream(inputs, sampling_rate=sampling_rate, refused=refused)
+    recordings, failures = ([Recording(Path(STDIN), Path(STDIN))], []) if stream else find_recordings(inputs)
     targets = choose_targets(output, name=format, json=json, sets=set_size, recordings=recordings)
     timelines = {} if timeline is None else choose_timelines(timeline, recordings=recordings)
     for target in [*targets.files, *(file for files in timelines.values() for file in files.values())]:
@@ -113,15 +122,19 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         opened.scorer,
         opened.audio,
         certainty=certainty,
-        batch_size=opened.batch_size,
+        batch_size=1 if stream else opened.batch_size,
         least_speech=min_speech,
         one_speaker=one_speaker,
-        workers=available_cores(),
+        workers=1 if stream else available_cores(),
     )
 
     total = len(recordings) + len(failures)
-    paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
-    segments = read_segments(paths, splitter, on_failure=failures.append)
+    if sampling_rate is not None:
+        pcm = read_pcm(sys.stdin.buffer, rate=sampling_rate, sample_format=sample_format, name="standard input")
+        segments = splitter.split_stream(STDIN, pcm)
+    else:
+        paths = show_progress("recordings")([recording.path for recording in recordings], len(recordings))
+        segments = read_segments(paths, splitter, on_failure=failures.append)
     predictions: Iterator[Sequence[SegmentPrediction]] = predictor.predict(segments, on_failure=failures.append)
     emotions = opened.scorer.emotions
     with ExitStack() as stack:

@@ -1,12 +1,25 @@
 """Options of ``ser-predict``."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
+from ser_lightning.errors import InputError
 from ser_lightning.predict.defaults import HOP, MAX_LENGTH, MIN_LENGTH, TIMES_LONGER, WINDOW
 
-Model = Annotated[str | None, typer.Option("--model", "-m", metavar="CHECKPOINT", help="The checkpoint that predicts.")]
+STDIN = "-"  # the input that stands for standard input
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="CHECKPOINT",
+        help="The checkpoint that predicts [default: the model of the package].",
+        show_default=False,
+    ),
+]
 Target = Annotated[
     str,
     typer.Option(
@@ -113,6 +126,18 @@ NormalizeLoudness = Annotated[
     bool,
     typer.Option("--normalize-loudness", help="Scale each recording to the median level of the training clips."),
 ]
+SamplingRate = Annotated[
+    int | None,
+    typer.Option(
+        "--sampling-rate",
+        metavar="HZ",
+        help="The sampling rate of raw samples from standard input (INPUT is -).",
+        show_default=False,
+    ),
+]
+SampleFormat = Annotated[
+    str, typer.Option("--sample-format", metavar="NAME", help="Format of raw samples, one channel: s16le or f32le.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Allow --set to change values that the model was trained with.")]
 OneSpeaker = Annotated[
     bool,
@@ -122,3 +147,29 @@ OneSpeaker = Annotated[
         " were trained with data.normalize.",
     ),
 ]
+
+
+def check_stream(inputs: Sequence[str], *, sampling_rate: int | None, refused: Mapping[str, object]) -> bool:
+    """Return whether the input is a stream of raw samples from standard input.
+
+    Args:
+        inputs: the inputs
+        sampling_rate: that of the stream, Hz, or None
+        refused: options that need files -> their value
+
+    Raises:
+        InputError: the options do not fit the input
+
+    """
+    if list(inputs) != [STDIN]:
+        if STDIN in inputs:
+            raise InputError("- is raw samples from standard input; expected no other input beside it")
+        if sampling_rate is not None:
+            raise InputError("--sampling-rate is for raw samples from standard input; give - as the only input")
+        return False
+    if sampling_rate is None:
+        raise InputError("raw samples from standard input have no header; give --sampling-rate, such as 16000")
+    for option, value in refused.items():
+        if value:
+            raise InputError(f"{option} needs recordings in files; leave it out")
+    return True

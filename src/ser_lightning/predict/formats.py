@@ -72,7 +72,8 @@ def _digits(found: SegmentPrediction, emotions: Emotions) -> list[str]:
     return [f"{values[name]:.{DIGITS}f}" if values else "" for name in emotions]
 
 
-def _plain(found: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
+def plain_row(found: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
+    """Return a row as plain values, as JSON holds it."""
     values, group = found.probabilities, found.emotions
     return {
         "path": found.path,
@@ -88,7 +89,7 @@ def _plain(found: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
 
 
 def _json(rows: Rows, emotions: Emotions, first: bool, *, sets: bool = False) -> str:
-    lines = [json.dumps(_plain(found, sets=sets), ensure_ascii=False) for found in rows]
+    lines = [json.dumps(plain_row(found, sets=sets), ensure_ascii=False) for found in rows]
     return ("" if first else ",\n") + ",\n".join(lines)
 
 
@@ -232,7 +233,7 @@ FORMATS = {
             start=lambda emotions: csv_text([[*COLUMNS, *emotions, "warnings"]]),
         ),
         Format("json", ".json", _json, start=lambda emotions: "[\n", end="\n]\n"),
-        Format("jsonl", ".jsonl", lambda rows, emotions, first: json_lines([_plain(found) for found in rows])),
+        Format("jsonl", ".jsonl", lambda rows, emotions, first: json_lines([plain_row(found) for found in rows])),
         Format(
             "audformat",
             ".audformat.csv",
@@ -254,6 +255,6 @@ WITH_SETS = {
     ),
     "json": replace(FORMATS["json"], rows=partial(_json, sets=True)),
     "jsonl": replace(
-        FORMATS["jsonl"], rows=lambda rows, emotions, first: json_lines([_plain(found, sets=True) for found in rows])
+        FORMATS["jsonl"], rows=lambda rows, emotions, first: json_lines([plain_row(found, sets=True) for found in rows])
     ),
 }

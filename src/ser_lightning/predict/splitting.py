@@ -1,8 +1,10 @@
 """Divide recordings into the segments to predict."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -75,15 +77,15 @@ class Splitting:
 def make_splitting(
     *,
     training_data: TrainingData | None,
-    whole: bool,
-    window: float | None,
-    hop: float | None,
-    min_length: float | None,
-    max_length: float | None,
-    pause: float,
-    channels: str,
-    min_speech: float,
-    normalize_loudness: bool,
+    whole: bool = False,
+    window: float | None = None,
+    hop: float | None = None,
+    min_length: float | None = None,
+    max_length: float | None = None,
+    pause: float = defaults.PAUSE,
+    channels: str = "mean",
+    min_speech: float = defaults.MIN_SPEECH,
+    normalize_loudness: bool = False,
 ) -> Splitting:
     """Return how recordings are divided, with the defaults of a model for what is None.
 
@@ -180,6 +182,40 @@ class Splitter:
                 warnings=(*channel.warnings, *warnings),
             )
 
+    def split_stream(self, path: str, sound: Sound) -> Iterator[Segment]:
+        """Yield the segments of a signal of one channel as soon as they are complete.
+
+        They are those of :meth:`split` for a file of the same samples. A signal that is not longer than one segment is
+        complete at its end, so the first segment of a longer one waits until the signal is longer than that.
+
+        Args:
+            path: name of the signal in the segments
+            sound: the signal
+
+        Raises:
+            InputError: an error of :meth:`split`, or the signal is empty
+
+        """
+        head, samples = [], 0
+        for block in sound.blocks:
+            head.append(block)
+            samples += len(block)
+            if samples > self._longest * sound.rate:
+                break
+        if not samples:
+            raise InputError(f"{path} contains no samples; expected raw samples of one channel")
+        if samples <= self._longest * sound.rate or self.splitting.mode == "whole":
+            yield from self.split(path, lambda: nullcontext(Sound(sound.rate, 1, iter(head))))
+            return
+        rest = Sound(sound.rate, 1, chain(head, sound.blocks))
+        yield from self._divide(rest, [Channel("mono", 0)], path, seconds=math.inf)
+
+    @property
+    def _longest(self) -> float:
+        """Length up to which a recording is one segment, seconds."""
+        values = self.splitting
+        return {"speech": values.greatest, "windows": values.window, "whole": float(SECONDS)}[values.mode]
+
     def segmenter(self) -> Segmenter:
         """Return a segmenter for one channel at the sampling rate of the model."""
         values, rate = self.splitting, self.audio.sampling_rate
@@ -197,8 +233,7 @@ class Splitter:
 
     def _scan(self, sound: Sound, path: str) -> tuple[Levels, Floats | None, int]:
         """Return the levels of a recording, its samples if it is one segment, and their number."""
-        values = self.splitting
-        longest = {"speech": values.greatest, "windows": values.window, "whole": SECONDS}[values.mode]
+        values, longest = self.splitting, self._longest
         levels, head, samples = Levels(), [], 0
         for block in sound.blocks:
             levels.add(block)
@@ -214,7 +249,7 @@ class Splitter:
         return levels, np.concatenate(head) if one_segment else None, samples
 
     def _divide(self, sound: Sound, channels: list[Channel], path: str, *, seconds: float) -> Iterator[Segment]:
-        """Yield the segments of a long recording."""
+        """Yield the segments of a long recording; its seconds are infinite while a stream goes on."""
         rate = self.audio.sampling_rate
         parts = [(channel, Resampler(sound.rate, rate, self.audio.resampler), self.segmenter()) for channel in channels]
         found: set[str] = set()
@@ -226,9 +261,12 @@ class Splitter:
                 end = min(start + len(span.wave) / rate, seconds)
                 yield self._segment(path, channel, (start, end, seconds), span.wave)
 
+        samples = 0
         for block in sound.blocks:
+            samples += len(block)
             for channel, resampler, segmenter in parts:
                 yield from segments(channel, segmenter, resampler.feed(channel.of(block)), last=False)
+        seconds = samples / sound.rate
         for channel, resampler, segmenter in parts:
             yield from segments(channel, segmenter, resampler.finish(), last=True)
             if channel.name not in found:  # nothing but silence

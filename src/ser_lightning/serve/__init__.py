@@ -1,0 +1,1 @@
+"""Predict recordings over HTTP."""
