@@ -18,9 +18,6 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        return socket.create_server(address, family=family)
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror}; give another --host or --port") from error
-    return found
