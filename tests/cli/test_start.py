@@ -20,6 +20,7 @@ FILES = {
     "ser-report": "ser_lightning.cli.report:main",
     "ser-import": "ser_lightning.cli.import_weights:main",
     "ser-export": "ser_lightning.cli.export:main",
+    "ser-serve": "ser_lightning.cli.serve:main",
 }
 HYDRA = {f"ser-{name}": f"ser_lightning.cli.start:{name}" for name in ("train", "prepare", "audit")}
 ALL = FILES | HYDRA
@@ -76,6 +77,8 @@ def test_completion_imports_no_heavy_libraries(command):
         words, expected = f"{command}\n--ba", ["--baseline"]
     elif command == "ser-export":
         words, expected = f"{command}\n--tol", ["--tolerance"]
+    elif command == "ser-serve":
+        words, expected = f"{command}\n--po", ["--port"]
     else:
         words, expected = f"{command}\n{before}audio\n=\nuntr", ["untrimmed", "untrimmed_22k", "untrimmed_48k"]
     environment = {variable: "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count("\n"))}
