@@ -1,5 +1,6 @@
 """Reading of recordings in all formats: by libsndfile, in blocks, and through FFmpeg."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -87,6 +88,24 @@ def test_ffmpeg_decodes_files_of_any_name(wav, tmp_path, monkeypatch, name, opti
     assert abs(spectrum.argmax() * rate / len(middle) - 440) < 4
     part, _ = read_audio(name, start=0.25, end=0.5, channel=0)
     np.testing.assert_array_equal(part, wave[rate // 4 : rate // 2])
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.webm", ["-c:a", "libopus"]), ("a.aac", []), ("a.m4a", ["-movflags", "+faststart"])],
+)
+def test_part_of_a_cut_file_is_decoded_and_its_damage_noted(tmp_path, name, options):
+    soundfile.write(tmp_path / "a.wav", tone(5.0), RATE)
+    encode(tmp_path / "a.wav", tmp_path / name, *options)
+    cut = tmp_path / f"cut_{name}"
+    cut.write_bytes((tmp_path / name).read_bytes()[: (tmp_path / name).stat().st_size * 6 // 10])
+    for path, seconds, reasons in ((tmp_path / name, (4.9, 5.2), 0), (cut, (1.5, 4.0), 1)):
+        with open_sound(path) as sound:
+            decoded = sum(map(len, sound.blocks)) / sound.rate
+        assert seconds[0] < decoded < seconds[1]
+        assert len(sound.damage) == reasons
+        assert all(re.fullmatch(r"FFmpeg: [A-Za-z ]+", reason) for reason in sound.damage)
 
 
 @needs_ffmpeg

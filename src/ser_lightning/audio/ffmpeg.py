@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,26 @@ AU = struct.Struct(">4sIIIII")  # magic, offset of the samples, their size, enco
 FLOAT = 6  # encoding of 32-bit floats in an AU file
 
 
+class Decoded(NamedTuple):
+    """The sound that FFmpeg decodes.
+
+    Args:
+        rate: sampling rate, Hz
+        channels: number of channels
+        blocks: the samples, as blocks (n, channels) with full scale 1
+        damage: reasons why the sound is not complete, known after the last block
+
+    """
+
+    rate: int
+    channels: int
+    blocks: Iterator[npt.NDArray[np.float32]]
+    damage: list[str]
+
+
 @contextmanager
-def open_ffmpeg(path: Path) -> Iterator[tuple[int, int, Iterator[npt.NDArray[np.float32]]]]:
-    """Decode the first audio stream of a file; yield its sampling rate, its channels and its blocks (n, channels).
+def open_ffmpeg(path: Path) -> Iterator[Decoded]:
+    """Decode the first audio stream of a file.
 
     Raises:
         InputError: FFmpeg is not installed, cannot decode the file, or takes too long
@@ -54,7 +71,7 @@ def open_ffmpeg(path: Path) -> Iterator[tuple[int, int, Iterator[npt.NDArray[np.
             output.read(offset - AU.size)
             if encoding != FLOAT or not channels or not rate:
                 raise InputError(f"{printable(path)} cannot be decoded: unexpected output of FFmpeg; convert it to WAV")
-            yield rate, channels, output.blocks(channels)
+            yield Decoded(rate, channels, output.blocks(channels), output.damage)
         finally:
             process.kill()
             process.wait()
@@ -79,6 +96,7 @@ class _Output:
         self.messages = messages
         self.path = path
         self.waited = 0.0
+        self.damage: list[str] = []
 
     def read(self, size: int) -> bytes:
         """Return ``size`` bytes, or less at the end.
@@ -118,19 +136,23 @@ class _Output:
         self.check_end()
 
     def check_end(self) -> None:
-        """Check that the process has succeeded.
+        """Check that the process has succeeded, and note the damage that it names.
 
         Raises:
             InputError: it has failed
 
         """
-        if self.process.wait() == 0:
-            return
+        failed = self.process.wait() != 0
         self.messages.seek(0)
-        text = self.messages.read(10_000).decode("utf-8", "replace").strip() or "no reason given"
+        text = self.messages.read(10_000).decode("utf-8", "replace").strip()
+        if not failed and not text:
+            return
         if "matches no streams" in text:
             raise InputError(f"{printable(self.path)} holds no sound; leave it out")
-        reason = printable(text.splitlines()[-1].rpartition(": ")[2])
+        reason = printable((text or "no reason given").splitlines()[-1].rpartition(": ")[2].rpartition("] ")[2])
+        if not failed:
+            self.damage.append(f"FFmpeg: {reason}")
+            return
         raise InputError(
             f"cannot read {printable(self.path)} as audio: FFmpeg: {reason}; replace the file or leave it out"
         )

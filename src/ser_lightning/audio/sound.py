@@ -5,7 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,14 @@ class Sound:
         rate: sampling rate, Hz
         channels: number of channels
         blocks: the samples, as blocks (n, channels) with full scale 1
+        damage: reasons why the sound is not complete, known after the last block
 
     """
 
     rate: int
     channels: int
     blocks: Iterator[npt.NDArray[np.float32]]
+    damage: list[str] = field(default_factory=list)
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
@@ -67,9 +69,10 @@ def open_sound(path: Path) -> Iterator[Sound]:
     """
     check_file(path)
     if decoded_by_ffmpeg(path):
-        with open_ffmpeg(path) as (rate, channels, blocks):
-            _check_rate(rate, path)
-            yield Sound(rate, channels, _checked(blocks, path, rate=rate))
+        with open_ffmpeg(path) as decoded:
+            _check_rate(decoded.rate, path)
+            blocks = _checked(decoded.blocks, path, rate=decoded.rate)
+            yield Sound(decoded.rate, decoded.channels, blocks, decoded.damage)
         return
     try:
         file = _Sequential(os.fsencode(path))  # a file name need not be valid text
