@@ -107,6 +107,7 @@ class Classifier:
         max_length: float | None = None,
         pause: float = defaults.PAUSE,
         min_speech: float = defaults.MIN_SPEECH,
+        vad: str = defaults.VAD,
         channels: str = "mean",
         normalize_loudness: bool = False,
         name: str = "waveform",
@@ -123,6 +124,7 @@ class Classifier:
             max_length: greatest length of an utterance, seconds; a recording that is not longer is one segment
             pause: length of a pause that ends an utterance, seconds
             min_speech: seconds of speech below which the answer is ``no speech``
+            vad: detector of speech, ``webrtc`` or ``silero`` (extra ``silero``)
             channels: ``mean``, ``left``, ``right``, ``each`` or the number of a channel, counted from 1
             normalize_loudness: scale the recording to the median level of the training clips
             name: path of the predictions
@@ -146,6 +148,7 @@ class Classifier:
             pause=pause,
             channels=channels,
             min_speech=min_speech,
+            vad=vad,
             normalize_loudness=normalize_loudness,
         )
         splitter = Splitter(splitting, self._audio)
@@ -155,6 +158,7 @@ class Classifier:
             certainty=certainty_of(self._scorer, reject=0.0, sets=False),
             batch_size=BATCH_SIZE,
             least_speech=min_speech,
+            vad=vad,
             one_speaker=False,
         )
         failures: list[str] = []
@@ -205,6 +209,7 @@ class Classifier:
             certainty=certainty_of(self._scorer, reject=0.0, sets=False),
             batch_size=1,
             least_speech=defaults.MIN_SPEECH,
+            vad=defaults.VAD,
             one_speaker=False,
         )
         for rows in predictor.predict(Splitter(splitting, self._audio).split_stream("stream", sound), on_failure=fail):

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import re
 import shutil
+import subprocess
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,6 +107,23 @@ def test_conversation_is_divided_into_its_utterances(predict, conversation, synt
     assert all(0 < float(row["speech"]) <= end - start + 0.02 for row, (start, end) in zip(rows, spans, strict=True))
 
 
+@pytest.mark.skipif(find_spec("silero_vad") is None, reason="silero-vad (extra silero) is not installed")
+def test_silero_finds_the_utterances_and_measures_their_speech(predict, conversation, clip):
+    path, middles = conversation
+    rows = rows_of(predict(path, "--vad", "silero"))
+    spans = [(float(row["start"]), float(row["end"])) for row in rows]
+    assert [sum(start < middle < end for start, end in spans) for middle in middles] == [1] * len(middles)
+    for row, (start, end) in zip(rows, spans, strict=True):
+        frames = float(row["speech"]) / 0.032
+        assert frames == pytest.approx(round(frames), abs=0.02)
+        assert 0.3 <= float(row["speech"]) < end - start + 0.032
+    (own,), (webrtc,) = (rows_of(predict(clip, "--vad", vad)) for vad in ("silero", "webrtc"))
+    assert probabilities(own) == probabilities(webrtc)  # the model gets the same samples
+    assert own["speech"] != webrtc["speech"]
+    wrong = predict(clip, "--vad", "silent")
+    assert (wrong.code, wrong.out, "webrtc or silero" in wrong.err) == (1, "", True)
+
+
 def test_windows_and_whole(predict, conversation):
     path, _ = conversation
     seconds = soundfile.info(path).duration
@@ -126,6 +146,20 @@ def test_short_recording_is_predicted_as_in_training(command, clip, trained, tmp
     with (trained / "predictions.csv").open() as file:
         expected = next(r for r in csv.DictReader(file) if r["utterance"] == clip.stem)
     assert probabilities(row) == pytest.approx(probabilities(expected), abs=2e-6)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
+def test_rows_of_a_cut_file_say_how_much_was_decoded(predict, conversation, tmp_path):
+    path, _ = conversation
+    subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, tmp_path / "whole.webm"], check=True)
+    content = (tmp_path / "whole.webm").read_bytes()
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
+    rows = rows_of(predict(tmp_path))
+    cut = [row for row in rows if Path(row["path"]).name == "cut.webm"]
+    assert len(cut) < len(rows)
+    assert [row for row in rows if "damaged" in row["warnings"]] == cut
+    (decoded,) = {float(re.search(r"damaged: ([0-9.]+) s", row["warnings"])[1]) for row in cut}
+    assert max(float(row["end"]) for row in cut) - 0.1 <= decoded < soundfile.info(path).duration
 
 
 def test_offset_beyond_the_end_is_named(predict, clip):

@@ -98,6 +98,7 @@ def test_answers_do_not_depend_on_the_number_of_workers(trained):
             certainty=Certainty(emotions=scorer.emotions, temperature=scorer.temperature),
             batch_size=5,
             least_speech=0,
+            vad="webrtc",
             one_speaker=False,
             workers=workers,
         )

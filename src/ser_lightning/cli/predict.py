@@ -61,6 +61,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     max_length: options.MaxLength = None,
     pause: options.Pause = defaults.PAUSE,
     min_speech: options.MinSpeech = defaults.MIN_SPEECH,
+    vad: options.Vad = defaults.VAD,
     channels: options.Channels = "mean",
     normalize_loudness: options.NormalizeLoudness = False,
     sampling_rate: options.SamplingRate = None,
@@ -114,6 +115,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         pause=pause,
         channels=channels,
         min_speech=min_speech,
+        vad=vad,
         normalize_loudness=normalize_loudness,
     )
     splitter = Splitter(splitting, opened.audio, warnings=opened.warnings)
@@ -124,6 +126,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         certainty=certainty,
         batch_size=1 if stream else opened.batch_size,
         least_speech=min_speech,
+        vad=vad,
         one_speaker=one_speaker,
         workers=1 if stream else available_cores(),
     )

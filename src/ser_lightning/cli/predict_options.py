@@ -97,6 +97,15 @@ MinSpeech = Annotated[
         "--min-speech", min=0.0, metavar="SECONDS", help="A segment with less speech is answered with: no speech."
     ),
 ]
+Vad = Annotated[
+    str,
+    typer.Option(
+        "--vad",
+        metavar="NAME",
+        help="Find and measure speech by webrtc, with the settings of training, or by the network silero (extra"
+        " silero). What the model takes of a segment stays as trained.",
+    ),
+]
 Channels = Annotated[
     str,
     typer.Option(

@@ -56,7 +56,7 @@ def serve(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.cli.model_file import open_model
     from ser_lightning.cli.predict import DOWNMIX
     from ser_lightning.predict.certainty import certainty_of
-    from ser_lightning.predict.defaults import MIN_SPEECH
+    from ser_lightning.predict.defaults import MIN_SPEECH, VAD
     from ser_lightning.predict.predictor import Predictor
     from ser_lightning.predict.splitting import Splitter, make_splitting
     from ser_lightning.predict.threads import available_cores
@@ -74,6 +74,7 @@ def serve(  # noqa: PLR0917 - Typer passes options by name
         certainty=certainty_of(opened.scorer, reject=0.0, sets=False),
         batch_size=1,
         least_speech=MIN_SPEECH,
+        vad=VAD,
         one_speaker=False,
     )
     splitter = Splitter(make_splitting(training_data=opened.training_data), opened.audio)

@@ -22,7 +22,7 @@ class Channel:
     Args:
         name: ``mono``, ``mean``, ``left``, ``right`` or its number, counted from 1
         index: index of the channel; None is the mean of all
-        warnings: why this channel was chosen, if it was not asked for
+        warnings: what makes its predictions doubtful, such as why it was chosen
         gain: factor of the samples
 
     """

@@ -11,6 +11,8 @@ MIN_LENGTH, PAUSE = 1.0, 0.5  # seconds
 MAX_LENGTH = 10.0  # seconds, for models that do not say how long their training clips were
 TIMES_LONGER = 1.5  # greatest length of an utterance, as a multiple of the 99th percentile of the training clips
 WINDOW, HOP = 3.0, 1.0  # seconds
+VADS = ("webrtc", "silero")  # detectors of speech
+VAD = "webrtc"
 MIN_SPEECH = 0.3  # seconds; noise without speech has blips that are taken for speech
 
 

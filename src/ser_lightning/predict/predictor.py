@@ -5,19 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from ser_lightning.audio.audio import Audio, LoadedClip
-from ser_lightning.audio.vad import detect
+from ser_lightning.audio.audio import Audio
 from ser_lightning.errors import InputError
 from ser_lightning.predict.certainty import Certainty
 from ser_lightning.predict.scorer import Scorer
 from ser_lightning.predict.segment import NO_SPEECH, Segment, SegmentPrediction
+from ser_lightning.predict.speech import seconds_of_speech
 from ser_lightning.predict.threads import ReadAhead
 from ser_lightning.recording_conditions import measure_conditions, unlike
 
 TOLERANCE = 0.01  # seconds by which a segment may be shorter than the whole recording
-VAD_RATE, VAD_MODE, VAD_FRAME_MS = 16000, 2, 20  # to measure speech for models that were trained without detection
 
 
 class _Clip(NamedTuple):
@@ -37,6 +35,7 @@ class Predictor:
         certainty: turns the logits into answers
         batch_size: number of segments that are scored together
         least_speech: seconds of speech below which a segment is answered with ``no speech``
+        vad: detector that measures the speech of a segment, ``webrtc`` or ``silero``
         one_speaker: whether all segments are of one speaker and scored together, by whose features they are normalized
         workers: number of threads that convert segments; with more than one, segments are read by another thread
 
@@ -50,6 +49,7 @@ class Predictor:
         certainty: Certainty,
         batch_size: int,
         least_speech: float,
+        vad: str,
         one_speaker: bool,
         workers: int = 1,
     ) -> None:
@@ -59,6 +59,7 @@ class Predictor:
         self.audio = audio
         self.batch_size = batch_size
         self.least_speech = least_speech
+        self.vad = vad
         self.one_speaker = one_speaker
 
     def predict(
@@ -100,7 +101,8 @@ class Predictor:
             clip = self.audio.convert(segment.wave[:, None], segment.rate, downmix="mean")
         except InputError as error:
             return error
-        return _Clip(segment, clip.wave, seconds_of_speech(clip, self.audio))
+        speech = seconds_of_speech(segment.wave, segment.rate, converted=clip, audio=self.audio, vad=self.vad)
+        return _Clip(segment, clip.wave, speech)
 
     def _classify(self, clips: Sequence[_Clip], *, on_failure: Callable[[str], None]) -> list[SegmentPrediction]:
         spoken = [index for index, clip in enumerate(clips) if clip.speech >= self.least_speech]
@@ -139,20 +141,3 @@ class Predictor:
             emotions=None if found is None else found.emotions,
             warnings=warnings,
         )
-
-
-def seconds_of_speech(clip: LoadedClip, audio: Audio) -> float:
-    """Return the seconds of speech in a converted clip, by the voice activity detection of training or by WebRTC's.
-
-    Args:
-        clip: the clip
-        audio: the settings by which it was converted
-
-    """
-    if audio.vad_mode is not None:
-        return 0.0 if clip.without_speech else len(clip.wave) / audio.sampling_rate
-    wave = clip.wave
-    if audio.sampling_rate != VAD_RATE:
-        wave = soxr.resample(wave, audio.sampling_rate, VAD_RATE, quality="HQ")
-    _, voiced = detect(wave, sampling_rate=VAD_RATE, mode=VAD_MODE, frame_ms=VAD_FRAME_MS)
-    return int(voiced.sum()) * VAD_FRAME_MS / 1000

@@ -11,15 +11,14 @@ import numpy as np
 from ser_lightning.audio.audio import Audio
 from ser_lightning.audio.resample import Resampler
 from ser_lightning.audio.sound import BLOCK, SAMPLES, SECONDS, Sound
-from ser_lightning.audio.vad import WebRTCDetector
 from ser_lightning.errors import InputError
 from ser_lightning.predict import defaults
 from ser_lightning.predict.channels import Channel, Floats, Levels, check_channels, choose_channels
 from ser_lightning.predict.segment import Segment
-from ser_lightning.predict.spans import Detector, Segmenter, SpeechSegmenter, WindowSegmenter
+from ser_lightning.predict.spans import Segmenter, SpeechSegmenter, WindowSegmenter
+from ser_lightning.predict.speech import check_detector, make_detector
 from ser_lightning.recording_conditions import TrainingData
 
-VAD_MODE, VAD_FRAME_MS = 2, 20  # for models that were trained without voice activity detection
 MARGIN_S = 0.1  # silence kept around an utterance
 # The same for models that were trained without voice activity detection, on clips that begin and end with silence.
 UNCUT_MARGIN_S = 0.5
@@ -41,10 +40,11 @@ class Splitting:
         hop: time between the starts of consecutive windows, seconds
         channels: see :func:`~ser_lightning.predict.channels.choose_channels`
         least_speech: seconds of speech below which there is no utterance
+        vad: detector of speech, ``webrtc`` with the settings of training or ``silero``
         rms_db: root mean square level that recordings are scaled to, dBFS; None leaves them as they are
 
     Raises:
-        InputError: a value is out of range
+        InputError: a value is out of range, or the package of the detector is not installed
 
     """
 
@@ -56,10 +56,12 @@ class Splitting:
     hop: float
     channels: str
     least_speech: float
+    vad: str
     rms_db: float | None
 
     def __post_init__(self) -> None:
         check_channels(self.channels)
+        check_detector(self.vad)
         if not 0.1 <= self.least <= self.greatest <= 3600:
             raise InputError(
                 f"--min-length is {self.least} and --max-length is {self.greatest}; expected at least 0.1 s, at most"
@@ -85,6 +87,7 @@ def make_splitting(
     pause: float = defaults.PAUSE,
     channels: str = "mean",
     min_speech: float = defaults.MIN_SPEECH,
+    vad: str = defaults.VAD,
     normalize_loudness: bool = False,
 ) -> Splitting:
     """Return how recordings are divided, with the defaults of a model for what is None.
@@ -99,10 +102,11 @@ def make_splitting(
         pause: length of a pause that ends an utterance, seconds
         channels: see :func:`~ser_lightning.predict.channels.choose_channels`
         min_speech: seconds of speech below which there is no utterance
+        vad: detector of speech, ``webrtc`` or ``silero``
         normalize_loudness: scale each recording to the median level of the training clips
 
     Raises:
-        InputError: a value is out of range, or the level of the training clips is unknown
+        InputError: a value is out of range, the level of the training clips is unknown, or silero-vad is not installed
 
     """
     mode, window, hop = defaults.choose_mode(whole=whole, window=window, hop=hop)
@@ -118,6 +122,7 @@ def make_splitting(
         hop=hop,
         channels=channels,
         least_speech=min_speech,
+        vad=vad,
         rms_db=training_data.quantiles["rms_db"]["p50"] if training_data and normalize_loudness else None,
     )
 
@@ -157,19 +162,23 @@ class Splitter:
                 f"{path} is too short: it lasts {seconds:.3f} s, which audio.offset_s={self.audio.offset_s} skips; set"
                 " it to 0, or leave the recording out"
             )
-        channels = choose_channels(self.splitting.channels, levels, path=path)
-        level = self.splitting.rms_db
-        if level is not None:
-            channels = [
-                replace(channel, gain=levels.gain(channel.index, samples=samples, rms_db=level)) for channel in channels
-            ]
+        level, warnings = self.splitting.rms_db, self.warnings
+        if sound.damage:
+            warnings = (*warnings, f"damaged: {seconds:.1f} s are decoded ({sound.damage[0]})")
+        if self.splitting.mode == "whole" and seconds > LONG * self.splitting.greatest:
+            warnings = (*warnings, f"{seconds:.0f} s at once, the training clips are much shorter")
+        channels = [
+            replace(
+                channel,
+                gain=1.0 if level is None else levels.gain(channel.index, samples=samples, rms_db=level),
+                warnings=(*channel.warnings, *warnings),
+            )
+            for channel in choose_channels(self.splitting.channels, levels, path=path)
+        ]
         if head is None:
             with open_recording() as sound:
                 yield from self._divide(sound, channels, path, seconds=seconds)
             return
-        warnings = self.warnings
-        if self.splitting.mode == "whole" and seconds > LONG * self.splitting.greatest:
-            warnings = (*warnings, f"{seconds:.0f} s at once, the training clips are much shorter")
         for channel in channels:
             yield Segment(
                 path=path,
@@ -179,7 +188,7 @@ class Splitter:
                 end=seconds,
                 wave=channel.of(head),
                 rate=rate,
-                warnings=(*channel.warnings, *warnings),
+                warnings=channel.warnings,
             )
 
     def split_stream(self, path: str, sound: Sound) -> Iterator[Segment]:
@@ -208,7 +217,7 @@ class Splitter:
             yield from self.split(path, lambda: nullcontext(Sound(sound.rate, 1, iter(head))))
             return
         rest = Sound(sound.rate, 1, chain(head, sound.blocks))
-        yield from self._divide(rest, [Channel("mono", 0)], path, seconds=math.inf)
+        yield from self._divide(rest, [Channel("mono", 0, warnings=self.warnings)], path, seconds=math.inf)
 
     @property
     def _longest(self) -> float:
@@ -223,7 +232,7 @@ class Splitter:
             return WindowSegmenter(window=round(values.window * rate), hop=round(values.hop * rate))
         return SpeechSegmenter(
             rate=rate,
-            detector=make_detector(self.audio),
+            detector=make_detector(self.audio, values.vad),
             least=values.least,
             greatest=values.greatest,
             pause=values.pause,
@@ -282,15 +291,8 @@ class Splitter:
             end=end,
             wave=wave,
             rate=self.audio.sampling_rate,
-            warnings=(*channel.warnings, *self.warnings),
+            warnings=channel.warnings,
         )
-
-
-def make_detector(audio: Audio) -> Detector:
-    """Return WebRTC's detector of speech with the settings of training, for a signal at the model's sampling rate."""
-    frame_ms = VAD_FRAME_MS if audio.vad_mode is None else audio.frame_ms
-    mode = VAD_MODE if audio.vad_mode is None else audio.vad_mode
-    return WebRTCDetector(rate=audio.sampling_rate, mode=mode, frame_ms=frame_ms)
 
 
 def open_waveform(wave: Floats, rate: int) -> AbstractContextManager[Sound]:

@@ -108,4 +108,4 @@ def _open_limited(path: Path, *, seconds: float) -> Iterator[Sound]:
                     raise TooLongError(f"the recording lasts more than {seconds:g} s; send a shorter part")
                 yield block
 
-        yield Sound(sound.rate, sound.channels, blocks())  # type: ignore[arg-type]
+        yield Sound(sound.rate, sound.channels, blocks(), sound.damage)  # type: ignore[arg-type]
