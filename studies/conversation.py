@@ -21,6 +21,7 @@ import soundfile
 import soxr
 
 import ser_lightning as ser
+from ser_lightning.predict.defaults import VAD, VADS
 from ser_lightning.predict.segment import SegmentPrediction
 
 RATE = 16000
@@ -73,11 +74,11 @@ def labels_of(clips: Sequence[Clip], segments: Sequence[SegmentPrediction]) -> l
     return [segments[int(np.argmax(times))].answer for times in shared]
 
 
-def measure(run: Path, root: Path, *, subset: str, clips: int) -> dict[str, object]:
+def measure(run: Path, root: Path, *, subset: str, clips: int, vad: str) -> dict[str, object]:
     """Return the figures of a run."""
     classifier = ser.load(run / "checkpoints" / "best.ckpt")
     wave, parts = conversation(classifier, run, root, subset=subset, clips=clips)
-    segments = classifier.segments(wave, RATE)
+    segments = classifier.segments(wave, RATE, vad=vad)
     labels = labels_of(parts, segments)
     return {
         "clips": len(parts),
@@ -99,8 +100,10 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="folder of its corpus")
     parser.add_argument("--clips", type=int, default=200, help="number of clips")
     parser.add_argument("--subset", default="test", choices=("val", "test"), help="subset of the clips")
+    parser.add_argument("--vad", default=VAD, choices=VADS, help="detector of speech")
     options = parser.parse_args()
-    print(json.dumps(measure(options.run, options.root, subset=options.subset, clips=options.clips), indent=2))
+    figures = measure(options.run, options.root, subset=options.subset, clips=options.clips, vad=options.vad)
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":
