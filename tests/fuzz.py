@@ -26,7 +26,8 @@ import soundfile
 from hypothesis import strategies as st
 
 from ser_lightning.audio.audio import Audio
-from ser_lightning.audio.reader import LOUDEST, RATES, SAMPLES, SECONDS, read_audio
+from ser_lightning.audio.reader import read_audio
+from ser_lightning.audio.sound import LOUDEST, RATES, SAMPLES, SECONDS
 from ser_lightning.corpora.definitions.ravdess import RAVDESS
 from ser_lightning.errors import InputError
 from ser_lightning.splits.split import Split, read_split

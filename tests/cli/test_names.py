@@ -178,7 +178,7 @@ def test_full_disk_is_reported(command, clip, trained):
         ("{tmp}", "{tmp} is a folder"),
         ("/proc/x.csv", "/proc/x.csv cannot be written"),
         ("{tmp}/file/x.csv", "{tmp}/file/x.csv cannot be written"),
-        ("{tmp}/o.txt", ".csv, .json or .jsonl"),
+        ("{tmp}/o.xlsx", ".jsonl"),
     ],
 )
 def test_invalid_output_is_refused_before_input_is_read(command, tmp_path, output, message):

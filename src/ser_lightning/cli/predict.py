@@ -84,7 +84,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.predict.recordings import read_segments
     from ser_lightning.predict.splitting import Splitter, make_splitting
     from ser_lightning.predict.summary import summaries
-    from ser_lightning.predict.targets import choose_targets, choose_timelines, timeline_writers
+    from ser_lightning.predict.targets import check_before_search, choose_targets, choose_timelines, timeline_writers
     from ser_lightning.predict.threads import available_cores
     from ser_lightning.predict.writer import write_through
     from ser_lightning.progress import show_progress
@@ -92,6 +92,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
     model = default_model("ser-predict") if model is None else expand_user(model)
     refused = {"--timeline": timeline, "--one-speaker": one_speaker, "--normalize-loudness": normalize_loudness}
     stream = options.check_stream(inputs, sampling_rate=sampling_rate, refused=refused)
+    check_before_search(output, name=format, json=json, sets=set_size)
     recordings, failures = ([Recording(Path(STDIN), Path(STDIN))], []) if stream else find_recordings(inputs)
     targets = choose_targets(output, name=format, json=json, sets=set_size, recordings=recordings)
     timelines = {} if timeline is None else choose_timelines(timeline, recordings=recordings)

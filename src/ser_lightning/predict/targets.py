@@ -102,12 +102,33 @@ def choose_targets(
             output, chosen.ending, recordings=recordings, option=f"--format {chosen.name}"
         )
         return Targets(chosen, printed, None, documents)
-    own = Path(output).suffix.lower()
+    table = _check_table(output, chosen, name=name, json=json)
+    return Targets(chosen, table.name, table, {})
+
+
+def check_before_search(output: str, *, name: str | None, json: bool, sets: bool) -> None:
+    """Check an output of one file for all recordings, which needs no recordings.
+
+    Args:
+        output: as in :func:`choose_targets`
+        name: likewise
+        json: likewise
+        sets: likewise
+
+    Raises:
+        InputError: an error of :func:`choose_targets`
+
+    """
+    chosen = choose_format(output, name=name, json=json, sets=sets)
+    if not chosen.document:
+        _check_table(output, chosen, name=name, json=json)
+
+
+def _check_table(output: str, chosen: Format, *, name: str | None, json: bool) -> Output:
     endings = [_suffix(FORMATS[each].ending) for each in (JSON_FORMATS if json else FORMATS)]
     if name is not None:
-        endings = [own or _suffix(chosen.ending)]
-    table = check_output(output, formats=tuple(dict.fromkeys(endings)), default=chosen.ending)
-    return Targets(chosen, table.name, table, {})
+        endings = [Path(output).suffix.lower() or _suffix(chosen.ending)]
+    return check_output(output, formats=tuple(dict.fromkeys(endings)), default=chosen.ending)
 
 
 def _suffix(ending: str) -> str:

@@ -45,7 +45,7 @@ def model_card(
         result=result,
         corpora=corpora,
         emotions=emotions,
-        speakers=test.speaker.nunique(),
+        speakers=test.speaker[test.speaker != ""].nunique(),
         synthetic=SYNTHETIC if "synthetic" in result["corpus"]["name"].lower() else "",
         metrics=metrics_table(result, predictions),
         recall=recall_table(result),

@@ -10,8 +10,8 @@ import pandas as pd
 from ser_lightning.errors import InputError, printable
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
-REQUIRED = ("utterance", "speaker", "subset", "target", "prediction")
-OPTIONAL = ("copy", "gender", "intensity")  # empty where a corpus does not define them
+REQUIRED = ("utterance", "subset", "target", "prediction")
+OPTIONAL = ("copy", "speaker", "gender", "intensity")  # empty where a corpus does not define them
 
 
 class UnusableRunError(Exception):
