@@ -261,7 +261,7 @@ def interval(of_speaker: np.ndarray[Any, Any]) -> tuple[float, float]:
 
 
 def time_of(run: Path, config: Mapping[str, Any]) -> float | None:
-    """Return the median milliseconds that a model needs for a decoded clip on one core.
+    """Return the median milliseconds of processor time that a model needs for a decoded clip on one core.
 
     Args:
         run: folder of the run
@@ -282,9 +282,9 @@ def time_of(run: Path, config: Mapping[str, Any]) -> float | None:
         classifier.predict(*waves[0])
         times = []
         for wave, rate in waves:
-            start = time.perf_counter()
+            start = time.process_time()
             classifier.predict(wave, rate)
-            times.append(1000 * (time.perf_counter() - start))
+            times.append(1000 * (time.process_time() - start))
     finally:
         torch.set_num_threads(threads)
     return median(times)
@@ -363,7 +363,7 @@ def page(scores: Mapping[str, Score], transfers: Mapping[str, Transfer], study: 
         "## What was chosen, and how",
         chosen,
         *[f"`encoder` was trained on: {text}" for text in encoders],
-        "Milliseconds are the median over clips of the corpus, audio decoded, features and model on one core.",
+        "Milliseconds are processor time, the median over clips of the corpus: decoded audio to answer, on one core.",
         f"Not run yet: {', '.join(lacking)}. The command below resumes." if lacking else "",
         "## Origin",
         f"Commit {', '.join(commits)} (+: with uncommitted changes). The numbers of every seed are in unseen.json. Made"
