@@ -75,10 +75,10 @@ def test_downmix_right_selects_second_channel(resampler):
     alone = to_mono(right[:, None], 48000, sampling_rate=16000, downmix="mean", resampler=resampler)
     for channels in ([left, right], [left, right, left]):
         stereo = np.stack(channels, axis=1)
-        heard = to_mono(stereo, 48000, sampling_rate=16000, downmix="right", resampler=resampler)
-        np.testing.assert_array_equal(heard, alone)
-        assert heard.flags.c_contiguous
-        assert np.abs(to_mono(stereo, 48000, sampling_rate=16000, downmix="mean", resampler=resampler) - heard).max()
+        mono = to_mono(stereo, 48000, sampling_rate=16000, downmix="right", resampler=resampler)
+        np.testing.assert_array_equal(mono, alone)
+        assert mono.flags.c_contiguous
+        assert np.abs(to_mono(stereo, 48000, sampling_rate=16000, downmix="mean", resampler=resampler) - mono).max()
 
 
 @pytest.mark.parametrize("downmix", ["interleave", "right"])

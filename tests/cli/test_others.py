@@ -91,8 +91,8 @@ def test_evaluate_reports_changed_settings(command, trained, tmp_path, words, ch
     output = tmp_path / "figures.json"
     done = command("evaluate", str(trained), "--output", str(output), *settings(*words))
     assert done.code == 0, done.err
-    told = [line.removeprefix("changed: ") for line in done.out.splitlines() if line.startswith("changed: ")]
-    assert told == changed
+    changed_keys = [line.removeprefix("changed: ") for line in done.out.splitlines() if line.startswith("changed: ")]
+    assert changed_keys == changed
     result, written = json.loads((trained / "result.json").read_text()), json.loads(output.read_text())
     assert written["changed"] == changed
     assert (written["digest"], written["seed"], written["run"]) == (result["digest"], 0, str(trained))
