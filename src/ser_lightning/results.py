@@ -56,6 +56,8 @@ UNSCIENTIFIC = (
 # A run records the backend in use. ``native`` and ``auto``, which selects it, give the same digest.
 BACKENDS = ("features.backend", "augment.backend")
 NATIVE = ("native", "auto")
+# Keys that came later, with the values that do what was done before: finished runs of then keep their digest.
+LATER = {"ensemble": 1, "data.eval_copies": False}
 
 
 def is_unscientific(key: str) -> bool:
@@ -84,7 +86,9 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return {
         key: _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
         for key, value in section.items()
-        if not is_unscientific(prefix + key) and not (prefix + key in BACKENDS and value in NATIVE)
+        if not is_unscientific(prefix + key)
+        and not (prefix + key in BACKENDS and value in NATIVE)
+        and not (prefix + key in LATER and value == LATER[prefix + key])
     }
 
 
