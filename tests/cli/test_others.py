@@ -262,7 +262,6 @@ def test_predict_accepts_config_overrides(command, synthetic_root, trained, tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{clip}"], "--model"),
         (["{clip}", "--model", "/no/such.ckpt"], "there is no checkpoint /no/such.ckpt"),
         (["/no/such", "--model", "{good}"], "/no/such does not exist"),
         (["input={clip}", "--model", "{good}"], "--set key=value"),

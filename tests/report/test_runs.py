@@ -108,7 +108,7 @@ def test_unreadable_result_is_left_out_with_reason(sweep: Path) -> None:
     [
         (lambda text: b"utterance\xff", "cannot be read"),
         (lambda text: b"", "cannot be read"),
-        (lambda text: text.replace(b"speaker", b"actor", 1), "names no speakers"),
+        (lambda text: text.replace(b"speaker", b"actor", 1), "lacks the column speaker"),
         (lambda text: text.replace(b"neutral,", b"dull,"), "'dull'"),
         (lambda text: text[: text.rindex(b"\n", 0, -1)] + b"\nlast\n", "without utterance"),
         (lambda text: b"\n".join(line + b",1,2" for line in text.splitlines()[1:]), "lacks the column utterance"),

@@ -10,8 +10,9 @@ import pandas as pd
 from ser_lightning.errors import InputError, printable
 
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
-REQUIRED = ("utterance", "subset", "target", "prediction")
-OPTIONAL = ("copy", "speaker", "gender", "intensity")  # empty where a corpus does not define them
+REQUIRED = ("utterance", "speaker", "subset", "target", "prediction")
+FILLED = ("utterance", "subset", "target", "prediction")  # in every row; some corpora name no speakers
+OPTIONAL = ("copy", "gender", "intensity")  # empty where a corpus does not define them
 
 
 class UnusableRunError(Exception):
@@ -62,8 +63,8 @@ def load_predictions(run: Path) -> pd.DataFrame:
         if column not in table:
             table[column] = ""
     table = table.fillna(dict.fromkeys((*REQUIRED, *OPTIONAL), ""))  # cells missing at the end of a row
-    if (table[list(REQUIRED)] == "").any(axis=None):
-        raise UnusableRunError(f"{path.name} has a row without {', '.join(REQUIRED[:-1])} or {REQUIRED[-1]}")
+    if (table[list(FILLED)] == "").any(axis=None):
+        raise UnusableRunError(f"{path.name} has a row without {', '.join(FILLED[:-1])} or {FILLED[-1]}")
     table = table.sort_values(["subset", "utterance", "copy"], ignore_index=True)
     repeated = table.duplicated(["subset", "utterance", "copy"])
     if repeated.any():
