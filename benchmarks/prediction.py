@@ -1,4 +1,4 @@
-"""How long ``ser-predict`` takes to start with each kind of model, and for 1,000 recordings."""
+"""Time of ``ser-predict`` to start with each kind of model, and to predict 1,000 recordings."""
 
 import resource
 import time

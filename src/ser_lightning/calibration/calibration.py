@@ -1,4 +1,4 @@
-"""What a checkpoint knows of its certainty: temperature, thresholds of rejection, and size of prediction sets.
+"""Calibration that a checkpoint stores: temperature, thresholds of rejection, and size of prediction sets.
 
 All of it is fitted to validation clips. It holds for clips that are exchangeable with them, such as other clips of the
 same speakers; on unseen speakers and other corpora an error rate or a coverage may be missed.

@@ -51,7 +51,7 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """How far the answers of two models differ.
+    """Differences between the answers of two models.
 
     Args:
         waveforms: number of waveforms

@@ -1,4 +1,4 @@
-"""What is said of the certainty of an answer: calibrated probabilities, ``unsure`` and prediction sets."""
+"""Certainty of an answer: calibrated probabilities, ``unsure`` and prediction sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

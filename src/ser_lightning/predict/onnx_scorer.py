@@ -25,7 +25,7 @@ INSTALL = "pip install 'ser-lightning[onnx]'"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxMetadata:
-    """What an ONNX file says about its model.
+    """Metadata of a model in an ONNX file.
 
     Args:
         labels: class names, in the order of the logits

@@ -29,7 +29,7 @@ Open = Callable[[], AbstractContextManager[Sound]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Splitting:
-    """How recordings are divided.
+    """Options for dividing recordings into segments.
 
     Args:
         mode: ``speech`` cuts utterances, ``windows`` sliding windows, ``whole`` nothing
