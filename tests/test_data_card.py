@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from ser_lightning.data_card.clip_audio import measure_wave
+from ser_lightning.data_card.describe import problem_kinds
 from ser_lightning.recording_conditions import LOWEST_DB, SPECTRUM
 
 RATE = 16000
@@ -160,6 +161,14 @@ def test_card_can_be_left_out(command, emodb_small, tmp_path, monkeypatch) -> No
     done = command("prepare", *emodb_small, f"output_root={tmp_path}", "data_card=null")
     assert done.code == 0, done.err
     assert not list(tmp_path.rglob("*.html"))
+
+
+def test_problems_of_one_kind_are_counted_together() -> None:
+    broken = [[path, f"cannot read {path} as audio: it is empty"] for path in ("/corpus/a b.wav", "/corpus/c.wav")]
+    assert problem_kinds({"problems": [["d.wav", "missing"], *broken]}) == {
+        "cannot read the file as audio": 2,
+        "missing": 1,
+    }
 
 
 def test_measurements_of_known_waves() -> None:

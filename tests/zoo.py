@@ -341,13 +341,11 @@ def meet_prepare(folder: Path) -> tuple[Ended, dict[str, str]]:
     place |= {specimen.name: specimen.name for specimen in NAMES}
     put(folder / "zoo", {place[specimen.name]: specimen for specimen in (*CONTENTS, *NAMES)})
     words = ("corpus=ravdess", f"corpus.root={folder}/zoo", "corpus.on_problem=skip", "split=random", "augment=none")
-    ended = call("ser-prepare", *words, f"data.feature_cache={folder}/cache", cwd=folder)
+    ended = call("ser-prepare", *words, f"data.feature_cache={folder}/cache", f"data_card={folder}/card", cwd=folder)
     (index,) = (folder / "cache").glob("*/index.json")
     stored = {id_ for id_, *_ in json.loads(index.read_text())["rows"]}
-    rows = [
-        [cell.strip() for cell in line.split("\u2502")[1:-1]] for line in ended.out.splitlines() if "\u2502" in line
-    ]
-    refused = {row[0]: row[1] for row in rows if len(row) == 2}
+    with (folder / "card" / "ravdess" / "refused_and_left_out.csv").open(encoding="utf-8", newline="") as file:
+        refused = {row["file"]: row["reason"] for row in csv.DictReader(file)}
     outcomes: dict[str, str] = {}
     for name, file in place.items():
         path = folder / "zoo" / file

@@ -157,7 +157,7 @@ def assert_same_end(folder: Path, whole: Path) -> None:
     ("experiment", "where"),
     [
         ("svm", (GroupSearch, "fit")),
-        pytest.param("gmm", (fit, "predict"), marks=pytest.mark.slow),
+        pytest.param("gmm", (fit, "predict_subset"), marks=pytest.mark.slow),
         pytest.param("logistic", (evaluate, "write_json"), marks=pytest.mark.slow),
         pytest.param("dbn_svm", (fit, "save_checkpoints"), marks=pytest.mark.slow),
     ],

@@ -268,4 +268,5 @@ def _number(count: int, noun: str) -> str:
 
 def problem_kinds(card: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of problems of each kind, the most frequent first."""
-    return dict(Counter(reason.partition(": ")[0] for _, reason in card["problems"]).most_common())
+    kinds = (reason.partition(": ")[0].replace(path, "the file") for path, reason in card["problems"])
+    return dict(Counter(kinds).most_common())
