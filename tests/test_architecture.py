@@ -22,6 +22,7 @@ LEAVES = {
     "progress",
     "file_digest",
     "random_state",
+    "waveform",
 }
 EVALUATION = {"callbacks", "leakage", "run_folder"}
 TRAINING = {

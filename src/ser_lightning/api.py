@@ -16,13 +16,12 @@ from ser_lightning.config_files import options, primary_values, values_of
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError, suggestion
 from ser_lightning.predict import defaults
+from ser_lightning.waveform import Waveform, check_rate, check_waveform
 
 if TYPE_CHECKING:
     from ser_lightning.predict.segment import SegmentPrediction
 
 BATCH_SIZE = 32  # segments that are scored together
-
-Waveform = npt.NDArray[np.floating[Any]]  # (samples,), or (samples, channels) as soundfile returns it; full scale 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +136,7 @@ class Classifier:
         from ser_lightning.predict.predictor import Predictor
         from ser_lightning.predict.splitting import Splitter, make_splitting, open_waveform
 
-        wave = _check_waveform(waveform, sampling_rate)
+        wave = check_waveform(waveform, sampling_rate)
         splitting = make_splitting(
             training_data=self._training_data,
             whole=whole,
@@ -201,7 +200,7 @@ class Classifier:
         def fail(reason: str) -> None:
             raise InputError(reason)
 
-        sound = waveform_sound(chunks, rate=_check_rate(sampling_rate))
+        sound = waveform_sound(chunks, rate=check_rate(sampling_rate))
         splitting = make_splitting(training_data=self._training_data, window=window, hop=hop)
         predictor = Predictor(
             self._scorer,
@@ -304,34 +303,9 @@ def extract(
 
 def _prepare(audio: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
     """Return a waveform as features are computed from it: mono, resampled, perhaps cut to speech, (samples,)."""
-    channels = _check_waveform(waveform, sampling_rate)
+    channels = check_waveform(waveform, sampling_rate)
     prepared: npt.NDArray[np.float32] = audio.convert(channels, int(sampling_rate), downmix="mean").wave
     return prepared
-
-
-def _check_waveform(waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
-    """Return a waveform as (samples, channels).
-
-    Raises:
-        InputError: it is empty, not finite, or not of floating point numbers; or the sampling rate is none
-
-    """
-    wave = np.asarray(waveform)
-    if not np.issubdtype(wave.dtype, np.floating) or wave.ndim not in (1, 2) or not wave.size:
-        raise InputError(
-            f"the waveform has shape {wave.shape} and type {wave.dtype}; expected samples, or samples and channels, of"
-            " floating point numbers between -1 and 1, as soundfile.read returns"
-        )
-    if not np.isfinite(wave).all():
-        raise InputError("the waveform has samples that are NaN or infinite; expected finite samples")
-    _check_rate(sampling_rate)
-    return wave.astype(np.float32).reshape(len(wave), -1)
-
-
-def _check_rate(rate: object) -> int:
-    if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate < 1:
-        raise InputError(f"the sampling rate is {rate!r}; expected a whole number of Hz")
-    return int(rate)
 
 
 def _compose(**chosen: str) -> dict[str, Any]:

@@ -109,6 +109,19 @@ def test_part_of_a_cut_file_is_decoded_and_its_damage_noted(tmp_path, name, opti
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_file_without_its_last_page_is_noted(tmp_path, subtype):
+    path = tmp_path / "clip.ogg"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 96000), 48000, format="OGG", subtype=subtype)
+    with open_sound(path) as sound:
+        assert sum(map(len, sound.blocks)) == 96000
+        assert sound.damage == []
+    path.write_bytes(path.read_bytes()[:-5000])
+    with open_sound(path) as sound:
+        assert 0 < sum(map(len, sound.blocks)) < 96000
+        assert len(sound.damage) == 1
+
+
 def test_ffmpeg_reads_no_file_that_a_playlist_names(wav, tmp_path):
     encode(wav, tmp_path / "a.aac")
     for text in ("#EXTM3U\n#EXTINF:1\na.aac\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile a.aac\n"):

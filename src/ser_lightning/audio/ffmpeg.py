@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from ser_lightning.audio.open_file import Sound
 from ser_lightning.errors import InputError, printable
 
 WAIT_S = 300.0  # total time to wait for output; decoding an hour of sound takes seconds
@@ -26,25 +27,8 @@ AU = struct.Struct(">4sIIIII")  # magic, offset of the samples, their size, enco
 FLOAT = 6  # encoding of 32-bit floats in an AU file
 
 
-class Decoded(NamedTuple):
-    """The sound that FFmpeg decodes.
-
-    Args:
-        rate: sampling rate, Hz
-        channels: number of channels
-        blocks: the samples, as blocks (n, channels) with full scale 1
-        damage: reasons why the sound is not complete, known after the last block
-
-    """
-
-    rate: int
-    channels: int
-    blocks: Iterator[npt.NDArray[np.float32]]
-    damage: list[str]
-
-
 @contextmanager
-def open_ffmpeg(path: Path) -> Iterator[Decoded]:
+def open_ffmpeg(path: Path) -> Iterator[Sound]:
     """Decode the first audio stream of a file.
 
     Raises:
@@ -71,7 +55,7 @@ def open_ffmpeg(path: Path) -> Iterator[Decoded]:
             output.read(offset - AU.size)
             if encoding != FLOAT or not channels or not rate:
                 raise InputError(f"{printable(path)} cannot be decoded: unexpected output of FFmpeg; convert it to WAV")
-            yield Decoded(rate, channels, output.blocks(channels), output.damage)
+            yield Sound(rate, channels, output.blocks(channels), output.damage)
         finally:
             process.kill()
             process.wait()

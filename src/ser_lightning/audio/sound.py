@@ -5,7 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import soundfile
 
 from ser_lightning.audio.ffmpeg import open_ffmpeg
+from ser_lightning.audio.open_file import Sound
 from ser_lightning.audio_endings import FFMPEG
 from ser_lightning.errors import InputError, printable
 
@@ -23,27 +24,11 @@ BLOCK = 2**16  # samples of a channel in a block
 LOUDEST = 2.0**31  # float files may use the integer scale; sums of squares must stay finite
 CUT = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 STREAMED = 2**31 - 2**17  # streaming writers use sizes from here on as a placeholder for an unknown length
+OGG_PAGE = 2**16  # bytes of a page, at most
+OGG_END = 4  # flag of the last page
 LFS_POINTER = b"version https://git-lfs"  # start of the file that stands in for audio that git-lfs has not fetched
 # soundfile raises RuntimeError or TypeError for a file that it assumes to be headerless.
 UNREADABLE = (OSError, soundfile.SoundFileError, RuntimeError, TypeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """An open audio file.
-
-    Args:
-        rate: sampling rate, Hz
-        channels: number of channels
-        blocks: the samples, as blocks (n, channels) with full scale 1
-        damage: reasons why the sound is not complete, known after the last block
-
-    """
-
-    rate: int
-    channels: int
-    blocks: Iterator[npt.NDArray[np.float32]]
-    damage: list[str] = field(default_factory=list)
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
@@ -71,8 +56,7 @@ def open_sound(path: Path) -> Iterator[Sound]:
     if decoded_by_ffmpeg(path):
         with open_ffmpeg(path) as decoded:
             _check_rate(decoded.rate, path)
-            blocks = _checked(decoded.blocks, path, rate=decoded.rate)
-            yield Sound(decoded.rate, decoded.channels, blocks, decoded.damage)
+            yield replace(decoded, blocks=_checked(decoded.blocks, path, rate=decoded.rate))
         return
     try:
         file = _Sequential(os.fsencode(path))  # a file name need not be valid text
@@ -80,7 +64,23 @@ def open_sound(path: Path) -> Iterator[Sound]:
         raise unreadable(path, error) from error
     with file:
         check_header(file, path, samples=file.frames, seconds=HOURS * 3600, most=None)
-        yield Sound(int(file.samplerate), file.channels, _checked(_blocks(file, path), path, rate=file.samplerate))
+        blocks = _checked(_blocks(file, path), path, rate=file.samplerate)
+        cut = file.format == "OGG" and not _ends_ogg(path)
+        yield Sound(
+            int(file.samplerate), file.channels, blocks, ["the end of the Ogg stream is missing"] if cut else []
+        )
+
+
+def _ends_ogg(path: Path) -> bool:
+    """Return whether the last page of an Ogg file is marked as the end of its stream.
+
+    Source: RFC 3533, section 6
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * OGG_PAGE))
+        content = file.read()
+    start = content.rfind(b"OggS")
+    return start >= 0 and len(content) > start + 5 and bool(content[start + 5] & OGG_END)
 
 
 def decoded_by_ffmpeg(path: Path) -> bool:

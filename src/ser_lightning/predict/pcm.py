@@ -7,7 +7,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.audio.sound import RATES, Sound, check_loudness
+from ser_lightning.audio.open_file import Sound
+from ser_lightning.audio.sound import RATES, check_loudness
 from ser_lightning.errors import InputError
 
 FORMATS = {"s16le": ("<i2", 1 / 32768), "f32le": ("<f4", 1.0)}  # name -> type of a sample and its scale

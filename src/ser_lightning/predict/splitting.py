@@ -9,8 +9,9 @@ from itertools import chain
 import numpy as np
 
 from ser_lightning.audio.audio import Audio
+from ser_lightning.audio.open_file import Sound
 from ser_lightning.audio.resample import Resampler
-from ser_lightning.audio.sound import BLOCK, SAMPLES, SECONDS, Sound
+from ser_lightning.audio.sound import BLOCK, SAMPLES, SECONDS
 from ser_lightning.errors import InputError
 from ser_lightning.predict import defaults
 from ser_lightning.predict.channels import Channel, Floats, Levels, check_channels, choose_channels

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from ser_lightning.audio.sound import Sound
+from ser_lightning.audio.open_file import Sound
 from ser_lightning.predict.channels import SIDES
 from ser_lightning.predict.formats import channels_of
 from ser_lightning.predict.segment import SegmentPrediction

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ser_lightning.audio.sound import Sound, open_sound
+from ser_lightning.audio.open_file import Sound
+from ser_lightning.audio.sound import open_sound
 from ser_lightning.errors import InputError
 from ser_lightning.predict.predictor import Predictor
 from ser_lightning.predict.segment import Segment, SegmentPrediction
