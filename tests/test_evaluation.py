@@ -222,17 +222,18 @@ def test_write_predictions(tmp_path):
                 "gender": "male",
                 "emotion": "calm",
             },
-            **{"intensity": "normal", "statement": "01", "digest": ""},
+            **{"intensity": "normal", "statement": "01", "language": "en", "age": 31.0, "digest": ""},
         )
-        for id_, speaker in (("a", "01"), ("b", "02"))
+        for id_, speaker in (("a", "01"), ("b", None))
     )
     result = Predictions(np.array([0, 1]), np.log(np.array([[0.25, 0.75], [0.125, 0.875]], np.float32)))
     write_predictions(
         tmp_path / "p.csv", {"test": ([("a", ""), ("b", "")], result)}, utterances=utterances, emotions=("calm", "sad")
     )
-    rows = list(csv.reader((tmp_path / "p.csv").read_text().splitlines()))
+    head, *rows = csv.reader((tmp_path / "p.csv").read_text().splitlines())
+    annotation = "utterance,speaker,gender,age,language,statement,intensity"
+    assert ",".join(head) == f"{annotation},subset,target,prediction,calm,sad"
     assert rows == [
-        ["utterance", "speaker", "gender", "intensity", "subset", "target", "prediction", "calm", "sad"],
-        ["a", "01", "male", "normal", "test", "calm", "sad", "0.250000", "0.750000"],
-        ["b", "02", "male", "normal", "test", "sad", "sad", "0.125000", "0.875000"],
+        ["a", "01", "male", "31.0", "en", "01", "normal", "test", "calm", "sad", "0.250000", "0.750000"],
+        ["b", "", "male", "31.0", "en", "01", "normal", "test", "sad", "sad", "0.125000", "0.875000"],
     ]

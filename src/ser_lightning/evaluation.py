@@ -79,6 +79,7 @@ class Evaluation:
 
 
 EVALUATION_MODE = Evaluation(training_mode=False, update_statistics=False)
+ANNOTATION = ("speaker", "gender", "age", "language", "statement", "intensity")  # columns of predictions.csv
 DRAW = 0  # dropout seed during evaluation, so that the same clips are always evaluated with the same dropout masks
 
 
@@ -202,10 +203,10 @@ def write_predictions(
     emotions: tuple[str, ...],
     more: Path | None = None,
 ) -> None:
-    """Write ``utterance,speaker,gender,intensity,subset,target,prediction`` and the probability of each emotion as CSV.
+    """Write the annotation, the prediction and the probability of each emotion of clips as CSV, one row per clip.
 
-    If augmented copies were evaluated, a column ``copy`` follows the utterance; it is empty for original clips.
-    Probabilities have 6 decimal places.
+    Values that the corpus does not give are empty. If augmented copies were evaluated, a column ``copy`` follows the
+    utterance; it is empty for original clips. Probabilities have 6 decimal places.
 
     Args:
         path: the CSV file
@@ -219,8 +220,8 @@ def write_predictions(
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         augmented = any(copy for keys, _ in predictions.values() for _, copy in keys)
-        columns = ["speaker", "gender", "intensity", "subset", "target", "prediction"]
-        writer.writerow(["utterance", *["copy"] * augmented, *columns, *emotions])
+        columns = ["subset", "target", "prediction"]
+        writer.writerow(["utterance", *["copy"] * augmented, *ANNOTATION, *columns, *emotions])
         if more is not None:
             file.writelines(more.read_text(encoding="utf-8").splitlines(keepends=True)[1:])
         for subset, (keys, result) in predictions.items():
@@ -228,7 +229,7 @@ def write_predictions(
             for (id_, copy), target, prediction, probabilities in rows:
                 utterance = by_id[id_]
                 writer.writerow(
-                    [id_, *[copy] * augmented, utterance.speaker, utterance.gender, utterance.intensity, subset]
-                    + [emotions[target], emotions[prediction]]
+                    [id_, *[copy] * augmented, *(getattr(utterance, field) for field in ANNOTATION)]
+                    + [subset, emotions[target], emotions[prediction]]
                     + [f"{probability:.6f}" for probability in probabilities]
                 )

@@ -91,6 +91,14 @@ def test_report_json_is_strict_and_holds_all_numbers(written: Path) -> None:
     assert difference["bootstrap_over_speakers"]["clusters"] == 24
     assert set(difference["seeds_needed"]) == {"1", "2", "5"}
     assert list(content["recognized"]["female"]) == ["none", "p25"]
+    groups = {(row["attribute"], row["group"]): row for row in content["fairness"]["p25"]["groups"]}
+    assert groups["gender", "male"]["accuracy"] == pytest.approx(content["recognized"]["male"]["p25"])
+    assert groups["gender", "male"]["unit"] == "speakers"
+    assert {row["attribute"] for row in content["fairness"]["none"]["comparisons"]} == {
+        "gender",
+        "speaker",
+        "intensity",
+    }
 
 
 @pytest.mark.slow

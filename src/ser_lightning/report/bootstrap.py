@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_lightning.metrics import Counts, mean_ratio
+from ser_lightning.metrics import Counts, Metric, mean_ratio
 from ser_lightning.report.statistics import CONFIDENCE
 
 DRAWS = 10_000
+FEWER_DRAWS = 2000  # for the many intervals of single groups and conditions
 SEED = 0
 FEWEST = 8
 CELLS = 1_000_000  # array elements held in memory at once
@@ -87,6 +88,21 @@ def mean_interval(values: Counts, *, draws: int = DRAWS, seed: int = SEED) -> Cl
     """
     counts = np.stack([values, np.ones_like(values)], axis=1)[..., None]
     return cluster_interval(counts, np.zeros_like(counts), draws=draws, seed=seed)
+
+
+def metric_interval(counts: Counts, metric: Metric, *, draws: int = FEWER_DRAWS) -> ClusterInterval:
+    """Compute a metric of one system in percent and its interval with the bootstrap of :func:`cluster_interval`.
+
+    Args:
+        counts: (J, C, C) confusion counts of each cluster
+        metric: a metric with ``sums``
+        draws: number of bootstrap draws
+
+    """
+    if metric.sums is None:
+        return ClusterInterval(100 * metric.compute(counts.sum(0)), None, len(counts), "not a ratio of sums")
+    sums = metric.sums(counts) * np.array([[100.0], [1.0]])
+    return cluster_interval(sums, np.zeros_like(sums), draws=draws)
 
 
 def _sums(weights: NDArray[np.float64], counts: Counts) -> Counts:

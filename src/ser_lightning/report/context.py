@@ -9,6 +9,8 @@ from ser_lightning.report.answer import SYNTHETIC, is_synthetic
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.clip_tests import CochranQ
 from ser_lightning.report.contrasts import Contrasts
+from ser_lightning.report.fairness import Fairness
+from ser_lightning.report.fairness_tables import comparisons_table, groups_table, worst_table
 from ser_lightning.report.parts import LISTENERS, accuracy_of_parts, is_ravdess, merged_accuracy
 from ser_lightning.report.runs import HEADLINE
 
@@ -21,6 +23,17 @@ def section_context(comparison: Comparison, found: Contrasts, cochran_q: Cochran
         "cochran": cochran_q,
         "headline": HEADLINE,
         "listeners": LISTENERS if is_ravdess(comparison) else None,
+    }
+
+
+def fairness_context(comparison: Comparison, found: Mapping[str, Fairness]) -> dict[str, Any]:
+    """Return the values for the section on groups of test clips."""
+    return {
+        "fairness": found,
+        "worst": worst_table(found, title=comparison.arm),
+        "worst_of_many": len(found) > 1,
+        "groups_table": groups_table,
+        "comparisons_table": comparisons_table,
     }
 
 

@@ -11,12 +11,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ser_lightning.metrics import METRICS, confusion_matrix
 from ser_lightning.report.answer import SYNTHETIC
-from ser_lightning.report.bootstrap import FEWEST, cluster_interval
+from ser_lightning.report.bootstrap import metric_interval
+from ser_lightning.report.fairness import fairness
+from ser_lightning.report.fairness_tables import comparisons_table, groups_table, worst_table
 from ser_lightning.report.render import render_markdown
 from ser_lightning.report.statistics import CONFIDENCE
 from ser_lightning.report.tables import NOTHING, interval_text
 
-DRAWS = 2000  # bootstrap draws of an interval over speakers
 SEVERITIES = ("leak", "shared", "corpus error", "unchecked")
 
 
@@ -39,6 +40,7 @@ def model_card(
     emotions = list(result["emotions"])
     test = predictions[predictions.subset == "test"]
     encoder = result["encoder"]
+    found = fairness(test, emotions)
     text = render_markdown(
         "model_card.md.j2",
         {},
@@ -49,8 +51,10 @@ def model_card(
         synthetic=SYNTHETIC if "synthetic" in result["corpus"]["name"].lower() else "",
         metrics=metrics_table(result, predictions),
         recall=recall_table(result),
-        genders=parts_table(test, "gender", emotions),
-        by_speaker=parts_table(test, "speaker", emotions),
+        worst=worst_table({"": found}),
+        worst_of_many=False,
+        groups=groups_table(found),
+        comparisons=comparisons_table(found),
         calibration=result["calibration"],
         calibrated=calibration_table(result["calibration"]),
         rejection=rejection_table(result["calibration"]),
@@ -107,12 +111,8 @@ def metrics_table(result: Mapping[str, Any], predictions: pd.DataFrame) -> pd.Da
         for name, metric in METRICS.items():
             over_clips = interval_text(100 * low, 100 * high) if name == "accuracy" else NOTHING
             counts = _counts_by_speaker(clips, emotions)
-            over_speakers = NOTHING
-            if metric.sums is not None and len(counts) >= FEWEST:
-                sums = 100 * metric.sums(counts)
-                sums[..., 1, :] /= 100
-                interval = cluster_interval(sums, np.zeros_like(sums), draws=DRAWS).interval
-                over_speakers = NOTHING if interval is None else interval_text(*interval)
+            interval = metric_interval(counts, metric).interval
+            over_speakers = NOTHING if interval is None else interval_text(*interval)
             rows.append(
                 {
                     "subset": subset,
@@ -149,21 +149,6 @@ def recall_table(result: Mapping[str, Any]) -> pd.DataFrame:
                 "recall (%)": NOTHING if recall[emotion] is None else f"{100 * recall[emotion]:.1f}",
             }
             for emotion, count in zip(result["emotions"], clips, strict=True)
-        ]
-    )
-
-
-def parts_table(clips: pd.DataFrame, column: str, emotions: Sequence[str]) -> pd.DataFrame:
-    """Tabulate accuracy and UAR by gender or speaker; empty if the corpus does not give it."""
-    return pd.DataFrame(
-        [
-            {
-                column: name,
-                "test clips": str(len(own)),
-                "accuracy (%)": f"{100 * (own.target == own.prediction).mean():.1f}",
-                "UAR (%)": f"{100 * METRICS['uar'].compute(_confusion(own, emotions)):.1f}",
-            }
-            for name, own in clips[clips[column] != ""].groupby(column)
         ]
     )
 

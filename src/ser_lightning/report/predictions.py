@@ -12,7 +12,10 @@ from ser_lightning.errors import InputError, printable
 NAME, PACKED = "predictions.csv", "predictions.csv.gz"
 REQUIRED = ("utterance", "speaker", "subset", "target", "prediction")
 FILLED = ("utterance", "subset", "target", "prediction")  # in every row; some corpora name no speakers
-OPTIONAL = ("copy", "gender", "intensity")  # empty where a corpus does not define them
+ATTRIBUTES = ("gender", "age", "language", "statement", "intensity")
+OPTIONAL = ("copy", *ATTRIBUTES)  # empty where a corpus does not define them
+
+COLUMNS = ("subset", "utterance", "copy", "speaker", *ATTRIBUTES, "target", "prediction")
 
 
 class UnusableRunError(Exception):
@@ -27,9 +30,9 @@ def read_predictions(run: str | Path) -> pd.DataFrame:
 
     Returns:
         one row per evaluated clip, sorted by subset, utterance and copy. Columns: ``subset`` (``val`` or ``test``),
-        ``utterance`` (id), ``copy`` (name of the augmented copy, empty for the original clip), ``speaker``, ``gender``
-        and ``intensity`` (empty if unknown), ``target`` and ``prediction`` (names of emotions), and, where the run
-        stored them, the probability of each emotion.
+        ``utterance`` (id), ``copy`` (name of the augmented copy, empty for the original clip), ``speaker``, ``gender``,
+        ``age``, ``language``, ``statement`` and ``intensity`` (text, empty if unknown), ``target`` and ``prediction``
+        (names of emotions), and, where the run stored them, the probability of each emotion.
 
     Raises:
         InputError: the file is missing or damaged
@@ -69,8 +72,7 @@ def load_predictions(run: Path) -> pd.DataFrame:
     repeated = table.duplicated(["subset", "utterance", "copy"])
     if repeated.any():
         raise UnusableRunError(f"{path.name} holds a clip of the subset {table.subset[repeated].iloc[0]!r} twice")
-    first = ["subset", "utterance", "copy", "speaker", "gender", "intensity", "target", "prediction"]
-    return table[[*first, *(column for column in table if column not in first)]]
+    return table[[*COLUMNS, *(column for column in table if column not in COLUMNS)]]
 
 
 def check_emotions(predictions: pd.DataFrame, emotions: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from ser_lightning.report import figures
 from ser_lightning.report.answer import answer, cautions
 from ser_lightning.report.arms import Comparison, compare_arms
 from ser_lightning.report.clip_tests import CochranQ
-from ser_lightning.report.context import report_context, section_context
+from ser_lightning.report.context import fairness_context, report_context, section_context
 from ser_lightning.report.contrasts import Contrasts, cochran, contrasts
+from ser_lightning.report.fairness import Fairness, fairness
 from ser_lightning.report.panels import draw_panels
 from ser_lightning.report.render import Panel, render_markdown, render_page
-from ser_lightning.report.report_json import comparison_json
+from ser_lightning.report.report_json import comparison_json, fairness_json
 from ser_lightning.report.runs import LeftOut, read_runs
 
 FORMAT = 2
@@ -35,6 +36,7 @@ class Report:
         left_out: the run folders that were excluded
         contrasts: arm -> metric -> contrast with the baseline, in points
         cochran: Cochran's Q test of the test clips; ``None`` with fewer than three arms or if their clips differ
+        fairness: arm -> metrics by group of test clips, with all runs of the arm pooled
         answer: the conclusion from the test accuracies, in sentences
         cautions: what a reader should know before relying on the answer
 
@@ -46,6 +48,7 @@ class Report:
     left_out: Sequence[LeftOut]
     contrasts: Contrasts
     cochran: CochranQ | None
+    fairness: Mapping[str, Fairness]
     answer: str
     cautions: Sequence[str]
 
@@ -72,6 +75,7 @@ class Report:
             confusions=[name for name in panels if name.startswith("confusion")],
             calibrated="risk" in panels,
             **section_context(comparison, self.contrasts, self.cochran),
+            **fairness_context(comparison, self.fairness),
             **report_context(comparison),
         )
 
@@ -106,6 +110,7 @@ class Report:
             "answer": self.answer,
             "cautions": self.cautions,
             **comparison_json(self.comparison, self.contrasts, self.cochran),
+            "fairness": fairness_json(self.fairness),
             "left_out": [item._asdict() for item in self.left_out],
             "command": self.command,
         }
@@ -137,6 +142,7 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
         left_out=results.left_out,
         contrasts=found,
         cochran=cochran(comparison),
+        fairness={arm: fairness(comparison.clips("test", arm), comparison.emotions) for arm in comparison.arms},
         answer=answer(comparison, found),
         cautions=cautions(comparison, found, results.left_out),
     )

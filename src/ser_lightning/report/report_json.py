@@ -1,6 +1,7 @@
 """Numbers of a report for ``report.json``."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from ser_lightning.report.answer import is_synthetic
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.clip_tests import CochranQ
 from ser_lightning.report.contrasts import Contrasts
+from ser_lightning.report.fairness import Fairness
 from ser_lightning.report.parts import PARTS, accuracy_of_parts
 
 
@@ -44,6 +46,15 @@ def comparison_json(comparison: Comparison, found: Contrasts, cochran_q: Cochran
         ],
     }
     numbers: dict[str, Any] = _plain(content)
+    return numbers
+
+
+def fairness_json(found: Mapping[str, Fairness]) -> dict[str, Any]:
+    """Return the metrics by group of every arm as values that JSON can represent."""
+    tables = {
+        arm: {name: table.to_dict("records") for name, table in own._asdict().items()} for arm, own in found.items()
+    }
+    numbers: dict[str, Any] = _plain(tables)
     return numbers
 
 

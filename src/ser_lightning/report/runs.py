@@ -12,7 +12,7 @@ import pandas as pd
 
 from ser_lightning.errors import InputError
 from ser_lightning.metrics import METRICS, Confusion, confusion_matrix
-from ser_lightning.report.predictions import UnusableRunError, check_emotions, clip_digest, load_predictions
+from ser_lightning.report.predictions import COLUMNS, UnusableRunError, check_emotions, clip_digest, load_predictions
 
 FORMAT = 1
 RECOMPUTED = ("accuracy", "uar", "macro_f1")  # every result has these; metrics added later need not be there
@@ -195,7 +195,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         "clip_sets": {subset: clip_digest(found) for subset, found in clips.items()},
         "all_metrics": metrics,
     }
-    return row | {key: _percent(result, key) for key in MEASURES}, predictions[predictions.columns[:8]]
+    return row | {key: _percent(result, key) for key in MEASURES}, predictions[list(COLUMNS)]
 
 
 def confusion_of(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Confusion:
