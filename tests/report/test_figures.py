@@ -1,14 +1,17 @@
 import math
 import re
-from itertools import pairwise
+from importlib.resources import files
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from ser_lightning.labels import RAVDESS
+from ser_lightning.report.drawing import COLORS, arm_color, arm_marker
 from ser_lightning.report.figures import confusion_figure, curves_figure, forest_figure, save, svg
 from ser_lightning.report.panel_figures import (
     draw_accuracies,
@@ -93,6 +96,62 @@ def test_svg_uses_page_color_and_unique_ids() -> None:
     ElementTree.fromstring(one)  # noqa: S314 - our own
 
 
+# Linear RGB as seen by people without one kind of cone: Machado, Oliveira & Fernandes 2009, severity 1.
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+def linear_rgb(color: str) -> np.ndarray:
+    rgb = np.array(to_rgb(color))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """Convert linear RGB to Oklab (Ottosson 2020), in which distances match perceived differences."""
+    cones = [
+        [0.41222147, 0.53633254, 0.05144599],
+        [0.2119035, 0.68069955, 0.10739696],
+        [0.08830246, 0.28171884, 0.6299787],
+    ]
+    axes = [
+        [0.21045426, 0.79361779, -0.00407205],
+        [1.9779985, -2.42859221, 0.45059371],
+        [0.0259040, 0.78277177, -0.80867577],
+    ]
+    return np.array(axes) @ np.cbrt(np.clip(np.array(cones) @ rgb, 0, None))
+
+
+def luminance(color: str) -> float:
+    return float(linear_rgb(color) @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_eight_arms_have_eight_colors_that_color_blind_readers_can_distinguish(vision: str) -> None:
+    seen = [oklab(np.clip(VISION[vision] @ linear_rgb(arm_color(arm)), 0, 1)) for arm in range(8)]
+
+    distances = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in combinations(range(8), 2)}
+    assert min(distances.values()) > 0.07  # a just noticeable difference is about 0.02
+
+
+def test_colors_stand_out_from_the_light_and_the_dark_page() -> None:
+    page = (files("ser_lightning.report") / "templates/page.html.j2").read_text()
+
+    papers = re.findall(r"--paper: (#[0-9a-f]{6})", page)
+    assert len(papers) == 2
+    for paper in papers:
+        for color in set(COLORS) - {"#000000"}:  # black becomes the color of the text
+            low, high = sorted([luminance(color), luminance(paper)])
+            assert (high + 0.05) / (low + 0.05) > 2.1
+
+
+def test_sixty_four_arms_have_distinct_pairs_of_color_and_marker() -> None:
+    assert len({(arm_color(arm), arm_marker(arm)) for arm in range(64)}) == 64
+
+
 AUGMENTS = ("gain", "kaggle", "mixup", "paper", "snr", "spec_augment", "speed")
 
 
@@ -121,7 +180,9 @@ def test_paired_panel_joins_seeds_without_label_overlap() -> None:
     figure = draw_pairs({"none": {0: 60.0, 1: 61.0, 2: 70.0}, "p25": {0: 62.0, 1: 62.0}}, "accuracy", listeners=None)
 
     axes = figure.axes[0]
-    assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1]
+    assert [list(line.get_ydata()) for line in axes.lines[:2]] == [[60, 62], [61, 62]]
+    assert math.isnan(axes.lines[2].get_ydata()[1])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["same seed", "mean"]
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     low, high = axes.get_ylim()
     assert heights["seed 1"] - heights["seed 0"] >= 0.04 * (high - low)
@@ -150,6 +211,48 @@ def test_paired_panel_labels_folds_but_not_many_pairs() -> None:
 
     assert {text.get_text() for text in few.axes[0].texts} == {"0, fold 0", "0, fold 1"}
     assert not many.axes[0].texts
+
+
+def test_paired_panel_joins_no_arms_without_a_common_seed() -> None:
+    figure = draw_pairs({"a": {0: 60.0, 1: 61.0}, "b": {1: 62.0}, "c": {0: 63.0}}, "accuracy", listeners=None)
+
+    joined = [
+        (left, right)
+        for line in figure.axes[0].lines
+        for left, right in pairwise(line.get_ydata())
+        if not math.isnan(left + right)
+    ]
+    assert joined == [(61, 62)]  # no line passes b from a to c
+    alone = draw_pairs({"a": {0: 60.0}}, "accuracy", listeners=None)
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == ["mean"]
+
+
+@pytest.mark.parametrize(("listeners", "where", "edge"), [(20.0, "below", 0), (99.0, "above", 1)])
+def test_distant_listener_accuracy_leaves_the_axis_to_the_runs(listeners: float, where: str, edge: int) -> None:
+    values = {"none": {0: 60.0, 1: 61.0}, "p25": {0: 60.5, 1: 62.0}}
+
+    figure = draw_pairs(values, "accuracy", listeners=listeners)
+
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    assert (62 - 60) / (high - low) > 0.5
+    assert axes.lines[-1].get_ydata() == edge  # an arrow at the edge
+    assert figure.legends[0].get_texts()[-1].get_text() == f"human listeners, {listeners:g} %, {where}"
+
+
+@pytest.mark.parametrize("arms", [AUGMENTS, [f"a rather long name of arm {number}" for number in range(9)]])
+def test_legends_fit_the_figure(arms: tuple[str, ...]) -> None:
+    shares = pd.DataFrame({arm: {"sad": 10.0} for arm in arms})
+    figures = [
+        draw_accuracies(shares, {"sad": 58.0}),
+        draw_curves({arm: [HISTORY] for arm in arms}, "loss", "loss", factor=1),
+    ]
+
+    for figure in figures:
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
 
 
 def test_paired_panel_draws_listener_accuracy() -> None:

@@ -231,7 +231,12 @@ def test_page_does_not_scroll_horizontally_in_browser(html: str, tmp_path: Path)
     if browser is None:
         pytest.skip("no Chromium on this machine")
     # Use a frame, because a Chromium window is at least 500 pixels wide.
-    probe = "<script>parent.postMessage(innerWidth + ' ' + document.documentElement.scrollWidth, '*')</script></body>"
+    probe = """<script>
+      const tables = [...document.querySelectorAll(".scroll")].filter(table => table.scrollWidth > table.clientWidth)
+      const shadows = tables.map(table => getComputedStyle(table).backgroundAttachment)
+      const page = document.documentElement
+      parent.postMessage([innerWidth, page.scrollWidth, tables.length, ...new Set(shadows)].join(" "), "*")
+    </script></body>"""
     (tmp_path / "report.html").write_text(html.replace("</body>", probe))
     file = tmp_path / "frame.html"
     listen = "<script>onmessage = event => { document.title = event.data }</script>"
@@ -246,10 +251,12 @@ def test_page_does_not_scroll_horizontally_in_browser(html: str, tmp_path: Path)
         check=True,
     ).stdout
 
-    found = re.search(r"<title>(\d+) (\d+)</title>", dumped)
+    found = re.search(r"<title>(\d+) (\d+) (\d+) ([a-z, ]+)</title>", dumped)
     assert found
-    width, needed = map(int, found.groups())
+    width, needed, wider = map(int, found.groups()[:3])
     assert needed <= width <= 400
+    assert wider >= 3  # tables that are wider than the page scroll; two shadows stay, their two covers move
+    assert found[4] == "local, local, scroll, scroll"
 
 
 def exported(sweep: Path, target: Path) -> Path:

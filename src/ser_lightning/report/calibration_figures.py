@@ -8,7 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ser_lightning.report.drawing import COLORS, FAINT, GRID, SMALL, SOFT, WIDTH, arm_color, new_figure, open_axes
+from ser_lightning.report.drawing import (
+    COLORS,
+    FAINT,
+    GRID,
+    SMALL,
+    SOFT,
+    WIDTH,
+    add_legend,
+    arm_color,
+    arm_marker,
+    new_figure,
+    open_axes,
+)
 
 STAGES = {"before": ("D", COLORS[1]), "after": ("o", COLORS[0])}  # marker and color before and after calibration
 Bins = Mapping[str, Sequence[float]]
@@ -51,9 +63,9 @@ def draw_reliability(arms: Mapping[str, Sequence[Mapping[str, Any]]], stage: str
         bins = [section["reliability"][stage] for section in sections]
         fewest = min(len(found["clips"]) for found in bins)
         mean = {key: np.mean([found[key][:fewest] for found in bins], axis=0) for key in ("confidence", "accuracy")}
-        _draw_reliability(axes, mean, color=arm_color(number), marker="o")
+        _draw_reliability(axes, mean, color=arm_color(number), marker=arm_marker(number))
     _finish_reliability(axes)
-    _add_legend(figure, list(arms))
+    _add_arms(figure, list(arms))
     return figure
 
 
@@ -72,7 +84,7 @@ def draw_risk_coverage(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figur
         risk = np.mean([np.interp(coverage, curve["coverage"], curve["risk"]) for curve in curves], axis=0)
         _draw_risk(axes, {"coverage": coverage, "risk": risk}, color=arm_color(number))
     _finish_risk(axes)
-    _add_legend(figure, list(arms))
+    _add_arms(figure, list(arms))
     return figure
 
 
@@ -108,6 +120,6 @@ def _finish_risk(axes: Axes) -> None:
     open_axes(axes)
 
 
-def _add_legend(figure: Figure, arms: Sequence[str]) -> None:
-    handles = [Line2D([], [], color=arm_color(number), marker="o", label=arm) for number, arm in enumerate(arms)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL)
+def _add_arms(figure: Figure, arms: Sequence[str]) -> None:
+    handles = [Line2D([], [], color=arm_color(n), marker=arm_marker(n), label=arm) for n, arm in enumerate(arms)]
+    add_legend(figure, handles, columns=4)

@@ -1,7 +1,8 @@
 """Style and elements shared by all figures.
 
 Figures use neither windows nor matplotlib's global state, so they can be made in any process and thread. The colors are
-those of Okabe & Ito (2008), which color-blind readers can tell apart.
+those of Okabe & Ito (2008), which color-blind readers can tell apart, with a dark red in place of their yellow, which
+is too pale on white paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ser_lightning.metrics import Confusion
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#A02C5A")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK, SOFT, FAINT, GRID = "#000000", "#4d4d4d", "#999999", "#e5e5e5"
 WIDTH = 4.7  # inches, about the width of a phone screen
 SMALL = 9  # points
+ONE_ROW = 0.3  # inches, height of a legend of one row
 History = Mapping[str, Sequence[float]]
 PANELS = (("loss", "loss", 1), ("uar", "UAR (%)", 100))  # series, axis label, factor
 Style = Literal["-", "--"]
@@ -37,6 +42,24 @@ def new_figure(width: float, height: float) -> Figure:
 def arm_color(number: int) -> str:
     """Return the color of the arm with the given number; colors repeat after the last one."""
     return COLORS[number % len(COLORS)]
+
+
+def arm_marker(number: int) -> str:
+    """Return the marker of the arm with the given number; arms of one color have different markers."""
+    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, columns: int) -> None:
+    """Add a legend below the axes, with as many columns as fit the width of the figure, but at most ``columns``.
+
+    The figure grows by the rows after the first one, so that they take nothing from the axes.
+    """
+    for number in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=number, frameon=False, fontsize=SMALL)
+        if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + max(0, legend.get_window_extent().height / figure.dpi - ONE_ROW))
 
 
 def draw_curve(axes: Axes, values: NDArray[np.float64], color: str, style: Style) -> None:

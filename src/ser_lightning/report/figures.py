@@ -24,6 +24,7 @@ from ser_lightning.report.drawing import (
     SOFT,
     STYLES,
     History,
+    add_legend,
     arm_color,
     class_percent,
     draw_curve,
@@ -116,7 +117,7 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
         open_axes(axes)
         axes.set_title(title, fontsize="medium")
     handles = [Line2D([], [], color=arm_color(number), marker="o", label=name) for number, name in enumerate(series)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False)
+    add_legend(figure, handles, columns=len(handles))
     return figure
 
 

@@ -1,5 +1,6 @@
 """Figures that compare the arms of a sweep; sized to be readable on a narrow screen."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from ser_lightning.metrics import Confusion
 from ser_lightning.report.drawing import (
@@ -21,7 +23,9 @@ from ser_lightning.report.drawing import (
     STYLES,
     WIDTH,
     History,
+    add_legend,
     arm_color,
+    arm_marker,
     class_percent,
     draw_curve,
     finish_curves,
@@ -38,7 +42,7 @@ LISTENERS = (0, (4, 3))  # line style
 
 
 def draw_pairs(values: Mapping[str, Mapping[Pair, float]], label: str, *, listeners: float | None) -> Figure:
-    """Draw one point per run, a line joining the arms of each pair, and a bar at the mean of each arm.
+    """Draw one point per run and a bar at the mean of each arm; lines join the runs of a pair in neighboring arms.
 
     Args:
         values: arm -> pair -> value
@@ -48,30 +52,28 @@ def draw_pairs(values: Mapping[str, Mapping[Pair, float]], label: str, *, listen
     """
     figure = new_figure(WIDTH, 4.2)
     axes = figure.subplots()
-    ends: dict[Pair, tuple[float, float]] = {}
-    for pair in dict.fromkeys(pair for by_pair in values.values() for pair in by_pair):
-        points = [(x, by_pair[pair]) for x, by_pair in enumerate(values.values()) if pair in by_pair]
-        axes.plot(*zip(*points, strict=True), color=FAINT, linewidth=1.2, zorder=1)
-        ends[pair] = points[-1]
+    pairs = dict.fromkeys(pair for by_pair in values.values() for pair in by_pair)
+    lines = {pair: [by_pair.get(pair, math.nan) for by_pair in values.values()] for pair in pairs}
+    for line in lines.values():
+        axes.plot(line, color=FAINT, linewidth=1, zorder=1)  # NaN breaks the line where an arm lacks the pair
     for x, by_pair in enumerate(values.values()):
-        axes.scatter([x] * len(by_pair), list(by_pair.values()), color=arm_color(x), s=32, zorder=3)
-        axes.hlines(np.mean(list(by_pair.values())), x - 0.16, x + 0.16, color=arm_color(x), linewidth=2.5, zorder=2)
-    handles = [
-        Line2D([], [], color=FAINT, marker="o", label="same seed"),
-        Line2D([], [], color=SOFT, linewidth=2.5, label="mean"),
-    ]
+        color = arm_color(x)
+        axes.scatter([x] * len(by_pair), list(by_pair.values()), color=color, marker=arm_marker(x), s=32, zorder=3)
+        axes.hlines(np.mean(list(by_pair.values())), x - 0.16, x + 0.16, color=color, linewidth=2.5, zorder=2)
+    pair_name = "same seed" if all(isinstance(pair, int) for pair in pairs) else "same seed and fold"
+    handles = [Line2D([], [], color=FAINT, label=pair_name)] if len(values) > 1 else []
+    handles.append(Line2D([], [], color=SOFT, linewidth=2.5, label="mean"))
     if listeners is not None:
-        axes.axhline(listeners, color=SOFT, linestyle=LISTENERS, linewidth=1.2, zorder=0)
-        label_of_line = f"human listeners, {listeners:g} %"
-        handles.append(Line2D([], [], color=SOFT, linestyle=LISTENERS, linewidth=1.2, label=label_of_line))
-    if len(ends) <= MOST_LABELS:
+        handles.append(_draw_listeners(axes, listeners))
+    if len(pairs) <= MOST_LABELS:
+        ends = {pair: max((x, y) for x, y in enumerate(line) if not math.isnan(y)) for pair, line in lines.items()}
         _label_pairs(axes, ends)
     label_positions(axes, list(values), rotated=len(values) * max(map(len, values)) > SIDE_BY_SIDE)
     axes.set_xlim(-0.45, len(values) - 1 + 0.75)
     axes.set_ylabel(label)
     axes.grid(axis="y", color=GRID)
     open_axes(axes)
-    _add_legend(figure, handles, columns=3)
+    add_legend(figure, handles, columns=3)
     return figure
 
 
@@ -102,7 +104,7 @@ def draw_curves(histories: Mapping[str, Sequence[History]], series: str, label: 
     handles: list[Line2D | Patch] = [Line2D([], [], color=arm_color(n), label=arm) for n, arm in enumerate(histories)]
     handles += [Line2D([], [], color=SOFT, linestyle=style, label=name) for _, name, style in STYLES[::-1]]
     handles.append(Patch(color=FAINT, alpha=0.5, label="lowest to highest run"))
-    _add_legend(figure, handles, columns=3)
+    add_legend(figure, handles, columns=3)
     return figure
 
 
@@ -149,7 +151,7 @@ def draw_accuracies(accuracies: pd.DataFrame, listeners: Mapping[str, float]) ->
     axes = figure.subplots()
     for number, arm in enumerate(arms):
         rows = np.arange(len(parts)) + 0.5 * (number - (len(arms) - 1) / 2) / max(3, len(arms))
-        axes.scatter(accuracies[arm], rows, color=arm_color(number), s=30, zorder=3)
+        axes.scatter(accuracies[arm], rows, color=arm_color(number), marker=arm_marker(number), s=30, zorder=3)
     for row, part in enumerate(parts):
         if part in listeners:
             axes.vlines(listeners[part], row - 0.42, row + 0.42, color=SOFT, linestyle=LISTENERS, linewidth=1.6)
@@ -159,15 +161,13 @@ def draw_accuracies(accuracies: pd.DataFrame, listeners: Mapping[str, float]) ->
     axes.set_xlabel("correct (%)")
     axes.grid(color=GRID)
     open_axes(axes)
-    handles = [Line2D([], [], color=arm_color(n), marker="o", linestyle="", label=arm) for n, arm in enumerate(arms)]
+    handles = [
+        Line2D([], [], color=arm_color(n), marker=arm_marker(n), linestyle="", label=arm) for n, arm in enumerate(arms)
+    ]
     if listeners:
         handles.append(Line2D([], [], color=SOFT, linestyle=LISTENERS, label="human listeners"))
-    _add_legend(figure, handles, columns=4)
+    add_legend(figure, handles, columns=4)
     return figure
-
-
-def _add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, columns: int) -> None:
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL)
 
 
 def _matrix_panel(
@@ -187,14 +187,29 @@ def _matrix_panel(
     return figure
 
 
+def _draw_listeners(axes: Axes, listeners: float) -> Line2D:
+    """Draw the accuracy of human listeners and return its legend entry.
+
+    An arrow at the edge of the axes replaces a line that would leave the runs less than half of the height.
+    """
+    low, high = axes.get_ylim()
+    label = f"human listeners, {listeners:g} %"
+    if 2 * low - high <= listeners <= 2 * high - low:
+        axes.axhline(listeners, color=SOFT, linestyle=LISTENERS, linewidth=1.2, zorder=0)
+        return Line2D([], [], color=SOFT, linestyle=LISTENERS, linewidth=1.2, label=label)
+    edge, marker, where = (0, "v", "below") if listeners < low else (1, "^", "above")
+    axes.plot(0.97, edge, color=SOFT, marker=marker, markersize=8, transform=axes.transAxes, clip_on=False)
+    return Line2D([], [], color=SOFT, marker=marker, linestyle="", label=f"{label}, {where}")
+
+
 def _label_pairs(axes: Axes, ends: Mapping[Pair, tuple[float, float]]) -> None:
-    """Label each line at its right end, and move labels apart where lines end close together."""
+    """Label each line at its right end, with labels moved apart as little as possible."""
     low, high = axes.get_ylim()
     gap = 0.05 * (high - low)
     for end in sorted({x for x, _ in ends.values()}):
-        below = -np.inf
-        for pair, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
-            if x == end:
-                below = max(y, below + gap)
-                name = f"seed {pair}" if isinstance(pair, int) else f"{pair[0]}, fold {pair[1]}"
-                axes.text(x + 0.2, below, name, va="center", fontsize=SMALL, color=SOFT)
+        here = sorted((y, pair) for pair, (x, y) in ends.items() if x == end)
+        steps = gap * np.arange(len(here))
+        heights = isotonic_regression(np.array([y for y, _ in here]) - steps).x + steps
+        for height, (_, pair) in zip(heights, here, strict=True):
+            name = f"seed {pair}" if isinstance(pair, int) else f"{pair[0]}, fold {pair[1]}"
+            axes.text(end + 0.2, height, name, va="center", fontsize=SMALL, color=SOFT)
