@@ -13,8 +13,16 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from starlette.testclient import TestClient
 from tests.cli.conftest import RATE, clip, conversation, wave  # noqa: F401 - fixtures
 from tests.serve import browser
+
+from ser_lightning.cli.model_file import open_model
+from ser_lightning.predict.certainty import certainty_of
+from ser_lightning.predict.predictor import Predictor
+from ser_lightning.predict.splitting import Splitter, make_splitting
+from ser_lightning.serve.app import make_app
+from ser_lightning.serve.engine import Engine, Limits
 
 LOOPBACK = """
 import sys
@@ -161,6 +169,28 @@ def test_page_predicts_a_file_and_the_microphone(served, clip):  # noqa: F811
             assert outside == []
 
     asyncio.run(use())
+
+
+def test_answer_that_takes_too_long_is_refused(trained, clip):  # noqa: F811
+    path = trained / "checkpoints" / "best.ckpt"
+    opened = open_model(str(path), settings=[], trust=[], one_speaker=False, refused={}, force=False)
+    predictor = Predictor(
+        opened.scorer,
+        opened.audio,
+        certainty=certainty_of(opened.scorer, reject=0.0, sets=False),
+        batch_size=1,
+        least_speech=0.0,
+        vad="webrtc",
+        one_speaker=False,
+    )
+    splitter = Splitter(make_splitting(training_data=opened.training_data), opened.audio)
+    for seconds, code in ((60.0, 200), (1e-9, 503)):
+        limits = Limits(size=10**6, length=60.0, time=seconds, workers=1, queue=1)
+        engine = Engine(splitter=splitter, predictor=predictor, limits=limits)
+        app = make_app(engine, emotions=opened.scorer.emotions, model="best.ckpt", card="", hosts=["testserver"])
+        answer = TestClient(app).post("/predict", files={"file": (clip.name, clip.read_bytes())})
+        assert answer.status_code == code, answer.text
+        assert {"segments", "detail"} & set(answer.json()) == ({"segments"} if code == 200 else {"detail"})
 
 
 def test_address_in_use_and_limits_are_refused(served, command, trained):

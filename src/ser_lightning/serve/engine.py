@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from ser_lightning.audio.open_file import Sound
 from ser_lightning.audio.sound import open_sound
@@ -101,7 +104,7 @@ def _open_limited(path: Path, *, seconds: float) -> Iterator[Sound]:
     """Open a recording whose blocks end with an error beyond a length."""
     with open_sound(path) as sound:
 
-        def blocks() -> Iterator[object]:
+        def blocks() -> Iterator[npt.NDArray[np.float32]]:
             samples = 0
             for block in sound.blocks:
                 samples += len(block)
@@ -109,4 +112,4 @@ def _open_limited(path: Path, *, seconds: float) -> Iterator[Sound]:
                     raise TooLongError(f"the recording lasts more than {seconds:g} s; send a shorter part")
                 yield block
 
-        yield Sound(sound.rate, sound.channels, blocks(), sound.damage)  # type: ignore[arg-type]
+        yield replace(sound, blocks=blocks())
