@@ -17,6 +17,7 @@ LEAVES = {
     "memory",
     "kernels",
     "config_files",
+    "config_comments",
     "own_code",
     "audio_endings",
     "progress",
