@@ -24,7 +24,7 @@ def default_model(command: str) -> str:
     try:
         find_model()
     except InputError as error:
-        raise InputError(f"The default model cannot be used: {error} Or give --model CHECKPOINT.") from error
+        raise InputError(f"the default model cannot be used: {error}; or give --model CHECKPOINT") from error
     print(
         f"{command}: without --model, the default model is used, trained on {TRAINED_ON}; expect more errors on other"
         f" speech (see {PATH.with_name('MODEL_CARD.md')})",

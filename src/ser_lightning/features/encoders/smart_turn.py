@@ -41,7 +41,7 @@ def find_model() -> Path:
     paths = [path for folder in folders if (path := Path(folder) / FILE).is_file()]
     if not paths:
         raise InputError(
-            f"The encoder smart_turn is not installed ({PACKAGE} has no file {FILE}). Install it: {INSTALL}"
+            f"the encoder smart_turn is not installed ({PACKAGE} has no file {FILE}); install it with: {INSTALL}"
         )
     found = hashlib.sha256(paths[0].read_bytes()).hexdigest()
     if found != SHA256:
