@@ -44,7 +44,7 @@ ALLOWED = {
     "audio": set(),
     "augment": set(),
     "features": set(),
-    "models": set(),
+    "models": {"features"},
     "baselines": {"calibration"},
     "calibration": set(),
     "recording_conditions": set(),

@@ -11,7 +11,14 @@ from ser_lightning.checkpoint import build_model
 from ser_lightning.config_files import options, values_of
 from ser_lightning.models.ensemble import Ensemble
 
-FEATURES = {"crnn_attention": 120, "encoder_head": 1152, "drcnn": 200, "attention_fcn": 200, "res_lstm": 46}
+FEATURES = {
+    "crnn_attention": 120,
+    "encoder_head": 1152,
+    "fine_tuned_encoder": 384,
+    "drcnn": 200,
+    "attention_fcn": 200,
+    "res_lstm": 46,
+}
 SMALLER = {"lim_tdcnn": {"hidden": 8}, "drcnn": {"hidden": [16]}, "crnn_attention": {"linear": 16, "channels": [4, 4]}}
 NETWORKS = [name for name in options("model") if not is_baseline(values_of("model", name))]
 CASES = [(name, {}) for name in NETWORKS] + [("cnn_bilstm", {"masked": False, "conv_activation": "relu"})]
@@ -20,13 +27,14 @@ CASES = [(name, {}) for name in NETWORKS] + [("cnn_bilstm", {"masked": False, "c
 def untrained(name: str, change: dict) -> tuple[torch.nn.Module, int]:
     """Return a network with random statistics of its features and normalizations, and its number of features."""
     parts = {"model": values_of("model", name), "dropout": {"p": 0.25}}
-    parts |= {"features": {"standardize": True, "layers": [1, 2, 3]}}
+    parts |= {"features": {"standardize": name != "fine_tuned_encoder", "layers": [1, 2, 3]}}
     config = OmegaConf.to_container(OmegaConf.create(parts), resolve=True)
     config["model"] |= SMALLER.get(name, {}) | change
     size = FEATURES.get(name, 128)
     torch.manual_seed(0)
     model = build_model(config, features=size, classes=5).eval()
-    model.standardize.fit(torch.randn(size), torch.rand(size) + 0.5)
+    if parts["features"]["standardize"]:
+        model.standardize.fit(torch.randn(size), torch.rand(size) + 0.5)
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm1d):
             layer.running_mean.normal_()

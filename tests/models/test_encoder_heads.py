@@ -1,9 +1,12 @@
 """Tests of the networks for hidden states of encoders."""
 
+import numpy as np
 import pytest
 import torch
 
+from ser_lightning.features.encoders import smart_turn
 from ser_lightning.models.encoder_head import EncoderHead
+from ser_lightning.models.fine_tuned_encoder import FineTunedEncoder
 from ser_lightning.models.mlp import MLP
 
 VALUES = {"features": 12, "classes": 4, "standardize": False, "layers": [1, 2, 3], "projection": 5, "attention": 3}
@@ -84,3 +87,44 @@ def test_mlp_normalizes_hidden_units_over_the_batch():
 def test_mlp_refuses_values_out_of_range(changed):
     with pytest.raises(ValueError, match=r"model\."):
         MLP(**MLP_VALUES | changed)
+
+
+FINE_TUNED = {
+    "features": 384,
+    "classes": 4,
+    "standardize": False,
+    "first": 1,
+    "last": 3,
+    "attention": 3,
+    "dropout": 0.0,
+}
+
+
+def test_fine_tuned_encoder_starts_from_the_states_of_the_encoder():
+    network = FineTunedEncoder(**FINE_TUNED).eval()
+    clip = np.random.default_rng(0).normal(0, 0.1, 20_000).astype(np.float32)
+    states = torch.from_numpy(smart_turn.hidden_states(clip, crop=True))  # (5, K, 384)
+    found = {}
+    for index, layer in enumerate(network.layers, start=2):
+        layer.register_forward_hook(lambda _, given, output, index=index: found.update({index: output.detach()}))
+    padded = torch.zeros(2, states.shape[1] + 30, 384)
+    padded[:, : states.shape[1]] = states[1]
+    network(padded, torch.tensor([states.shape[1], states.shape[1] + 30]))
+    for index in (2, 3):  # padding changes nothing
+        torch.testing.assert_close(found[index][0, : states.shape[1]], states[index], atol=1e-4, rtol=1e-3)
+    assert sum(parameter.numel() for parameter in network.layers.parameters()) == 2 * 1_774_080
+
+
+def test_fine_tuned_encoder_trains_every_parameter():
+    network = FineTunedEncoder(**FINE_TUNED)
+    network(torch.randn(3, 6, 384), torch.tensor([6, 3, 2]))[:, 0].square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        if name != "pool.score.2.bias":  # the attention weights do not depend on it
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("change", [{"first": 3}, {"last": 5}, {"features": 768}, {"standardize": True}])
+def test_fine_tuned_encoder_refuses_other_features(change):
+    with pytest.raises(ValueError, match="expected"):
+        FineTunedEncoder(**FINE_TUNED | change)

@@ -123,15 +123,17 @@ def _without_quantization(graph: Any, constants: Mapping[str, Array]) -> Callabl
     return lambda name: before.get(name, name)
 
 
-@lru_cache
-def load() -> WhisperEncoder:
-    """Return the encoder, cached per process.
+def build_encoder() -> WhisperEncoder:
+    """Return a new encoder with the weights of the file.
 
     Raises:
         InputError: the package or the library onnx is missing, or the file is of another version
 
     """
     return WhisperEncoder.from_weights(read_weights(find_model()), heads=HEADS)
+
+
+load = lru_cache(build_encoder)  # the encoder of the features, one per process
 
 
 @torch.inference_mode()
