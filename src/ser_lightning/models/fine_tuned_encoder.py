@@ -14,7 +14,7 @@ class FineTunedEncoder(nn.Module):
 
     The layers start from the weights of the encoder. The layers up to ``first`` are part of the features
     (``features.layers=[first]``, ``features.pooling=frames``): they are not trained, and computed only once per clip.
-    With the values in conf/ the network has 3.7 million parameters.
+    With the values in conf/ the network has 3.6 million parameters.
 
     Args:
         features: number of input features, the units of one hidden state
