@@ -102,6 +102,7 @@ ALLOWED = {
         "output_checks",
     },
     "serve": {"audio", "predict"},
+    "explain": {"audio", "calibration", "features", "models", "predict", "report"},
     "export": {
         "calibration",
         "recording_conditions",
@@ -155,6 +156,7 @@ THIRD_PARTY_FORBIDDEN = {
     "predict": {"hydra", "rich", "pytorch_lightning"},
     "export": {"hydra", "pytorch_lightning", "rich"},
     "released_weights": {"hydra", "pytorch_lightning"},
+    "explain": {"hydra", "rich"},
 }
 
 

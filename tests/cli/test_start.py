@@ -21,6 +21,7 @@ FILES = {
     "ser-import": "ser_lightning.cli.import_weights:main",
     "ser-export": "ser_lightning.cli.export:main",
     "ser-serve": "ser_lightning.cli.serve:main",
+    "ser-explain": "ser_lightning.cli.explain:main",
 }
 HYDRA = {f"ser-{name}": f"ser_lightning.cli.start:{name}" for name in ("train", "prepare", "audit")}
 ALL = FILES | HYDRA
@@ -77,6 +78,8 @@ def test_completion_imports_no_heavy_libraries(command):
         words, expected = f"{command}\n--ba", ["--baseline"]
     elif command == "ser-export":
         words, expected = f"{command}\n--tol", ["--tolerance"]
+    elif command == "ser-explain":
+        words, expected = f"{command}\n--blo", ["--block"]
     elif command == "ser-serve":
         words, expected = f"{command}\n--po", ["--port"]
     else:

@@ -73,10 +73,10 @@ def chroma(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> n
     return np.ascontiguousarray(from_c[:, : 1 + n_fft // 2], np.float32)
 
 
-def mel(*, sampling_rate: int, n_fft: int, n_mels: int) -> npt.NDArray[np.float32]:
-    """Return the triangular mel filters with unit area, (n_mels, 1 + n_fft // 2).
+def mel_edges(*, sampling_rate: int, n_mels: int) -> Doubles:
+    """Return the corners of the triangular mel filters, equally spaced in mel, Hz, (n_mels + 2,).
 
-    Source: librosa.filters.mel(htk=False, norm="slaney"); Slaney 1998, Auditory Toolbox
+    Source: librosa.mel_frequencies(htk=False)
     """
     top = sampling_rate / 2
     highest = top / MEL_STEP if top < BREAK else BREAK / MEL_STEP + np.log(top / BREAK) / LOG_STEP
@@ -84,6 +84,15 @@ def mel(*, sampling_rate: int, n_fft: int, n_mels: int) -> npt.NDArray[np.float3
     edges = MEL_STEP * mels  # Hz
     above = mels >= BREAK / MEL_STEP
     edges[above] = BREAK * np.exp(LOG_STEP * (mels[above] - BREAK / MEL_STEP))
+    return edges
+
+
+def mel(*, sampling_rate: int, n_fft: int, n_mels: int) -> npt.NDArray[np.float32]:
+    """Return the triangular mel filters with unit area, (n_mels, 1 + n_fft // 2).
+
+    Source: librosa.filters.mel(htk=False, norm="slaney"); Slaney 1998, Auditory Toolbox
+    """
+    edges = mel_edges(sampling_rate=sampling_rate, n_mels=n_mels)
     slopes = edges[:, None] - np.fft.rfftfreq(n_fft, 1 / sampling_rate)  # (n_mels + 2, bins)
     widths = np.diff(edges)[:, None]
     triangles = np.maximum(0, np.minimum(-slopes[:-2] / widths[:-1], slopes[2:] / widths[1:])).astype(np.float32)

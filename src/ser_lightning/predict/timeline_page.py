@@ -39,7 +39,7 @@ def make_page(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> str:
         seconds=seconds,
         pixels=round(min(PIXELS_PER_SECOND * seconds, MOST_PIXELS)),
         length=clock(seconds),
-        audio=_encoded_audio(open_recording) if seconds <= LONGEST else None,
+        audio=encode_audio(open_recording) if seconds <= LONGEST else None,
         longest=clock(LONGEST),
         emotions=emotions,
         colors={answer: color_of(answer, emotions) for answer in answers},
@@ -88,7 +88,7 @@ def _tenths(seconds: float) -> str:
     return f"{clock(tenths // 10)}.{tenths % 10}"
 
 
-def _encoded_audio(open_recording: Open) -> str:
+def encode_audio(open_recording: Open) -> str:
     """Return a recording as MP3 in base64; more than two channels are mixed down."""
     content = io.BytesIO()
     with open_recording() as sound:

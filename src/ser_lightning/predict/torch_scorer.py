@@ -69,7 +69,7 @@ class TorchScorer:
         kinds = zip(
             *map_threads(self._features, waves, workers=self.workers), strict=True
         )  # the clips, then each kind of copies
-        return mean_logits([torch.from_numpy(self._logits(clips)) for clips in kinds]).numpy()
+        return mean_logits([torch.from_numpy(self.score_features(clips)) for clips in kinds]).numpy()
 
     def _features(self, wave: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Return the features (K, F) of a waveform and, with ``data.eval_copies``, of its augmented copies."""
@@ -80,7 +80,9 @@ class TorchScorer:
             features += self.augment.augment_features(features[0], utterance=UNKNOWN).values()
         return features
 
-    def _logits(self, clips: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+    @torch.inference_mode()
+    def score_features(self, clips: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+        """Return the logits (B, C) of the features (K, F) of clips."""
         if self.one_speaker:
             mean, deviation = pooled(clips).statistics()
             clips = [(clip - mean) / deviation for clip in clips]
@@ -133,7 +135,8 @@ def _check_normalization(mode: str, *, one_speaker: bool, path: str | Path) -> N
     if mode != NONE and not one_speaker:
         raise InputError(
             f"{path} was trained with data.normalize={mode}: its features are normalized by the clips of their"
-            " speaker, whom a recording does not name. Give several recordings of one speaker, and --one-speaker."
+            " speaker, whom a recording does not name. Give several recordings of one speaker to ser-predict"
+            " --one-speaker."
         )
     if mode == NONE and one_speaker:
         raise InputError(

@@ -64,6 +64,17 @@ def render_page(text: str, panels: Mapping[str, Panel], *, title: str) -> str:
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     # A non-breaking space keeps a number and its percent sign on the same line.
     body = Markup(parser.render(text.replace(" %", "\N{NO-BREAK SPACE}%")))  # noqa: S704 - values in the text are escaped
+    return make_page(body, title=title)
+
+
+def make_page(body: Markup, *, title: str) -> str:
+    """Return an HTML page with the style of the reports, for light and dark screens of any width.
+
+    Args:
+        body: content of the page, as HTML
+        title: title of the page
+
+    """
     return _environment(markdown=False).get_template("page.html.j2").render(title=title, body=body)
 
 
