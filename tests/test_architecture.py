@@ -120,6 +120,7 @@ ALLOWED = {
     "losses": set(),
     "evaluation": {"data", "corpora", "models", "splits"},
     "report": {"results"},
+    "paper": {"corpora", "report"},
     "data_card": {"audio", "corpora", "data", "recording_conditions", "report", "splits"},
     "build": set(),
     "output": set(),

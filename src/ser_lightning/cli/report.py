@@ -18,6 +18,7 @@ EPILOG = """
 Examples:
   ser-report outputs/ablation_dropout
   ser-report outputs/train --arm optim.lr --baseline 0.001
+  ser-report outputs/ablation_dropout --latex
   ser-report outputs/ablation_dropout --export docs/results/dropout --output /tmp/report
 
 It writes report.html, which needs no other file, report.md, report.json and figures/. Runs that are unfinished, damaged
@@ -54,6 +55,12 @@ def report(  # noqa: PLR0917 - Typer passes options by name
             help="A new folder for the runs in a form small enough to be committed, which ser-report reads too.",
         ),
     ] = None,
+    latex: Annotated[
+        bool,
+        typer.Option(
+            "--latex", help="Also write tables, a methods paragraph and a bibliography for a paper to latex/."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
@@ -69,6 +76,10 @@ def report(  # noqa: PLR0917 - Typer passes options by name
     if copies is not None:
         export_runs(made.comparison, folder, copies)
     path = made.write(target)
+    if latex:
+        from ser_lightning.paper.write import write_latex
+
+        write_latex(made, target or folder)
     for item in made.left_out:
         print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
     if json:

@@ -47,13 +47,14 @@ def answer(comparison: Comparison, found: Contrasts) -> str:
         _sentence(f"{comparison.arm}={arm}", comparison.baseline, contrast, arms=len(found))
         for arm, contrast in headline.items()
     )
-    claimed = [contrast.difference for contrast in headline.values() if _is_claimed(contrast, arms=len(found))]
+    claimed = [contrast.difference for contrast in headline.values() if is_claimed(contrast, arms=len(found))]
     if claimed and min(len(difference.pairs) for difference in claimed) < FEW:
         text += " Few seeds: repeat with more before relying on it."
     return text
 
 
-def _is_claimed(contrast: Contrast, *, arms: int) -> bool:
+def is_claimed(contrast: Contrast, *, arms: int) -> bool:
+    """Return whether a difference is claimed, with so many arms compared with the baseline."""
     p = contrast.p_holm["t"]
     return contrast.difference.excludes_zero and (arms == 1 or (p is not None and p < LEVEL))
 
@@ -69,7 +70,7 @@ def _sentence(arm: str, baseline: str, contrast: Contrast, *, arms: int) -> str:
         where = f"at seed {difference.seeds[0]}" if len(difference.pairs) == 1 else f"at each of {pairs}"
         return f"No difference shown: {measured} {where}; {difference.why_no_interval}."
     low, high = difference.interval
-    if not _is_claimed(contrast, arms=arms):
+    if not is_claimed(contrast, arms=arms):
         p = contrast.p_holm["t"]
         holm = f", which does not hold among {arms} comparisons (p = {p:.2g} after Holm)" if low * high > 0 else ""
         return (

@@ -91,6 +91,19 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(n=len(values), mean=float(np.mean(values)), sd=sd)
 
 
+def t_interval(summary: Summary) -> tuple[float, float] | None:
+    """Compute the 95 % Student-t interval of a mean; ``None`` without a spread.
+
+    >>> [round(edge, 2) for edge in t_interval(summarize([1.0, 2.0, 4.5]))]
+    [-1.98, 6.98]
+
+    """
+    if summary.sd is None:
+        return None
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, summary.n - 1) * summary.sd / math.sqrt(summary.n)
+    return float(summary.mean - half), float(summary.mean + half)
+
+
 def paired_difference(arm: Mapping[P, float], baseline: Mapping[P, float]) -> PairedDifference:
     """Compute the difference of two arms over their shared pairs, with its 95 % Student-t interval.
 
@@ -116,8 +129,7 @@ def paired_difference(arm: Mapping[P, float], baseline: Mapping[P, float]) -> Pa
         why = "all differences are equal, so their spread cannot be estimated"
     else:
         error = summary.sd / math.sqrt(summary.n)
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, summary.n - 1) * error
-        interval = (float(summary.mean - half), float(summary.mean + half))
+        interval = t_interval(summary)
         p = float(2 * stats.t.sf(abs(summary.mean) / error, summary.n - 1))
     return PairedDifference(
         pairs=pairs,

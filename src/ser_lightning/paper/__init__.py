@@ -1,0 +1,1 @@
+"""A report as LaTeX: tables, a methods paragraph and a bibliography."""
