@@ -86,6 +86,30 @@ def test_trainer_validate_reproduces_validation_uar(trained, best, data, tmp_pat
     assert found["val/uar"] == pytest.approx(expected["uar"], abs=1e-6)
 
 
+class Order(pl.Callback):
+    """Keeps the rows of every training batch, by epoch."""
+
+    def __init__(self) -> None:
+        self.epochs: list[list[int]] = []
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        self.epochs.append([])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.epochs[-1] += batch.row.tolist()
+
+
+def test_order_of_training_clips_differs_between_epochs(best, data, tmp_path):
+    order = Order()
+    fitted = trainer(tmp_path)
+    fitted.callbacks.append(order)
+    fitted.fit_loop.max_epochs, fitted.limit_val_batches = 2, 0
+    fitted.fit(EmotionTask.load_from_checkpoint(best).train(), datamodule=data)
+    first, second = order.epochs
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(len(data.datasets["train"])))
+
+
 def test_fit_without_datamodule_raises(best, data, tmp_path):
     data.prepare_data()
     data.setup()

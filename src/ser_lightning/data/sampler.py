@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,11 @@ class BatchSampler(Sampler[list[int]]):
         self.balance = None if balance is None else np.asarray(balance)
         self.divide, self.rank, self.world_size = divide, rank, world_size
         self.epoch = 0
+
+    @property
+    def sampler(self) -> Self:
+        """This sampler itself: Lightning sets the epoch of the sampler of a batch sampler, not of the batch sampler."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, which determines the order of the clips.
