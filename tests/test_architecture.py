@@ -103,6 +103,7 @@ ALLOWED = {
     },
     "serve": {"audio", "predict"},
     "explain": {"audio", "calibration", "features", "models", "predict", "report"},
+    "listening": {"audio", "build", "corpora", "predict", "report"},
     "export": {
         "calibration",
         "recording_conditions",

@@ -19,6 +19,7 @@ Examples:
   ser-report outputs/ablation_dropout
   ser-report outputs/train --arm optim.lr --baseline 0.001
   ser-report outputs/ablation_dropout --latex
+  ser-report outputs/ablation_dropout --with-audio --baseline p25
   ser-report outputs/ablation_dropout --export docs/results/dropout --output /tmp/report
 
 It writes report.html, which needs no other file, report.md, report.json and figures/. Runs that are unfinished, damaged
@@ -61,6 +62,16 @@ def report(  # noqa: PLR0917 - Typer passes options by name
             "--latex", help="Also write tables, a methods paragraph and a bibliography for a paper to latex/."
         ),
     ] = False,
+    with_audio: Annotated[
+        bool,
+        typer.Option(
+            "--with-audio",
+            help="Also write report_with_audio.html: the errors of the baseline arm with players. It needs the corpus.",
+        ),
+    ] = False,
+    clips: Annotated[
+        int, typer.Option("--clips", metavar="N", min=1, help="With --with-audio: the largest number of clips.")
+    ] = 40,
     json: Json = False,
 ) -> None:
     """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
@@ -72,9 +83,18 @@ def report(  # noqa: PLR0917 - Typer passes options by name
     copies = None if export is None else check_folder(export)
     if folder.is_dir() and target is None:
         check_folder(str(folder))
+    if with_audio:
+        from ser_lightning.listening.page import check_not_committed, check_recordings
+
+        check_not_committed(target or folder)
+        check_recordings(folder)
     made = make_report(folder, arm=arm, baseline=baseline)
     if copies is not None:
         export_runs(made.comparison, folder, copies)
+    if with_audio:
+        from ser_lightning.listening.page import write_errors_page
+
+        page = write_errors_page(made, target or folder, most=clips)
     path = made.write(target)
     if latex:
         from ser_lightning.paper.write import write_latex
@@ -87,6 +107,8 @@ def report(  # noqa: PLR0917 - Typer passes options by name
         check_output(STANDARD_OUTPUT, formats=(".json",), default=".json").write(text)
     else:
         _print(made, path)
+        if with_audio:
+            print(page)
 
 
 def _print(report: "Report", path: Path) -> None:
