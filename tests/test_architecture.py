@@ -87,7 +87,7 @@ ALLOWED = {
     "result_log": set(),
     "train": {*TRAINING, "fine_tuning", "fit", "result_log", "task"},
     "refit": {"assemble", "build", "results", "run_folder", "splits", "trainer_options"},
-    "reevaluate": {"assemble", "build", "checkpoint", "evaluation", "results", "splits"},
+    "reevaluate": {"assemble", "build", "checkpoint", "data", "evaluation", "results", "splits"},
     "cross_corpus": {"assemble", "checkpoint", "data", "evaluation", "splits"},
     "predict": {
         "calibration",
@@ -102,8 +102,11 @@ ALLOWED = {
         "output_checks",
     },
     "serve": {"audio", "predict"},
-    "explain": {"audio", "calibration", "features", "models", "predict", "report"},
     "listening": {"audio", "build", "corpora", "predict", "report"},
+    "explain": {
+        *("audio", "baselines", "calibration", "corpora", "data", "evaluation", "features", "models", "predict"),
+        *("reevaluate", "report"),
+    },
     "export": {
         "calibration",
         "recording_conditions",

@@ -229,25 +229,15 @@ class Classifier:
         """
         import torch
 
-        from ser_lightning.models.ensemble import members_of
+        from ser_lightning.models.embedding import embed
 
-        batch = self._batch(waveform, sampling_rate)
-        vectors = []
-        for network in members_of(self.model):
-            linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
-            outputs = [module for module in linear if module.out_features == len(self._labels)]
-            if not outputs:
-                raise InputError(f"{self.checkpoint} holds a {type(network).__name__} without a linear output layer")
-            inputs: list[torch.Tensor] = []
-            hook = outputs[-1].register_forward_pre_hook(lambda _, given, inputs=inputs: inputs.append(given[0]))
-            try:
-                with torch.inference_mode():
-                    network(*batch)
-            finally:
-                hook.remove()
-            vectors.append(inputs[-1][0].numpy())
-        vector: npt.NDArray[np.float32] = np.concatenate(vectors)
-        return vector
+        try:
+            with torch.inference_mode():
+                (vector,) = embed(self.model, *self._batch(waveform, sampling_rate), classes=len(self._labels))
+        except InputError as error:
+            raise InputError(f"{self.checkpoint}: {error}") from error
+        found: npt.NDArray[np.float32] = vector.numpy()
+        return found
 
     def _batch(self, waveform: Waveform, sampling_rate: int) -> tuple[Any, Any]:
         import torch

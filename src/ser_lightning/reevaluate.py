@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.build import usable_backends
-from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.checkpoint import Checkpoint, read_checkpoint, rebuild_model
+from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError, printable
-from ser_lightning.evaluation import check_batches, predict_subset
+from ser_lightning.evaluation import Evaluation, check_batches, predict_subset
 from ser_lightning.progress import show_progress
 from ser_lightning.results import check_checkpoint, science_digest
 
@@ -46,6 +48,44 @@ class Reevaluation:
                 yield subset, name, value
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenRun:
+    """A finished run whose model can be evaluated on its clips.
+
+    Args:
+        model: the trained model
+        data: its clips, set up
+        evaluation: how the run is evaluated
+
+    """
+
+    model: nn.Module
+    data: SpeechDataModule
+    evaluation: Evaluation
+
+
+def open_run(checkpoint: Checkpoint, config: Mapping[str, Any], *, path: Path) -> OpenRun:
+    """Open the model and the clips of a run.
+
+    Args:
+        checkpoint: the checkpoint as read
+        config: its config, in which values may be changed
+        path: its file, for messages
+
+    Raises:
+        InputError: the corpus or a value of the config does not fit the checkpoint
+
+    """
+    evaluation = assemble_evaluation(config)
+    data = assemble_data(config, progress=show_progress("features"))
+    data.preparation.scan()
+    check_batches(data, evaluation=evaluation)
+    data.prepare_data()
+    data.setup()
+    model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
+    return OpenRun(model=model, data=data, evaluation=evaluation)
+
+
 def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, Any]) -> Reevaluation:
     """Evaluate a checkpoint on the clips of its own run.
 
@@ -58,17 +98,11 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
         InputError: the corpus or a value of the config does not fit the checkpoint
 
     """
-    evaluation = assemble_evaluation(config)
-    data = assemble_data(config, progress=show_progress("features"))
-    data.preparation.scan()
-    check_batches(data, evaluation=evaluation)
-    data.prepare_data()
-    data.setup()
     checkpoint = read_checkpoint(path, trust=config["trust"])
-    model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
+    run = open_run(checkpoint, config, path=path)
     predictions = {
-        subset: predict_subset(model, data, subset, evaluation=evaluation, device=torch.device("cpu"))
-        for subset in data.subsets()
+        subset: predict_subset(run.model, run.data, subset, evaluation=run.evaluation, device=torch.device("cpu"))
+        for subset in run.data.subsets()
     }
     return Reevaluation(
         metrics={subset: found.summary() for subset, found in predictions.items()},

@@ -155,13 +155,17 @@ class SpeechDataModule(pl.LightningDataModule):
 
     def eval_dataloader(self, subset: str) -> DataLoader[Batch]:
         """Return batches of all clips of a subset for this process alone, read directly from the feature cache."""
-        return self._eval_dataloader(self.datasets[subset], processes=(0, 1))
+        return self.loader_of(self.datasets[subset])
+
+    def loader_of(self, dataset: FeatureDataset) -> DataLoader[Batch]:
+        """Return batches of other clips, composed and ordered as of :meth:`eval_dataloader`."""
+        return self._eval_dataloader(dataset, processes=(0, 1))
 
     def copy_dataloaders(self, subset: str) -> list[DataLoader[Batch]]:
         """Return, for each kind of copy that is evaluated, batches as of :meth:`eval_dataloader`."""
         preparation = self.preparation
         datasets = [self._dataset(preparation.copies_of(subset, copy)) for copy in preparation.eval_copies]
-        return [self._eval_dataloader(dataset, processes=(0, 1)) for dataset in datasets]
+        return [self.loader_of(dataset) for dataset in datasets]
 
     def _eval_dataloader(
         self, dataset: FeatureDataset, *, processes: tuple[int, int] | None = None

@@ -48,9 +48,15 @@ def feature_bands(extractor: Any, *, bands: int) -> list[FeatureGroup]:
 
     """
     found = []
-    for group in feature_groups(extractor.names):
+    for group in feature_groups(feature_names(extractor)):
         found += _divide(group, extractor, bands) if group.name in SPECTRAL else [group]
     return found
+
+
+def feature_names(extractor: Any) -> Sequence[str]:
+    """Return the names of the features of an extractor; an extractor of another package may have none."""
+    names: Sequence[str] | None = getattr(extractor, "names", None)
+    return [f"feature_{number}" for number in range(extractor.size)] if names is None else names
 
 
 def hertz(low: float, high: float) -> str:
@@ -71,6 +77,8 @@ def _group_name(name: str) -> str:
 
 
 def _divide(group: FeatureGroup, extractor: Any, bands: int) -> list[FeatureGroup]:
+    if not {"analysis_rate", "n_mels" if group.name != "bin" else "bins"} <= {*dir(extractor)}:
+        return [group]  # an extractor of another package
     numbers = np.array([int(extractor.names[column].split("_")[1]) for column in group.columns])
     present = np.unique(numbers)
     edges = _edges(group.name, extractor)  # (numbers + 1,), Hz
