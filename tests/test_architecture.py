@@ -88,6 +88,11 @@ ALLOWED = {
     "train": {*TRAINING, "fine_tuning", "fit", "result_log", "task"},
     "refit": {"assemble", "build", "results", "run_folder", "splits", "trainer_options"},
     "reevaluate": {"assemble", "build", "checkpoint", "data", "evaluation", "results", "splits"},
+    "robustness": {"audio", "augment", "corpora"},
+    "measure_robustness": {
+        *("assemble", "audio", "build", "checkpoint", "corpora", "data", "evaluation", "report", "results"),
+        *("robustness", "run_card"),
+    },
     "cross_corpus": {"assemble", "checkpoint", "data", "evaluation", "splits"},
     "predict": {
         "calibration",
@@ -145,6 +150,8 @@ THIRD_PARTY_FORBIDDEN = {
     "audio": {"torch", "pytorch_lightning", "hydra"},
     "augment": {"pytorch_lightning", "hydra"},
     "features": {"torch", "pytorch_lightning", "hydra"},
+    "robustness": {"torch", "pytorch_lightning", "hydra"},
+    "measure_robustness": {"hydra", "rich"},
     "kernels": {"torch", "pytorch_lightning", "hydra", "scipy"},
     "models": {"pytorch_lightning", "hydra", "sklearn"},
     "baselines": {"pytorch_lightning", "hydra"},

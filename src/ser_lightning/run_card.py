@@ -9,6 +9,7 @@ from ser_lightning.corpora.definitions import DEFINITIONS
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.report.model_card import model_card
 from ser_lightning.report.predictions import load_predictions
+from ser_lightning.report.robustness import read_robustness
 
 NAME = "MODEL_CARD.md"
 
@@ -28,6 +29,7 @@ def write_model_card(folder: Path, result: Mapping[str, Any], utterances: Sequen
         for name in names
     }
     languages = sorted({utterance.language for utterance in utterances if utterance.language})
-    text = model_card(result, load_predictions(folder), corpora=corpora, languages=languages)
+    robustness = read_robustness(folder)
+    text = model_card(result, load_predictions(folder), corpora=corpora, languages=languages, robustness=robustness)
     with write_atomically(folder / NAME) as file:
         file.write(text)

@@ -4,7 +4,7 @@ import json as json_format
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,6 +15,7 @@ from ser_lightning.output import STANDARD_OUTPUT, expand_user
 from ser_lightning.output_checks import check_output
 
 if TYPE_CHECKING:
+    from ser_lightning.cli.robustness import Options
     from ser_lightning.reevaluate import Reevaluation
 
 JSON = ".json"
@@ -36,6 +37,7 @@ Examples:
   ser-evaluate outputs/released/dropout-p25/seed-0 --set evaluation.training_mode=false
   ser-evaluate outputs/released/dropout-p25/seed-0 --set data.eval_shuffle=false --set data.bucket=true
   ser-evaluate outputs/corrected/dropout-p25/seed-0 --corpus emodb --set corpus.root=/data/emodb --output emodb.json
+  ser-evaluate outputs/corrected/dropout-p25/seed-0 --robustness --noise /data/demand
 
 Any value of the configuration in the checkpoint can be changed: corpus.root, or how the run is measured
 (evaluation.training_mode, evaluation.update_statistics, data.eval_shuffle, data.eval_batch_size; data.bucket=true with
@@ -44,6 +46,11 @@ data.eval_shuffle=false for batches sorted by length; checkpoint=best or last). 
 With --corpus the checkpoint is measured on all clips of another corpus whose emotion it knows; there is no split.
 Predictions are taken over the emotions that both have; what is left out is counted. --corpus emodb,emovo pools
 several, --set 'corpus.merge={bored: neutral}' counts a label as another one.
+
+With --robustness the test recordings are evaluated again with noise, babble, other levels, clipping, limited bandwidth,
+codecs, reverberation, another speed, silence around them, and cut (conf/robustness.yaml). The results are written to
+robustness.json beside result.json, which ser-report and the model card read. Levels that the file already has are not
+computed again. --condition chooses conditions, --set 'robustness.conditions.babble.levels=[20,10]' changes levels.
 
 Ends with 1 if the same configuration gives another result than result.json.
 """
@@ -74,6 +81,22 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="A .json file for the figures; - is standard output."),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Measure on the test recordings with noise, codecs, rooms and others.")
+    ] = False,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option("--condition", metavar="NAME", help="Only this condition; may be given several times."),
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option("--noise", metavar="FOLDER", help="Noise recordings, mixed in at several levels.")
+    ] = None,
+    rooms: Annotated[
+        str | None, typer.Option("--rooms", metavar="FOLDER", help="Impulse responses of rooms, as sound files.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute also the levels that robustness.json already has.")
+    ] = False,
     settings: Settings = None,
     trust: Trust = None,
     json: Json = False,
@@ -83,11 +106,15 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
 
     from ser_lightning.checkpoint import read_checkpoint
     from ser_lightning.cli.checkpoint_config import config_of, require_parts
+    from ser_lightning.cli.robustness import Options, divide
     from ser_lightning.cli.settings import require_int
-    from ser_lightning.cross_corpus import evaluate_on_corpus
-    from ser_lightning.reevaluate import read_result, reevaluate
+    from ser_lightning.reevaluate import read_result
     from ser_lightning.results import check_checkpoint
 
+    options = Options(settings=[], only=condition or [], noise=noise, rooms=rooms, again=again)
+    options.check(robustness=robustness, corpora=corpus or [])
+    if robustness:
+        options, settings = divide(options, settings or [])
     folder = Path(expand_user(run))
     targets = [STANDARD_OUTPUT] * json + ([] if output is None else [output])
     outputs = [check_output(target, formats=(JSON,), default=JSON) for target in dict.fromkeys(targets)]
@@ -104,20 +131,15 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     config = config_of(checkpoint, path, settings or [], corpora=corpus or [], refused=refused)
     require_parts(config, PARTS, path)
     check_checkpoint(config["checkpoint"])
-    path = _checkpoint_path(folder, config["checkpoint"])
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     quiet = any(target.is_standard_output for target in outputs)
+    loaded = LoadedRun(folder, _checkpoint_path(folder, config["checkpoint"]), result, config)
     if corpus:
-        found = evaluate_on_corpus(config, path=path)
-        failed = False
-        if not quiet:
-            _print_cross_corpus(found)
+        found, failed = _on_corpus(loaded, quiet=quiet)
+    elif robustness:
+        found, failed = _robustness(loaded, options, quiet=quiet)
     else:
-        again = reevaluate(config, path=path, result=result)
-        failed = again.same_config and not again.equal
-        found = {"changed": again.changed, "equal": again.equal, "metrics": again.metrics, "config": dict(config)}
-        if not quiet:
-            _print_comparison(again, path)
+        found, failed = _again(loaded, quiet=quiet)
     identity = {"run": str(folder), "digest": result["digest"], "checkpoint": config["checkpoint"]}
     content = json_format.dumps(identity | {"seed": config["seed"]} | found, indent=1, allow_nan=False) + "\n"
     for target in outputs:
@@ -125,6 +147,46 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
         if not target.is_standard_output and not quiet:
             print(target.name)
     return int(failed)
+
+
+class LoadedRun(NamedTuple):
+    """A run to evaluate: its folder, its checkpoint, the content of ``result.json``, and the config."""
+
+    folder: Path
+    path: Path
+    result: Mapping[str, Any]
+    config: dict[str, Any]
+
+
+def _on_corpus(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
+    from ser_lightning.cross_corpus import evaluate_on_corpus
+
+    found = evaluate_on_corpus(run.config, path=run.path)
+    if not quiet:
+        _print_cross_corpus(found)
+    return found, False
+
+
+def _again(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
+    from ser_lightning.reevaluate import reevaluate
+
+    again = reevaluate(run.config, path=run.path, result=run.result)
+    if not quiet:
+        _print_comparison(again, run.path)
+    found = {"changed": again.changed, "equal": again.equal, "metrics": again.metrics, "config": run.config}
+    return found, again.same_config and not again.equal
+
+
+def _robustness(run: LoadedRun, options: "Options", *, quiet: bool) -> tuple[dict[str, Any], bool]:
+    from ser_lightning.cli.robustness import evaluate_robustness
+    from ser_lightning.report.robustness import NAME
+
+    found = evaluate_robustness(run, options, quiet=quiet)
+    if not quiet:
+        print(run.folder / NAME)
+        if not found["equal"]:
+            print("Without a condition, the predictions differ: another corpus, machine or library version?")
+    return found, not found["equal"]
 
 
 def _checkpoint_path(folder: Path, which: str) -> Path:

@@ -105,6 +105,17 @@ def metric_interval(counts: Counts, metric: Metric, *, draws: int = FEWER_DRAWS)
     return cluster_interval(sums, np.zeros_like(sums), draws=draws)
 
 
+def speaker_interval(counts: Counts) -> tuple[float, float] | None:
+    """Return the interval of the UAR in percent over speakers, or None.
+
+    Args:
+        counts: (J, 2, C) correct and all clips of each speaker and emotion
+
+    """
+    sums = counts * np.array([[100.0], [1.0]])
+    return cluster_interval(sums, np.zeros_like(sums), draws=FEWER_DRAWS).interval
+
+
 def _sums(weights: NDArray[np.float64], counts: Counts) -> Counts:
     """Return the weighted sums (N, 2, K) of the counts (J, 2, K) under cluster weights (N, J)."""
     sums: Counts = np.tensordot(weights, counts, 1)

@@ -1,6 +1,6 @@
 """Values for the templates of a report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from ser_lightning.report.contrasts import Contrasts
 from ser_lightning.report.fairness import Fairness
 from ser_lightning.report.fairness_tables import comparisons_table, groups_table, worst_table
 from ser_lightning.report.parts import LISTENERS, accuracy_of_parts, is_ravdess, merged_accuracy
+from ser_lightning.report.robustness import robustness_table
 from ser_lightning.report.runs import HEADLINE
 
 
@@ -34,6 +35,15 @@ def fairness_context(comparison: Comparison, found: Mapping[str, Fairness]) -> d
         "worst_of_many": len(found) > 1,
         "groups_table": groups_table,
         "comparisons_table": comparisons_table,
+    }
+
+
+def robustness_context(tables: Mapping[str, pd.DataFrame], panels: Iterable[str]) -> dict[str, Any]:
+    """Return the values for the section on conditions of recording."""
+    return {
+        "robustness": robustness_table(tables) if tables else None,
+        "robustness_panels": [name for name in panels if name.startswith("robustness")],
+        "many": True,
     }
 
 

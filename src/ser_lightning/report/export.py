@@ -2,13 +2,15 @@
 
 import gzip
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.predictions import OPTIONAL, PACKED, REQUIRED
+from ser_lightning.report.robustness import NAME as ROBUSTNESS
+from ser_lightning.report.robustness import read_robustness
 from ser_lightning.results import is_unscientific
 
 DIGITS = 5  # significant digits of a curve; more than a figure can show
@@ -17,8 +19,9 @@ PRIVATE = ("overrides", "machine")
 
 
 def export_runs(comparison: Comparison, source: Path, target: Path) -> Path:
-    """Write ``result.json`` and ``predictions.csv.gz`` of each run to a new folder, in the layout of the sweep.
+    """Write the files of each run that a report reads to a new folder, in the layout of the sweep.
 
+    These are ``result.json``, ``predictions.csv.gz`` and, where a run has it, ``robustness.json``.
     Curves are rounded to 5 significant digits and predictions are written without probabilities. Config values outside
     the digest of a run (folders, workers), the command line and the machine are removed. A report of the new folder
     equals a report of the old one.
@@ -43,10 +46,22 @@ def export_runs(comparison: Comparison, source: Path, target: Path) -> Path:
         with write_atomically(target / path / PACKED, "wb") as file:
             # Without a timestamp, equal predictions give equal bytes.
             file.write(gzip.compress(text.encode(), mtime=0))
+        if (robustness := read_robustness(source / path)) is not None:
+            with write_atomically(target / path / ROBUSTNESS) as file:
+                json.dump(_without_folders(robustness), file, separators=(",", ":"))
+                file.write("\n")
         with write_atomically(target / path / "result.json") as file:
             json.dump(_public(result), file, separators=(",", ":"))
             file.write("\n")
     return target
+
+
+def _without_folders(robustness: dict[str, Any]) -> dict[str, Any]:
+    """Return the results under conditions with the names of the user's folders instead of their paths."""
+    for section in robustness["conditions"].values():
+        if section["values"].get("folder") is not None:
+            section["values"]["folder"] = PurePath(section["values"]["folder"]).name
+    return robustness
 
 
 def _public(result: dict[str, Any]) -> dict[str, Any]:

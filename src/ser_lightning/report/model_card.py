@@ -15,6 +15,7 @@ from ser_lightning.report.bootstrap import metric_interval
 from ser_lightning.report.fairness import fairness
 from ser_lightning.report.fairness_tables import comparisons_table, groups_table, worst_table
 from ser_lightning.report.render import render_markdown
+from ser_lightning.report.robustness import pool_runs, robustness_table
 from ser_lightning.report.statistics import CONFIDENCE
 from ser_lightning.report.tables import NOTHING, interval_text
 
@@ -27,6 +28,7 @@ def model_card(
     *,
     corpora: Mapping[str, Mapping[str, str]],
     languages: Sequence[str],
+    robustness: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the model card of a run as text.
 
@@ -35,6 +37,7 @@ def model_card(
         predictions: its predictions, see :func:`ser_lightning.read_predictions`
         corpora: name -> title, license and source of each corpus, as far as they are known
         languages: languages of the corpora, as far as they are known
+        robustness: content of ``robustness.json``; None if there is none
 
     """
     emotions = list(result["emotions"])
@@ -53,6 +56,8 @@ def model_card(
         recall=recall_table(result),
         worst=worst_table({"": found}),
         worst_of_many=False,
+        robustness=None if robustness is None else robustness_table({"": pool_runs([robustness])}),
+        many=False,
         groups=groups_table(found),
         comparisons=comparisons_table(found),
         calibration=result["calibration"],

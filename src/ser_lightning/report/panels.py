@@ -1,5 +1,7 @@
 """Panels of a report: the figures of a comparison with their headings."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from ser_lightning.report import panel_figures
@@ -9,6 +11,7 @@ from ser_lightning.report.contrasts import pooled_confusion, values_by_pair
 from ser_lightning.report.drawing import PANELS
 from ser_lightning.report.parts import LISTENERS, PARTS, accuracy_of_parts, is_ravdess
 from ser_lightning.report.render import Panel
+from ser_lightning.report.robustness_figures import draw_robustness
 from ser_lightning.report.runs import HEADLINE, MEASURES
 
 MOST_DIFFERENCES = 6  # panels of confusion differences; further arms appear in the tables only
@@ -39,6 +42,15 @@ def draw_panels(comparison: Comparison) -> dict[str, Panel]:
         figure = panel_figures.draw_confusion_difference(counts[arm], counts[baseline], comparison.emotions)
         panels[f"confusion-{number}-less-0"] = Panel(f"{arm} - {baseline}, points", figure)
     return panels
+
+
+def robustness_panels(tables: Mapping[str, pd.DataFrame], emotions: Sequence[str]) -> dict[str, Panel]:
+    """Draw the UAR under conditions of recording."""
+    drawn = draw_robustness(tables, chance=100 / len(emotions))
+    return {
+        f"robustness-{number}": Panel(f"UAR by condition of recording ({number} of {len(drawn)})", figure)
+        for number, figure in enumerate(drawn, 1)
+    }
 
 
 def calibration_panels(comparison: Comparison) -> dict[str, Panel]:

@@ -7,22 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ser_lightning.atomic import write_atomically
 from ser_lightning.report import figures
 from ser_lightning.report.answer import answer, cautions
 from ser_lightning.report.arms import Comparison, compare_arms
 from ser_lightning.report.clip_tests import CochranQ
-from ser_lightning.report.context import fairness_context, report_context, section_context
+from ser_lightning.report.context import fairness_context, report_context, robustness_context, section_context
 from ser_lightning.report.contrasts import Contrasts, cochran, contrasts
 from ser_lightning.report.fairness import Fairness, fairness
-from ser_lightning.report.panels import draw_panels
+from ser_lightning.report.panels import draw_panels, robustness_panels
 from ser_lightning.report.render import Panel, render_markdown, render_page
-from ser_lightning.report.report_json import comparison_json, fairness_json
+from ser_lightning.report.report_json import comparison_json, fairness_json, robustness_json
+from ser_lightning.report.robustness import robustness_of_runs
 from ser_lightning.report.runs import LeftOut, read_runs
 
 FORMAT = 2
 DEFAULT_ARM = "dropout"
-FIGURES = ("paired", "loss", "uar", "recall", "confusion-*", "reliability-*", "risk")
+FIGURES = ("paired", "loss", "uar", "recall", "confusion-*", "reliability-*", "risk", "robustness-*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Report:
         contrasts: arm -> metric -> contrast with the baseline, in points
         cochran: Cochran's Q test of the test clips; ``None`` with fewer than three arms or if their clips differ
         fairness: arm -> metrics by group of test clips, with all runs of the arm pooled
+        robustness: arm -> UAR under conditions of recording, of the arms all of whose runs have it
         answer: the conclusion from the test accuracies, in sentences
         cautions: what a reader should know before relying on the answer
 
@@ -49,6 +53,7 @@ class Report:
     contrasts: Contrasts
     cochran: CochranQ | None
     fairness: Mapping[str, Fairness]
+    robustness: Mapping[str, pd.DataFrame]
     answer: str
     cautions: Sequence[str]
 
@@ -59,7 +64,7 @@ class Report:
 
     def panels(self) -> dict[str, Panel]:
         """Draw all figures."""
-        return draw_panels(self.comparison)
+        return draw_panels(self.comparison) | robustness_panels(self.robustness, self.comparison.emotions)
 
     def markdown(self, panels: dict[str, Panel]) -> str:
         """Return the report as Markdown that refers to its panels as ``figures/<name>.png``."""
@@ -76,6 +81,7 @@ class Report:
             calibrated="risk" in panels,
             **section_context(comparison, self.contrasts, self.cochran),
             **fairness_context(comparison, self.fairness),
+            **robustness_context(self.robustness, panels),
             **report_context(comparison),
         )
 
@@ -111,6 +117,7 @@ class Report:
             "cautions": self.cautions,
             **comparison_json(self.comparison, self.contrasts, self.cochran),
             "fairness": fairness_json(self.fairness),
+            **robustness_json(self.robustness),
             "left_out": [item._asdict() for item in self.left_out],
             "command": self.command,
         }
@@ -132,6 +139,7 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
     results = read_runs(folder)
     comparison = compare_arms(results.runs, results.predictions, arm=arm, baseline=baseline)
     found = contrasts(comparison)
+    robust = {arm: robustness_of_runs(Path(folder), comparison.runs_of(arm)) for arm in comparison.arms}
     command = ["ser-report", str(folder)]
     command += ["--arm", arm] if arm != DEFAULT_ARM else []
     command += ["--baseline", baseline] if baseline is not None else []
@@ -143,6 +151,7 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
         contrasts=found,
         cochran=cochran(comparison),
         fairness={arm: fairness(comparison.clips("test", arm), comparison.emotions) for arm in comparison.arms},
+        robustness={arm: table for arm, table in robust.items() if not table.empty},
         answer=answer(comparison, found),
         cautions=cautions(comparison, found, results.left_out),
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ser_lightning.report import tables
 from ser_lightning.report.answer import is_synthetic
@@ -56,6 +57,14 @@ def fairness_json(found: Mapping[str, Fairness]) -> dict[str, Any]:
     }
     numbers: dict[str, Any] = _plain(tables)
     return numbers
+
+
+def robustness_json(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return the section on conditions of recording; nothing without such results."""
+    if not tables:
+        return {}
+    numbers: dict[str, Any] = _plain({arm: table.to_dict("records") for arm, table in tables.items()})
+    return {"robustness": numbers}
 
 
 def _contrast(contrast: Any) -> dict[str, Any]:

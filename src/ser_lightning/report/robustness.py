@@ -1,0 +1,135 @@
+"""Results under conditions of recording, as ``ser-evaluate --robustness`` writes them beside the result of a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ser_lightning.errors import InputError
+from ser_lightning.metrics import Counts, mean_ratio
+from ser_lightning.report.bootstrap import FEWER_DRAWS, cluster_interval, speaker_interval
+from ser_lightning.report.tables import NOTHING, interval_text
+
+NAME = "robustness.json"
+FORMAT = 1
+CLEAN = "none"  # label of the level without a condition
+SAME = 1e-5  # accuracy of the file without a condition and of result.json
+
+
+def read_robustness(run: Path) -> dict[str, Any] | None:
+    """Read ``robustness.json`` in the folder of a run; None if there is no such file.
+
+    Raises:
+        InputError: the file is damaged or has another format
+
+    """
+    path = run / NAME
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise ValueError(f"format {found['format']}, expected {FORMAT}")
+        pool_runs([found])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error!r}); compute it again by ser-evaluate --robustness") from error
+    return found
+
+
+def robustness_of_runs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of :func:`pool_runs` for the runs of an arm; empty unless all have a file of their result.
+
+    Args:
+        folder: the sweep folder
+        runs: the runs, with the columns ``path`` and ``test/accuracy`` in percent
+
+    Raises:
+        InputError: a file is damaged
+
+    """
+    found = [read_robustness(folder / path) for path in runs.path]
+    present = [
+        own
+        for own, accuracy in zip(found, runs["test/accuracy"], strict=True)
+        if own is not None and abs(own["clean"]["accuracy"] - accuracy / 100) < SAME
+    ]
+    return pool_runs(present) if len(present) == len(found) else pd.DataFrame()
+
+
+def pool_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Pool the clips of runs and compute the UAR at every level that all runs have.
+
+    Args:
+        runs: contents of ``robustness.json``
+
+    Returns:
+        one row per condition and level, those without a condition first. Columns: ``condition``, ``level`` (text),
+        ``unit``, and in percent ``uar``, ``low`` and ``high`` (95 % interval over speakers, NaN below 8 speakers),
+        ``change`` from no condition, in points, with ``change_low`` and ``change_high``
+
+    """
+    first = runs[0]
+    names = sorted({speaker for run in runs for speaker in run["speakers"]})
+    clean = _pooled(runs, [run["clean"] for run in runs], names)
+    rows = [{"condition": "", "level": CLEAN, "unit": "", **_measures(clean, clean)}]
+    for name, section in first["conditions"].items():
+        others = [run["conditions"].get(name, {"values": None, "levels": []}) for run in runs]
+        for number, level in enumerate(section["levels"]):
+            entries = [_at(other, level["level"]) for other in others if other["values"] == section["values"]]
+            if len(entries) == len(runs) and None not in entries:
+                pooled = _pooled(runs, [entry for entry in entries if entry], names)
+                label = f"{section['levels'][number]['level']:g}"
+                rows.append({"condition": name, "level": label, "unit": section["unit"], **_measures(pooled, clean)})
+    return pd.DataFrame(rows)
+
+
+def _at(section: Mapping[str, Any], level: float) -> Mapping[str, Any] | None:
+    return next((entry for entry in section["levels"] if entry["level"] == level), None)
+
+
+def _pooled(runs: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Counts:
+    """Return the correct and all clips of each speaker and emotion, (speakers, 2, C)."""
+    counts = np.zeros((len(names), 2, len(runs[0]["emotions"])))
+    for run, entry in zip(runs, entries, strict=True):
+        places = [names.index(speaker) for speaker in run["speakers"]]
+        counts[places, 0] += np.array(entry["correct"])
+        counts[places, 1] += np.array(run["speaker_clips"])
+    return counts
+
+
+def _measures(counts: Counts, clean: Counts) -> dict[str, float]:
+    low, high = speaker_interval(counts) or (np.nan, np.nan)
+    percent = np.array([[100.0], [1.0]])
+    change = cluster_interval(counts * percent, clean * percent, draws=FEWER_DRAWS)
+    change_low, change_high = change.interval or (np.nan, np.nan)
+    return {
+        **{"uar": 100 * float(mean_ratio(counts.sum(0))), "low": low, "high": high},
+        **{"change": change.mean, "change_low": change_low, "change_high": change_high},
+    }
+
+
+def robustness_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tabulate the UAR at every level as text; with one arm, also the change from no condition."""
+    arms = list(tables)
+    table = pd.DataFrame()
+    for arm, found in tables.items():
+        own = pd.DataFrame(
+            {
+                "condition": found.condition.str.replace("_", " "),
+                "level": (found.level + " " + found.unit).str.strip(),
+                f"{arm}, UAR (%)" if len(arms) > 1 else "UAR (%)": found.uar.map("{:.1f}".format),
+                f"{arm}, 95 %" if len(arms) > 1 else "95 % over speakers": _intervals(found.low, found.high),
+            }
+        )
+        if len(arms) == 1:
+            own["change (points)"] = found.change.map("{:+z.1f}".format)
+            own["95 % of the change"] = _intervals(found.change_low, found.change_high)
+        table = own if table.empty else table.merge(own, on=["condition", "level"], how="outer", sort=False)
+    return table.fillna(NOTHING)
+
+
+def _intervals(low: "pd.Series[float]", high: "pd.Series[float]") -> list[str]:
+    return [NOTHING if np.isnan(a) else interval_text(a, b) for a, b in zip(low, high, strict=True)]

@@ -1,0 +1,115 @@
+"""Additive noise at signal-to-noise ratios in dB."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ser_lightning.audio.folder import list_audio_files
+from ser_lightning.audio.reader import read_audio, to_mono
+from ser_lightning.errors import check_value
+from ser_lightning.robustness.condition import Floats, Recording, add_noise, check_levels, fit_length, power
+
+SNR = "dB signal-to-noise ratio"
+LIMIT = 200.0  # dB
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhiteNoise:
+    """White Gaussian noise.
+
+    Args:
+        levels: signal-to-noise ratios of the whole recording, dB
+
+    """
+
+    levels: Sequence[float]
+    unit = SNR
+    missing = ""
+
+    def __post_init__(self) -> None:
+        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+
+    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+        """Return the wave with noise."""
+        return add_noise(wave, recording.generator.standard_normal(len(wave)), snr_db=level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Babble:
+    """Recordings of other speakers of the corpus, equally loud and mixed.
+
+    Args:
+        levels: signal-to-noise ratios of the whole recording, dB
+        talkers: number of recordings that are mixed
+
+    """
+
+    levels: Sequence[float]
+    talkers: int
+    unit = SNR
+    missing = ""
+
+    def __post_init__(self) -> None:
+        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+        check_value("talkers of Babble", self.talkers, valid=self.talkers >= 1, expected="at least 1")
+
+    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+        """Return the wave with babble."""
+        babble = np.zeros(len(wave))
+        for voice in recording.voices(self.talkers):
+            babble += fit_length(voice, len(wave), recording.generator) / max(power(voice), 1e-12) ** 0.5
+        return add_noise(wave, babble, snr_db=level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedNoise:
+    """A random part of a random file of a folder of noise recordings.
+
+    Args:
+        levels: signal-to-noise ratios of the whole recording, dB
+        folder: folder with sound files; None leaves the condition out
+
+    Raises:
+        InputError: the folder does not exist or has no sound file
+
+    """
+
+    levels: Sequence[float]
+    folder: str | None
+    unit = SNR
+
+    def __post_init__(self) -> None:
+        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+        if self.folder is not None:
+            sound_files(self.folder)
+
+    @property
+    def missing(self) -> str:
+        """Reason why the condition cannot be measured."""
+        return "no folder of noise recordings; give --noise FOLDER" if self.folder is None else ""
+
+    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+        """Return the wave with noise."""
+        noise = draw_file(str(self.folder), recording)
+        return add_noise(wave, fit_length(noise, len(wave), recording.generator), snr_db=level)
+
+
+@cache
+def sound_files(folder: str) -> tuple[Path, ...]:
+    """Return the sound files of a folder, sorted.
+
+    Raises:
+        InputError: the folder does not exist or has no sound file
+
+    """
+    return tuple(list_audio_files(Path(folder).expanduser())[0])
+
+
+def draw_file(folder: str, recording: Recording) -> Floats:
+    """Return a random file of a folder as one channel (samples,) at the rate of the recording."""
+    files = sound_files(folder)
+    samples, rate = read_audio(files[int(recording.generator.integers(len(files)))])
+    return to_mono(samples, rate, sampling_rate=recording.rate, downmix="mean", resampler="soxr")
