@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from documentation.config_reference import primary_table
-from ser_lightning.cli import start
+from ser_lightning.cli import hydra_help
 
 ROOT = Path(__file__).parents[1]
 START = "ser_lightning.cli.start"
@@ -32,7 +32,7 @@ def command_pages() -> tuple[dict[str, str], list[str]]:
 
 def _hydra_page(command: str, name: str) -> tuple[list[str], list[str]]:
     table, missing = primary_table(name)
-    lines = [f"# `{command}`", "", "```text", start.help_text(name), "```"]
+    lines = [f"# `{command}`", "", "```text", hydra_help.help_text(name), "```"]
     lines += ["", "## Values", "", "Change a value with `key=value`.", "", *table]
     return [*lines, "", "The groups are described in [Configuration](configuration.md)."], missing
 

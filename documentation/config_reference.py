@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ser_lightning import config_files
-from ser_lightning.config_comments import read_comments
+from ser_lightning.config_comments import option_comments, read_comments
 
 OURS = "ser_lightning."
 HIDDEN = ("_target_", "_partial_")  # Hydra's own keys
@@ -29,7 +29,7 @@ def primary_table(name: str) -> tuple[list[str], list[str]]:
     comments: dict[str, str] = {}
     for part in ("train", name):
         comments |= {key: text for key, text in read_comments(part).keys.items() if key.split(".")[0] != "hydra"}
-    rows = [(key, value, comments[key]) for key, value in _flat(config_files.primary_values(name))]
+    rows = [(key, value, comments[key]) for key, value in config_files.flat(config_files.primary_values(name))]
     return _table(rows), [f"conf/{name}.yaml: {key}" for key, _, meaning in rows if not meaning]
 
 
@@ -58,29 +58,13 @@ def _group_page(group: str) -> tuple[list[str], list[str]]:
 def _option_rows(group: str, option: str) -> list[tuple[str, Any, str]]:
     """Return key, value and meaning of every value of an option."""
     values = {key: value for key, value in config_files.values_of(group, option).items() if not key.startswith("/")}
-    comments = _inherited_comments(group, option)
+    comments = option_comments(group, option)
     rows = []
-    for key, value in _flat(values):
+    for key, value in config_files.flat(values):
         section, _, last = key.rpartition(".")
         if last not in HIDDEN:
             meaning = comments.get(key) or _argument(_target(values, section), last)
             rows.append((key, value, meaning or comments.get(section, "")))
-    return rows
-
-
-def _inherited_comments(group: str, option: str) -> dict[str, str]:
-    comments: dict[str, str] = {}
-    for entry in config_files.read_file(f"{group}/{option}").get("defaults", []):
-        if isinstance(entry, str) and entry in config_files.options(group):
-            comments |= _inherited_comments(group, entry)
-    return comments | {key: text for key, text in read_comments(f"{group}/{option}").keys.items() if text}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        nested = isinstance(value, dict) and value
-        rows += _flat(value, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", value)]
     return rows
 
 

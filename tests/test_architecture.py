@@ -37,6 +37,7 @@ TRAINING = {
     "results",
     "refit",
     "run_folder",
+    "trainer",
     "trainer_options",
 }
 # Parts of the package that each part may import, besides itself and the leaves.
@@ -64,6 +65,7 @@ ALLOWED = {
     },
     "fine_tuning": {"build", "checkpoint"},
     "api": {"build", "calibration", "checkpoint", "corpora", "models", "predict"},
+    "trainer": {"build", "callbacks"},
     "trainer_options": {"build", "data", "results", "task"},
     "assemble": {"build", "corpora", "data", "evaluation", "losses", "splits"},
     "leakage": {"data", "splits"},
@@ -83,8 +85,8 @@ ALLOWED = {
         "splits",
         "task",
     },
-    "fit": {*TRAINING, "baselines", "checkpoint", "metrics", "splits"},
-    "result_log": set(),
+    "fit": {*TRAINING, "result_log", "baselines", "checkpoint", "metrics", "splits"},
+    "result_log": {"build"},
     "train": {*TRAINING, "fine_tuning", "fit", "result_log", "task"},
     "refit": {"assemble", "build", "results", "run_folder", "splits", "trainer_options"},
     "reevaluate": {"assemble", "build", "checkpoint", "data", "evaluation", "results", "splits"},

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import yaml
 
+from ser_lightning import config_files
 from ser_lightning.config_files import config_folder
 
 
@@ -43,6 +44,33 @@ def read_comments(name: str) -> Comments:
     if isinstance(root, yaml.MappingNode):
         _collect(root, "", lines, top, keys)
     return Comments(_joined(head), keys)
+
+
+def option_comments(group: str, option: str) -> dict[str, str]:
+    """Return key -> comment of an option, also of the options that it inherits from; keys without one are left out.
+
+    >>> option_comments("corpus", "synthetic_small")["merge"]
+    'labels to replace by another label, such as {calm: neutral}'
+    """
+    comments: dict[str, str] = {}
+    for entry in config_files.read_file(f"{group}/{option}").get("defaults", []):
+        if isinstance(entry, str) and entry in config_files.options(group):
+            comments |= option_comments(group, entry)
+    return comments | {key: text for key, text in read_comments(f"{group}/{option}").keys.items() if text}
+
+
+def key_comments(name: str) -> dict[str, str]:
+    """Return dotted key -> comment of a primary config, with what it inherits and the default options of its groups."""
+    comments: dict[str, str] = {}
+    for entry in config_files.read_file(name).get("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            comments |= key_comments(entry)
+    comments |= read_comments(name).keys
+    for group, options in config_files.default_options(name).items():
+        for option in options if isinstance(options, list) else [options]:
+            if option and group != "experiment":
+                comments |= {f"{group}.{key}": text for key, text in option_comments(group, option).items()}
+    return comments
 
 
 def _collect(node: yaml.MappingNode, prefix: str, lines: list[str], top: int, keys: dict[str, str]) -> None:

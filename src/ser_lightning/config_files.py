@@ -114,19 +114,23 @@ def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
         chosen: group -> option that replaces the default option
 
     """
-    found: dict[str, Any] = {}
-
-    def collect(values: dict[str, Any], prefix: str) -> None:
-        for key, value in values.items():
-            if isinstance(value, dict) and value:
-                collect(value, f"{prefix}{key}.")
-            else:
-                found[f"{prefix}{key}"] = value
-
-    collect(primary_values(name), "")
+    found = dict(flat(primary_values(name)))
     chosen = chosen or {}
     for group, option in (default_options(name) | chosen_by(chosen) | chosen).items():
         for one in option if isinstance(option, list) else [option]:
             if one is not None and group != "experiment" and one in options(group):
-                collect(values_of(group, one), f"{group}.")
+                found |= dict(flat(values_of(group, one), f"{group}."))
     return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the dotted key and the value of every leaf of a section; an empty section is a leaf.
+
+    >>> flat({"model": {"units": 128, "dropout": {}}, "seed": 1})
+    [('model.units', 128), ('model.dropout', {}), ('seed', 1)]
+    """
+    rows: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        nested = isinstance(value, dict) and value
+        rows += flat(value, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", value)]
+    return rows

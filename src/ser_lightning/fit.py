@@ -27,6 +27,7 @@ from ser_lightning.leakage import audit_run
 from ser_lightning.metrics import study_metric
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage
+from ser_lightning.result_log import log_plan
 from ser_lightning.results import is_unscientific, science_digest
 from ser_lightning.run_folder import last_checkpoint, log_subsets, start_folder, write_run_split
 from ser_lightning.trainer_options import build_loggers
@@ -90,6 +91,7 @@ def fit(
     preparation.require(stage.subsets)
     start_folder(folder, config, identity["overrides"], unfinished=None, log_file=stage.log_file, epoch_name=stage.name)
     write_run_split(folder / "split.csv", preparation)
+    log_plan(config, identity["choices"])
     data.prepare_data()
     data.setup()
     log_subsets(data)

@@ -5,9 +5,30 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ser_lightning.build import is_baseline
 from ser_lightning.metrics import STUDY_BATCH
 
 log = logging.getLogger(__name__)
+
+
+def log_plan(config: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
+    """Log what a run is about to do.
+
+    Args:
+        config: config of the run
+        choices: chosen options of the config groups
+
+    """
+    parts = ", ".join(f"{group} {choices[group]}" for group in ("split", "features", "augment") if choices.get(group))
+    epochs = "" if is_baseline(config["model"]) else f" for at most {config['trainer']['max_epochs']} epochs"
+    log.info(
+        "training %s on %s (%s)%s, into %s",
+        choices.get("model"),
+        choices.get("corpus"),
+        parts,
+        epochs,
+        config["folder"],
+    )
 
 
 def log_result(result: Mapping[str, Any]) -> None:

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +16,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from ser_lightning.assemble import assemble_data
 from ser_lightning.atomic import remove_empty_folders
-from ser_lightning.build import build, is_baseline, resolve_backends
-from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
+from ser_lightning.build import is_baseline, resolve_backends
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
@@ -34,7 +31,7 @@ from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import package_digests
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage, select_and_refit, train_once
-from ser_lightning.result_log import log_result
+from ser_lightning.result_log import log_plan, log_result
 from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
     check_same_data,
@@ -46,7 +43,14 @@ from ser_lightning.run_folder import (
     write_run_split,
 )
 from ser_lightning.task import EmotionTask
-from ser_lightning.trainer_options import averages_weights, build_loggers, check_options, check_precision
+from ser_lightning.trainer import build_trainer
+from ser_lightning.trainer_options import (
+    averages_weights,
+    build_loggers,
+    check_options,
+    check_precision,
+    is_lightnings_own,
+)
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +131,13 @@ def _train_network(
     rows, resume = LoggedRows(), Resume(versions=versions())
     record = Record(log_file=stage.log_file, rows=rows, epoch_name=stage.name)
     callbacks = [resume, record, Requeue(), *([] if guard is None else [guard])]
-    trainer = _build_trainer(
-        stage.trainer_config(config), folder=folder, rows=rows, callbacks=callbacks, resumed=unfinished is not None
+    trainer = build_trainer(
+        stage.trainer_config(config),
+        folder=folder,
+        rows=rows,
+        callbacks=callbacks,
+        epoch_name=stage.name,
+        resumed=unfinished is not None,
     )
     check_precision(trainer, task, features=preparation.features.size)
     preparation.scan()
@@ -147,6 +156,7 @@ def _train_network(
             epoch_name=stage.name,
         )
         write_run_split(folder / "split.csv", preparation)
+        log_plan(config, identity["choices"])
         trainer.loggers = [*build_loggers(config), rows]
     data.prepare_data()
     data.setup()
@@ -155,7 +165,7 @@ def _train_network(
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
     except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, InputError) or not _is_lightnings_own(error):
+        if isinstance(error, InputError) or not is_lightnings_own(error):
             raise
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     if not _is_first_process():
@@ -243,34 +253,6 @@ def _check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, fol
         )
 
 
-def _build_trainer(
-    config: Mapping[str, Any],
-    *,
-    folder: Path,
-    rows: LoggedRows,
-    callbacks: Sequence[pl.Callback],
-    resumed: bool,
-) -> pl.Trainer:
-    """Build the Trainer with the loggers and callbacks of the config and those that every run has."""
-    show_bar = config["trainer"]["enable_progress_bar"] and sys.stdout.isatty()
-    configured = [
-        build(f"callbacks.{name}", part, trust=config["trust"])
-        for name, part in config["callbacks"].items()
-        # On resume the checkpoint already contains the learning rate that was found.
-        if not (resumed and str(part.get("_target_")).endswith(".LearningRateFinder"))
-    ]
-    bar = [pl.callbacks.RichProgressBar(leave=False)] if show_bar else []
-    trainer: pl.Trainer = build(
-        "trainer",
-        config["trainer"] | {"enable_progress_bar": show_bar},
-        logger=rows,
-        callbacks=[*configured, *callbacks, *bar],
-        plugins=[SafeCheckpointIO()],
-        default_root_dir=str(folder),  # where Lightning writes its checkpoint when SLURM preempts the job
-    )
-    return trainer
-
-
 def _prepare_process(config: Mapping[str, Any]) -> None:
     """Configure memory and threads of this process, and silence Lightning's warnings about deliberate choices."""
     keep_freed_memory()
@@ -288,9 +270,3 @@ def _prepare_process(config: Mapping[str, Any]) -> None:
         ".*isinstance\\(treespec, LeafSpec\\).*",  # raised by Lightning's own use of a deprecated torch function
     ):
         warnings.filterwarnings("ignore", message)
-
-
-def _is_lightnings_own(error: Exception) -> bool:
-    """Return whether an error was raised by Lightning itself, to reject an option or a combination of options."""
-    package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return "pytorch_lightning" in package or "lightning_fabric" in package

@@ -5,6 +5,7 @@ Trainer options that are not listed here are passed on unchanged. ``docs/trainer
 
 import copy
 import importlib.util
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,9 @@ def check_precision(trainer: pl.Trainer, task: EmotionTask, *, features: int) ->
                 f"trainer.precision is {trainer.precision!r}, in which this {device.type} cannot compute"
                 f" {type(task.model).__name__} ({str(error).splitlines()[0]}); choose trainer.precision=32-true"
             ) from error
+
+
+def is_lightnings_own(error: Exception) -> bool:
+    """Return whether an error was raised by Lightning itself, to reject an option or a combination of options."""
+    package = str(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return "pytorch_lightning" in package or "lightning_fabric" in package

@@ -10,7 +10,7 @@ import pytest
 
 from ser_lightning import config_files
 from ser_lightning.build import build
-from ser_lightning.cli import start
+from ser_lightning.cli import hydra_help
 from ser_lightning.cli.line import complete_override
 
 FILES = {
@@ -124,7 +124,7 @@ def test_hydra_output_into_a_closed_pipe_prints_no_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["train", "prepare", "audit"])
 def test_hydra_command_help_lists_groups_options_and_values(name):
-    text = start.help_text(name)
+    text = hydra_help.help_text(name)
     for group in config_files.groups():
         assert f"\n  {group} " in text
         for option in config_files.options(group):
@@ -136,6 +136,39 @@ def test_hydra_command_help_lists_groups_options_and_values(name):
     assert f"ser-{name} --install-completion" in text
     assert "$" not in text.replace("${", "")
     assert max(map(len, text.splitlines())) <= 140
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "audit"])
+def test_help_fits_a_screen_and_explains_keys(name):
+    lines = hydra_help.first_screen(name).splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 120
+    assert any(
+        line.startswith("  corpus.root: ${oc.env:RAVDESS_ROOT,null}  # folder of the recordings") for line in lines
+    )
+    assert set(hydra_help.FIRST[name]) <= {line.strip().partition(":")[0] for line in lines}
+    full = hydra_help.help_text(name)
+    assert "\n  optim.lr: 0.001  # learning rate\n" in full
+    assert "\n  trainer.accelerator: auto  # a GPU if there is one; cpu or gpu\n" in full
+
+
+def test_topics_of_the_help():
+    text = hydra_help.group_text("dropout")
+    assert "dropout=p50\nDropout with probability 0.5.\n  dropout.p: 0.5  # probability" in text
+    assert run("ser-train", "--help", "dropout").stdout.strip() == text
+    assert run("ser-train", "-h", "all").stdout.strip() == hydra_help.help_text("train")
+    done = run("ser-audit", "--help", "splt")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ser-audit: --help splt: no such topic; give all or a group: audio, ")
+
+
+def test_help_of_ser_predict_fits_a_screen():
+    first, full = run("ser-predict", "--help").stdout, run("ser-predict", "--help", "all").stdout
+    assert len(first.splitlines()) <= 40
+    assert "--reject SHARE" in first
+    assert "--pause SECONDS" not in first
+    assert "--pause SECONDS" in full
+    assert "Ends with 3" in full
 
 
 def test_other_arguments_are_passed_to_hydra(tmp_path):

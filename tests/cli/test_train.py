@@ -68,8 +68,20 @@ def test_result_describes_the_run(trained):
 def test_checkpoints_are_of_the_last_and_the_best_epoch(command, small, tmp_path):
     """Six epochs are enough for the validation UAR to decrease again."""
     words = ["experiment=corrected", *small, "trainer.max_epochs=6", "optim.lr=0.01", f"output_root={tmp_path}"]
-    assert command("train", *words).code == 0
+    done = command("train", *words)
+    assert done.code == 0
+    assert (
+        "training cnn_bilstm on synthetic_small (split random, features logmel, augment paper) for at most 6"
+        in done.err
+    )
+    lines = [line for line in done.out.splitlines() if line.startswith("corrected/dropout-p25/seed-0: epoch ")]
     result = result_of(tmp_path / "corrected" / "dropout-p25" / "seed-0")
+    assert lines[-1].endswith(
+        f"epoch 6 of 6, training loss {result['history']['train/loss'][5]:.3f}, "
+        f"validation UAR {100 * result['history']['val/uar'][5]:.1f} %"
+    )
+    assert "epoch 2 of 6" in lines[1]
+    assert lines[1].endswith(" left")
     history = result["history"]["val/uar"]
     assert result["checkpoints"]["last"]["epoch"] == 5
     assert result["checkpoints"]["last"]["metrics"]["val"]["uar"] == history[5]

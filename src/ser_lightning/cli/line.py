@@ -8,7 +8,7 @@ import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,6 +16,8 @@ from ser_lightning import config_files
 from ser_lightning.errors import FULL_ERROR, NO_SPACE, InputError, describe_os_error
 from ser_lightning.output import ClosedPipeError, discard_standard_output, flush_standard_output
 
+HELP = ("--help", "-h")
+EXAMPLES = 6  # lines of the epilog on the first screen of the help
 INTERRUPTED, CLOSED_PIPE = 130, 141  # exit codes as in shells: 128 plus the signal number
 
 
@@ -70,20 +72,39 @@ def make_app(command: str, function: Callable[..., Any], *, epilog: str) -> type
     return app
 
 
-def run_app(app: typer.Typer, command: str, arguments: Sequence[str] | None = None) -> None:
+def run_app(
+    app: typer.Typer, command: str, arguments: Sequence[str] | None = None, *, first: Sequence[str] = ()
+) -> None:
     """Run a command line and exit.
 
     Args:
         app: the app made by :func:`make_app`
         command: name of the command, which also names the shell's completion variable
         arguments: arguments without the program name; ``None`` for those of the process
+        first: names of the options that ``--help`` explains, if all of them do not fit a screen; ``--help all``
+            explains the others too
 
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     with quiet_pipe(command):
         variable = f"_{command.replace('-', '_').upper()}_COMPLETE"
         if os.environ.get(variable) == "complete_bash":
             complete_bash(lambda: app(args=[], prog_name=command))
-        app(args=None if arguments is None else list(arguments), prog_name=command)
+        if first and len(words) == 1 and words[0] in HELP:
+            _first_screen(app, command, first)
+        app(args=words[:1] if words[:1] and words[0] in HELP and words[1:] == ["all"] else words, prog_name=command)
+
+
+def _first_screen(app: typer.Typer, command: str, first: Sequence[str]) -> NoReturn:
+    """Print the help with the first options and examples only, and exit."""
+    shown = typer.main.get_command(app)
+    examples = (shown.epilog or "").split("\n\n")[0].splitlines()[:EXAMPLES]
+    shown.epilog = "\n".join([*examples, "", "\b", f"{command} --help all explains every option."])
+    for option in shown.params:
+        if option.param_type_name == "option":
+            option.hidden = option.name not in first  # type: ignore[attr-defined]
+    shown(args=["--help"], prog_name=command)
+    sys.exit(0)
 
 
 def guard(command: str, function: Callable[[], int | None]) -> int:

@@ -35,6 +35,7 @@ A file of ser-export (model.onnx) needs onnxruntime instead of torch.
 
 Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
 """
+FIRST = ("model", "output", "timeline", "window", "hop", "channels", "reject", "json")  # options of the first screen
 DOWNMIX = dict.fromkeys(
     ("audio.downmix", "corpus"),
     "new recordings are mixed down by the mean of their channels, whatever the training corpus was; give --channels"
@@ -44,7 +45,7 @@ DOWNMIX = dict.fromkeys(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script ``ser-predict``."""
-    run_app(APP, "ser-predict", arguments)
+    run_app(APP, "ser-predict", arguments, first=FIRST)
 
 
 def predict(  # noqa: PLR0917 - Typer passes options by name

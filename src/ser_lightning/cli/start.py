@@ -2,19 +2,16 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from ser_lightning import config_files
+from ser_lightning.cli.hydra_help import print_help
 from ser_lightning.cli.line import complete_bash, complete_override, quiet_pipe
 
-HELP = (["--help"], ["-h"])
+HELP = ("--help", "-h")
 COMPLETION = ("--install-completion", "--show-completion")
-COMPLETION_HELP = "Completion in the shell: {command} --install-completion, or --show-completion to see the script."
-HYDRA_HELP = "{command} --cfg job prints the whole configuration; {command} --hydra-help lists Hydra's own options."
 
 
 def train() -> None:
@@ -42,43 +39,14 @@ def start(name: str) -> None:
     command = f"ser-{name}"
     variable = f"_SER_{name.upper()}_COMPLETE"
     with quiet_pipe(command):
-        if sys.argv[1:] in HELP:
-            print(help_text(name))
-            sys.exit(0)
+        if sys.argv[1:2] and sys.argv[1] in HELP:
+            sys.exit(print_help(name, sys.argv[2:]))
         if variable in os.environ or any(word.startswith(COMPLETION) for word in sys.argv[1:]):
             app = completion_app(name)
             if os.environ.get(variable) == "complete_bash":
                 complete_bash(lambda: app(args=[], prog_name=command))
             app(prog_name=command)
         import_module(f"ser_lightning.cli.{name}").main()
-
-
-def help_text(name: str) -> str:
-    """Return the help of a command: its template in ``conf/`` with config groups and values filled in."""
-    template = config_files.read_file(name)[config_files.HYDRA]["help"]["template"]
-    values = "\n".join(f"  {line}" for line in config_files.primary_text(name).splitlines())
-    text = template.replace("$APP_CONFIG_GROUPS", _groups_text(name)).replace("$CONFIG", values)
-    more = (HYDRA_HELP.format(command=f"ser-{name}"), COMPLETION_HELP.format(command=f"ser-{name}"))
-    return "\n".join([text.rstrip(), "", *more])
-
-
-def _groups_text(name: str) -> str:
-    default = config_files.default_options(name)
-    lines = []
-    for group in sorted(config_files.groups()):
-        options = (f"{option}*" if option == default.get(group) else option for option in config_files.options(group))
-        lines.append(_wrapped(f"  {group:<12}", list(options)))
-    return "\n".join([*lines, "  (* is the default)"])
-
-
-def _wrapped(start: str, words: Sequence[str], *, width: int = 100) -> str:
-    lines, line = [], start
-    for word in words:
-        if len(line) + len(word) + 1 > width:
-            lines.append(line)
-            line = " " * len(start)
-        line += f" {word}"
-    return "\n".join([*lines, line])
 
 
 def completion_app(name: str) -> typer.Typer:
