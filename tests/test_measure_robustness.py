@@ -46,7 +46,7 @@ def test_levels_are_measured_on_the_test_clips(run):
     assert [entry["level"] for entry in conditions["white_noise"]["levels"]] == [40, -20]
     assert conditions["white_noise"]["levels"][1]["correct"] != found["clean"]["correct"]
     assert conditions["truncation"]["levels"][0]["correct"] == found["clean"]["correct"]  # no clip is as long
-    assert "| white noise | -20 dB signal-to-noise ratio |" in (run / "MODEL_CARD.md").read_text()
+    assert "| white noise | -20 dB SNR |" in (run / "MODEL_CARD.md").read_text()
 
 
 def test_finished_levels_are_skipped_unless_asked(run, command):

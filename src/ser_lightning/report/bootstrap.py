@@ -106,14 +106,15 @@ def metric_interval(counts: Counts, metric: Metric, *, draws: int = FEWER_DRAWS)
 
 
 def speaker_interval(counts: Counts) -> tuple[float, float] | None:
-    """Return the interval of the UAR in percent over speakers, or None.
+    """Return the interval of the UAR in percent over speakers, within 0 and 100; None if it cannot be estimated.
 
     Args:
         counts: (J, 2, C) correct and all clips of each speaker and emotion
 
     """
     sums = counts * np.array([[100.0], [1.0]])
-    return cluster_interval(sums, np.zeros_like(sums), draws=FEWER_DRAWS).interval
+    interval = cluster_interval(sums, np.zeros_like(sums), draws=FEWER_DRAWS).interval
+    return None if interval is None else (max(0.0, interval[0]), min(100.0, interval[1]))
 
 
 def _sums(weights: NDArray[np.float64], counts: Counts) -> Counts:

@@ -73,14 +73,14 @@ def pool_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     first = runs[0]
     names = sorted({speaker for run in runs for speaker in run["speakers"]})
-    clean = _pooled(runs, [run["clean"] for run in runs], names)
+    clean = pool_counts(runs, [run["clean"] for run in runs], names)
     rows = [{"condition": "", "level": CLEAN, "unit": "", **_measures(clean, clean)}]
     for name, section in first["conditions"].items():
         others = [run["conditions"].get(name, {"values": None, "levels": []}) for run in runs]
         for number, level in enumerate(section["levels"]):
             entries = [_at(other, level["level"]) for other in others if other["values"] == section["values"]]
             if len(entries) == len(runs) and None not in entries:
-                pooled = _pooled(runs, [entry for entry in entries if entry], names)
+                pooled = pool_counts(runs, [entry for entry in entries if entry], names)
                 label = f"{section['levels'][number]['level']:g}"
                 rows.append({"condition": name, "level": label, "unit": section["unit"], **_measures(pooled, clean)})
     return pd.DataFrame(rows)
@@ -90,7 +90,9 @@ def _at(section: Mapping[str, Any], level: float) -> Mapping[str, Any] | None:
     return next((entry for entry in section["levels"] if entry["level"] == level), None)
 
 
-def _pooled(runs: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Counts:
+def pool_counts(
+    runs: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Counts:
     """Return the correct and all clips of each speaker and emotion, (speakers, 2, C)."""
     counts = np.zeros((len(names), 2, len(runs[0]["emotions"])))
     for run, entry in zip(runs, entries, strict=True):
@@ -113,22 +115,22 @@ def _measures(counts: Counts, clean: Counts) -> dict[str, float]:
 
 def robustness_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tabulate the UAR at every level as text; with one arm, also the change from no condition."""
-    arms = list(tables)
-    table = pd.DataFrame()
+    columns: dict[str, dict[tuple[str, str], str]] = {}
     for arm, found in tables.items():
-        own = pd.DataFrame(
-            {
-                "condition": found.condition.str.replace("_", " "),
-                "level": (found.level + " " + found.unit).str.strip(),
-                f"{arm}, UAR (%)" if len(arms) > 1 else "UAR (%)": found.uar.map("{:.1f}".format),
-                f"{arm}, 95 %" if len(arms) > 1 else "95 % over speakers": _intervals(found.low, found.high),
-            }
+        levels = list(
+            zip(found.condition.str.replace("_", " "), (found.level + " " + found.unit).str.strip(), strict=True)
         )
-        if len(arms) == 1:
-            own["change (points)"] = found.change.map("{:+z.1f}".format)
-            own["95 % of the change"] = _intervals(found.change_low, found.change_high)
-        table = own if table.empty else table.merge(own, on=["condition", "level"], how="outer", sort=False)
-    return table.fillna(NOTHING)
+        cells = {"UAR (%)": found.uar.map("{:.1f}".format), "95 % over speakers": _intervals(found.low, found.high)}
+        if len(tables) == 1:
+            cells |= {"change (points)": found.change.map("{:+z.1f}".format)}
+            cells |= {"95 % of the change": _intervals(found.change_low, found.change_high)}
+        for title, texts in cells.items():
+            head = f"{arm}, {title}" if len(tables) > 1 else title
+            columns[head] = dict(zip(levels, texts, strict=True))
+    every = dict.fromkeys(level for column in columns.values() for level in column)
+    first = {"condition": [name for name, _ in every], "level": [level for _, level in every]}
+    others = {head: [column.get(level, NOTHING) for level in every] for head, column in columns.items()}
+    return pd.DataFrame(first | others)
 
 
 def _intervals(low: "pd.Series[float]", high: "pd.Series[float]") -> list[str]:

@@ -12,7 +12,7 @@ from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.errors import check_value
 from ser_lightning.robustness.condition import Floats, Recording, add_noise, check_levels, fit_length, power
 
-SNR = "dB signal-to-noise ratio"
+SNR = "dB SNR"
 LIMIT = 200.0  # dB
 
 
