@@ -27,7 +27,7 @@ RECORDING ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration default-model model emobox torture soak tensorboard docs pictures clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration default-model model emobox torture soak tensorboard dist docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ pythons: setup  ## test the wheel in fresh environments of Python 3.11 to 3.13; 
 
 parity: setup  ## compare with what the study released, as a table; needs REFERENCE_ROOT, and RAVDESS_ROOT for the full table
 	$(BIN)/python -m tests.parity
+
+dist: setup  ## build the source archive and the wheel without kernels, which runs everywhere, into dist/
+	SER_LIGHTNING_PURE=1 $(BIN)/python -m hatchling build --target sdist --target wheel --directory dist
 
 docs: setup  ## build the site into site/html/; fails on a broken link and on an undocumented name, option or key
 	$(BIN)/python -m documentation site

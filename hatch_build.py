@@ -1,5 +1,6 @@
 """Build hook that compiles the native kernels when the project is built or installed."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ class Kernels(BuildHookInterface):  # type: ignore[misc]
     """Put the compiled library next to its sources, for editable installations, and into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile the library and tag the wheel with the platform; without a compiler, build a pure-Python wheel."""
+        """Compile the library and tag the wheel with the platform.
+
+        Without a compiler, or if ``SER_LIGHTNING_PURE`` is set, the wheel is pure Python and runs everywhere.
+        """
+        if os.environ.get("SER_LIGHTNING_PURE"):
+            return
         sys.path.insert(0, str(Path(self.root, "src")))
         from ser_lightning.errors import InputError
         from ser_lightning.kernels.compile import compiled

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatch_build import Kernels
 
 import ser_lightning as ser
 from tests import pythons
@@ -66,6 +67,19 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return request.param, wheel, install(wheel, folder / "venv")
 
 
+def test_pure_wheel_on_request(tmp_path, monkeypatch):
+    monkeypatch.delenv("SER_LIGHTNING_PURE", raising=False)
+    hook = Kernels(str(ROOT), {}, None, None, str(tmp_path), "wheel")
+    compiled = {"artifacts": []}
+    hook.initialize("standard", compiled)
+    assert len(compiled["artifacts"]) == 1
+    assert compiled["pure_python"] is False
+    monkeypatch.setenv("SER_LIGHTNING_PURE", "1")
+    pure = {"artifacts": []}
+    hook.initialize("standard", pure)
+    assert pure == {"artifacts": []}
+
+
 @pytest.mark.slow
 def test_wheel_has_platform_tag_kernels_and_configs(installed):
     kind, wheel, _ = installed
@@ -98,7 +112,7 @@ def test_installed_wheel_trains_in_another_folder(installed, synthetic_root, tmp
     result = json.loads((tmp_path / "outputs" / "x" / "y" / "result.json").read_text())
     backends = (result["config"]["features"]["backend"], result["config"]["augment"]["backend"])
     assert backends == (("native", "native") if kind == "compiled" else ("librosa", "torchaudio"))
-    assert result["versions"]["ser-lightning"] == PROJECT["version"]
+    assert result["versions"]["ser-lightning"] == ser.__version__
     assert result["git"] is None  # not a git checkout
 
 

@@ -1,0 +1,44 @@
+"""The files around the code agree with each other: versions, workflows, citation and make targets."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+import ser_lightning as ser
+from tests import pythons
+
+ROOT = Path(__file__).parents[1]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_version_is_stated_once():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["hatch"]["version"]["path"] == "src/ser_lightning/__init__.py"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == ser.__version__
+    assert re.search(rf"^## \[?{re.escape(ser.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_workflows_call_make_targets_on_the_declared_pythons():
+    called = set()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            called |= {words[1] for step in job["steps"] if (words := step.get("run", "").split())[:1] == ["make"]}
+            if "python" in job.get("strategy", {}).get("matrix", {}):
+                assert job["strategy"]["matrix"]["python"] == pythons.declared()
+    assert called == {"lint", "docs", "test", "coverage", "test-slow", "dist"}
+    assert called <= TARGETS
+
+
+def test_ci_runs_what_the_workflows_run():
+    ran = {line.split()[1] for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")}
+    assert ran == {"lint", "docs", "coverage", "test-slow"}
+
+
+def test_every_target_is_listed_by_make_help():
+    described = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert described == TARGETS == set(phony[1].split())
