@@ -171,7 +171,8 @@ def test_nothing_is_bold_without_a_test(tmp_path: Path, arms: tuple[str, ...], s
             r"log-mel spectrograms (\texttt{n\_\allowbreak mels} 80)",
         ),
         ({"config__optim": {"_target_": "torch.optim.SGD", "lr": 0.01}}, r"\texttt{SGD} (\texttt{lr} 0.01)"),
-        ({"config__corpus": {"merge": {"calm": "neutral"}}}, "Merged labels: calm as neutral"),
+        ({"config__corpus": {"merge": {"calm": "neutral"}}}, "Changed labels: calm as neutral"),
+        ({"config__corpus": {"merge": {"calm": None}}}, "Changed labels: calm left out"),
         ({"config__ensemble": 3}, "probabilities of 3 networks"),
         ({"epochs": 0}, "fitted once"),
         ({"corpus__name": "emodb+emovo"}, r"EmoDB~\cite{emodb} and EMOVO~\cite{emovo}"),
@@ -183,7 +184,7 @@ def test_methods_follow_the_config(tmp_path: Path, changes, text: str) -> None:
     check_latex(found)
     assert text in found
     assert "864 training, 216 validation, 360 test utterances" in found
-    assert "seeds 0 to 2" in found
+    assert "seed 0 to 2" in found
     assert r"dropout.\allowbreak head} (none" in found
 
 

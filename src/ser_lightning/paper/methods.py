@@ -65,7 +65,8 @@ def _data(comparison: Comparison) -> str:
         f"The {len(comparison.emotions)} classes are {emotions}."
     )
     if merge := _config(comparison, "corpus").get("merge"):
-        text += f" Merged labels: {', '.join(f'{escape(old)} as {escape(str(new))}' for old, new in merge.items())}."
+        changes = [f"{escape(old)} {'left out' if new is None else f'as {escape(new)}'}" for old, new in merge.items()]
+        text += f" Changed labels: {', '.join(changes)}."
     if problems := max(len(corpus["problems"]) for corpus in runs.corpus):
         text += f" {problems} recordings were missing or unusable."
     return text
@@ -136,7 +137,7 @@ def _augmentation(comparison: Comparison) -> str:
 
 
 def _model(comparison: Comparison) -> str:
-    parameters = _unique(map("{:,}".format, comparison.runs.parameters))
+    parameters = _unique(map(int, comparison.runs.parameters))
     return f"The model is {_described(comparison, 'model')}, with {parameters} parameters."
 
 
@@ -189,13 +190,17 @@ def _evaluation(comparison: Comparison) -> str:
 
 
 def _seeds(comparison: Comparison) -> str:
-    return (
-        f"Each arm is run with the seeds {_unique(_ranges(comparison.runs_of(arm).seed) for arm in comparison.arms)}."
-    )
+    seeds = _unique(_ranges(comparison.runs_of(arm).seed) for arm in comparison.arms)
+    return f"{'Each arm' if len(comparison.arms) > 1 else 'The experiment'} is run with seed {seeds}."
 
 
 def _ranges(seeds: Iterable[int]) -> str:
-    """Return seeds as text, with ranges: 0 to 4, 7."""
+    """Return seeds as text.
+
+    >>> _ranges([7, 0, 1, 2, 4])
+    '0 to 2, 4, 7'
+
+    """
     parts: list[list[int]] = []
     for seed in sorted(set(map(int, seeds))):
         if parts and seed == parts[-1][-1] + 1:
@@ -275,4 +280,13 @@ def _cite(keys: Sequence[str]) -> str:
 
 
 def _unique(values: Iterable[Any]) -> str:
-    return " / ".join(dict.fromkeys(map(str, values)))
+    """Return the different values, or their range if they are more than three numbers.
+
+    >>> _unique([96, 98, 120, 96, 114]), _unique([864, 864]), _unique(["a", "b"])
+    ('96 to 120', '864', 'a / b')
+
+    """
+    found = list(dict.fromkeys(values))
+    if len(found) > 3 and all(isinstance(value, int) for value in found):
+        return f"{min(found)} to {max(found)}"
+    return " / ".join(map(str, found))
