@@ -1,12 +1,15 @@
 """The files around the code agree with each other: versions, workflows, citation and make targets."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import yaml
+from typer.main import get_command
 
 import ser_lightning as ser
+from ser_lightning.cli import serve
 from tests import pythons
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +38,22 @@ def test_workflows_call_make_targets_on_the_declared_pythons():
 def test_ci_runs_what_the_workflows_run():
     ran = {line.split()[1] for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")}
     assert ran == {"lint", "docs", "coverage", "test-slow"}
+
+
+def test_container_file_uses_files_extras_and_options_that_exist():
+    text = (ROOT / "Containerfile").read_text()
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert len(copied) >= 7
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(copied) == kept
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = re.search(r"\[([a-z,]+)\]\"", text)
+    assert extras is not None
+    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
+    command, *words = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[1])
+    assert command in project["scripts"]
+    assert set(words[::2]) <= {name for option in get_command(serve.APP).params for name in option.opts}
 
 
 def test_every_target_is_listed_by_make_help():
