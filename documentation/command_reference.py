@@ -32,8 +32,9 @@ def command_pages() -> tuple[dict[str, str], list[str]]:
 
 def _hydra_page(command: str, name: str) -> tuple[list[str], list[str]]:
     table, missing = primary_table(name)
-    lines = [f"# `{command}`", "", "```text", hydra_help.help_text(name), "```"]
+    lines = [f"# `{command}`", "", "```text", hydra_help.first_screen(name), "```"]
     lines += ["", "## Values", "", "Change a value with `key=value`.", "", *table]
+    lines += ["", "## Notes", "", "```text", hydra_help.notes(name), "```"]
     return [*lines, "", "The groups are described in [Configuration](configuration.md)."], missing
 
 

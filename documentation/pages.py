@@ -42,6 +42,7 @@ def assemble(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
         target = folder / picture.relative_to(ROOT / "docs")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, target)
+    shutil.copy(Path(__file__).with_name("site.css"), folder)
     commands, missing = command_pages()
     groups, unexplained = config_pages()
     _write(folder / "api.md", api_page())

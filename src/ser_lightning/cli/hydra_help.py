@@ -47,12 +47,18 @@ def first_screen(name: str) -> str:
             "Main keys (change with key=value):",
             *lines,
             "Groups and their defaults (choose with group=option):",
-            _wrapped("  ", groups),
+            _wrapped(" ", groups),
             "",
             f"{command} --help all explains every group, option and key; --help corpus the options of one group.",
             f"{command} --install-completion installs completion; --cfg job prints the configuration.",
         ]
     )
+
+
+def notes(name: str) -> str:
+    """Return the notes at the end of the complete help of a command."""
+    template = config_files.read_file(name)[config_files.HYDRA]["help"]["template"]
+    return str(template.partition("$CONFIG")[2].strip())
 
 
 def group_text(group: str) -> str:
