@@ -88,6 +88,7 @@ ALLOWED = {
     "fit": {*TRAINING, "result_log", "baselines", "checkpoint", "metrics", "splits"},
     "result_log": {"build"},
     "train": {*TRAINING, "fine_tuning", "fit", "result_log", "task"},
+    "stacked": {*TRAINING, "checkpoint", "epoch_metrics", "losses", "models", "result_log", "task", "train"},
     "refit": {"assemble", "build", "results", "run_folder", "splits", "trainer_options"},
     "reevaluate": {"assemble", "build", "checkpoint", "data", "evaluation", "results", "splits"},
     "robustness": {"audio", "augment", "corpora"},

@@ -1,5 +1,7 @@
 """Loss and metrics of an epoch, accumulated over its batches."""
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -36,3 +38,15 @@ class EpochMetrics(nn.Module):
         """Reset the accumulated batches."""
         self.confusion.reset()
         self.loss.reset()
+
+
+def epoch_values(subset: str, confusion: npt.NDArray[np.int64], loss: float) -> dict[str, float]:
+    """Return the values of an epoch by the names under which they are logged, as ``val/uar``.
+
+    Args:
+        subset: train, val or test
+        confusion: (classes, classes) counts, true classes in rows
+        loss: mean loss
+
+    """
+    return {f"{subset}/{name}": value for name, value in {"loss": loss, **compute_metrics(confusion)}.items()}

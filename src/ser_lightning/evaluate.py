@@ -43,6 +43,7 @@ def evaluate_and_save(
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
     stage: Stage,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Evaluate both checkpoints of a trained network and write all results of the run.
 
@@ -54,6 +55,7 @@ def evaluate_and_save(
         loggers: loggers of the run
         identity: digest, choices and overrides to store in the result
         stage: the only training of the run, or one of two
+        device: device that the network was trained on
 
     Returns:
         the content of ``result.json``
@@ -73,7 +75,7 @@ def evaluate_and_save(
         "steps": task.epochs[-1]["step"] + 1,  # optimizer steps
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
         "history": task.history,
-        "device": device_name(task.trainer.strategy.root_device),
+        "device": device_name(device),
     }
     return write_results(
         data,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
 LOGGED = (*METRICS, "loss")  # logged for every subset, as in ``val/uar``
+LEARNING_RATE = "train/learning_rate"
 
 
 class EmotionTask(pl.LightningModule):
@@ -168,6 +169,10 @@ class EmotionTask(pl.LightningModule):
         data: SpeechDataModule | None = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise InputError("there is no data module; call trainer.fit(task, datamodule=SpeechDataModule(...))")
+        self.fit_statistics(data)
+
+    def fit_statistics(self, data: "SpeechDataModule") -> None:
+        """Fit the standardization and the class weights to the training set of a data module."""
         standardize = getattr(self.model, "standardize", None)
         if standardize is not None and standardize not in self.frozen:
             standardize.fit(*data.training_statistics())
@@ -222,7 +227,7 @@ class EmotionTask(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the metrics, record the learning rate and seed the random numbers of the epoch."""
         self.train_metrics.reset()  # a learning rate search may have stopped in the middle of an epoch
-        self.epoch_values = {"train/learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
+        self.begin_epoch(lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]))
         self._seed(step=0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -231,10 +236,8 @@ class EmotionTask(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and add the epoch to the history."""
-        values = _compute_and_reset(self.train_metrics, "train")
-        self.epoch_values |= values
-        self.log_dict(values | {"train/learning_rate": self.epoch_values["train/learning_rate"]}, sync_dist=True)
-        self.epochs.append({"step": self.global_step - 1, "values": dict(self.epoch_values)})
+        values = compute_and_reset(self.train_metrics, "train")
+        self.log_dict(self.end_epoch(values, step=self.global_step - 1), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Put the model into the mode in which it is evaluated."""
@@ -243,7 +246,7 @@ class EmotionTask(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics, except in Lightning's sanity check before the first epoch."""
         self.evaluating.close()
-        values = _compute_and_reset(self.val_metrics, "val")
+        values = compute_and_reset(self.val_metrics, "val")
         if not self.trainer.sanity_checking:
             self.epoch_values |= values
             for name, value in values.items():
@@ -256,7 +259,7 @@ class EmotionTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self.evaluating.close()
-        self.log_dict(_compute_and_reset(self.test_metrics, "test"), sync_dist=True)
+        self.log_dict(compute_and_reset(self.test_metrics, "test"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the training history and the data needed to rebuild the task."""
@@ -277,6 +280,22 @@ class EmotionTask(pl.LightningModule):
                 history[name].append(value)
         return dict(history)
 
+    def begin_epoch(self, *, lr: float) -> None:
+        """Start the values of an epoch with its learning rate."""
+        self.epoch_values = {LEARNING_RATE: lr}
+
+    def end_epoch(self, values: Mapping[str, float], *, step: int) -> dict[str, float]:
+        """Add the epoch to the history and return the values to log.
+
+        Args:
+            values: training metrics by the names under which they are logged
+            step: number of the last optimizer step of the epoch, counted from 0
+
+        """
+        self.epoch_values |= values
+        self.epochs.append({"step": step, "values": dict(self.epoch_values)})
+        return {**values, LEARNING_RATE: self.epoch_values[LEARNING_RATE]}
+
     def _seed(self, *, step: int) -> None:
         seed_generators([self.seed, self.current_epoch, self.global_rank, step], device=self.device)
 
@@ -294,11 +313,16 @@ class EmotionTask(pl.LightningModule):
 
     def _record(self, batch: Batch, metrics: EpochMetrics, logits: Tensor, loss: Tensor) -> None:
         if not torch.isfinite(loss):
-            raise InputError(f"the loss became {loss.item()} in epoch {self.current_epoch}; lower optim.lr")
+            raise InputError(not_finite(loss.item(), epoch=len(self.epochs)))
         metrics.update(logits.detach(), batch.target, loss.detach())
 
 
-def _compute_and_reset(metrics: EpochMetrics, subset: str) -> dict[str, float]:
+def not_finite(loss: float, *, epoch: int) -> str:
+    """Return why a run ends when its loss is infinite or not a number."""
+    return f"the loss became {loss} in epoch {epoch}; lower optim.lr"
+
+
+def compute_and_reset(metrics: EpochMetrics, subset: str) -> dict[str, float]:
     """Return the values of an epoch by the names under which they are logged, as ``val/uar``."""
     values = {f"{subset}/{name}": value for name, value in metrics.compute().items()}
     metrics.reset()

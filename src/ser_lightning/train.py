@@ -21,6 +21,7 @@ from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import LoggedRows, Record
 from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
+from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError, full_disk
 from ser_lightning.evaluate import evaluate_and_save
@@ -74,16 +75,21 @@ def train(config: Mapping[str, Any], *, choices: Mapping[str, Any], overrides: S
     """
     config = with_checkpoint_digest(resolve_backends(config))
     folder = Path(config["folder"])
-    identity = {"choices": dict(choices), "overrides": list(overrides), "digest": science_digest(config)}
+    identity = identity_of(config, choices=choices, overrides=overrides)
     with signals_as_exceptions():
         try:
             if not _is_first_process():
                 _follow_first_process()
                 return _run(config, folder=folder, guard=None, identity=identity)
-            with _own_folder(folder, below=Path(config["output_root"])) as guard:
+            with own_folder(folder, below=Path(config["output_root"])) as guard:
                 return _run(config, folder=folder, guard=guard, identity=identity)
         except InterruptedRunError as error:
             raise InterruptedRunError(error.signum, resume_hint(folder)) from None
+
+
+def identity_of(config: Mapping[str, Any], *, choices: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what identifies a run in its result: the chosen options, the overrides and the digest of its config."""
+    return {"choices": dict(choices), "overrides": list(overrides), "digest": science_digest(config)}
 
 
 def _run(
@@ -93,7 +99,7 @@ def _run(
     if config["trainer"].get("fast_dev_run"):
         _close_log_file()
     elif (result := finished(folder, config)) is not None:
-        _check_own_code(result, config, folder=folder)
+        check_own_code(result, config, folder=folder)
         log.info("already finished: %s", folder)
         log_result(result)
         return result
@@ -117,17 +123,13 @@ def _train_network(
 ) -> dict[str, Any] | None:
     trial = bool(config["trainer"].get("fast_dev_run"))
     unfinished = None if trial else find_unfinished(folder, identity["digest"], averaged=averages_weights(config))
-    _prepare_process(config)
+    prepare_process(config)
 
     # Everything is built before any work starts, so that invalid values are reported at once.
     progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
     data = assemble_data(config, progress=progress, split=stage.split)
     preparation = data.preparation
-    pl.seed_everything(config["seed"], verbose=False)
-    task = EmotionTask.from_config(config, emotions=preparation.corpus.emotions, features=preparation.features.size)
-    initialization = initialize(
-        task.model, config, emotions=preparation.corpus.emotions, features=preparation.features.size
-    )
+    task, initialization = build_task(config, data)
     rows, resume = LoggedRows(), Resume(versions=versions())
     record = Record(log_file=stage.log_file, rows=rows, epoch_name=stage.name)
     callbacks = [resume, record, Requeue(), *([] if guard is None else [guard])]
@@ -180,11 +182,40 @@ def _train_network(
     loggers = [logger for logger in trainer.loggers if logger is not rows]
     if initialization is not None:
         identity = {**identity, "initialization": initialization}
-    return evaluate_and_save(task, data, folder=folder, config=config, loggers=loggers, identity=identity, stage=stage)
+    return evaluate_and_save(
+        task,
+        data,
+        folder=folder,
+        config=config,
+        loggers=loggers,
+        identity=identity,
+        stage=stage,
+        device=trainer.strategy.root_device,
+    )
+
+
+def build_task(config: Mapping[str, Any], data: SpeechDataModule) -> tuple[EmotionTask, dict[str, Any] | None]:
+    """Build the untrained task of a run, with the weights of its seed or of ``init_from``.
+
+    Args:
+        config: resolved config of the run
+        data: the data module of the run
+
+    Returns:
+        the task, and what was taken from the checkpoint ``init_from``, if there is one
+
+    Raises:
+        InputError: a part rejects one of its values
+
+    """
+    emotions, features = data.preparation.corpus.emotions, data.preparation.features.size
+    pl.seed_everything(config["seed"], verbose=False)
+    task = EmotionTask.from_config(config, emotions=emotions, features=features)
+    return task, initialize(task.model, config, emotions=emotions, features=features)
 
 
 @contextmanager
-def _own_folder(folder: Path, *, below: Path) -> Iterator[FolderGuard]:
+def own_folder(folder: Path, *, below: Path) -> Iterator[FolderGuard]:
     """Lock the folder of a run, and clean it up after a failure.
 
     Args:
@@ -238,7 +269,7 @@ def _close_log_file() -> None:
         handler.close()
 
 
-def _check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, folder: Path) -> None:
+def check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, folder: Path) -> None:
     """Check that the code of trusted packages is the one that a finished run was made with.
 
     Raises:
@@ -253,7 +284,7 @@ def _check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, fol
         )
 
 
-def _prepare_process(config: Mapping[str, Any]) -> None:
+def prepare_process(config: Mapping[str, Any]) -> None:
     """Configure memory and threads of this process, and silence Lightning's warnings about deliberate choices."""
     keep_freed_memory()
     # Deterministic mode would otherwise fill every new tensor before it is written.

@@ -94,11 +94,22 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
         self._log(cast(EmotionTask, pl_module), -1)
 
     def _log(self, task: EmotionTask, epoch: int) -> None:
-        epoch %= len(task.epochs)
-        logged = task.epochs[epoch]["values"]
-        # A refit has no validation.
-        values = {name: value for name, value in logged.items() if name.startswith("val/")} or logged
-        log.debug("%s %d %s", self.epoch_name, epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))
+        log_epoch(task, epoch % len(task.epochs), name=self.epoch_name)
+
+
+def log_epoch(task: EmotionTask, epoch: int, *, name: str) -> None:
+    """Write an epoch to the log.
+
+    Args:
+        task: the task with its history
+        epoch: index of the epoch
+        name: name of an epoch in the log file
+
+    """
+    logged = task.epochs[epoch]["values"]
+    # A refit has no validation.
+    values = {name: value for name, value in logged.items() if name.startswith("val/")} or logged
+    log.debug("%s %d %s", name, epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))
 
 
 def _line_of_epoch(name: str) -> re.Pattern[str]:

@@ -140,15 +140,23 @@ class CNNBiLSTM(nn.Module):
 
         The outputs that fit into the rows of a clip depend on no rows beyond them.
         """
-        prepare = nn.Identity() if self.standardize is None else self.standardize
-        values, starts, lengths = flatten_batch(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
+        values, starts, lengths = self._flatten(features, lengths, rows=rows)
         for layer, of_convolution, of_pool in zip(self.convolutions, *self.steps, strict=True):
-            convolution = cast(nn.Conv1d, layer)
-            values = convolve(values, convolution.weight, cast(Tensor, convolution.bias), of_convolution[1])
+            values = self._convolve_rows(layer, values, stride=of_convolution[1])
             values = max_pool(self.conv_activation(values), *of_pool)  # (R, C)
             for size, stride in (of_convolution, of_pool):
                 starts, lengths = starts // stride, valid_lengths(lengths, size, stride)
         return FlatBatch(values, starts, lengths)
+
+    def _flatten(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> FlatBatch:
+        """Concatenate the clips along time, standardized."""
+        prepare = nn.Identity() if self.standardize is None else self.standardize
+        return flatten_batch(features, lengths, rows=rows, multiple=self.stride, prepare=prepare)
+
+    def _convolve_rows(self, layer: nn.Module, values: Tensor, *, stride: int) -> Tensor:
+        """Apply a convolution along the rows."""
+        convolution = cast(nn.Conv1d, layer)
+        return convolve(values, convolution.weight, cast(Tensor, convolution.bias), stride)
 
     def _steps(self, frames: int) -> int:
         """Return the number of LSTM steps for a number of frames."""

@@ -73,7 +73,10 @@ class EncoderHead(nn.Module):
         """
         x, lengths = standardized_frames(features, lengths, standardize=self.standardize)  # (B, T, F)
         mask = length_mask(lengths, x.size(1))
-        states = self.layer_scores.softmax(0) @ x.view(*x.shape[:2], self.count, -1)  # (B, T, width)
-        frames = self.project(states)  # (B, T, projection)
+        frames = self.project(self._mix(x))  # (B, T, projection)
         logits: Tensor = self.classify(self.pool(frames, mask))
         return logits
+
+    def _mix(self, x: Tensor) -> Tensor:
+        """Return the weighted sum of the layers of frames (B, T, F): (B, T, width)."""
+        return self.layer_scores.softmax(0) @ x.view(*x.shape[:2], self.count, -1)

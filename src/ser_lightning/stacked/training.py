@@ -1,0 +1,78 @@
+"""Train the runs of a stack epoch by epoch."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ser_lightning.stacked.arithmetic import Arithmetic, OneByOne, Together, Values
+from ser_lightning.stacked.optimizer import StackedOptimizer
+from ser_lightning.stacked.runs import StackedRun
+from ser_lightning.stacked.weights import SharedWeights
+
+Ended = Callable[[StackedRun, str], None]
+
+
+class Stack:
+    """Runs that are trained at once, all after the same number of epochs.
+
+    Args:
+        runs: the runs
+        device: device on which they are trained
+        together: compute all runs in the same operations instead of one after another
+
+    Raises:
+        NotStackableError: the networks differ, or have no stacked form
+
+    """
+
+    def __init__(self, runs: Sequence[StackedRun], *, device: torch.device, together: bool) -> None:
+        self.runs, self.device, self.together = list(runs), device, together
+        for run in self.runs:
+            run.task.to(device)
+        self.weights = SharedWeights([run.task.model for run in self.runs])
+        self.optimizer = StackedOptimizer(
+            self.weights, [run.schedule for run in self.runs], clip=[run.clip for run in self.runs]
+        )
+        arithmetic: type[Arithmetic] = Together if together else OneByOne
+        self.arithmetic = arithmetic(
+            [run.task for run in self.runs],
+            self.weights,
+            train=[run.train_loader for run in self.runs],
+            val=[run.data.val_dataloader() for run in self.runs if run.validates],
+        )
+
+    def train_epoch(self) -> list[bool | str]:
+        """Train and validate an epoch.
+
+        Returns:
+            for each run, whether it has ended; or the reason why it cannot go on
+
+        """
+        for run in self.runs:
+            run.begin_epoch()
+        batches = [run.rows_of_epoch() for run in self.runs]
+        for step in range(max(map(len, batches))):
+            rows = [own[step] if step < len(own) else [] for own in batches]
+            self.weights.gradients.zero_()
+            self.arithmetic.train_step(rows, [run.key(step) for run in self.runs])
+            self.optimizer.step([bool(own) for own in rows])
+            for run, own in zip(self.runs, rows, strict=True):
+                if own:
+                    run.schedule.after_step(step)
+        train = self.arithmetic.train_values()
+        val: Sequence[Values] = self.arithmetic.validate() if self.arithmetic.val else [{} for _ in self.runs]
+        return [self._end_epoch(*parts) for parts in zip(self.runs, train, val, map(len, batches), strict=True)]
+
+    def _end_epoch(self, run: StackedRun, train: Values, val: Values, steps: int) -> bool | str:
+        if isinstance(train, str):
+            return train
+        return val if isinstance(val, str) else run.end_epoch(train, val, steps=steps)
+
+    def without(self, ended: Sequence[StackedRun]) -> "Stack":
+        """Return the stack of the runs that go on; all runs have weights of their own again."""
+        self.weights.release()
+        kept = [row for row, run in enumerate(self.runs) if run not in ended]
+        stack = Stack([self.runs[row] for row in kept], device=self.device, together=self.together)
+        for row, before in enumerate(kept):
+            stack.optimizer.load_state_of(row, self.optimizer.state_of(before))
+        return stack

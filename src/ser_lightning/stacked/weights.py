@@ -1,0 +1,77 @@
+"""Weights of several networks of one architecture in common arrays."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ser_lightning.errors import InputError
+
+
+class NotStackableError(InputError):
+    """Runs cannot be trained as one; the ordinary launcher trains them."""
+
+
+class SharedWeights:
+    """Weights, gradients and buffers of networks in common arrays, whose row r belongs to network r.
+
+    The parameters and buffers of each network become views of its row, so that every network can still be used and
+    saved alone, and always has the current weights.
+
+    Args:
+        models: the networks, on the same device
+
+    Raises:
+        NotStackableError: the networks differ in the names or shapes of their weights, or a weight is not trained
+
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        self.models = list(models)
+        shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in models]
+        if any(shape != shapes[0] for shape in shapes):
+            raise NotStackableError("their networks differ in shape")
+        if not all(parameter.requires_grad for model in models for parameter in model.parameters()):
+            raise NotStackableError("a part of the network is not trained")
+        self.values = torch.stack([_flat(model) for model in models])  # (R, P)
+        self.gradients = torch.zeros_like(self.values)
+        self.spans: dict[str, slice] = {}
+        start = 0
+        for name, parameter in models[0].named_parameters():
+            self.spans[name] = slice(start, start + parameter.numel())
+            start += parameter.numel()
+        for row, model in enumerate(models):
+            for name, parameter in model.named_parameters():
+                parameter.data = self.values[row, self.spans[name]].view(parameter.shape)
+                parameter.grad = self.gradients[row, self.spans[name]].view(parameter.shape)
+
+    def stacked(self, name: str) -> nn.Parameter:
+        """Return one parameter of all networks, (R, ...), as a view with its gradient."""
+        shape = (len(self.models), *self.models[0].get_parameter(name).shape)
+        parameter = nn.Parameter(self.values[:, self.spans[name]].view(shape))
+        parameter.grad = self.gradients[:, self.spans[name]].view(shape)
+        return parameter
+
+    def stacked_buffer(self, name: str) -> Tensor:
+        """Return one buffer of all networks, (R, ...), of which the buffers of the networks become views."""
+        stack = torch.stack([model.get_buffer(name) for model in self.models])
+        owner, _, last = name.rpartition(".")
+        for model, row in zip(self.models, stack, strict=True):
+            model.get_submodule(owner)._buffers[last] = row
+        return stack
+
+    def release(self) -> None:
+        """Give each network weights of its own again."""
+        for model in self.models:
+            for parameter in model.parameters():
+                parameter.data, parameter.grad = parameter.data.clone(), None
+            for module in model.modules():
+                for name, buffer in module._buffers.items():
+                    if buffer is not None:
+                        module._buffers[name] = buffer.clone()
+                if isinstance(module, nn.RNNBase):
+                    module.flatten_parameters()
+
+
+def _flat(model: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach()

@@ -1,0 +1,127 @@
+"""In double precision, the losses of a stacked run equal those of the same run alone."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tests.configs import changed, composed
+
+from ser_lightning.assemble import assemble_data
+from ser_lightning.callbacks.folder_guard import FolderGuard
+from ser_lightning.refit import Stage
+from ser_lightning.stacked import arithmetic
+from ser_lightning.stacked.runs import StackedRun
+from ser_lightning.stacked.training import Stack
+from ser_lightning.task import EmotionTask
+from ser_lightning.train import build_task
+
+CPU = torch.device("cpu")
+EPOCHS = 3
+Losses = list[float]
+
+
+@pytest.fixture
+def losses(monkeypatch) -> dict[int, Losses]:
+    """The losses of every training and validation batch, by the seed of the run."""
+    found: dict[int, Losses] = defaultdict(list)
+    alone, together = EmotionTask._record, arithmetic.Together._record
+
+    def record_alone(self, batch, metrics, logits, loss):
+        found[self.seed].append(loss.item())
+        alone(self, batch, metrics, logits, loss)
+
+    def record_together(self, batch, losses, logits):
+        for task, size, loss in zip(self.tasks, batch.sizes, losses.tolist(), strict=True):
+            if size:
+                found[task.seed].append(loss)
+        together(self, batch, losses, logits)
+
+    monkeypatch.setattr(EmotionTask, "_record", record_alone)
+    monkeypatch.setattr(arithmetic.Together, "_record", record_together)
+    return found
+
+
+def config_of(small: list[str], *words: str, seed: int, **values: Any) -> dict[str, Any]:
+    chosen = [word for word in small if word.startswith(("corpus=", "split="))]
+    set_ = [word for word in small if word not in chosen]
+    config = changed(composed(*chosen, *words), *set_, f"seed={seed}", f"trainer.max_epochs={EPOCHS}", "threads=1")
+    return changed(config, *(f"{key}={value}" for key, value in values.items()))
+
+
+def prepared(config: dict[str, Any]) -> tuple[EmotionTask, Any]:
+    data = assemble_data(config, progress=lambda results, _: results)
+    task, _ = build_task(config, data)
+    data.prepare_data()
+    data.setup()
+    return task, data
+
+
+def train_alone(config: dict[str, Any]) -> EmotionTask:
+    task, data = prepared(config)
+    options = {key: value for key, value in config["trainer"].items() if key != "_target_"}
+    trainer = pl.Trainer(
+        **options | {"precision": "64-true", "enable_progress_bar": False, "enable_checkpointing": False},
+        logger=False,
+    )
+    trainer.fit(task, datamodule=data)
+    return task
+
+
+def train_stacked(configs: list[dict[str, Any]], folder: Path, *, together: bool) -> list[EmotionTask]:
+    runs = []
+    for config in configs:
+        task, data = prepared(config)
+        task.fit_statistics(data)
+        guard = FolderGuard(folder=folder)
+        stage = Stage(log_file=folder / "train.log")
+        parts = {"config": config, "folder": folder, "stage": stage, "guard": guard, "initialization": None}
+        runs.append(StackedRun(**parts, identity={}, data=data, task=task.double()))
+    stack = Stack(runs, device=CPU, together=together)
+    for _ in range(EPOCHS):
+        assert all(isinstance(outcome, bool) for outcome in stack.train_epoch())
+    stack.weights.release()
+    return [run.task for run in runs]
+
+
+def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path, *, together: bool = True) -> None:
+    tasks = train_stacked(configs, folder, together=together)
+    stacked = {seed: list(values) for seed, values in losses.items()}
+    losses.clear()
+    for config, task in zip(configs, tasks, strict=True):
+        alone = train_alone(config)
+        seed = config["seed"]
+        assert len(losses[seed]) >= 2 * EPOCHS
+        assert stacked[seed] == pytest.approx(losses[seed], abs=1e-9)
+        state = task.state_dict()
+        for name, value in alone.state_dict().items():
+            assert torch.allclose(state[name], value, rtol=0, atol=1e-7), name
+        names = task.epochs[0]["values"]
+        for ours, theirs in zip(task.epochs, alone.epochs, strict=True):
+            assert ours["step"] == theirs["step"]
+            assert list(ours["values"]) == list(theirs["values"]) == list(names)
+            assert ours["values"] == pytest.approx(theirs["values"], abs=1e-6)
+    assert len({tuple(values) for values in losses.values()}) == len(configs), "the runs differ"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("together", [False, True])
+def test_values_that_may_differ(small, tmp_path, losses, together):
+    values = [
+        {"dropout.p": 0.0, "optim.lr": 0.003},
+        {"dropout.p": 0.3, "loss.label_smoothing": 0.1, "split.seed": 4},
+        {"dropout.p": 0.5, "loss.class_weights": True, "trainer.gradient_clip_val": 0.5, "data.balance": "classes"},
+    ]
+    configs = [config_of(small, "optim=adamw", "scheduler=warmup_cosine", seed=seed) for seed in range(3)]
+    for config, own in zip(configs, values, strict=True):
+        changed(config, *(f"{key}={value}" for key, value in own.items()))
+        config["model"]["dropout"] = config["dropout"]["p"]
+    check(losses, configs, tmp_path, together=together)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_released(small, tmp_path, losses):
+    configs = [config_of(small, "experiment=released", seed=seed, **{"data.eval_batch_size": 5}) for seed in range(2)]
+    check(losses, configs, tmp_path)
