@@ -63,13 +63,20 @@ def assemble_preparation(
     return Preparation(**values, **parts, settings=settings, progress=progress)
 
 
-def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strategy | None = None) -> SpeechDataModule:
+def assemble_data(
+    config: Mapping[str, Any],
+    *,
+    progress: Progress,
+    split: Strategy | None = None,
+    preparation: Preparation | None = None,
+) -> SpeechDataModule:
     """Build the data module and its parts.
 
     Args:
         config: resolved config of a run
         progress: wrapper that shows the progress of the feature computation
         split: replaces the split of the config, if given
+        preparation: the preparation, if another run of the same data has built it
 
     Raises:
         InputError: a part rejects one of its values
@@ -82,7 +89,8 @@ def assemble_data(config: Mapping[str, Any], *, progress: Progress, split: Strat
             f"data.shard is {config['data']['shard']!r}; only ser-prepare divides a corpus, and a run reads all shards:"
             " leave data.shard and data.shards out"
         )
-    preparation = assemble_preparation(config, progress=progress, split=split)
+    if preparation is None:
+        preparation = assemble_preparation(config, progress=progress, split=split)
     rest = {"preparation": preparation, "seed": config["seed"]}
     _, values = _divide(config["data"])
     check_values("data", SpeechDataModule, values, rest)

@@ -43,6 +43,7 @@ WAIT = 0.25  # mean seconds between attempts to acquire processor cores
 TAIL, LONGEST = 50, 2000  # number of kept stderr lines of a job, and their maximum length in characters
 # Hydra's own options that are passed on to a job's command; launcher and sweeper belong to the sweep.
 PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
+STACK_FAILURES: dict[str, str] = {}  # folder of a run -> why it ended in its stack, for the launcher that ran it
 TRIAL = {"metrics": {"val": {"uar": math.nan}}}
 
 
@@ -94,10 +95,14 @@ def run_job(config: DictConfig, *, command: Command) -> float:
         with signals_as_exceptions():
             _check_names(config, job)
             result = _existing_result(config, folder=Path(folder))
+            if result is None and folder in STACK_FAILURES:
+                raise JobFailedError(STACK_FAILURES[folder])
             if result is None:
                 with processor_cores(threads, sweep=str(job.sweep.dir)):
                     report(RUNNING)
-                    reason = run_process(job_words(config, job), command=command)
+                    words = job_words(config, job)
+                    line = JobProcess(words=words, cwd=command.cwd, full_error=command.full_error)
+                    (reason,) = run_processes([line])
                     if reason:
                         raise JobFailedError(reason)
                 # A trial run (trainer.fast_dev_run) writes no result.json.
@@ -177,39 +182,68 @@ def job_words(config: DictConfig, job: Any) -> list[str]:
     ]
 
 
-def run_process(words: Sequence[str], *, command: Command) -> str:
-    """Run ``ser-train`` for a single run; return why it failed in one line, or an empty string on success.
+@dataclass(frozen=True, kw_only=True)
+class JobProcess:
+    """A subprocess of a sweep.
 
     Args:
-        words: command line of the run
-        command: the command that started the sweep
-
-    Raises:
-        InterruptedRunError: a signal was received; it was forwarded, and the process has ended
+        words: its command line
+        cwd: working directory
+        full_error: whether the user requested tracebacks with ``HYDRA_FULL_ERROR=1``
+        module: module of this package that it runs
 
     """
-    environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
-    environment |= {JOB_PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if command.full_error else {})
+
+    words: Sequence[str]
+    cwd: str
+    full_error: bool
+    module: str = "ser_lightning.cli.job_process"
+
+
+def run_processes(processes: Sequence[JobProcess]) -> list[str]:
+    """Run processes at the same time; return why each failed in one line, or an empty string on success.
+
+    Args:
+        processes: the processes
+
+    Raises:
+        InterruptedRunError: a signal was received; it was forwarded, and the processes have ended
+
+    """
     quiet = sys.stdout.isatty()  # the terminal shows the table of the sweep; the job's output is in its log
-    with subprocess.Popen(  # noqa: S603 - runs this package's own command
-        [sys.executable, "-m", "ser_lightning.cli.job_process", *words],
+    outputs: list[deque[str]] = [deque(maxlen=TAIL) for _ in processes]
+    with contextlib.ExitStack() as opened:
+        started = [opened.enter_context(_start(process, quiet=quiet)) for process in processes]
+        readers = [
+            threading.Thread(target=_read, args=(process.stderr, lines), kwargs={"quiet": quiet}, daemon=True)
+            for process, lines in zip(started, outputs, strict=True)
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            codes = [process.wait() for process in started]
+        except InterruptedRunError as error:
+            for process in started:
+                process.send_signal(error.signum)
+            for process in started:
+                process.wait()
+            raise
+        for reader in readers:
+            reader.join(timeout=5)  # processes started by the job may keep the pipe open for a moment
+    return [_reason(code, lines) for code, lines in zip(codes, outputs, strict=True)]
+
+
+def _start(process: JobProcess, *, quiet: bool) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
+    environment |= {JOB_PARENT: str(os.getpid())} | ({FULL_ERROR: "1"} if process.full_error else {})
+    return subprocess.Popen(  # noqa: S603 - runs this package's own command
+        [sys.executable, "-m", process.module, *process.words],
         stdout=subprocess.DEVNULL if quiet else None,
         stderr=subprocess.PIPE,
         env=environment,
-        cwd=command.cwd if Path(command.cwd).is_dir() else None,
+        cwd=process.cwd if Path(process.cwd).is_dir() else None,
         process_group=0,  # Ctrl-C in the terminal reaches only this process, which forwards it
-    ) as process:
-        lines: deque[str] = deque(maxlen=TAIL)
-        reader = threading.Thread(target=_read, args=(process.stderr, lines), kwargs={"quiet": quiet}, daemon=True)
-        reader.start()
-        try:
-            code = process.wait()
-        except InterruptedRunError as error:
-            process.send_signal(error.signum)
-            process.wait()
-            raise
-        reader.join(timeout=5)  # processes started by the job may keep the pipe open for a moment
-    return _reason(code, lines)
+    )
 
 
 def _read(stream: IO[bytes], lines: deque[str], *, quiet: bool) -> None:

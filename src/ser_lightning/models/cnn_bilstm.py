@@ -143,7 +143,7 @@ class CNNBiLSTM(nn.Module):
         values, starts, lengths = self._flatten(features, lengths, rows=rows)
         for layer, of_convolution, of_pool in zip(self.convolutions, *self.steps, strict=True):
             values = self._convolve_rows(layer, values, stride=of_convolution[1])
-            values = max_pool(self.conv_activation(values), *of_pool)  # (R, C)
+            values = self._pool_rows(self.conv_activation(values), *of_pool)  # (R, C)
             for size, stride in (of_convolution, of_pool):
                 starts, lengths = starts // stride, valid_lengths(lengths, size, stride)
         return FlatBatch(values, starts, lengths)
@@ -157,6 +157,10 @@ class CNNBiLSTM(nn.Module):
         """Apply a convolution along the rows."""
         convolution = cast(nn.Conv1d, layer)
         return convolve(values, convolution.weight, cast(Tensor, convolution.bias), stride)
+
+    def _pool_rows(self, values: Tensor, size: int, stride: int) -> Tensor:
+        """Apply a max-pooling along the rows."""
+        return max_pool(values, size, stride)
 
     def _steps(self, frames: int) -> int:
         """Return the number of LSTM steps for a number of frames."""

@@ -144,7 +144,7 @@ class Together(Arithmetic):
         self.network.train()
         losses, logits = self._losses(batch)
         self._record(batch, losses.detach(), logits.detach())
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self.weights.backward(losses.sum())
 
     def train_values(self) -> list[Values]:
         """Return the training metrics of each run since the last call."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ser_lightning.models.cnn_bilstm import CNNBiLSTM
 from ser_lightning.models.encoder_head import EncoderHead
 from ser_lightning.models.flat_batch import FlatBatch, flatten_batch
-from ser_lightning.models.layers import MaskedBatchNorm, Standardize
+from ser_lightning.models.layers import MaskedBatchNorm, Standardize, valid_length
 from ser_lightning.models.lstm import BiLSTM
 from ser_lightning.models.mlp import MLP
 from ser_lightning.models.res_lstm import ResLSTM
@@ -157,6 +157,15 @@ class StackedCNNBiLSTM(CNNBiLSTM):
         """Apply a convolution along the rows."""
         assert isinstance(layer, StackedConvolution)  # noqa: S101 - from _with_stacked_parts
         return layer.along_rows(values, stride=stride)
+
+    def _pool_rows(self, values: Tensor, size: int, stride: int) -> Tensor:
+        """Apply a max-pooling along the rows; zero where a window extends into the rows of the next run.
+
+        No such row is read, but it would carry a NaN of one run into the gradients of another.
+        """
+        pooled = super()._pool_rows(values, size, stride)
+        by_run(pooled, self.clips.runs)[:, valid_length(len(values) // self.clips.runs, size, stride) :] = 0.0
+        return pooled
 
 
 class StackedEncoderHead(EncoderHead):

@@ -1,6 +1,5 @@
 """One run of a stack: its task and data, the state of its callbacks, its best weights and its history."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +72,6 @@ class StackedRun:
     best_score: float | None = None
     rows: list[tuple[dict[str, float], int]] = field(default_factory=list)
     seconds: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
         parts = self.stage.trainer_config(self.config)["callbacks"]

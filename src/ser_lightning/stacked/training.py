@@ -1,6 +1,8 @@
 """Train the runs of a stack epoch by epoch."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
@@ -8,8 +10,6 @@ from ser_lightning.stacked.arithmetic import Arithmetic, OneByOne, Together, Val
 from ser_lightning.stacked.optimizer import StackedOptimizer
 from ser_lightning.stacked.runs import StackedRun
 from ser_lightning.stacked.weights import SharedWeights
-
-Ended = Callable[[StackedRun, str], None]
 
 
 class Stack:
@@ -41,8 +41,28 @@ class Stack:
             val=[run.data.val_dataloader() for run in self.runs if run.validates],
         )
 
-    def train_epoch(self) -> list[bool | str]:
+    def try_step(self) -> None:
+        """Compute the gradients of one step and forget them, to find out whether the memory suffices.
+
+        Raises:
+            torch.OutOfMemoryError: it does not
+
+        """
+        buffers = [{name: b.clone() for name, b in run.task.model.named_buffers()} for run in self.runs]
+        largest = [max(run.rows_of_epoch(), key=len) for run in self.runs]
+        try:
+            self.arithmetic.train_step(largest, [run.key(0) for run in self.runs])
+        finally:
+            for run, before in zip(self.runs, buffers, strict=True):
+                for name, buffer in run.task.model.named_buffers():
+                    buffer.copy_(before[name])
+        self.arithmetic.train_values()
+
+    def train_epoch(self, log_of: Callable[[Path], AbstractContextManager[None]]) -> list[bool | str]:
         """Train and validate an epoch.
+
+        Args:
+            log_of: returns a context in which messages go to the log of a run, given its folder
 
         Returns:
             for each run, whether it has ended; or the reason why it cannot go on
@@ -61,17 +81,22 @@ class Stack:
                     run.schedule.after_step(step)
         train = self.arithmetic.train_values()
         val: Sequence[Values] = self.arithmetic.validate() if self.arithmetic.val else [{} for _ in self.runs]
-        return [self._end_epoch(*parts) for parts in zip(self.runs, train, val, map(len, batches), strict=True)]
+        outcomes: list[bool | str] = []
+        for run, of_train, of_val, epoch in zip(self.runs, train, val, batches, strict=True):
+            if isinstance(of_train, str) or isinstance(of_val, str):
+                outcomes.append(of_train if isinstance(of_train, str) else str(of_val))
+                continue
+            with log_of(run.folder):
+                outcomes.append(run.end_epoch(of_train, of_val, steps=len(epoch)))
+        return outcomes
 
-    def _end_epoch(self, run: StackedRun, train: Values, val: Values, steps: int) -> bool | str:
-        if isinstance(train, str):
-            return train
-        return val if isinstance(val, str) else run.end_epoch(train, val, steps=steps)
-
-    def without(self, ended: Sequence[StackedRun]) -> "Stack":
-        """Return the stack of the runs that go on; all runs have weights of their own again."""
+    def without(self, ended: Sequence[StackedRun]) -> "Stack | None":
+        """Return the stack of the runs that go on, if any; all runs have weights of their own again."""
         self.weights.release()
-        kept = [row for row, run in enumerate(self.runs) if run not in ended]
+        names = [run.name for run in ended]
+        kept = [row for row, run in enumerate(self.runs) if run.name not in names]
+        if not kept:
+            return None
         stack = Stack([self.runs[row] for row in kept], device=self.device, together=self.together)
         for row, before in enumerate(kept):
             stack.optimizer.load_state_of(row, self.optimizer.state_of(before))

@@ -36,6 +36,7 @@ class SharedWeights:
         self.values = torch.stack([_flat(model) for model in models])  # (R, P)
         self.gradients = torch.zeros_like(self.values)
         self.spans: dict[str, slice] = {}
+        self.parameters: dict[str, nn.Parameter] = {}  # those of all networks, (R, ...)
         start = 0
         for name, parameter in models[0].named_parameters():
             self.spans[name] = slice(start, start + parameter.numel())
@@ -46,11 +47,18 @@ class SharedWeights:
                 parameter.grad = self.gradients[row, self.spans[name]].view(parameter.shape)
 
     def stacked(self, name: str) -> nn.Parameter:
-        """Return one parameter of all networks, (R, ...), as a view with its gradient."""
+        """Return one parameter of all networks, (R, ...), as a view."""
         shape = (len(self.models), *self.models[0].get_parameter(name).shape)
-        parameter = nn.Parameter(self.values[:, self.spans[name]].view(shape))
-        parameter.grad = self.gradients[:, self.spans[name]].view(shape)
-        return parameter
+        self.parameters[name] = nn.Parameter(self.values[:, self.spans[name]].view(shape))
+        return self.parameters[name]
+
+    def backward(self, loss: Tensor) -> None:
+        """Set the gradients to those of the parameters that :meth:`stacked` has returned."""
+        found = torch.autograd.grad(loss, list(self.parameters.values()))
+        own = [
+            self.gradients[:, self.spans[name]].view(parameter.shape) for name, parameter in self.parameters.items()
+        ]
+        torch._foreach_copy_(own, found)
 
     def stacked_buffer(self, name: str) -> Tensor:
         """Return one buffer of all networks, (R, ...), of which the buffers of the networks become views."""

@@ -1,0 +1,47 @@
+"""Hydra's entry to ``hydra/launcher=stacked``; Hydra accepts launchers of the package ``hydra_plugins`` alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class StackedLauncher(Launcher):
+    """Launcher that trains runs of one network as one, and the other runs as ``hydra/launcher=local`` does.
+
+    Args:
+        n_jobs: number of processes at a time, on a CPU also of stacks
+        at_once: largest number of runs of a stack; None for as many as fit
+        together: whether a stack is computed in the same operations; None for an accelerator only
+        save_every: seconds between two resume checkpoints of a stack
+
+    """
+
+    def __init__(self, *, n_jobs: int, at_once: int | None, together: bool | None, save_every: float) -> None:
+        self.n_jobs, self.at_once, self.together, self.save_every = n_jobs, at_once, together, save_every
+        self.config: DictConfig
+        self.task_function: TaskFunction
+        self.hydra_context: HydraContext
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Receive the function of a job, and the config of the sweep."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs of a sweep."""
+        from ser_lightning.cli.stacks import Settings, launch  # Hydra imports this module in every command
+
+        settings: Any = Settings(
+            n_jobs=self.n_jobs, at_once=self.at_once, together=self.together, save_every=self.save_every
+        )
+        return launch(
+            job_overrides,
+            first=initial_job_idx,
+            settings=settings,
+            context=self.hydra_context,
+            config=self.config,
+            function=self.task_function,
+        )

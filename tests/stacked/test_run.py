@@ -1,0 +1,137 @@
+"""Runs of a stack: their results, failures and resumes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.configs import composed
+
+from ser_lightning.checkpoint import read_checkpoint
+from ser_lightning.interrupts import InterruptedRunError
+from ser_lightning.stacked import run as stacked
+from ser_lightning.stacked.run import DONE, FAILED, LEFT, Job, StackTrainer
+from ser_lightning.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*", "ignore:.*TensorBoard.*")
+CHOICES = {"split": "random"}
+STOPPING = ("callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=1")
+
+
+class Outcomes(dict[str, tuple[str, str]]):
+    """Outcomes of runs by their names."""
+
+    def report(self, folder: str, state: str, reason: str) -> None:
+        self[Path(folder).name] = (state, reason)
+
+
+def job(small: list[str], root: Path, name: str, *words: str) -> Job:
+    config = composed(
+        *small, "logger=csv", f"output_root={root}", f"run_id={name}", "calibrate=false", "threads=1", *words
+    )
+    return Job(config=config, choices=CHOICES, overrides=[])
+
+
+def train_stack(jobs: list[Job], root: Path, **options: Any) -> Outcomes:
+    outcomes = Outcomes()
+    settings: dict[str, Any] = {"together": True, "at_once": None, "save_every": 1e9, **options}
+    StackTrainer(jobs=jobs, checkpoint=root / ".stacks" / "a.ckpt", report=outcomes.report, **settings).train()
+    return outcomes
+
+
+def result(root: Path, name: str) -> dict[str, Any]:
+    return json.loads((root / "train" / name / "result.json").read_text())
+
+
+def scalars(root: Path, name: str) -> list[str]:
+    return sorted((root / "train" / name / "csv" / "metrics.csv").read_text().splitlines())
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory) -> tuple[Path, Outcomes]:
+    """Three runs of a stack: one that stops early, one whose loss becomes NaN, and one that trains to the end."""
+    root = tmp_path_factory.mktemp("stack")
+    epochs = "trainer.max_epochs=4"
+    jobs = [
+        job(small, root, "a", epochs, *STOPPING),
+        job(small, root, "b", epochs, "seed=1", "optim.lr=1e30"),
+        job(small, root, "c", epochs, "seed=2", "dropout=none"),
+    ]
+    return root, train_stack(jobs, root)
+
+
+def test_stacked_runs_leave_the_results_of_runs_alone(finished, small, tmp_path):
+    root, outcomes = finished
+    assert {name: state for name, (state, _) in outcomes.items()} == {"a": DONE, "b": FAILED, "c": DONE}
+    alone = job(small, tmp_path, "a", "trainer.max_epochs=4", *STOPPING)
+    train(alone.config, choices=CHOICES, overrides=[])
+    ours, theirs = result(root, "a"), result(tmp_path, "a")
+    assert ours.keys() == theirs.keys()
+    assert ours["epochs"] == theirs["epochs"]
+    assert ours["metrics"]["test"] == pytest.approx(theirs["metrics"]["test"], abs=1e-5)
+    assert ours["checkpoints"]["best"]["epoch"] == theirs["checkpoints"]["best"]["epoch"]
+    for name, values in theirs["history"].items():
+        assert ours["history"][name] == pytest.approx(values, abs=1e-5)
+    rows, expected = scalars(root, "a"), scalars(tmp_path, "a")
+    assert rows[-1] == expected[-1], "the heading"
+    assert len(rows) == len(expected)
+    names = [
+        sorted(p.name for p in folder.rglob("*") if p.is_file())
+        for folder in (root / "train" / "a", tmp_path / "train" / "a")
+    ]
+    assert names[0] == names[1]
+    for which in ("best", "last"):
+        path = Path("train") / "a" / "checkpoints" / f"{which}.ckpt"
+        stacked_, alone_ = read_checkpoint(root / path), read_checkpoint(tmp_path / path)
+        assert stacked_.epoch == alone_.epoch
+        assert all(torch.allclose(alone_.state[name], value, atol=1e-4) for name, value in stacked_.state.items())
+
+
+def test_run_whose_loss_is_not_finite_ends_alone(finished):
+    root, outcomes = finished
+    assert "the loss became" in outcomes["b"][1]
+    assert "epoch 0; lower optim.lr" in outcomes["b"][1]
+    assert not (root / "train" / "b" / "result.json").exists()
+    assert not (root / "train" / "b" / ".lock").exists()
+    assert result(root, "c")["epochs"] == 4
+
+
+def test_killed_stack_resumes(finished, small, tmp_path, monkeypatch):
+    """The runs continue after the last saved epoch, and a finished one is not trained again."""
+    root, _ = finished
+    jobs = [
+        job(small, tmp_path, "c", "trainer.max_epochs=4", "seed=2", "dropout=none"),
+        job(small, tmp_path, "a", "trainer.max_epochs=4", *STOPPING),
+    ]
+    saved = []
+
+    def save_and_die(stack, path):
+        save_stack(stack, path)
+        saved.append(stack.runs[0].epoch)
+        if len(saved) == 2:
+            raise InterruptedRunError(15)
+
+    save_stack = stacked.save_stack
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRunError):
+        patch.setattr(stacked, "save_stack", save_and_die)
+        train_stack(jobs, tmp_path, save_every=0)
+    assert saved == [1, 2]
+    outcomes = train_stack(jobs, tmp_path)
+    assert outcomes == {"a": (DONE, ""), "c": (DONE, "")}
+    for name in ("a", "c"):
+        for metric, values in result(root, name)["history"].items():
+            assert result(tmp_path, name)["history"][metric] == pytest.approx(values, abs=1e-6)
+        assert len(scalars(tmp_path, name)) == len(scalars(root, name))
+        log = (tmp_path / "train" / name / "train.log").read_text()
+        assert [f"DEBUG epoch {n} " in log for n in range(4)] == [n < result(root, name)["epochs"] for n in range(4)]
+    stamp = (tmp_path / "train" / "a" / "result.json").stat().st_mtime_ns
+    assert train_stack(jobs, tmp_path) == outcomes
+    assert (tmp_path / "train" / "a" / "result.json").stat().st_mtime_ns == stamp
+    assert not list((tmp_path / ".stacks").iterdir())
+
+
+def test_network_without_a_stacked_form_is_left(small, tmp_path):
+    jobs = [job(small, tmp_path, f"run{seed}", "model=lim_lstm", f"seed={seed}") for seed in range(2)]
+    outcomes = train_stack(jobs, tmp_path)
+    assert set(outcomes.values()) == {(LEFT, "LimLSTM has no stacked form")}
