@@ -173,16 +173,13 @@ def over(pid: int) -> bool:
 # ---------------------------------------------------------------------- single jobs
 
 
-def this_command() -> job.Command:
-    return job.Command(pid=os.getpid(), cwd=str(Path.cwd()), full_error=False)
-
-
 def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
     """Run a job whose process executes ``code`` instead of the command; return its failure reason."""
     python = sys.executable
     started = subprocess.Popen
     monkeypatch.setattr(job.subprocess, "Popen", lambda words, **options: started([python, "-c", code], **options))
-    return job.run_process([], command=this_command())
+    (reason,) = job.run_processes([job.JobProcess(words=[], cwd=str(Path.cwd()), full_error=False)])
+    return reason
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ def runs(*words: str) -> list[dict]:
 
 
 def test_runs_that_differ_in_values_are_grouped():
-    words = ("seed=0", "dropout=none", "optim.lr=0.01 optim.weight_decay=0.1", "loss.label_smoothing=0.1", "split=kfold")
+    words = (
+        "seed=0",
+        "dropout=none",
+        "optim.lr=0.01 optim.weight_decay=0.1",
+        "loss.label_smoothing=0.1",
+        "split=kfold",
+    )
     assert group_runs(runs(*words)).stacks == [[0, 1, 2, 3, 4]]
 
 

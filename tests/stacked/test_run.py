@@ -97,8 +97,9 @@ def test_run_whose_loss_is_not_finite_ends_alone(finished):
     assert result(root, "c")["epochs"] == 4
 
 
-def test_killed_stack_resumes(finished, small, tmp_path, monkeypatch):
+def test_killed_stack_resumes(finished, small, tmp_path, monkeypatch, caplog):
     """The runs continue after the last saved epoch, and a finished one is not trained again."""
+    caplog.set_level("DEBUG", logger="ser_lightning")  # the level of the commands, with which epochs are logged
     root, _ = finished
     jobs = [
         job(small, tmp_path, "c", "trainer.max_epochs=4", "seed=2", "dropout=none"),

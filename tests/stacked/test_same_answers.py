@@ -12,6 +12,7 @@ from tests.configs import changed, composed
 
 from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.folder_guard import FolderGuard
+from ser_lightning.data import datamodule
 from ser_lightning.refit import Stage
 from ser_lightning.stacked import arithmetic
 from ser_lightning.stacked.runs import StackedRun
@@ -40,6 +41,10 @@ def losses(monkeypatch) -> dict[int, Losses]:
                 found[task.seed].append(loss)
         together(self, batch, losses, logits)
 
+    def as_double_batch(batch):
+        return batch._replace(features=batch.features.double())
+
+    monkeypatch.setattr(datamodule, "as_batch", as_double_batch)
     monkeypatch.setattr(EmotionTask, "_record", record_alone)
     monkeypatch.setattr(arithmetic.Together, "_record", record_together)
     return found
@@ -122,7 +127,22 @@ def test_values_that_may_differ(small, tmp_path, losses, together):
     check(losses, configs, tmp_path, together=together)
 
 
+NETWORKS = [
+    "experiment=released",
+    "experiment=released features=logmel data.eval_batch_size=5 evaluation.training_mode=false",
+    "experiment=paper model.conv_activation=leaky_relu model.pool_strides=[2,1] optim=sgd scheduler=plateau",
+    "model=mlp features=functionals split=kfold optim=adamw scheduler=one_cycle",
+    "model=encoder_head loss.class_weights=true",
+    "model=res_lstm scheduler=cosine_restarts",
+    "experiment=generalist split=random model.channels=[4,8] model.blocks=1 model.attention=4 model.dropout=0.3",
+]
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_released(small, tmp_path, losses):
-    configs = [config_of(small, "experiment=released", seed=seed, **{"data.eval_batch_size": 5}) for seed in range(2)]
+@pytest.mark.parametrize("words", NETWORKS)
+def test_networks(small, tmp_path, losses, words):
+    values = [word for word in words.split() if "." in word.partition("=")[0]]
+    options = [word for word in words.split() if word not in values]
+    configs = [config_of(small, *options, *values, seed=seed) for seed in range(2)]
     check(losses, configs, tmp_path)

@@ -55,9 +55,7 @@ class SharedWeights:
     def backward(self, loss: Tensor) -> None:
         """Set the gradients to those of the parameters that :meth:`stacked` has returned."""
         found = torch.autograd.grad(loss, list(self.parameters.values()))
-        own = [
-            self.gradients[:, self.spans[name]].view(parameter.shape) for name, parameter in self.parameters.items()
-        ]
+        own = [self.gradients[:, self.spans[name]].view(parameter.shape) for name, parameter in self.parameters.items()]
         torch._foreach_copy_(own, found)
 
     def stacked_buffer(self, name: str) -> Tensor:
