@@ -27,7 +27,7 @@ RECORDING ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration default-model model emobox torture soak tensorboard dist docs pictures clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration fairness default-model model emobox torture soak tensorboard dist docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -129,6 +129,9 @@ unseen: setup  ## evaluate systems on speakers who are not in their training set
 
 calibration: setup  ## measure calibration, unsure answers and sets on known and on new speakers; RAVDESS_ROOT; writes docs/calibration_results.md
 	$(BIN)/python -m studies.calibration outputs/calibration --docs docs corpus=ravdess
+
+fairness: setup  ## compare groups of unseen speakers and clips; RAVDESS_ROOT; writes docs/fairness.md
+	$(BIN)/python -m studies.fairness outputs/fairness --docs docs corpus=ravdess
 
 default-model: setup  ## train the model that the package ships, on EmoDB; needs EMODB_ROOT, and RAVDESS_ROOT and EMOVO_ROOT to evaluate it on other corpora
 	$(BIN)/python -m studies.default_model outputs/default_model --corpora emodb --split loso --folds 10 --test ravdess,emovo --package src/ser_lightning/default_model
