@@ -9,6 +9,7 @@ CORPORA ?= ravdess,emodb,emovo
 SEEDS_dropout := 20
 SEEDS_augmentation := 5
 SEEDS_bugs := 5
+SEEDS_labels := 5
 SEEDS_protocols := 1
 SEEDS ?= $(or $(SEEDS_$(firstword $(MAKECMDGOALS))),3)
 EXPERIMENT ?= corrected
@@ -27,7 +28,7 @@ RECORDING ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration fairness default-model model emobox torture soak tensorboard dist docs pictures clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration fairness default-model model emobox labels torture soak tensorboard dist docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -141,6 +142,9 @@ model: setup  ## train the same kind of model on your corpora, into outputs/mode
 
 emobox: setup  ## check the partitions of the EmoBox benchmark for leakage; EMOBOX=<EmoBox>/data; RAVDESS_ROOT, EMODB_ROOT and others compare the audio too; DOCS=docs also writes docs/emobox.md
 	$(BIN)/python -m studies.emobox $(EMOBOX) outputs/emobox $(if $(DOCS),--docs $(DOCS))
+
+labels: setup  ## plant label errors in EmoDB and count how many ser-audit finds; needs EMODB_ROOT; SEEDS=5; DOCS=docs also writes docs/label_errors.md
+	$(BIN)/python -m studies.label_errors outputs/labels --seeds $(SEEDS) $(if $(DOCS),--docs $(DOCS)) corpus=emodb
 
 torture: setup  ## kill runs at random moments, resume them and compare with uninterrupted runs; KILLS=100
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.torture outputs/torture --kills $(KILLS)

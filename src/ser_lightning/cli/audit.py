@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ser_lightning.assemble import assemble_preparation
 from ser_lightning.cli import hydra_app
+from ser_lightning.cli.audit_labels import audit_labels, check_labels
 from ser_lightning.corpora.audio_files import list_audio_files, sha256
 from ser_lightning.corpora.rows import RowCorpus
 from ser_lightning.corpora.utterance import Problem
@@ -51,9 +52,11 @@ def audit(config: DictConfig) -> int:
 
     """
     plain = hydra_app.plain(config)
-    output = plain.pop("output")
-    if output is not None and not isinstance(output, str):
-        raise InputError(f"output is {output!r}; expected the path of a JSON file")
+    output, labels = plain.pop("output"), plain.pop("labels")
+    for key, path, kind in (("output", output, "JSON"), ("labels.output", labels["output"], "CSV")):
+        if path is not None and not isinstance(path, str):
+            raise InputError(f"{key} is {path!r}; expected the path of a {kind} file")
+    check_labels(**labels)
     for part in plain["corpus"].get("parts", {"": plain["corpus"]}).values():
         if "on_problem" in part:
             part["on_problem"] = "skip"  # the audit reports unusable files and continues
@@ -104,6 +107,8 @@ def audit(config: DictConfig) -> int:
         content = {**where, "split": plain["split"], "counts": sizes, **section}
         write_json(Path(output), content | {"not_compared": [list(pair) for pair in unread]})
         print(output)
+    if labels["output"] is not None:
+        audit_labels(plain, Path(labels.pop("output")), emotions=data.corpus.emotions, **labels, console=console)
     if any(finding.found and finding.severity in (LEAK, CORPUS_ERROR) for finding in findings):
         return LEAKING
     return UNREAD if unread else 0
