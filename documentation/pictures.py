@@ -1,11 +1,19 @@
-"""Draw the picture of the README from the published results: ``make pictures``."""
+"""Draw the pictures of the documentation: ``make pictures``.
+
+That of the README is made from published results, the timeline from a recording of synthetic speech.
+"""
 
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import soundfile
 from matplotlib.figure import Figure
 
+import ser_lightning as ser
 from ser_lightning.report.drawing import COLORS, GRID, SOFT, new_figure, open_axes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "protocols.json"
@@ -48,5 +56,19 @@ def protocols_figure() -> Figure:
     return figure
 
 
+def draw_timeline(path: Path) -> None:
+    """Draw the timeline of six synthetic utterances with pauses, predicted by the model of the package."""
+    with tempfile.TemporaryDirectory() as folder:
+        utterances = ser.load_corpus("synthetic_small", root=folder)[::10]
+        clips = [soundfile.read(utterance.path) for utterance in utterances]
+        rate = clips[0][1]
+        recording = Path(folder, "synthetic.wav")
+        soundfile.write(recording, np.concatenate([part for clip, _ in clips for part in (clip, np.zeros(rate))]), rate)
+        words = ["ser-predict", str(recording), "--output", f"{folder}/rows.csv", "--timeline", str(path)]
+        subprocess.run(words, check=True)  # noqa: S603 - the words are ours
+
+
 if __name__ == "__main__":
-    protocols_figure().savefig(Path(sys.argv[1]) / "protocols.png", dpi=110, metadata={"Software": None})
+    output = Path(sys.argv[1])
+    protocols_figure().savefig(output / "protocols.png", dpi=110, metadata={"Software": None})
+    draw_timeline(output / "timeline.png")
