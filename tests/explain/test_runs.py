@@ -97,7 +97,9 @@ def test_nearness_separates_what_lies_together_from_what_does_not():
     )
     place = {speaker: 10 * generator.normal(size=8) for speaker in "abcd"}
     vectors = np.stack([place[speaker] for speaker in speakers]) + generator.normal(size=(120, 8))
-    found = measure_nearness(vectors, {"emotion": emotions, "speaker": speakers})
+    corpora = np.where(np.isin(speakers, ["a", "b"]), "first", "second")
+    found = measure_nearness(vectors, {"emotion": emotions, "speaker": speakers, "corpus": corpora})
+    assert (found["corpus"].neighbor, found["corpus"].chance) == (1, pytest.approx(59 / 119))
     assert found["speaker"].silhouette > 0.5
     assert found["speaker"].neighbor == 1
     assert found["speaker"].chance == pytest.approx(0.25)

@@ -82,7 +82,7 @@ def explain(  # noqa: PLR0917 - Typer passes options by name
     block: Annotated[
         float, typer.Option("--block", metavar="SECONDS", min=LEAST_BLOCK, help="Length of a block of time.")
     ] = 0.2,
-    bands: Annotated[int, typer.Option("--bands", min=1, max=64, help="Number of bands of frequencies.")] = 8,
+    bands: Annotated[int, typer.Option("--bands", min=1, max=32, help="Number of bands of frequencies.")] = 8,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Permutations of a group for --importance.")] = 20,
     map: Annotated[  # noqa: A002 - the name of the option
         str, typer.Option("--map", metavar="NAME", help="pca, tsne, or umap (extra umap), for --embeddings.")
