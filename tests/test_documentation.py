@@ -59,6 +59,12 @@ def test_options_of_documented_commands_exist(path, words):
         assert {word for word in arguments if re.match(r"--?[a-z]", word)} <= known
 
 
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_blocks_in_lists_are_indented_by_four_spaces(path):
+    """The site's Markdown ends a list before a block that is indented by less."""
+    assert re.findall(r"^ {1,3}(?:```|- |[0-9]+[.] ).*", path.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
 def unknown_overrides(name: str, arguments: list[str]) -> list[str]:
     """Return the words that are neither an option of a group, nor a key, nor an option of Hydra."""
     pairs = [word.partition("=")[::2] for word in arguments if "=" in word]
