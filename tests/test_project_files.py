@@ -21,7 +21,24 @@ def test_version_is_stated_once():
     assert "version" not in project["project"]
     assert project["tool"]["hatch"]["version"]["path"] == "src/ser_lightning/__init__.py"
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == ser.__version__
-    assert re.search(rf"^## \[?{re.escape(ser.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert f"\n## [{ser.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_changelog_keeps_its_form():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert sections[0] == "Unreleased"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", section) for section in sections[1:])
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= {
+        "Added",
+        "Changed",
+        "Deprecated",
+        "Removed",
+        "Fixed",
+        "Security",
+    }
+    entries = re.findall(r"^- .*$", text, re.MULTILINE)
+    assert sorted({entry for entry in entries if entries.count(entry) > 1}) == []
 
 
 def test_workflows_call_make_targets_on_the_declared_pythons():
