@@ -28,7 +28,7 @@ RECORDING ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration fairness default-model model emobox labels torture soak tensorboard dist docs pictures clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration robustness fairness default-model model emobox labels torture soak tensorboard dist docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -130,6 +130,9 @@ unseen: setup  ## evaluate systems on speakers who are not in their training set
 
 calibration: setup  ## measure calibration, unsure answers and sets on known and on new speakers; RAVDESS_ROOT; writes docs/calibration_results.md
 	$(BIN)/python -m studies.calibration outputs/calibration --docs docs corpus=ravdess
+
+robustness: setup  ## measure systems and augmentations with noise, codecs, rooms and others on unseen speakers; RAVDESS_ROOT; writes docs/robustness.md
+	$(BIN)/python -m studies.robustness outputs/robustness --docs docs corpus=ravdess
 
 fairness: setup  ## compare groups of unseen speakers and clips; RAVDESS_ROOT; writes docs/fairness.md
 	$(BIN)/python -m studies.fairness outputs/fairness --docs docs corpus=ravdess

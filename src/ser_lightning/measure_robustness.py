@@ -33,7 +33,7 @@ from ser_lightning.robustness.degraded_audio import DegradedAudio, other_speaker
 from ser_lightning.robustness.noise import Babble
 from ser_lightning.run_card import write_model_card
 
-TITLE = "without a condition"
+IDENTITY = ("format", "identity", "corpus", "robustness_seed")  # keys that are equal in results that belong together
 
 
 class Plan(NamedTuple):
@@ -114,30 +114,11 @@ def measure_robustness(
 
     """
     tester = _Tester(config, path)
-    content = _read(folder / NAME) if not again else {}
-    identity = {
-        "format": FORMAT,
-        "identity": {key: result[key] for key in ("name", "run_id", "seed", "digest", "checkpoint")},
-        "corpus": {"name": result["corpus"]["name"], "digest": corpus_digest(tester.corpus)},
-        "robustness_seed": plan.seed,
-    }
-    if any(content.get(key) != value for key, value in identity.items()):
-        content = {}
-    clean = tester.evaluate(tester.audio)
-    counts = tester.counts(clean)
-    entry = _entry(counts, counts[:, 1])
-    say(f"{TITLE}: UAR {100 * entry['uar']:.1f} %")
-    equal = clean.confusion.tolist() == result["confusion_matrix"]["test"]
-    found = identity | {
-        "equal": equal,
-        "emotions": list(tester.emotions),
-        "clips": len(clean.target),
-        "speakers": tester.speakers,
-        "speaker_clips": counts[:, 1].astype(int).tolist(),
-        "clean": entry,
-        "conditions": content.get("conditions", {}),
-        "versions": versions(),
-    }
+    former = {} if again else _read(folder / NAME)
+    found = tester.without_condition(result, seed=plan.seed)
+    if all(former.get(key) == found[key] for key in IDENTITY):
+        found["conditions"] = former["conditions"]
+    say(f"without a condition: UAR {100 * found['clean']['uar']:.1f} %")
     for name, condition in plan.conditions.items():
         if missing := condition.missing or tester.missing(condition):
             say(f"{name}: left out, {missing}")
@@ -252,6 +233,31 @@ class _Tester:
             found = predict_subset(self.model, data, "test", evaluation=self.evaluation, device=torch.device("cpu"))
         self.keys = preparation.members["test"]  # without clips that cannot be read
         return found
+
+    def without_condition(self, result: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
+        """Return the content of ``robustness.json`` without conditions.
+
+        Args:
+            result: content of ``result.json``
+            seed: seed of the conditions
+
+        """
+        clean = self.evaluate(self.audio)
+        counts = self.counts(clean)
+        return {
+            "format": FORMAT,
+            "identity": {key: result[key] for key in ("name", "run_id", "seed", "digest", "checkpoint")},
+            "corpus": {"name": result["corpus"]["name"], "digest": corpus_digest(self.corpus)},
+            "robustness_seed": seed,
+            "equal": clean.confusion.tolist() == result["confusion_matrix"]["test"],
+            "emotions": list(self.emotions),
+            "clips": len(clean.target),
+            "speakers": self.speakers,
+            "speaker_clips": counts[:, 1].astype(int).tolist(),
+            "clean": _entry(counts, counts[:, 1]),
+            "conditions": {},
+            "versions": versions(),
+        }
 
     def counts(self, found: Predictions) -> Counts:
         """Return the correct and all test clips of each speaker and emotion, (speakers, 2, C)."""

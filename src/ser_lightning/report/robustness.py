@@ -125,6 +125,8 @@ def robustness_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             cells |= {"change (points)": found.change.map("{:+z.1f}".format)}
             cells |= {"95 % of the change": _intervals(found.change_low, found.change_high)}
         for title, texts in cells.items():
+            if all(text == NOTHING for text in texts):
+                continue  # too few speakers for intervals
             head = f"{arm}, {title}" if len(tables) > 1 else title
             columns[head] = dict(zip(levels, texts, strict=True))
     every = dict.fromkeys(level for column in columns.values() for level in column)
