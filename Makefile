@@ -100,8 +100,9 @@ load: setup  ## send recordings to ser-serve from 50 clients; MODEL=checkpoint R
 stream: setup  ## measure the latency and real-time factor of a stream; MODEL=checkpoint RECORDING=talk.wav
 	$(BIN)/python -m benchmarks.stream $(MODEL) $(RECORDING)
 
-bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and many seeds at once
+bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and sweeps by hydra/launcher=stacked
 	$(BIN)/python -m benchmarks.accelerator
+	$(BIN)/python -m benchmarks.stacked
 
 ablation: setup  ## does dropout help? one sweep and its report; CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

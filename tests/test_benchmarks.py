@@ -1,6 +1,5 @@
 """The baseline of the benchmarks computes the same values as this package, so that their times can be compared."""
 
-import copy
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from benchmarks import accelerator, plain
+from benchmarks import plain
 
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.synthetic import Synthetic
@@ -76,25 +75,3 @@ def test_plain_training_loop_runs(small):
     )
     assert len(json.loads(done.stdout.splitlines()[-1])) == 2
     assert done.stderr.count("val loss") == 2
-
-
-def test_stacked_training_matches_training_each_model(monkeypatch):
-    monkeypatch.setattr(accelerator, "CLIPS", 24)
-    monkeypatch.setattr(accelerator, "BATCH", 12)
-    monkeypatch.setattr(
-        accelerator, "batches", lambda clips, seed: map(clips.__getitems__, [list(range(12)), list(range(12, 24))])
-    )
-    clips = accelerator.ResidentDataset(accelerator.dataset(), device=torch.device("cpu"))
-    clips.frames = clips.frames.double()  # Adam's first steps amplify rounding errors of the gradients
-    torch.manual_seed(0)
-    models = [accelerator.Stackable().double().eval() for _ in range(2)]  # no dropout: its random masks would differ
-    alone = [copy.deepcopy(model) for model in models]
-    for model in alone:
-        accelerator.train_one(clips, model, torch.device("cpu"))
-    together, _ = accelerator.train_stacked(clips, models)
-    for name, stacked in together.items():
-        for found, model, before in zip(stacked, alone, models, strict=True):
-            expected = model.get_parameter(name)
-            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
-            if not name.startswith("norm"):
-                assert not torch.equal(expected, before.get_parameter(name))

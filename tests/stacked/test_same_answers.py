@@ -128,7 +128,7 @@ def test_values_that_may_differ(small, tmp_path, losses, together):
 
 
 NETWORKS = [
-    "experiment=released",
+    "experiment=released optim.lr=0.0003",  # unstandardized features amplify rounding errors at a higher rate
     "experiment=released features=logmel data.eval_batch_size=5 evaluation.training_mode=false",
     "experiment=paper model.conv_activation=leaky_relu model.pool_strides=[2,1] optim=sgd scheduler=plateau",
     "model=mlp features=functionals split=kfold optim=adamw scheduler=one_cycle",

@@ -5,7 +5,6 @@ answer is a file with a line of JSON for every run that has ended.
 """
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -23,8 +22,10 @@ def main() -> None:
             end_with_parent(int(parent), signal.SIGTERM)
         request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
         answer = Path(request["answer"])
-        _log_to_terminal()
-        from ser_lightning.stacked.run import Job, StackTrainer  # signals must be handled during slow imports
+        from ser_lightning.stacked.finish import log_to_terminal  # signals must be handled during slow imports
+        from ser_lightning.stacked.run import Job, StackTrainer
+
+        log_to_terminal()
 
         def report(folder: str, state: str, reason: str) -> None:
             with answer.open("a", encoding="utf-8") as file:
@@ -34,6 +35,7 @@ def main() -> None:
             jobs=[Job(**job) for job in request["jobs"]],
             together=request["together"],
             at_once=request["at_once"],
+            workers_count=request["workers_count"],
             checkpoint=Path(request["checkpoint"]),
             save_every=request["save_every"],
             report=report,
@@ -42,15 +44,6 @@ def main() -> None:
     except InterruptedRunError as error:
         print(f"ser-train: {error.message}", file=sys.stderr)
         sys.exit(error.code)
-
-
-def _log_to_terminal() -> None:
-    """Write messages to stderr, and let the log of each run have its epochs, too."""
-    console = logging.StreamHandler(sys.stderr)
-    console.setLevel(logging.INFO)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger().addHandler(console)
-    logging.getLogger("ser_lightning").setLevel(logging.DEBUG)
 
 
 if __name__ == "__main__":

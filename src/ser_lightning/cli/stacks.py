@@ -189,6 +189,7 @@ def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: Settings, 
         "checkpoint": str(sweep / FOLDER / f"{name}.ckpt"),
         "together": settings.together,
         "at_once": settings.at_once,
+        "workers_count": settings.n_jobs,
         "save_every": settings.save_every,
     }
     path.write_text(json.dumps(request), encoding="utf-8")

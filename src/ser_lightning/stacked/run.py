@@ -1,30 +1,25 @@
 """Train the runs of a stack: from their configs to their ``result.json``."""
 
-import contextlib
-import json
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ser_lightning.assemble import assemble_data
 from ser_lightning.atomic import write_atomically
 from ser_lightning.build import resolve_backends
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
-from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
-from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.evaluation import check_batches
-from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage
-from ser_lightning.result_log import log_result
 from ser_lightning.results import finished, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
     LOG,
@@ -36,18 +31,18 @@ from ser_lightning.run_folder import (
     start_folder,
     write_run_split,
 )
+from ser_lightning.stacked.finish import Ending, SharedData, finish_in_worker, finish_run, log_of, start_workers
 from ser_lightning.stacked.resume import State, read_states, restore_run, save_stack
 from ser_lightning.stacked.runs import Snapshot, StackedRun
 from ser_lightning.stacked.training import Stack
 from ser_lightning.stacked.weights import NotStackableError
 from ser_lightning.train import build_task, check_own_code, identity_of, own_folder, prepare_process
-from ser_lightning.trainer_options import build_loggers, check_options
+from ser_lightning.trainer_options import check_options
 
 log = logging.getLogger(__name__)
 
 DONE, FAILED, LEFT = "done", "failed", "left"
 Report = Callable[[str, str, str], None]  # folder of a run, one of the states above, reason
-SECTIONS = ("corpus", "split", "audio", "augment", "features", "data")  # what a preparation depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +69,7 @@ class StackTrainer:
         jobs: the jobs, which agree in their networks, data options and device
         together: compute all runs in the same operations; None for an accelerator only
         at_once: largest number of runs at once; None for as many as fit
+        workers_count: processes that write results while other runs train; without ``together``, none
         checkpoint: the resume checkpoint; others in its folder are read, too
         save_every: seconds between two resume checkpoints
         report: receives the outcome of each run
@@ -83,11 +79,14 @@ class StackTrainer:
     jobs: Sequence[Job]
     together: bool | None
     at_once: int | None
+    workers_count: int
     checkpoint: Path
     save_every: float
     report: Report
     device: torch.device = field(init=False)
-    preparations: dict[str, Preparation] = field(init=False, default_factory=dict)
+    data: SharedData = field(init=False, default_factory=SharedData)
+    workers: ProcessPoolExecutor | None = field(init=False, default=None)
+    endings: dict[str, Future[None]] = field(init=False, default_factory=dict)  # results that workers write, by folder
     open: dict[str, ExitStack] = field(init=False, default_factory=dict)  # locks of the folders
     states: dict[str, State] = field(init=False, default_factory=dict)  # of runs that are resumed
 
@@ -100,14 +99,17 @@ class StackTrainer:
         if self.together is None:
             self.together = self.device.type != "cpu"
         saved = read_states(sorted(self.checkpoint.parent.glob("*.ckpt")))
-        with contextlib.ExitStack() as opened:
+        with ExitStack() as opened:
             opened.callback(self._release_folders)
+            if self.together and self.workers_count:
+                self.workers = opened.enter_context(start_workers(self.workers_count))
             runs = [run for job in self.jobs if (run := self._begin(job, saved)) is not None]
             by_epoch: dict[int, list[StackedRun]] = {}
             for run in runs:
                 by_epoch.setdefault(run.epoch, []).append(run)
             for group in by_epoch.values():
                 self._train_parts(group)
+            self._await_endings()
         self.checkpoint.unlink(missing_ok=True)
 
     def _release_folders(self) -> None:
@@ -142,7 +144,7 @@ class StackTrainer:
         if find_unfinished(folder, identity["digest"]) is not None:
             raise NotStackableError("it was begun alone and is resumed from its own checkpoint")
         stage = Stage(log_file=folder / LOG)
-        data = self._data(config, stage)
+        data = self.data.of_run(config, stage)
         task, initialization = build_task(config, data)
         data.preparation.require(stage.subsets)
         check_batches(data, evaluation=task.evaluation)
@@ -163,18 +165,6 @@ class StackTrainer:
             restore_run(run, state)
             self.states[str(folder)] = state
         return run
-
-    def _data(self, config: dict[str, Any], stage: Stage) -> SpeechDataModule:
-        """Build the data module; runs with the same data share its preparation."""
-        key = json.dumps([config[name] for name in SECTIONS], sort_keys=True)
-        progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
-        data = assemble_data(config, progress=progress, split=stage.split, preparation=self.preparations.get(key))
-        if key not in self.preparations:
-            data.preparation.scan()
-            data.prepare_data()
-            self.preparations[key] = data.preparation
-        data.setup()
-        return data
 
     def _start_folder(
         self,
@@ -273,31 +263,35 @@ class StackTrainer:
         return remaining
 
     def _finish(self, run: StackedRun, last: Snapshot) -> None:
-        """Write the checkpoints and all results of a run."""
+        """Write the checkpoints and all results of a run, in a worker if there are any."""
         assert run.best is not None  # noqa: S101 - the first epoch is the best so far
-        with log_of(run.folder):
-            for which, snapshot in (("best", run.best), ("last", last)):
-                _write_checkpoint(run, snapshot, which)
-            run.data.preparation.seconds["train"] = run.seconds
-            loggers = build_loggers(run.config)
-            for values, step in run.rows:
-                for logger in loggers:
-                    logger.log_metrics(dict(values), step)
-            identity = dict(run.identity)
-            if run.initialization is not None:
-                identity["initialization"] = run.initialization
-            result = evaluate_and_save(
-                run.task,
-                run.data,
-                folder=run.folder,
-                config=run.config,
-                loggers=loggers,
-                identity=identity,
-                stage=run.stage,
-                device=self.device,
-            )
-            log_result(result)
-        self._close(str(run.folder), DONE)
+        for which, snapshot in (("best", run.best), ("last", last)):
+            _write_checkpoint(run, snapshot, which)
+        ending = Ending(
+            config=run.config,
+            stage=run.stage,
+            identity=dict(run.identity),
+            initialization=run.initialization,
+            epochs=list(run.task.epochs),
+            rows=run.rows,
+            seconds=run.seconds,
+            device=str(self.device),
+        )
+        if self.workers is None:
+            finish_run(ending, task=run.task, data=run.data)
+            self._close(str(run.folder), DONE)
+        else:
+            self.endings[str(run.folder)] = self.workers.submit(finish_in_worker, ending)
+
+    def _await_endings(self) -> None:
+        """Wait until the results of all runs are written."""
+        for folder, ending in self.endings.items():
+            try:
+                ending.result()
+            except InputError as error:
+                self._close(folder, FAILED, str(error))
+            else:
+                self._close(folder, DONE)
 
 
 def _write_checkpoint(run: StackedRun, snapshot: Snapshot, which: str) -> None:
@@ -312,19 +306,6 @@ def _write_checkpoint(run: StackedRun, snapshot: Snapshot, which: str) -> None:
     checkpoint["epochs"] = checkpoint["epochs"][: snapshot.epoch + 1]
     with write_atomically(last_checkpoint(run.folder).with_name(f"{which}.ckpt"), "wb") as file:
         torch.save(checkpoint, file)
-
-
-@contextmanager
-def log_of(folder: Path) -> Iterator[None]:
-    """Write messages to the log file of a run, too."""
-    handler = logging.FileHandler(folder / LOG, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
 
 
 def device_of(options: Mapping[str, Any]) -> torch.device:
@@ -345,4 +326,5 @@ def _make_deterministic(options: Mapping[str, Any]) -> None:
     """Use deterministic algorithms as Lightning's Trainer does."""
     chosen = options["deterministic"]
     if chosen:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True, warn_only=chosen == "warn")

@@ -1,0 +1,207 @@
+"""``make bench-gpu``, second part: sweeps by ``hydra/launcher=stacked`` and by the ordinary launcher.
+
+Every row is a whole command with its start and results, on synthetic speech of the size of RAVDESS. The most important rows
+come first; a row that does not fit into the time that is left is skipped and named.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+TRAIN = str(Path(sys.executable).with_name("ser-train"))
+CORPUS = ["corpus=synthetic", "corpus.speakers=24"]  # 1440 clips, 3456 training clips with copies
+STACKED, LOCAL = "hydra/launcher=stacked", "hydra/launcher=local"
+GENERALIST = ["experiment=generalist", "split.folds=6", "split.fold=range(6)", "seed=0,1,2"]
+
+
+class Sweep(NamedTuple):
+    """A sweep to measure.
+
+    Args:
+        name: name in the table
+        words: its overrides
+        epochs: number of epochs
+        expected: seconds it may take, to skip it when less time is left
+
+    """
+
+    name: str
+    words: list[str]
+    epochs: int
+    expected: float
+
+
+def sweeps(runs: list[int], *, epochs: int, whole: int) -> list[Sweep]:
+    """Return the sweeps of the table, the most important first."""
+    corrected = ["experiment=corrected"]
+    arms = [*corrected, "dropout=none,p25", "seed=range(20)"]
+    return [
+        Sweep("40 runs of corrected, stacked", [*arms, STACKED], whole, 120),
+        *(Sweep(f"{n} runs at once", [*corrected, f"seed=range({n})", STACKED], epochs, 60) for n in runs),
+        Sweep("40 runs of released, stacked", ["experiment=released", *arms[1:], STACKED], epochs, 60),
+        Sweep("18 runs of generalist, stacked", [*GENERALIST, STACKED], 1, 120),
+        Sweep("40 runs of corrected, one by one", [*arms, LOCAL], whole, 300),
+        Sweep("18 runs of generalist, one by one", [*GENERALIST, LOCAL], 1, 120),
+    ]
+
+
+def measure(sweep: Sweep, *, folder: Path, words: list[str], jobs: int) -> dict[str, float]:
+    """Run a sweep; return its wall time, and the seconds of training per run and epoch, as its results state them."""
+    root = folder / "runs"
+    shutil.rmtree(root, ignore_errors=True)
+    line = [TRAIN, "--multirun", *CORPUS, *sweep.words, f"trainer.max_epochs={sweep.epochs}", f"output_root={root}"]
+    line += [
+        f"data.feature_cache={folder / 'cache'}",
+        f"corpus.root={folder / 'corpus'}",
+        f"hydra.launcher.n_jobs={jobs}",
+    ]
+    start = time.perf_counter()
+    done = subprocess.run([*line, *words], capture_output=True, text=True, check=False)  # noqa: S603
+    wall = time.perf_counter() - start
+    results = [json.loads(path.read_text()) for path in root.rglob("result.json")]
+    if done.returncode or not results:
+        sys.exit(f"bench-gpu: {sweep.name}: {done.stderr.strip().splitlines()[-1:]}")
+    alone = [line for line in done.stderr.splitlines() if "not stacked" in line]
+    print("\n".join(alone), end="\n" if alone else "")
+    epochs = [result["seconds"]["train"] / result["epochs"] for result in results]
+    return {"runs": len(results), "wall": wall, "epoch_of_a_run": statistics.mean(epochs)}
+
+
+class Stopwatch:
+    """Seconds spent in functions, each without the functions inside it that are measured, too.
+
+    Args:
+        device: device to wait for before and after each call
+
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self.running = device, {}, []  # type: ignore[var-annotated]
+
+    def wrap(self, owner: Any, name: str, part: str) -> None:
+        """Measure a method of a class."""
+        inner: Callable[..., Any] = getattr(owner, name)
+
+        @wraps(inner)
+        def timed(*args: Any, **options: Any) -> Any:
+            with self.measure(part):
+                return inner(*args, **options)
+
+        setattr(owner, name, timed)
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time of a block to a part, and subtract it from the part around it."""
+        self._wait()
+        start = time.perf_counter()
+        self.running.append(part)
+        yield
+        self._wait()
+        self.running.pop()
+        taken = time.perf_counter() - start
+        self.seconds[part] = self.seconds.get(part, 0.0) + taken
+        if self.running:
+            self.seconds[self.running[-1]] = self.seconds.get(self.running[-1], 0.0) - taken
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def parts(folder: Path, *, runs: int, epochs: int, device: torch.device) -> dict[str, float]:
+    """Train a stack in this process and return the seconds of its parts."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from ser_lightning.build import config_folder
+    from ser_lightning.stacked import arithmetic, batches, layers, networks, optimizer, run, training
+
+    jobs = []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for seed in range(runs):
+            words = [
+                *CORPUS,
+                "experiment=corrected",
+                f"seed={seed}",
+                f"run_id={seed:03}x",
+                f"output_root={folder / 'parts'}",
+            ]
+            words += [f"data.feature_cache={folder / 'cache'}", f"corpus.root={folder / 'corpus'}"]
+            words += [
+                f"trainer.max_epochs={epochs}",
+                f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
+            ]
+            config: Any = OmegaConf.to_container(compose("train", overrides=words), resolve=True)
+            jobs.append(run.Job(config=config, choices={"split": "random"}, overrides=[]))
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    watch = Stopwatch(device)
+    watch.wrap(run.StackTrainer, "_begin", "building runs")
+    watch.wrap(batches.Gatherer, "together", "gathering batches")
+    watch.wrap(arithmetic.Together, "train_step", "backward pass and launches")
+    watch.wrap(arithmetic.Together, "_losses", "forward pass, without LSTM and dropout")
+    watch.wrap(networks.StackedBiLSTM, "_pool", "LSTM, forward pass")
+    watch.wrap(layers.StackedDropout, "forward", "dropout masks")
+    watch.wrap(arithmetic.Together, "validate", "validation")
+    watch.wrap(optimizer.StackedOptimizer, "step", "optimizer")
+    watch.wrap(training.Stack, "train_epoch", "schedules, metrics and history")
+    watch.wrap(run.StackTrainer, "_finish", "checkpoints")
+    watch.wrap(run.StackTrainer, "_await_endings", "waiting for results")
+    trainer = run.StackTrainer(
+        jobs=jobs,
+        together=True,
+        at_once=None,
+        workers_count=8,
+        checkpoint=folder / "parts" / ".stacks" / "a.ckpt",
+        save_every=30,
+        report=lambda *_: None,
+    )
+    with watch.measure("start of workers and the rest"):
+        trainer.train()
+    return dict(sorted(watch.seconds.items(), key=lambda item: -item[1]))
+
+
+def main() -> None:
+    """Measure the rows, print a table and write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stacked", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("outputs/bench/stacked"))
+    parser.add_argument("--runs", type=int, nargs="+", default=[8, 40, 120], help="runs at once")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of a row")
+    parser.add_argument("--whole", type=int, default=80, help="epochs of the rows with 40 runs of corrected")
+    parser.add_argument("--minutes", type=float, default=10, help="time for all rows")
+    parser.add_argument("--jobs", type=int, default=14, help="processes of the ordinary launcher, and for results")
+    parser.add_argument("words", nargs="*", help="overrides of every run, such as trainer.accelerator=cpu")
+    chosen = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and "trainer.accelerator=cpu" not in chosen.words:
+        sys.exit("bench-gpu: torch finds no CUDA device; trainer.accelerator=cpu tries the benchmark without")
+    folder, end = chosen.folder.absolute(), time.monotonic() + 60 * chosen.minutes
+    first = Sweep("preparation", ["experiment=corrected", LOCAL], 1, 0)
+    table: dict[str, Any] = {first.name: measure(first, folder=folder, words=chosen.words, jobs=1)}
+    found = parts(folder, runs=min(40, max(chosen.runs)), epochs=max(2, chosen.epochs // 2), device=device)
+    for name, seconds in found.items():
+        print(f"{name:40} {seconds:8.2f} s")
+    for sweep in sweeps(chosen.runs, epochs=chosen.epochs, whole=chosen.whole):
+        if time.monotonic() + sweep.expected > end:
+            print(f"{sweep.name:40} skipped: too little time is left")
+            continue
+        row = measure(sweep, folder=folder, words=chosen.words, jobs=chosen.jobs)
+        table[sweep.name] = row
+        print(f"{sweep.name:40} {row['wall']:8.1f} s, {row['epoch_of_a_run']:.4f} s an epoch of a run", flush=True)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    content = {"device": name, "torch": torch.__version__, "rows": table, "parts": found}
+    (folder / "stacked.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
