@@ -1,7 +1,7 @@
 """``make bench-gpu``, second part: sweeps by ``hydra/launcher=stacked`` and by the ordinary launcher.
 
-Every row is a whole command with its start and results, on synthetic speech of the size of RAVDESS. The most important rows
-come first; a row that does not fit into the time that is left is skipped and named.
+Every row is a whole command with its start and results, on synthetic speech of the size of RAVDESS. The most important
+rows come first; a row that does not fit into the time that is left is skipped and named.
 """
 
 import argparse
@@ -56,11 +56,11 @@ def sweeps(runs: list[int], *, epochs: int, whole: int) -> list[Sweep]:
     ]
 
 
-def measure(sweep: Sweep, *, folder: Path, words: list[str], jobs: int) -> dict[str, float]:
+def measure(sweep: Sweep, *, folder: Path, corpus: list[str], words: list[str], jobs: int) -> dict[str, float]:
     """Run a sweep; return its wall time, and the seconds of training per run and epoch, as its results state them."""
     root = folder / "runs"
     shutil.rmtree(root, ignore_errors=True)
-    line = [TRAIN, "--multirun", *CORPUS, *sweep.words, f"trainer.max_epochs={sweep.epochs}", f"output_root={root}"]
+    line = [TRAIN, "--multirun", *corpus, *sweep.words, f"trainer.max_epochs={sweep.epochs}", f"output_root={root}"]
     line += [
         f"data.feature_cache={folder / 'cache'}",
         f"corpus.root={folder / 'corpus'}",
@@ -119,7 +119,7 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
 
 
-def parts(folder: Path, *, runs: int, epochs: int, device: torch.device) -> dict[str, float]:
+def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: torch.device) -> dict[str, float]:
     """Train a stack in this process and return the seconds of its parts."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
@@ -131,7 +131,7 @@ def parts(folder: Path, *, runs: int, epochs: int, device: torch.device) -> dict
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         for seed in range(runs):
             words = [
-                *CORPUS,
+                *corpus,
                 "experiment=corrected",
                 f"seed={seed}",
                 f"run_id={seed:03}x",
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--whole", type=int, default=80, help="epochs of the rows with 40 runs of corrected")
     parser.add_argument("--minutes", type=float, default=10, help="time for all rows")
     parser.add_argument("--jobs", type=int, default=14, help="processes of the ordinary launcher, and for results")
+    parser.add_argument("--corpus", nargs="+", default=CORPUS, help="overrides that choose the corpus")
     parser.add_argument("words", nargs="*", help="overrides of every run, such as trainer.accelerator=cpu")
     chosen = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -187,15 +188,19 @@ def main() -> None:
         sys.exit("bench-gpu: torch finds no CUDA device; trainer.accelerator=cpu tries the benchmark without")
     folder, end = chosen.folder.absolute(), time.monotonic() + 60 * chosen.minutes
     first = Sweep("preparation", ["experiment=corrected", LOCAL], 1, 0)
-    table: dict[str, Any] = {first.name: measure(first, folder=folder, words=chosen.words, jobs=1)}
-    found = parts(folder, runs=min(40, max(chosen.runs)), epochs=max(2, chosen.epochs // 2), device=device)
+    table: dict[str, Any] = {
+        first.name: measure(first, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=1)
+    }
+    found = parts(
+        folder, chosen.corpus, runs=min(40, max(chosen.runs)), epochs=max(2, chosen.epochs // 2), device=device
+    )
     for name, seconds in found.items():
         print(f"{name:40} {seconds:8.2f} s")
     for sweep in sweeps(chosen.runs, epochs=chosen.epochs, whole=chosen.whole):
         if time.monotonic() + sweep.expected > end:
             print(f"{sweep.name:40} skipped: too little time is left")
             continue
-        row = measure(sweep, folder=folder, words=chosen.words, jobs=chosen.jobs)
+        row = measure(sweep, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=chosen.jobs)
         table[sweep.name] = row
         print(f"{sweep.name:40} {row['wall']:8.1f} s, {row['epoch_of_a_run']:.4f} s an epoch of a run", flush=True)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

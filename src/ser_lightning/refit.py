@@ -7,10 +7,10 @@ and evaluates the test clips once.
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ser_lightning.assemble import build_split
 from ser_lightning.build import is_baseline
@@ -56,36 +56,47 @@ class Stage:
         return config if self.epochs is None else _without_validation(config, epochs=self.epochs)
 
 
-Train = Callable[[dict[str, Any], Path, Stage], dict[str, Any] | None]
-
-
-def train_once(train: Train, config: dict[str, Any], *, folder: Path) -> dict[str, Any] | None:
-    """Train on the training clips alone, as without ``split.refit``; see :func:`select_and_refit`."""
-    return train(config, folder, Stage(log_file=folder / LOG))
-
-
-def select_and_refit(train: Train, config: dict[str, Any], *, folder: Path) -> dict[str, Any] | None:
-    """Run the selection, unless it has finished already, and the refit.
+class Training(NamedTuple):
+    """A stage of a run with what it is trained from.
 
     Args:
-        train: trains and evaluates one stage, given its config, its folder and the stage
+        config: resolved config of the stage
+        folder: folder that it writes
+        stage: the stage
+
+    """
+
+    config: dict[str, Any]
+    folder: Path
+    stage: Stage
+
+
+Trainings = Generator[Training, dict[str, Any] | None, dict[str, Any] | None]
+
+
+def trainings(config: dict[str, Any], *, folder: Path) -> Trainings:
+    """Yield the stages of a run one after another, and receive the result of each.
+
+    Args:
         config: resolved config of the run
         folder: folder of the run; the selection has the subfolder ``selection``
 
     Returns:
-        the content of ``result.json``; ``None`` for a trial
+        the result of the last stage; ``None`` for a trial
 
     Raises:
         InputError: a value of the config is impossible with ``split.refit``
 
     """
+    if config["split"]["refit"] is not True:
+        return (yield Training(config, folder, Stage(log_file=folder / LOG)))
     check_refit(config)
     drawn = build_split(config)
     first = _in_folder(config, before=folder, after=folder / SELECTION)
     selection = finished(folder / SELECTION, first, name=SELECTED)
     if selection is None:
         stage = Stage(log_file=folder / LOG, split=WithoutTest(drawn=drawn), result=SELECTED, subsets=("train", "val"))
-        selection = train(first, folder / SELECTION, stage)
+        selection = yield Training(first, folder / SELECTION, stage)
     if selection is None:
         return None
     epochs = None if is_baseline(config["model"]) else selection["checkpoints"][config["checkpoint"]]["epoch"] + 1
@@ -98,7 +109,27 @@ def select_and_refit(train: Train, config: dict[str, Any], *, folder: Path) -> d
         epochs=epochs,
         selection=selection,
     )
-    return train(config, folder, stage)
+    return (yield Training(config, folder, stage))
+
+
+def train_stages(
+    train: Callable[[Training], dict[str, Any] | None], config: dict[str, Any], *, folder: Path
+) -> dict[str, Any] | None:
+    """Train the stages of a run; return the content of ``result.json``, ``None`` for a trial.
+
+    Args:
+        train: trains and evaluates one stage and returns its result
+        config: resolved config of the run
+        folder: folder of the run
+
+    """
+    stages, result = trainings(config, folder=folder), None
+    try:
+        while True:
+            result = train(stages.send(result))
+    except StopIteration as ended:
+        value: dict[str, Any] | None = ended.value
+        return value
 
 
 def with_selection(result: Mapping[str, Any], selection: Mapping[str, Any]) -> dict[str, Any]:

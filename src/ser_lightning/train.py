@@ -31,7 +31,7 @@ from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signa
 from ser_lightning.memory import keep_freed_memory
 from ser_lightning.own_code import package_digests
 from ser_lightning.progress import show_progress
-from ser_lightning.refit import Stage, select_and_refit, train_once
+from ser_lightning.refit import Stage, Training, train_stages
 from ser_lightning.result_log import log_plan, log_result
 from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
@@ -104,15 +104,15 @@ def _run(
         log_result(result)
         return result
 
-    def train_stage(config: dict[str, Any], folder: Path, stage: Stage) -> dict[str, Any] | None:
+    def train_stage(training: Training) -> dict[str, Any] | None:
+        config, folder, stage = training
         if is_baseline(config["model"]):
             from ser_lightning.fit import fit  # imports scikit-learn
 
             return fit(config, folder=folder, guard=guard, identity=identity, stage=stage)
         return _train_network(config, folder=folder, guard=guard, identity=identity, stage=stage)
 
-    run = select_and_refit if config["split"]["refit"] is True else train_once
-    result = run(train_stage, config, folder=folder)
+    result = train_stages(train_stage, config, folder=folder)
     if result is not None:
         log_result(result)
     return result

@@ -48,7 +48,6 @@ def test_strength_of_batch_augmentation_may_differ_and_copies_may_not():
         ("callbacks=[default,weight_averaging]", "callbacks.weight_averaging"),
         ("ensemble=2", "ensemble"),
         ("freeze=[lstm]", "freeze"),
-        ("split.refit=true", "split.refit"),
         ("data.normalize=speaker", "data.normalize"),
     ],
 )

@@ -50,42 +50,46 @@ def scalars(root: Path, name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(small, tmp_path_factory) -> tuple[Path, Outcomes]:
-    """Three runs of a stack: one that stops early, one whose loss becomes NaN, and one that trains to the end."""
+    """Runs of a stack: one that stops early, one whose loss becomes NaN, one that trains to the end, and a refit."""
     root = tmp_path_factory.mktemp("stack")
     epochs = "trainer.max_epochs=4"
     jobs = [
         job(small, root, "a", epochs, *STOPPING),
         job(small, root, "b", epochs, "seed=1", "optim.lr=1e30"),
         job(small, root, "c", epochs, "seed=2", "dropout=none"),
+        job(small, root, "d", epochs, "seed=3", "split.refit=true"),
     ]
     return root, train_stack(jobs, root)
 
 
-def test_stacked_runs_leave_the_results_of_runs_alone(finished, small, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"), [("a", STOPPING), pytest.param("d", ("seed=3", "split.refit=true"), marks=pytest.mark.slow)]
+)
+def test_stacked_runs_leave_the_results_of_runs_alone(finished, small, tmp_path, name, words):
     root, outcomes = finished
-    assert {name: state for name, (state, _) in outcomes.items()} == {"a": DONE, "b": FAILED, "c": DONE}
-    alone = job(small, tmp_path, "a", "trainer.max_epochs=4", *STOPPING)
+    assert {name: state for name, (state, _) in outcomes.items()} == {"a": DONE, "b": FAILED, "c": DONE, "d": DONE}
+    alone = job(small, tmp_path, name, "trainer.max_epochs=4", *words)
     train(alone.config, choices=CHOICES, overrides=[])
-    ours, theirs = result(root, "a"), result(tmp_path, "a")
+    ours, theirs = result(root, name), result(tmp_path, name)
     assert ours.keys() == theirs.keys()
     assert ours["epochs"] == theirs["epochs"]
     assert ours["metrics"]["test"] == pytest.approx(theirs["metrics"]["test"], abs=1e-5)
     assert ours["checkpoints"]["best"]["epoch"] == theirs["checkpoints"]["best"]["epoch"]
-    for name, values in theirs["history"].items():
-        assert ours["history"][name] == pytest.approx(values, abs=1e-5)
-    rows, expected = scalars(root, "a"), scalars(tmp_path, "a")
+    for metric, values in theirs["history"].items():
+        assert ours["history"][metric] == pytest.approx(values, abs=1e-5)
+    rows, expected = scalars(root, name), scalars(tmp_path, name)
     assert rows[-1] == expected[-1], "the heading"
     assert len(rows) == len(expected)
     names = [
         sorted(p.name for p in folder.rglob("*") if p.is_file())
-        for folder in (root / "train" / "a", tmp_path / "train" / "a")
+        for folder in (root / "train" / name, tmp_path / "train" / name)
     ]
     assert names[0] == names[1]
     for which in ("best", "last"):
-        path = Path("train") / "a" / "checkpoints" / f"{which}.ckpt"
+        path = Path("train") / name / "checkpoints" / f"{which}.ckpt"
         stacked_, alone_ = read_checkpoint(root / path), read_checkpoint(tmp_path / path)
         assert stacked_.epoch == alone_.epoch
-        assert all(torch.allclose(alone_.state[name], value, atol=1e-4) for name, value in stacked_.state.items())
+        assert all(torch.allclose(alone_.state[tensor], value, atol=1e-4) for tensor, value in stacked_.state.items())
 
 
 def test_run_whose_loss_is_not_finite_ends_alone(finished):

@@ -22,7 +22,6 @@ from ser_lightning.interrupts import end_with_parent, set_worker_signals
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage
 from ser_lightning.result_log import log_result
-from ser_lightning.run_folder import LOG
 from ser_lightning.task import EmotionTask
 from ser_lightning.train import prepare_process
 from ser_lightning.trainer_options import build_loggers
@@ -64,7 +63,7 @@ class SharedData:
 
     def of_run(self, config: dict[str, Any], stage: Stage) -> SpeechDataModule:
         """Return the data module of a run, set up."""
-        key = json.dumps([config[name] for name in SECTIONS], sort_keys=True)
+        key = json.dumps([stage.name, stage.result, *(config[name] for name in SECTIONS)], sort_keys=True)
         progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
         data = assemble_data(config, progress=progress, split=stage.split, preparation=self.preparations.get(key))
         if key not in self.preparations:
@@ -76,8 +75,8 @@ class SharedData:
         return data
 
 
-def finish_run(ending: Ending, *, task: EmotionTask, data: SpeechDataModule) -> None:
-    """Evaluate a trained run and write its results.
+def finish_run(ending: Ending, *, task: EmotionTask, data: SpeechDataModule) -> dict[str, Any]:
+    """Evaluate a trained run, write its results and return them.
 
     Args:
         ending: the run
@@ -86,7 +85,7 @@ def finish_run(ending: Ending, *, task: EmotionTask, data: SpeechDataModule) -> 
 
     """
     config, folder = ending.config, Path(ending.config["folder"])
-    with log_of(folder):
+    with log_of(ending.stage.log_file):
         data.preparation.seconds["train"] = ending.seconds
         loggers = build_loggers(config)
         for values, step in ending.rows:
@@ -103,13 +102,15 @@ def finish_run(ending: Ending, *, task: EmotionTask, data: SpeechDataModule) -> 
             stage=ending.stage,
             device=torch.device(ending.device),
         )
-        log_result(result)
+        if "test" in result["metrics"]:  # not of the selection of a refit
+            log_result(result)
+        return result
 
 
 @contextmanager
-def log_of(folder: Path) -> Iterator[None]:
+def log_of(path: Path) -> Iterator[None]:
     """Write messages to the log file of a run, too."""
-    handler = logging.FileHandler(folder / LOG, delay=True)
+    handler = logging.FileHandler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
@@ -155,12 +156,12 @@ def _nothing() -> None:
 _shared = SharedData()  # of a worker
 
 
-def finish_in_worker(ending: Ending) -> None:
-    """Evaluate a trained run and write its results, with a task and data of this process."""
+def finish_in_worker(ending: Ending) -> dict[str, Any]:
+    """Evaluate a trained run, write its results and return them, with a task and data of this process."""
     config = ending.config
     prepare_process(config)
     data = _shared.of_run(config, ending.stage)
     emotions, features = data.preparation.corpus.emotions, data.preparation.features.size
     task = EmotionTask.from_config(config, emotions=emotions, features=features)
     task.epochs = ending.epochs
-    finish_run(ending, task=task.to(ending.device), data=data)
+    return finish_run(ending, task=task.to(ending.device), data=data)

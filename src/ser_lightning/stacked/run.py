@@ -19,10 +19,9 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import check_batches
-from ser_lightning.refit import Stage
+from ser_lightning.refit import Training, Trainings, trainings
 from ser_lightning.results import finished, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
-    LOG,
     Unfinished,
     check_same_data,
     find_unfinished,
@@ -62,6 +61,26 @@ class Job:
 
 
 @dataclass(kw_only=True)
+class ActiveJob:
+    """A run that has not ended.
+
+    Args:
+        identity: digest, choices and overrides to store in the result
+        guard: guard of the folder
+        lock: the lock of the folder
+        stages: what is left to train
+        result: the result of the stage that was trained last
+
+    """
+
+    identity: dict[str, Any]
+    guard: FolderGuard
+    lock: ExitStack
+    stages: Trainings
+    result: Future[dict[str, Any]] | None = None
+
+
+@dataclass(kw_only=True)
 class StackTrainer:
     """Trains jobs as stacks and reports what became of each.
 
@@ -86,9 +105,9 @@ class StackTrainer:
     device: torch.device = field(init=False)
     data: SharedData = field(init=False, default_factory=SharedData)
     workers: ProcessPoolExecutor | None = field(init=False, default=None)
-    endings: dict[str, Future[None]] = field(init=False, default_factory=dict)  # results that workers write, by folder
-    open: dict[str, ExitStack] = field(init=False, default_factory=dict)  # locks of the folders
-    states: dict[str, State] = field(init=False, default_factory=dict)  # of runs that are resumed
+    active: dict[str, ActiveJob] = field(init=False, default_factory=dict)  # jobs that have not ended, by folder
+    states: dict[str, State] = field(init=False, default_factory=dict)  # of stages that are resumed, by folder
+    saved: dict[tuple[str, str], State] = field(init=False, default_factory=dict)  # all states that were saved
 
     def train(self) -> None:
         """Train, evaluate and save all runs."""
@@ -98,65 +117,78 @@ class StackTrainer:
         _make_deterministic(config["trainer"])
         if self.together is None:
             self.together = self.device.type != "cpu"
-        saved = read_states(sorted(self.checkpoint.parent.glob("*.ckpt")))
+        self.saved = read_states(sorted(self.checkpoint.parent.glob("*.ckpt")))
         with ExitStack() as opened:
             opened.callback(self._release_folders)
             if self.together and self.workers_count:
                 self.workers = opened.enter_context(start_workers(self.workers_count))
-            runs = [run for job in self.jobs if (run := self._begin(job, saved)) is not None]
-            by_epoch: dict[int, list[StackedRun]] = {}
-            for run in runs:
-                by_epoch.setdefault(run.epoch, []).append(run)
-            for group in by_epoch.values():
-                self._train_parts(group)
-            self._await_endings()
+            runs = [self._begin(job) for job in self.jobs]
+            while any(runs):
+                groups: dict[tuple[str, int], list[StackedRun]] = {}
+                for run in runs:
+                    if run is not None:
+                        groups.setdefault((run.stage.name, run.epoch), []).append(run)
+                for group in groups.values():
+                    self._train_parts(group)
+                runs = [self._next_stage(folder) for folder in list(self.active)]
         self.checkpoint.unlink(missing_ok=True)
 
     def _release_folders(self) -> None:
-        for folder in self.open.values():
-            folder.close()
+        for job in self.active.values():
+            job.lock.close()
 
-    def _begin(self, job: Job, saved: Mapping[tuple[str, str], State]) -> StackedRun | None:
-        """Build a run and start its folder; None if it is finished, or not for a stack."""
-        folder = str(job.config["folder"])
-        self.open[folder] = ExitStack()
+    def _begin(self, job: Job) -> StackedRun | None:
+        """Build the first stage of a run; None if it is finished, or not for a stack."""
+        folder = Path(job.config["folder"])
+        lock = ExitStack()
         try:
-            run = self._build(job, saved)
+            config = with_checkpoint_digest(resolve_backends(job.config))
+            identity = identity_of(config, choices=job.choices, overrides=job.overrides)
+            check_options(config)
+            if (result := finished(folder, config)) is not None:
+                check_own_code(result, config, folder=folder)
+                self.report(str(folder), DONE, "")
+                return None
+            guard = lock.enter_context(own_folder(folder, below=Path(config["output_root"])))
+        except InputError as error:
+            self.report(str(folder), FAILED, " ".join(str(error).split()))
+            return None
+        stages = trainings(config, folder=folder)
+        self.active[str(folder)] = ActiveJob(identity=identity, guard=guard, lock=lock, stages=stages)
+        return self._next_stage(str(folder))
+
+    def _next_stage(self, folder: str) -> StackedRun | None:
+        """Build the next stage of a run, given the result of the one before; None if the run has ended."""
+        job = self.active[folder]
+        try:
+            result = None if job.result is None else job.result.result()
+            training = job.stages.send(result)
+            return self._build(job, training)
+        except StopIteration:
+            self._close(folder, DONE)
         except NotStackableError as error:
             self._close(folder, LEFT, str(error))
         except InputError as error:
             self._close(folder, FAILED, str(error))
-        else:
-            if run is None:
-                self._close(folder, DONE)
-            return run
         return None
 
-    def _build(self, job: Job, saved: Mapping[tuple[str, str], State]) -> StackedRun | None:
-        config = with_checkpoint_digest(resolve_backends(job.config))
-        folder = Path(config["folder"])
-        identity = identity_of(config, choices=job.choices, overrides=job.overrides)
-        check_options(config)
-        if (result := finished(folder, config)) is not None:
-            check_own_code(result, config, folder=folder)
-            return None
-        guard = self.open[str(folder)].enter_context(own_folder(folder, below=Path(config["output_root"])))
-        if find_unfinished(folder, identity["digest"]) is not None:
+    def _build(self, job: ActiveJob, training: Training) -> StackedRun:
+        config, folder, stage = training
+        digest = job.identity["digest"]
+        if find_unfinished(folder, digest) is not None:
             raise NotStackableError("it was begun alone and is resumed from its own checkpoint")
-        stage = Stage(log_file=folder / LOG)
         data = self.data.of_run(config, stage)
         task, initialization = build_task(config, data)
-        data.preparation.require(stage.subsets)
         check_batches(data, evaluation=task.evaluation)
-        state = saved.get((str(folder), identity["digest"]))
-        self._start_folder(config, folder, identity, data, state=state, stage=stage, guard=guard)
+        state = self.saved.get((str(folder), digest))
+        self._start_folder(training, job.identity, data, state=state)
         task.fit_statistics(data)
         run = StackedRun(
             config=config,
             folder=folder,
             stage=stage,
-            guard=guard,
-            identity=identity,
+            guard=job.guard,
+            identity=job.identity,
             data=data,
             task=task,
             initialization=initialization,
@@ -167,16 +199,9 @@ class StackTrainer:
         return run
 
     def _start_folder(
-        self,
-        config: dict[str, Any],
-        folder: Path,
-        identity: Mapping[str, Any],
-        data: SpeechDataModule,
-        *,
-        state: State | None,
-        stage: Stage,
-        guard: FolderGuard,
+        self, training: Training, identity: Mapping[str, Any], data: SpeechDataModule, *, state: State | None
     ) -> None:
+        config, folder, stage = training
         unfinished = None
         if state is not None:
             unfinished = Unfinished(
@@ -187,7 +212,7 @@ class StackTrainer:
             )
             corpus = corpus_digest(data.preparation.utterances)
             check_same_data(unfinished, folder=folder, corpus=corpus, versions=versions())
-        with log_of(folder):
+        with log_of(stage.log_file):
             start_folder(
                 folder,
                 config,
@@ -200,7 +225,7 @@ class StackTrainer:
             log_subsets(data)
 
     def _close(self, folder: str, state: str, reason: str = "") -> None:
-        self.open.pop(folder).close()
+        self.active.pop(folder).lock.close()
         self.report(folder, state, " ".join(reason.split()))
 
     def _train_parts(self, runs: Sequence[StackedRun]) -> None:
@@ -215,7 +240,7 @@ class StackTrainer:
                     stack.try_step()
             except NotStackableError as error:
                 for run in remaining:
-                    self._close(str(run.folder), LEFT, str(error))
+                    self._close(run.key_of_job, LEFT, str(error))
                 return
             except torch.OutOfMemoryError:
                 size = len(part) // 2
@@ -223,7 +248,7 @@ class StackTrainer:
                 log.info("%d runs at once do not fit into the memory of %s", len(part), self.device)
                 if size < 2:
                     for run in remaining:
-                        self._close(str(run.folder), LEFT, f"two runs do not fit into the memory of {self.device}")
+                        self._close(run.key_of_job, LEFT, f"two runs do not fit into the memory of {self.device}")
                     return
                 continue
             log.info("%d runs at once on %s", len(part), self.device)
@@ -246,7 +271,7 @@ class StackTrainer:
     def _train_epoch(self, stack: Stack) -> Stack | None:
         """Train an epoch, finish the runs that end, and return the stack of the others."""
         start = time.perf_counter()
-        outcomes = stack.train_epoch(log_of)
+        outcomes = stack.train_epoch()
         share = (time.perf_counter() - start) / len(stack.runs)
         for run in stack.runs:
             run.seconds += share
@@ -259,7 +284,7 @@ class StackTrainer:
             if snapshot is not None:
                 self._finish(run, snapshot)
             elif run.name in ended:
-                self._close(str(run.folder), FAILED, str(ended[run.name]))
+                self._close(run.key_of_job, FAILED, str(ended[run.name]))
         return remaining
 
     def _finish(self, run: StackedRun, last: Snapshot) -> None:
@@ -278,20 +303,11 @@ class StackTrainer:
             device=str(self.device),
         )
         if self.workers is None:
-            finish_run(ending, task=run.task, data=run.data)
-            self._close(str(run.folder), DONE)
+            result: Future[dict[str, Any]] = Future()
+            result.set_result(finish_run(ending, task=run.task, data=run.data))
         else:
-            self.endings[str(run.folder)] = self.workers.submit(finish_in_worker, ending)
-
-    def _await_endings(self) -> None:
-        """Wait until the results of all runs are written."""
-        for folder, ending in self.endings.items():
-            try:
-                ending.result()
-            except InputError as error:
-                self._close(folder, FAILED, str(error))
-            else:
-                self._close(folder, DONE)
+            result = self.workers.submit(finish_in_worker, ending)
+        self.active[run.key_of_job].result = result
 
 
 def _write_checkpoint(run: StackedRun, snapshot: Snapshot, which: str) -> None:

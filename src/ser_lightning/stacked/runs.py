@@ -97,6 +97,11 @@ class StackedRun:
         return str(self.config["run_id"])
 
     @property
+    def key_of_job(self) -> str:
+        """Folder of the whole run, of which this may be a stage."""
+        return str(self.guard.folder)
+
+    @property
     def epoch(self) -> int:
         """Number of completed epochs."""
         return len(self.task.epochs)

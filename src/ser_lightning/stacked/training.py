@@ -1,12 +1,11 @@
 """Train the runs of a stack epoch by epoch."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 
 from ser_lightning.stacked.arithmetic import Arithmetic, OneByOne, Together, Values
+from ser_lightning.stacked.finish import log_of
 from ser_lightning.stacked.optimizer import StackedOptimizer
 from ser_lightning.stacked.runs import StackedRun
 from ser_lightning.stacked.weights import SharedWeights
@@ -58,11 +57,8 @@ class Stack:
                     buffer.copy_(before[name])
         self.arithmetic.train_values()
 
-    def train_epoch(self, log_of: Callable[[Path], AbstractContextManager[None]]) -> list[bool | str]:
+    def train_epoch(self) -> list[bool | str]:
         """Train and validate an epoch.
-
-        Args:
-            log_of: returns a context in which messages go to the log of a run, given its folder
 
         Returns:
             for each run, whether it has ended; or the reason why it cannot go on
@@ -86,7 +82,7 @@ class Stack:
             if isinstance(of_train, str) or isinstance(of_val, str):
                 outcomes.append(of_train if isinstance(of_train, str) else str(of_val))
                 continue
-            with log_of(run.folder):
+            with log_of(run.stage.log_file):
                 outcomes.append(run.end_epoch(of_train, of_val, steps=len(epoch)))
         return outcomes
 
