@@ -146,7 +146,7 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
             jobs.append(run.Job(config=config, choices={"split": "random"}, overrides=[]))
     shutil.rmtree(folder / "parts", ignore_errors=True)
     watch = Stopwatch(device)
-    watch.wrap(run.StackTrainer, "_begin", "building runs")
+    watch.wrap(run.StackTrainer, "_next_stage", "building runs, waiting for results")
     watch.wrap(batches.Gatherer, "together", "gathering batches")
     watch.wrap(arithmetic.Together, "train_step", "backward pass and launches")
     watch.wrap(arithmetic.Together, "_losses", "forward pass, without LSTM and dropout")
@@ -156,7 +156,6 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
     watch.wrap(optimizer.StackedOptimizer, "step", "optimizer")
     watch.wrap(training.Stack, "train_epoch", "schedules, metrics and history")
     watch.wrap(run.StackTrainer, "_finish", "checkpoints")
-    watch.wrap(run.StackTrainer, "_await_endings", "waiting for results")
     trainer = run.StackTrainer(
         jobs=jobs,
         together=True,
