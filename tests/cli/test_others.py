@@ -48,7 +48,8 @@ def test_prepare_lists_excluded_files(command, synthetic_root, small, tmp_path, 
     assert done.code == 0, done.err
     assert "ravdess: 30 utterances" in done.out
     assert "notes.wav" in done.out
-    assert "03-01-01-01-01-02-01.flac" in done.out
+    (rows,) = (tmp_path / "out" / "data_cards").rglob("refused_and_left_out.csv")
+    assert "Actor_01/03-01-01-01-01-02-01.flac," in rows.read_text()
 
 
 def test_evaluate_reproduces_the_result(command, trained):
