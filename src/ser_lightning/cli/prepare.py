@@ -104,11 +104,11 @@ def _make_card(console: Console, data: Preparation, folder: Path) -> None:
 
 
 def _print_files(console: Console, title: str, problems: Sequence[Problem], *, folder: Path | None) -> None:
-    """Print the first files of a list; a longer one is written to ``folder`` as a CSV file."""
+    """Print some files of a list, of as many kinds as possible; a longer one is written to ``folder`` as a CSV file."""
     if not problems:
         return
     table = Table("file", "reason", title=f"{title}: {len(problems)}")
-    for problem in problems[:LISTED]:
+    for problem in _first_of_each_kind(problems)[:LISTED]:
         table.add_row(escape(problem.path), escape(problem.reason))  # file names may contain brackets, no markup
     console.print(table)
     if len(problems) <= LISTED:
@@ -122,3 +122,14 @@ def _print_files(console: Console, title: str, problems: Sequence[Problem], *, f
         writer.writerow(("file", "reason"))
         writer.writerows((problem.path, problem.reason) for problem in problems)
     console.print(f"{len(problems) - LISTED} more; all of them: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _first_of_each_kind(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems with the first of each kind at the front, then the second of each, and so on."""
+    counts: Counter[str] = Counter()
+
+    def number(problem: Problem) -> int:
+        counts[problem.kind] += 1
+        return counts[problem.kind]
+
+    return sorted(problems, key=number)

@@ -71,12 +71,17 @@ class Problem:
 
     Args:
         path: the file, or the expected name if it is missing
-        reason: short description of the problem; its text up to the first colon names the kind of problem
+        reason: short description of the problem; its text up to the first colon names its kind
 
     """
 
     path: str
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The reason up to its first colon, without the path of the file."""
+        return self.reason.partition(": ")[0].replace(self.path, "the file")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -268,5 +268,5 @@ def _number(count: int, noun: str) -> str:
 
 def problem_kinds(card: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of problems of each kind, the most frequent first."""
-    kinds = (reason.partition(": ")[0].replace(path, "the file") for path, reason in card["problems"])
+    kinds = (Problem(path=path, reason=reason).kind for path, reason in card["problems"])
     return dict(Counter(kinds).most_common())
