@@ -126,6 +126,7 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
 
     from ser_lightning.build import config_folder
     from ser_lightning.stacked import arithmetic, batches, layers, networks, optimizer, run, training
+    from ser_lightning.stacked.jobs import Job
 
     jobs = []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -143,7 +144,7 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
                 f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
             ]
             config: Any = OmegaConf.to_container(compose("train", overrides=words), resolve=True)
-            jobs.append(run.Job(config=config, choices={"split": "random"}, overrides=[]))
+            jobs.append(Job(config=config, choices={"split": "random"}, overrides=[]))
     shutil.rmtree(folder / "parts", ignore_errors=True)
     watch = Stopwatch(device)
     watch.wrap(run.StackTrainer, "_next_stage", "building runs, waiting for results")

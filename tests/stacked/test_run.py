@@ -11,7 +11,8 @@ from tests.configs import composed
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.interrupts import InterruptedRunError
 from ser_lightning.stacked import run as stacked
-from ser_lightning.stacked.run import DONE, FAILED, LEFT, Job, StackTrainer
+from ser_lightning.stacked.jobs import Job
+from ser_lightning.stacked.run import DONE, FAILED, LEFT, StackTrainer
 from ser_lightning.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*", "ignore:.*TensorBoard.*")
@@ -140,3 +141,10 @@ def test_network_without_a_stacked_form_is_left(small, tmp_path):
     jobs = [job(small, tmp_path, f"run{seed}", "model=lim_lstm", f"seed={seed}") for seed in range(2)]
     outcomes = train_stack(jobs, tmp_path)
     assert set(outcomes.values()) == {(LEFT, "LimLSTM has no stacked form")}
+
+
+def test_device_that_is_missing_is_left_to_the_ordinary_launcher(small, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    outcomes = train_stack([job(small, tmp_path, name, "trainer.accelerator=gpu") for name in ("a", "b")], tmp_path)
+    assert {state for state, _ in outcomes.values()} == {LEFT}

@@ -23,7 +23,8 @@ def main() -> None:
         request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
         answer = Path(request["answer"])
         from ser_lightning.stacked.finish import log_to_terminal  # signals must be handled during slow imports
-        from ser_lightning.stacked.run import Job, StackTrainer
+        from ser_lightning.stacked.jobs import Job
+        from ser_lightning.stacked.run import StackTrainer
 
         log_to_terminal()
 

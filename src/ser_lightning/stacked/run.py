@@ -1,7 +1,6 @@
 """Train the runs of a stack: from their configs to their ``result.json``."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,14 +11,12 @@ from typing import Any
 
 import torch
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.build import resolve_backends
-from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import check_batches
-from ser_lightning.refit import Training, Trainings, trainings
+from ser_lightning.refit import Training, trainings
 from ser_lightning.results import finished, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
     Unfinished,
@@ -30,7 +27,9 @@ from ser_lightning.run_folder import (
     start_folder,
     write_run_split,
 )
+from ser_lightning.stacked.device import device_of, make_deterministic
 from ser_lightning.stacked.finish import Ending, SharedData, finish_in_worker, finish_run, log_of, start_workers
+from ser_lightning.stacked.jobs import ActiveJob, Job
 from ser_lightning.stacked.resume import State, read_states, restore_run, save_stack
 from ser_lightning.stacked.runs import Snapshot, StackedRun
 from ser_lightning.stacked.training import Stack
@@ -42,42 +41,6 @@ log = logging.getLogger(__name__)
 
 DONE, FAILED, LEFT = "done", "failed", "left"
 Report = Callable[[str, str, str], None]  # folder of a run, one of the states above, reason
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A run of a stack.
-
-    Args:
-        config: resolved config
-        choices: chosen options of the config groups
-        overrides: overrides of the command line
-
-    """
-
-    config: dict[str, Any]
-    choices: dict[str, Any]
-    overrides: list[str]
-
-
-@dataclass(kw_only=True)
-class ActiveJob:
-    """A run that has not ended.
-
-    Args:
-        identity: digest, choices and overrides to store in the result
-        guard: guard of the folder
-        lock: the lock of the folder
-        stages: what is left to train
-        result: the result of the stage that was trained last
-
-    """
-
-    identity: dict[str, Any]
-    guard: FolderGuard
-    lock: ExitStack
-    stages: Trainings
-    result: Future[dict[str, Any]] | None = None
 
 
 @dataclass(kw_only=True)
@@ -113,8 +76,13 @@ class StackTrainer:
         """Train, evaluate and save all runs."""
         config = self.jobs[0].config
         prepare_process(config)
-        self.device = device_of(config["trainer"])
-        _make_deterministic(config["trainer"])
+        try:
+            self.device = device_of(config["trainer"])
+        except NotStackableError as error:
+            for job in self.jobs:
+                self.report(str(job.config["folder"]), LEFT, str(error))
+            return
+        make_deterministic(config["trainer"])
         if self.together is None:
             self.together = self.device.type != "cpu"
         self.saved = read_states(sorted(self.checkpoint.parent.glob("*.ckpt")))
@@ -291,7 +259,7 @@ class StackTrainer:
         """Write the checkpoints and all results of a run, in a worker if there are any."""
         assert run.best is not None  # noqa: S101 - the first epoch is the best so far
         for which, snapshot in (("best", run.best), ("last", last)):
-            _write_checkpoint(run, snapshot, which)
+            run.write_checkpoint(snapshot, which)
         ending = Ending(
             config=run.config,
             stage=run.stage,
@@ -304,43 +272,10 @@ class StackTrainer:
         )
         if self.workers is None:
             result: Future[dict[str, Any]] = Future()
-            result.set_result(finish_run(ending, task=run.task, data=run.data))
+            try:
+                result.set_result(finish_run(ending, task=run.task, data=run.data))
+            except InputError as error:  # such as a folder that was removed; the other runs go on
+                result.set_exception(error)
         else:
             result = self.workers.submit(finish_in_worker, ending)
         self.active[run.key_of_job].result = result
-
-
-def _write_checkpoint(run: StackedRun, snapshot: Snapshot, which: str) -> None:
-    """Write a checkpoint that Lightning and all commands read."""
-    checkpoint: dict[str, Any] = {
-        "epoch": snapshot.epoch,
-        "global_step": snapshot.step,
-        "pytorch-lightning_version": versions()["pytorch-lightning"],
-        "state_dict": {name: tensor.cpu() for name, tensor in snapshot.state.items()},
-    }
-    run.task.on_save_checkpoint(checkpoint)
-    checkpoint["epochs"] = checkpoint["epochs"][: snapshot.epoch + 1]
-    with write_atomically(last_checkpoint(run.folder).with_name(f"{which}.ckpt"), "wb") as file:
-        torch.save(checkpoint, file)
-
-
-def device_of(options: Mapping[str, Any]) -> torch.device:
-    """Return the device that the options of a Trainer choose.
-
-    Raises:
-        NotStackableError: no such device can be used
-
-    """
-    if options["accelerator"] == "cpu" or not torch.cuda.is_available():
-        if options["accelerator"] in ("gpu", "cuda") or torch.accelerator.is_available():
-            raise NotStackableError("stacks need a CUDA device or a CPU, and there is another accelerator")
-        return torch.device("cpu")
-    return torch.device("cuda", 0)
-
-
-def _make_deterministic(options: Mapping[str, Any]) -> None:
-    """Use deterministic algorithms as Lightning's Trainer does."""
-    chosen = options["deterministic"]
-    if chosen:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
-        torch.use_deterministic_algorithms(True, warn_only=chosen == "warn")

@@ -10,11 +10,14 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
+from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.callbacks.record import log_epoch
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.refit import Stage
+from ser_lightning.results import versions
+from ser_lightning.run_folder import last_checkpoint
 from ser_lightning.stacked.batches import batches_of
 from ser_lightning.stacked.optimizer import Schedule
 from ser_lightning.task import EmotionTask
@@ -170,6 +173,19 @@ class StackedRun:
         """Return a copy of the weights."""
         state = {name: tensor.detach().clone() for name, tensor in self.task.state_dict().items()}
         return Snapshot(epoch=self.epoch - 1, step=self.task.epochs[-1]["step"] + 1, state=state)
+
+    def write_checkpoint(self, snapshot: Snapshot, which: str) -> None:
+        """Write ``best.ckpt`` or ``last.ckpt``, which Lightning and all commands read."""
+        checkpoint: dict[str, Any] = {
+            "epoch": snapshot.epoch,
+            "global_step": snapshot.step,
+            "pytorch-lightning_version": versions()["pytorch-lightning"],
+            "state_dict": {name: tensor.cpu() for name, tensor in snapshot.state.items()},
+        }
+        self.task.on_save_checkpoint(checkpoint)
+        checkpoint["epochs"] = checkpoint["epochs"][: snapshot.epoch + 1]
+        with write_atomically(last_checkpoint(self.folder).with_name(f"{which}.ckpt"), "wb") as file:
+            torch.save(checkpoint, file)
 
 
 def _as_logged(values: Mapping[str, float], epoch: int) -> dict[str, float]:
