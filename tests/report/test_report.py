@@ -303,3 +303,18 @@ def test_export_to_nonempty_folder_raises(sweep: Path, tmp_path: Path) -> None:
     for name in ("full", "file"):
         with pytest.raises(InputError, match=f"--export .*{name} is not an empty folder"):
             exported(sweep, tmp_path / name)
+
+
+def test_runs_without_speakers_are_compared_by_seed_alone(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "ablation")
+    for path in sweep.rglob("predictions.csv"):
+        rows = pd.read_csv(path, keep_default_na=False)
+        rows.assign(speaker="").to_csv(path, index=False)
+    page = make_report(sweep).write()
+    text = page.with_suffix(".md").read_text(encoding="utf-8")
+    found = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    assert "does not state the speakers" in text
+    assert found["speakers"] == {arm: {} for arm in found["speakers"]}
+    contrasts = [contrast for metrics in found["differences"].values() for contrast in metrics.values()]
+    assert [contrast["bootstrap_over_speakers"] for contrast in contrasts] == [None] * len(contrasts)
+    assert any(contrast["mean"] is not None for contrast in contrasts)

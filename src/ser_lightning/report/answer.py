@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ser_lightning.report.arms import Comparison
-from ser_lightning.report.contrasts import Contrast, Contrasts, summary_over_seeds
+from ser_lightning.report.contrasts import Contrast, Contrasts, names_speakers, summary_over_seeds
 from ser_lightning.report.runs import HEADLINE, MEASURES, LeftOut
 from ser_lightning.report.statistics import Pair, PairedDifference
 from ser_lightning.report.tables import interval_text
@@ -176,6 +176,11 @@ def _about_test_sets(comparison: Comparison) -> list[str]:
         clips = comparison.clips("test")
         clips = clips[clips.run == comparison.runs.index[0]]
         what = "clips and augmented copies" if (clips["copy"] != "").any() else "utterances"
+        if not names_speakers(clips):
+            return [
+                f"Every run was tested on the same {len(clips)} {what}: the spread over runs is that of the seed. The "
+                "corpus does not state the speakers, so how the result varies with them is unknown."
+            ]
         return [
             f"Every run was tested on the same {len(clips)} {what} of {clips.speaker.nunique()} speakers: "
             "the spread over runs is that of the seed. Only the intervals over speakers estimate how the result varies "

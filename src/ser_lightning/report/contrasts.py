@@ -167,8 +167,10 @@ def _over_speakers(comparison: Comparison, arm: str, key: str) -> ClusterInterva
     counts = []
     for name in (arm, comparison.baseline):
         clips = comparison.clips(subset, name).sort_values("speaker")
-        paired = pd.MultiIndex.from_frame(clips[["seed", "fold"]]).isin(pairs)
-        counts.append(sums(speaker_counts(clips[paired], comparison.emotions)))
+        paired = clips[pd.MultiIndex.from_frame(clips[["seed", "fold"]]).isin(pairs)]
+        if not names_speakers(paired):
+            return None
+        counts.append(sums(speaker_counts(paired, comparison.emotions)))
     found = cluster_interval(*counts)
     percent = None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1])
     return found._replace(mean=100 * found.mean, interval=percent)
@@ -181,6 +183,11 @@ def speaker_sums(key: str) -> Any:
     return None if metric is None or subset == "train" else metric.sums
 
 
+def names_speakers(clips: pd.DataFrame) -> bool:
+    """Return whether the speaker of every clip is known."""
+    return bool((clips.speaker != "").all())
+
+
 def speaker_counts(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Counts:
     """Return the confusion counts of each speaker, in the order of the clips: (S, C, C)."""
     speakers = clips.groupby("speaker", sort=False)
@@ -190,12 +197,15 @@ def speaker_counts(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Counts:
 def summary_over_speakers(comparison: Comparison, arm: str, key: str) -> Summary | None:
     """Return mean and spread of a metric over speakers, in percent, with all runs of an arm pooled.
 
-    Return ``None`` if the metric cannot be computed by speaker or if a run lacks predictions of the subset.
+    Return ``None`` if the metric cannot be computed by speaker, or if a run lacks predictions of the subset or names no
+    speakers.
     """
     sums, subset = speaker_sums(key), key.split("/", maxsplit=1)[0]
     if sums is None or not all(subset in sets for sets in comparison.runs_of(arm).clip_sets):
         return None
     clips = comparison.clips(subset, arm).sort_values(["seed", "fold", "speaker"])
+    if not names_speakers(clips):
+        return None
     ratios = mean_ratio(sums(speaker_counts(clips, comparison.emotions)))
     return summarize([100 * float(value) for value in ratios])
 
