@@ -6,9 +6,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+import ser_lightning as ser
 from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.checkpoint_io import SafeCheckpointIO
 from ser_lightning.errors import InputError
+from ser_lightning.labels import RAVDESS
 from ser_lightning.progress import show_progress
 from ser_lightning.task import EmotionTask
 
@@ -74,9 +76,9 @@ def test_trainer_test_with_ckpt_path(trained, best, data, tmp_path):
 def test_trainer_predict_reproduces_test_probabilities(trained, best, data, tmp_path):
     task = EmotionTask.load_from_checkpoint(best)
     batches = trainer(tmp_path).predict(task, datamodule=data)
-    rows = [row.split(",") for row in (trained / "predictions.csv").read_text().splitlines()]
-    expected = [[float(value) for value in row[-8:]] for row in rows[1:] if row[4] == "test"]
-    assert torch.cat(batches) == pytest.approx(torch.tensor(expected).numpy(), abs=1e-6)
+    rows = ser.read_predictions(trained)
+    expected = rows.loc[rows.subset == "test", list(RAVDESS)].to_numpy()
+    assert torch.cat(batches) == pytest.approx(expected, abs=1e-6)
 
 
 def test_trainer_validate_reproduces_validation_uar(trained, best, data, tmp_path):
