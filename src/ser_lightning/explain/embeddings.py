@@ -30,7 +30,7 @@ INSTALL = "pip install 'ser-lightning[umap]'"
 
 
 class Nearness(NamedTuple):
-    """How near clips with the same label lie to each other.
+    """Distances between clips with the same label, compared with other clips.
 
     Args:
         silhouette: mean silhouette, from -1 to 1; 0 where the groups are mixed

@@ -4,11 +4,9 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.image import imsave
 
@@ -16,7 +14,7 @@ from ser_lightning.explain.explanation import Doubles, Explanation, Floats
 from ser_lightning.predict.splitting import open_waveform
 from ser_lightning.predict.timeline_page import encode_audio
 from ser_lightning.report.drawing import COLORS
-from ser_lightning.report.render import make_page
+from ser_lightning.report.render import html_template, make_page
 
 STRIP = 16  # pixels of the picture per row
 FRAMES = 600  # most pixels of the picture in time
@@ -79,25 +77,13 @@ def render_clips(clips: Sequence[ExplainedClip], *, model: str) -> str:
         model: name of the model, for the head of the page
 
     """
-    body = _template().render(
+    body = html_template("ser_lightning.explain", "clips.html.j2").render(
         model=model,
         clips=[(clip, _audio(clip), [_map(found, clip) for found in clip.explanations]) for clip in clips],
         methods={found.method: METHODS[found.method] for clip in clips for found in clip.explanations},
         colors=COLORS,
     )
     return make_page(Markup(body), title=f"Explanations of {model}")  # noqa: S704 - the template escapes its values
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("ser_lightning.explain"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("clips.html.j2")
 
 
 def _audio(clip: ExplainedClip) -> str:

@@ -3,13 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ser_lightning.atomic import write_atomically
@@ -28,7 +26,7 @@ from ser_lightning.listening.recordings import find_recordings, listener_rates, 
 from ser_lightning.predict.splitting import open_waveform
 from ser_lightning.predict.timeline_page import encode_audio
 from ser_lightning.report.parts import LISTENERS
-from ser_lightning.report.render import make_page
+from ser_lightning.report.render import html_template, make_page
 from ser_lightning.report.report import Report
 
 NAME = "report_with_audio.html"  # listed in .gitignore
@@ -123,7 +121,7 @@ def render_errors(
     errors = [error for error in clip_errors(clips) if error.id in recordings]
     counts = confusions(clips)
     chosen = choose_clips(errors, counts, most=most)
-    body = _template().render(
+    body = html_template("ser_lightning.listening", "errors.html.j2").render(
         title=title,
         clips=clips,
         names=sorted(clips.utterance.unique()),
@@ -195,15 +193,3 @@ def _mean(values: Sequence[float]) -> float | None:
 def _audio(utterance: Utterance) -> str:
     wave, rate = read_audio(utterance.path, **utterance.segment)
     return encode_audio(lambda: open_waveform(wave.mean(axis=1, keepdims=True), rate))
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("ser_lightning.listening"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("errors.html.j2")

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -76,6 +76,15 @@ def make_page(body: Markup, *, title: str) -> str:
 
     """
     return _environment(markdown=False).get_template("page.html.j2").render(title=title, body=body)
+
+
+@cache
+def html_template(package: str, name: str) -> Template:
+    """Return a template of HTML, whose values are escaped, from the folder ``templates`` of a package."""
+    environment = Environment(
+        loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
 
 
 @cache

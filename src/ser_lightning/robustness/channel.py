@@ -48,7 +48,7 @@ class Band:
 
 
 class Format(NamedTuple):
-    """How libsndfile writes a codec.
+    """Container, encoding and bit rates with which libsndfile writes a codec.
 
     Args:
         format: container

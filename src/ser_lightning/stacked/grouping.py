@@ -29,7 +29,7 @@ OF_CHECKPOINTS = {"dirpath", "monitor", "mode"}  # what a run may change in its 
 
 
 class Groups(NamedTuple):
-    """How the runs of a sweep are trained.
+    """Settings with which the runs of a sweep are trained.
 
     Args:
         stacks: indices of the runs of each stack, at least two each
