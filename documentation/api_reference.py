@@ -35,7 +35,7 @@ def public_names() -> list[str]:
     """Return the full names of all objects on the page.
 
     >>> public_names()[0]
-    'ser_lightning.api.Classifier'
+    'ser_lightning.classifier.Classifier'
     """
     return [*(f"{ser.MODULES[name]}.{name}" for name in ser.__all__), *EXTENSION]
 

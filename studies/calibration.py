@@ -6,18 +6,16 @@ speakers who are both unseen (EmoBox's folds); and validation clips of training 
 Finished runs are skipped on a rerun.
 """
 
-import argparse
 import csv
 import json
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from scipy.stats import binom
-from studies.study import call, exit_on_input_error
+from studies.study import call, exit_on_input_error, read_page_command_line
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.calibration.calibration import COVERAGE
@@ -164,28 +162,24 @@ Made by `{command}` at commit {", ".join(commits)}.
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m studies.calibration", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of all runs, such as outputs/calibration")
-    parser.add_argument("--docs", type=Path, required=True, help="folder of the page, such as docs")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of every run: corpus=ravdess")
-    parsed = parser.parse_intermixed_args(arguments)
-    train(parsed.folder, parsed.overrides)
+    study = read_page_command_line("calibration", __doc__, arguments)
+    if not study.table:
+        train(study.folder, study.overrides)
     results: dict[str, dict[str, Any]] = {RANDOM: {}, UNSEEN: {}, MIXED: {}}
     for system in SYSTEMS:
         for protocol, names in run_ids(system).items():
             for name in names:
-                path = parsed.folder / name / "result.json"
+                path = study.folder / name / "result.json"
                 results[protocol][name] = json.loads(path.read_text(encoding="utf-8"))
     unseen = {
         system: [results[UNSEEN][name]["calibration"]["test"] for name in run_ids(system)[UNSEEN]] for system in SYSTEMS
     }
-    figures = parsed.docs / "figures"
+    figures = study.docs / "figures"
     save(draw_reliability(unseen, "before"), figures / "calibration-before.png")
     save(draw_reliability(unseen, "after"), figures / "calibration-after.png")
     save(draw_risk_coverage(unseen), figures / "calibration-risk.png")
-    command = ["python", "-m", "studies.calibration", "outputs/calibration", "--docs", "docs", *parsed.overrides]
-    with write_atomically(parsed.docs / "calibration_results.md") as file:
-        file.write(page(results, command=shlex.join(command)))
+    with write_atomically(study.docs / "calibration_results.md") as file:
+        file.write(page(results, command=study.command))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ The systems are trained on six speaker-independent folds of RAVDESS, so that eve
 is that of `make dropout`, whose predictions are in docs/results. Finished runs are skipped on a rerun.
 """
 
-import argparse
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
-from studies.study import call, exit_on_input_error
+from studies.study import call, exit_on_input_error, read_page_command_line, write_compact_json
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.definitions import DEFINITIONS
@@ -128,19 +126,13 @@ The numbers are in `results/fairness.json`. Made by `{command}`.
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m studies.fairness", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of all runs, such as outputs/fairness")
-    parser.add_argument("--docs", type=Path, required=True, help="folder of the page, such as docs")
-    parser.add_argument("--table", action="store_true", help="only write the page, from results/fairness.json")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of every run: corpus=ravdess")
-    parsed = parser.parse_intermixed_args(arguments)
-    path = parsed.docs / "results" / "fairness.json"
-    if not parsed.table:
-        train(parsed.folder, parsed.overrides)
-        write(path, compare(parsed.folder, parsed.docs))
-    command = ["python", "-m", "studies.fairness", "outputs/fairness", "--docs", "docs", *parsed.overrides]
-    with write_atomically(parsed.docs / "fairness.md") as file:
-        file.write(page(read(path), command=shlex.join(command)))
+    study = read_page_command_line("fairness", __doc__, arguments)
+    path = study.docs / "results" / "fairness.json"
+    if not study.table:
+        train(study.folder, study.overrides)
+        write(path, compare(study.folder, study.docs))
+    with write_atomically(study.docs / "fairness.md") as file:
+        file.write(page(read(path), command=study.command))
 
 
 def write(path: Path, found: Mapping[str, Fairness]) -> None:
@@ -149,9 +141,7 @@ def write(path: Path, found: Mapping[str, Fairness]) -> None:
         name: {key: json.loads(t.to_json(orient="records")) for key, t in own._asdict().items()}
         for name, own in found.items()
     }
-    with write_atomically(path) as file:
-        json.dump(tables, file, separators=(",", ":"))
-        file.write("\n")
+    write_compact_json(path, tables)
 
 
 def read(path: Path) -> dict[str, Fairness]:

@@ -4,15 +4,13 @@ Systems and augmentations are trained on EmoBox's folds of RAVDESS, and their te
 conditions of recording. Finished runs and levels are skipped on a rerun.
 """
 
-import argparse
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from studies.study import call, exit_on_input_error
+from studies.study import call, exit_on_input_error, read_page_command_line, write_compact_json
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
@@ -208,18 +206,12 @@ The numbers are in `results/robustness.json`. Made by `{command}`.
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train and evaluate what is missing, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m studies.robustness", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of all runs, such as outputs/robustness")
-    parser.add_argument("--docs", type=Path, required=True, help="folder of the page, such as docs")
-    parser.add_argument("--table", action="store_true", help="only write the page, from results/robustness.json")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of every run: corpus=ravdess")
-    parsed = parser.parse_intermixed_args(arguments)
-    path = parsed.docs / "results" / "robustness.json"
-    if not parsed.table:
-        measure(parsed.folder, parsed.overrides)
-        write(path, collect(parsed.folder))
-    runs: Runs = json.loads(path.read_text(encoding="utf-8"))
-    write_page(runs, parsed.docs, overrides=parsed.overrides)
+    study = read_page_command_line("robustness", __doc__, arguments)
+    path = study.docs / "results" / "robustness.json"
+    if not study.table:
+        measure(study.folder, study.overrides)
+        write(path, collect(study.folder))
+    write_page(json.loads(path.read_text(encoding="utf-8")), study.docs, command=study.command)
 
 
 def write(path: Path, runs: Runs) -> None:
@@ -231,12 +223,10 @@ def write(path: Path, runs: Runs) -> None:
     """
     if BASELINE not in runs:
         raise InputError(f"{BASELINE} has no results of all folds; run the study without --table")
-    with write_atomically(path) as file:
-        json.dump(runs, file, separators=(",", ":"))
-        file.write("\n")
+    write_compact_json(path, runs)
 
 
-def write_page(runs: Runs, docs: Path, *, overrides: Sequence[str]) -> None:
+def write_page(runs: Runs, docs: Path, *, command: str) -> None:
     """Write the page and its figures."""
     tables = {TITLES.get(arm, arm): pool_runs(runs[arm]) for arm in SYSTEMS if arm in runs}
     chance = 100 / len(runs[BASELINE][0]["emotions"])
@@ -244,9 +234,8 @@ def write_page(runs: Runs, docs: Path, *, overrides: Sequence[str]) -> None:
     for number, figure in enumerate(draw_robustness(tables, chance=chance), 1):
         names.append(f"robustness-{number}.png")
         save(figure, docs / "figures" / names[-1])
-    command = ["python", "-m", "studies.robustness", "outputs/robustness", "--docs", "docs", *overrides]
     with write_atomically(docs / "robustness.md") as file:
-        file.write(page(runs, command=shlex.join(command), figures=names))
+        file.write(page(runs, command=command, figures=names))
 
 
 if __name__ == "__main__":

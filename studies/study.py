@@ -1,15 +1,18 @@
 """Shared code of the studies: the command line, running commands, and text about the runs."""
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from ser_lightning.atomic import write_atomically
 from ser_lightning.errors import InputError
 from ser_lightning.report.statistics import summarize
 
@@ -79,6 +82,44 @@ def read_command_line(
         command=shlex.join([*words, *(["--sweeps", ",".join(asked)] if asked else []), *parsed.overrides]),
         command_for_all=shlex.join([*words, *parsed.overrides]),
     )
+
+
+class PageStudy(NamedTuple):
+    """Parsed command line of a study that writes one page of the documentation.
+
+    Args:
+        folder: folder of all runs
+        docs: folder of the page
+        table: whether to write the page from committed results, without running anything
+        overrides: overrides of every run
+        command: this command line, for the page
+
+    """
+
+    folder: Path
+    docs: Path
+    table: bool
+    overrides: Sequence[str]
+    command: str
+
+
+def read_page_command_line(name: str, description: str | None, arguments: Sequence[str] | None) -> PageStudy:
+    """Parse the command line of a study that writes one page; see :func:`read_command_line`."""
+    parser = argparse.ArgumentParser(prog=f"python -m studies.{name}", description=description)
+    parser.add_argument("folder", type=Path, help=f"folder of all runs, such as outputs/{name}")
+    parser.add_argument("--docs", type=Path, required=True, help="folder of the page, such as docs")
+    parser.add_argument("--table", action="store_true", help="only write the page, from the results there are")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of every run: corpus=ravdess")
+    parsed = parser.parse_intermixed_args(arguments)
+    words = ["python", "-m", f"studies.{name}", f"outputs/{name}", "--docs", "docs", *parsed.overrides]
+    return PageStudy(**vars(parsed), command=shlex.join(words))
+
+
+def write_compact_json(path: Path, content: object) -> None:
+    """Write results as JSON on one line, atomically."""
+    with write_atomically(path) as file:
+        json.dump(content, file, separators=(",", ":"))
+        file.write("\n")
 
 
 def exit_on_input_error(name: str, study: Callable[[], None]) -> None:

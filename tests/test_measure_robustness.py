@@ -150,7 +150,7 @@ def test_runs_without_test_clips_are_refused(trained, tmp_path):
     config["split"] = {"_target_": "ser_lightning.splits.file.FileSplit", "path": str(tmp_path / "split.csv")}
     plan = make_plan(default_section(), only=["gsm"], trust=[])
     with pytest.raises(InputError, match="test subset is empty"):
-        measure_robustness(config, folder=tmp_path, path=path, result=result, plan=plan, again=False, say=print)
+        measure_robustness(config, folder=tmp_path, path=path, result=result, plan=plan, again=False, report=print)
     assert not (tmp_path / "robustness.json").exists()
 
 

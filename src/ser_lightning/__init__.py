@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ser_lightning.api import Classifier, Prediction, extract, load, load_corpus
+    from ser_lightning.api import extract, load, load_corpus
+    from ser_lightning.classifier import Classifier, Prediction
     from ser_lightning.report.predictions import read_predictions
     from ser_lightning.report.runs import read_results
 
@@ -15,8 +16,8 @@ __version__ = "0.1.0"
 __all__ = ["Classifier", "Prediction", "extract", "load", "load_corpus", "read_predictions", "read_results"]
 
 MODULES = {  # public name -> its module
-    "Classifier": "ser_lightning.api",
-    "Prediction": "ser_lightning.api",
+    "Classifier": "ser_lightning.classifier",
+    "Prediction": "ser_lightning.classifier",
     "extract": "ser_lightning.api",
     "load": "ser_lightning.api",
     "load_corpus": "ser_lightning.api",

@@ -34,6 +34,12 @@ class EpochMetrics(nn.Module):
             **compute_metrics(self.confusion.compute().cpu().numpy()),
         }
 
+    def compute_and_reset(self, subset: str) -> dict[str, float]:
+        """Return the values of an epoch by the names under which they are logged, as ``val/uar``."""
+        values = {f"{subset}/{name}": value for name, value in self.compute().items()}
+        self.reset()
+        return values
+
     def reset(self) -> None:
         """Reset the accumulated batches."""
         self.confusion.reset()

@@ -71,10 +71,10 @@ def evaluate_and_save(
     evaluated = _evaluated(tested, in_evaluation_mode, config)
     data.preparation.seconds["test"] = time.perf_counter() - start
     facts = {
-        "epochs": len(task.epochs),
-        "steps": task.epochs[-1]["step"] + 1,  # optimizer steps
+        "epochs": len(task.history.epochs),
+        "steps": task.history.epochs[-1]["step"] + 1,  # optimizer steps
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
-        "history": task.history,
+        "history": task.history.curves(),
         "device": device_name(device),
     }
     return write_results(

@@ -26,10 +26,10 @@ from ser_lightning.evaluation import EVALUATION_MODE, Predictions, predict_subse
 from ser_lightning.leakage import audit_run
 from ser_lightning.metrics import study_metric
 from ser_lightning.progress import show_progress
-from ser_lightning.refit import Stage
+from ser_lightning.refit import Training, start_stage
 from ser_lightning.result_log import log_plan
 from ser_lightning.results import is_unscientific, science_digest
-from ser_lightning.run_folder import last_checkpoint, log_subsets, start_folder, write_run_split
+from ser_lightning.run_folder import last_checkpoint, log_subsets
 from ser_lightning.trainer_options import build_loggers
 
 log = logging.getLogger(__name__)
@@ -54,19 +54,15 @@ BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_we
 CPU = torch.device("cpu")
 
 
-def fit(
-    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any], stage: Stage
-) -> dict[str, Any]:
+def fit(training: Training, *, guard: FolderGuard | None, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Fit and evaluate a classical model and write its run folder.
 
     An interrupted run is restarted from the beginning, because it has no intermediate state.
 
     Args:
-        config: resolved config of the run
-        folder: folder of the run
-        guard: guard of that folder
+        training: the only training of the run, or one of two
+        guard: guard of the folder of the run
         identity: digest, choices and overrides to store in the result
-        stage: the only training of the run, or one of two
 
     Returns:
         the content of ``result.json``
@@ -75,6 +71,7 @@ def fit(
         InputError: an option that only applies to networks was changed, or a part rejects a value
 
     """
+    config, folder, stage = training
     recipe = build_recipe(config)
     check_fit_config(config, model=type(recipe).__name__)
     _check_folder(folder, str(identity["digest"]))
@@ -89,8 +86,7 @@ def fit(
         )
     preparation.scan()
     preparation.require(stage.subsets)
-    start_folder(folder, config, identity["overrides"], unfinished=None, log_file=stage.log_file, epoch_name=stage.name)
-    write_run_split(folder / "split.csv", preparation)
+    start_stage(training, preparation, overrides=identity["overrides"], unfinished=None)
     log_plan(config, identity["choices"])
     data.prepare_data()
     data.setup()

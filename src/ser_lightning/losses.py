@@ -59,3 +59,8 @@ class EmotionLoss(nn.Module):
             logits, target, weight=self.weights, reduction="sum", label_smoothing=self.label_smoothing
         )
         return total / len(logits)
+
+
+def describe_divergence(loss: float, *, epoch: int) -> str:
+    """Return why a run ends when its loss is infinite or not a number."""
+    return f"the loss became {loss} in epoch {epoch}; lower optim.lr"

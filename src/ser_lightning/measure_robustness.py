@@ -90,7 +90,7 @@ def measure_robustness(
     result: Mapping[str, Any],
     plan: Plan,
     again: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
     """Evaluate a run at every level of every condition, and write ``robustness.json`` and the model card.
 
@@ -104,7 +104,7 @@ def measure_robustness(
         result: content of ``result.json``
         plan: the conditions
         again: compute all levels, also those that the file has
-        say: receives one line per level
+        report: receives one line per level
 
     Returns:
         the content of the file
@@ -118,12 +118,12 @@ def measure_robustness(
     found = tester.without_condition(result, seed=plan.seed)
     if all(former.get(key) == found[key] for key in IDENTITY):
         found["conditions"] = former["conditions"]
-    say(f"without a condition: UAR {100 * found['clean']['uar']:.1f} %")
+    report(f"without a condition: UAR {100 * found['clean']['uar']:.1f} %")
     for name, condition in plan.conditions.items():
         if missing := condition.missing or tester.missing(condition):
-            say(f"{name}: left out, {missing}")
+            report(f"{name}: left out, {missing}")
             continue
-        _measure_condition(found, name, condition, tester=tester, plan=plan, file=folder / NAME, say=say)
+        _measure_condition(found, name, condition, tester=tester, plan=plan, file=folder / NAME, report=report)
     _write(folder / NAME, found)
     write_model_card(folder, result, tester.corpus)
     return found
@@ -137,7 +137,7 @@ def _measure_condition(
     tester: "_Tester",
     plan: Plan,
     file: Path,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     """Add the levels of a condition to the content of the file, and write it after each."""
     former = found["conditions"].get(name, {})
@@ -147,7 +147,7 @@ def _measure_condition(
     found["conditions"][name] = section
     for level in condition.levels:
         if level not in known:
-            audio = DegradedAudio.of(
+            audio = DegradedAudio.from_audio(
                 tester.audio,
                 condition,
                 name=name,
@@ -160,7 +160,7 @@ def _measure_condition(
             known[level] = {"level": level, **_entry(counts, np.array(found["speaker_clips"], float))}
         section["levels"].append(known[level])
         _write(file, found)
-        say(f"{name} {level:g} {condition.unit}: UAR {100 * known[level]['uar']:.1f} %")
+        report(f"{name} {level:g} {condition.unit}: UAR {100 * known[level]['uar']:.1f} %")
 
 
 def _entry(counts: Counts, clips: Counts) -> dict[str, Any]:

@@ -7,16 +7,17 @@ and evaluates the test clips once.
 
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ser_lightning.assemble import build_split
 from ser_lightning.build import is_baseline
+from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
 from ser_lightning.results import finished
-from ser_lightning.run_folder import LOG, SELECTION
+from ser_lightning.run_folder import LOG, SELECTION, Unfinished, start_folder, write_run_split
 from ser_lightning.splits.refit import Strategy, ValidationInTraining, WithoutTest
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.trainer_options import averages_weights, processes
@@ -69,6 +70,23 @@ class Training(NamedTuple):
     config: dict[str, Any]
     folder: Path
     stage: Stage
+
+
+def start_stage(
+    training: Training, preparation: Preparation, *, overrides: Sequence[str], unfinished: Unfinished | None
+) -> None:
+    """Remove leftovers from the folder of a stage, and write its config, overrides and split.
+
+    Args:
+        training: the stage
+        preparation: its data, scanned
+        overrides: overrides of the command line
+        unfinished: the training to resume
+
+    """
+    config, folder, stage = training
+    start_folder(folder, config, overrides, unfinished=unfinished, log_file=stage.log_file, epoch_name=stage.name)
+    write_run_split(folder / "split.csv", preparation)
 
 
 Trainings = Generator[Training, dict[str, Any] | None, dict[str, Any] | None]

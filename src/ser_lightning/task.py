@@ -1,7 +1,6 @@
 """LightningModule of an emotion classifier: loss, metrics, optimizer and scheduler."""
 
 import functools
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,8 @@ from ser_lightning.epoch_metrics import EpochMetrics
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import Evaluation, evaluation_batches
 from ser_lightning.fine_tuning import check_lr_factors, freeze, parameter_groups, set_frozen_mode
-from ser_lightning.losses import EmotionLoss
+from ser_lightning.history import History
+from ser_lightning.losses import EmotionLoss, describe_divergence
 from ser_lightning.metrics import METRICS
 from ser_lightning.models.ensemble import mean_logits, members_of
 from ser_lightning.random_state import seed_generators
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
 
 LOGGED = (*METRICS, "loss")  # logged for every subset, as in ``val/uar``
-LEARNING_RATE = "train/learning_rate"
 
 
 class EmotionTask(pl.LightningModule):
@@ -84,8 +83,7 @@ class EmotionTask(pl.LightningModule):
         self.train_metrics = EpochMetrics(classes=classes)
         self.val_metrics = EpochMetrics(classes=classes)
         self.test_metrics = EpochMetrics(classes=classes)
-        self.epochs: list[dict[str, Any]] = []  # for each epoch, the number of its last step and its logged values
-        self.epoch_values: dict[str, float] = {}  # logged values of the current epoch
+        self.history = History()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, emotions: Sequence[str], features: int) -> Self:
@@ -227,7 +225,7 @@ class EmotionTask(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the metrics, record the learning rate and seed the random numbers of the epoch."""
         self.train_metrics.reset()  # a learning rate search may have stopped in the middle of an epoch
-        self.begin_epoch(lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+        self.history.begin_epoch(lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]))
         self._seed(step=0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -236,8 +234,8 @@ class EmotionTask(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and add the epoch to the history."""
-        values = compute_and_reset(self.train_metrics, "train")
-        self.log_dict(self.end_epoch(values, step=self.global_step - 1), sync_dist=True)
+        values = self.train_metrics.compute_and_reset("train")
+        self.log_dict(self.history.end_epoch(values, step=self.global_step - 1), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Put the model into the mode in which it is evaluated."""
@@ -246,9 +244,9 @@ class EmotionTask(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics, except in Lightning's sanity check before the first epoch."""
         self.evaluating.close()
-        values = compute_and_reset(self.val_metrics, "val")
+        values = self.val_metrics.compute_and_reset("val")
         if not self.trainer.sanity_checking:
-            self.epoch_values |= values
+            self.history.current |= values
             for name, value in values.items():
                 self.log(name, value, prog_bar=name == "val/uar", sync_dist=True)
 
@@ -259,42 +257,17 @@ class EmotionTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self.evaluating.close()
-        self.log_dict(compute_and_reset(self.test_metrics, "test"), sync_dist=True)
+        self.log_dict(self.test_metrics.compute_and_reset("test"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the training history and the data needed to rebuild the task."""
-        checkpoint["epochs"] = list(self.epochs)
+        checkpoint["epochs"] = list(self.history.epochs)
         if self.payload is not None:
             checkpoint[KEY] = dict(self.payload)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the training history."""
-        self.epochs = list(checkpoint.get("epochs", []))
-
-    @property
-    def history(self) -> dict[str, list[float]]:
-        """Name -> logged values of the epochs that have it."""
-        history: dict[str, list[float]] = defaultdict(list)
-        for epoch in self.epochs:
-            for name, value in epoch["values"].items():
-                history[name].append(value)
-        return dict(history)
-
-    def begin_epoch(self, *, lr: float) -> None:
-        """Start the values of an epoch with its learning rate."""
-        self.epoch_values = {LEARNING_RATE: lr}
-
-    def end_epoch(self, values: Mapping[str, float], *, step: int) -> dict[str, float]:
-        """Add the epoch to the history and return the values to log.
-
-        Args:
-            values: training metrics by the names under which they are logged
-            step: number of the last optimizer step of the epoch, counted from 0
-
-        """
-        self.epoch_values |= values
-        self.epochs.append({"step": step, "values": dict(self.epoch_values)})
-        return {**values, LEARNING_RATE: self.epoch_values[LEARNING_RATE]}
+        self.history.epochs = list(checkpoint.get("epochs", []))
 
     def _seed(self, *, step: int) -> None:
         seed_generators([self.seed, self.current_epoch, self.global_rank, step], device=self.device)
@@ -313,17 +286,5 @@ class EmotionTask(pl.LightningModule):
 
     def _record(self, batch: Batch, metrics: EpochMetrics, logits: Tensor, loss: Tensor) -> None:
         if not torch.isfinite(loss):
-            raise InputError(not_finite(loss.item(), epoch=len(self.epochs)))
+            raise InputError(describe_divergence(loss.item(), epoch=len(self.history.epochs)))
         metrics.update(logits.detach(), batch.target, loss.detach())
-
-
-def not_finite(loss: float, *, epoch: int) -> str:
-    """Return why a run ends when its loss is infinite or not a number."""
-    return f"the loss became {loss} in epoch {epoch}; lower optim.lr"
-
-
-def compute_and_reset(metrics: EpochMetrics, subset: str) -> dict[str, float]:
-    """Return the values of an epoch by the names under which they are logged, as ``val/uar``."""
-    values = {f"{subset}/{name}": value for name, value in metrics.compute().items()}
-    metrics.reset()
-    return values

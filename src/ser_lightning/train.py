@@ -1,8 +1,6 @@
 """Train and evaluate one run: from its config to its ``result.json``."""
 
 import logging
-import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +8,7 @@ from typing import Any
 
 import filelock
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from ser_lightning.assemble import assemble_data
 from ser_lightning.atomic import remove_empty_folders
@@ -27,11 +23,11 @@ from ser_lightning.errors import InputError, full_disk
 from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.evaluation import check_batches
 from ser_lightning.fine_tuning import initialize
-from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signals_as_exceptions
-from ser_lightning.memory import keep_freed_memory
+from ser_lightning.interrupts import InterruptedRunError, signals_as_exceptions
 from ser_lightning.own_code import package_digests
+from ser_lightning.process import close_log_file, follow_first_process, is_first_process, prepare_process
 from ser_lightning.progress import show_progress
-from ser_lightning.refit import Stage, Training, train_stages
+from ser_lightning.refit import Training, start_stage, train_stages
 from ser_lightning.result_log import log_plan, log_result
 from ser_lightning.results import finished, science_digest, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
@@ -40,8 +36,6 @@ from ser_lightning.run_folder import (
     last_checkpoint,
     log_subsets,
     resume_hint,
-    start_folder,
-    write_run_split,
 )
 from ser_lightning.task import EmotionTask
 from ser_lightning.trainer import build_trainer
@@ -78,8 +72,8 @@ def train(config: Mapping[str, Any], *, choices: Mapping[str, Any], overrides: S
     identity = identity_of(config, choices=choices, overrides=overrides)
     with signals_as_exceptions():
         try:
-            if not _is_first_process():
-                _follow_first_process()
+            if not is_first_process():
+                follow_first_process()
                 return _run(config, folder=folder, guard=None, identity=identity)
             with own_folder(folder, below=Path(config["output_root"])) as guard:
                 return _run(config, folder=folder, guard=guard, identity=identity)
@@ -97,7 +91,7 @@ def _run(
 ) -> dict[str, Any] | None:
     check_options(config)
     if config["trainer"].get("fast_dev_run"):
-        _close_log_file()
+        close_log_file()
     elif (result := finished(folder, config)) is not None:
         check_own_code(result, config, folder=folder)
         log.info("already finished: %s", folder)
@@ -105,12 +99,11 @@ def _run(
         return result
 
     def train_stage(training: Training) -> dict[str, Any] | None:
-        config, folder, stage = training
         if is_baseline(config["model"]):
             from ser_lightning.fit import fit  # imports scikit-learn
 
-            return fit(config, folder=folder, guard=guard, identity=identity, stage=stage)
-        return _train_network(config, folder=folder, guard=guard, identity=identity, stage=stage)
+            return fit(training, guard=guard, identity=identity)
+        return _train_network(training, guard=guard, identity=identity)
 
     result = train_stages(train_stage, config, folder=folder)
     if result is not None:
@@ -119,8 +112,9 @@ def _run(
 
 
 def _train_network(
-    config: dict[str, Any], *, folder: Path, guard: FolderGuard | None, identity: Mapping[str, Any], stage: Stage
+    training: Training, *, guard: FolderGuard | None, identity: Mapping[str, Any]
 ) -> dict[str, Any] | None:
+    config, folder, stage = training
     trial = bool(config["trainer"].get("fast_dev_run"))
     unfinished = None if trial else find_unfinished(folder, identity["digest"], averaged=averages_weights(config))
     prepare_process(config)
@@ -148,16 +142,8 @@ def _train_network(
     if unfinished is not None:
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())
 
-    if _is_first_process() and not trial:
-        start_folder(
-            folder,
-            config,
-            identity["overrides"],
-            unfinished=unfinished,
-            log_file=stage.log_file,
-            epoch_name=stage.name,
-        )
-        write_run_split(folder / "split.csv", preparation)
+    if is_first_process() and not trial:
+        start_stage(training, preparation, overrides=identity["overrides"], unfinished=unfinished)
         log_plan(config, identity["choices"])
         trainer.loggers = [*build_loggers(config), rows]
     data.prepare_data()
@@ -170,7 +156,7 @@ def _train_network(
         if isinstance(error, InputError) or not is_lightnings_own(error):
             raise
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
-    if not _is_first_process():
+    if not is_first_process():
         return None
     if trial:
         log.info("fast_dev_run: training and validation went through; nothing was written")
@@ -248,27 +234,6 @@ def own_folder(folder: Path, *, below: Path) -> Iterator[FolderGuard]:
         remove_empty_folders(folder, below=below)
 
 
-def _is_first_process() -> bool:
-    """Return whether this is the process that the user started, not one that Lightning started for another device."""
-    rank: int = getattr(rank_zero_only, "rank", 0)
-    return rank == 0
-
-
-def _follow_first_process() -> None:
-    """End together with the first process, and log warnings only."""
-    end_with_parent(os.getppid())
-    _close_log_file()
-    logging.getLogger("ser_lightning").setLevel(logging.WARNING)
-
-
-def _close_log_file() -> None:
-    """Close the log file of the run, because another process writes it, or because nothing is to be written."""
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
-        root.removeHandler(handler)
-        handler.close()
-
-
 def check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, folder: Path) -> None:
     """Check that the code of trusted packages is the one that a finished run was made with.
 
@@ -282,22 +247,3 @@ def check_own_code(result: Mapping[str, Any], config: Mapping[str, Any], *, fold
             f"{folder} holds a run made with other code of {', '.join(changed)}; choose another name= or run_id=, or"
             " remove the folder"
         )
-
-
-def prepare_process(config: Mapping[str, Any]) -> None:
-    """Configure memory and threads of this process, and silence Lightning's warnings about deliberate choices."""
-    keep_freed_memory()
-    # Deterministic mode would otherwise fill every new tensor before it is written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(config["threads"])
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
-    for message in (
-        ".*does not have many workers.*",  # gathering batches is faster than sending them between processes
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*GPU available but not used.*",
-        ".*could not find the monitored key.*",  # happens before the first validation; the name is checked earlier
-        ".*smaller than the logging interval.*",  # metrics are logged per epoch, not per step
-        ".*isinstance\\(treespec, LeafSpec\\).*",  # raised by Lightning's own use of a deprecated torch function
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -39,3 +39,10 @@ def check_rate(rate: object) -> int:
     if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate < 1:
         raise InputError(f"the sampling rate is {rate!r}; expected a whole number of Hz")
     return int(rate)
+
+
+def prepare_waveform(audio: Any, waveform: Waveform, sampling_rate: int) -> npt.NDArray[np.float32]:
+    """Return a waveform as features are computed from it: mono, resampled, perhaps cut to speech, (samples,)."""
+    channels = check_waveform(waveform, sampling_rate)
+    prepared: npt.NDArray[np.float32] = audio.convert(channels, int(sampling_rate), downmix="mean").wave
+    return prepared

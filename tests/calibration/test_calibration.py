@@ -78,9 +78,6 @@ def test_measures_of_a_small_example():
     curve = curve_of(found, target)
     np.testing.assert_allclose(curve.risk, [0, 1 / 2, 1 / 3, 1 / 4])
     assert curve.area == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 4)
-    assert curve.error_at(0) == 1 / 4
-    assert curve.error_at(0.5) == 1 / 2
-    assert curve.error_at(0.75) == curve.error_at(1) == 0
 
 
 def test_order_of_equally_certain_clips_does_not_matter():
@@ -92,12 +89,12 @@ def test_order_of_equally_certain_clips_does_not_matter():
 
 def test_risk_falls_with_every_rejected_share():
     curve = curve_of(probabilities(simulated(20_000)[0]), simulated(20_000)[1])
-    errors = [curve.error_at(share) for share in np.linspace(0, 0.9, 10)]
+    errors = curve.risk[[len(curve.risk) - 1 - int(share * len(curve.risk)) for share in np.linspace(0, 0.9, 10)]]
     assert all(after < before - 0.01 for before, after in itertools.pairwise(errors))
     thin = measures.thinned(curve)
     assert len(thin["risk"]) == 51
     assert thin["coverage"][-1] == 1
-    assert thin["risk"][-1] == curve.error_at(0)
+    assert thin["risk"][-1] == curve.risk[-1]
 
 
 @pytest.mark.parametrize("clips", [60, 250, 1000])

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from studies.soak import descendants
 
-from ser_lightning.cli import job
+from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
 
 TRAIN = Path(sys.executable).parent / "ser-train"
@@ -176,9 +176,9 @@ def over(pid: int) -> bool:
 def run(monkeypatch: pytest.MonkeyPatch, code: str) -> str:
     """Run a job whose process executes ``code`` instead of the command; return its failure reason."""
     python = sys.executable
-    started = subprocess.Popen
-    monkeypatch.setattr(job.subprocess, "Popen", lambda words, **options: started([python, "-c", code], **options))
-    (reason,) = job.run_processes([job.JobProcess(words=[], cwd=str(Path.cwd()), full_error=False)])
+    start = subprocess.Popen
+    monkeypatch.setattr(processes.subprocess, "Popen", lambda words, **options: start([python, "-c", code], **options))
+    (reason,) = processes.run_processes([processes.JobProcess(words=[], cwd=str(Path.cwd()), full_error=False)])
     return reason
 
 
@@ -208,7 +208,7 @@ def test_concurrent_jobs_are_limited_by_processor_cores(tmp_path, threads, expec
     now, most, lock = [0], [0], threading.Lock()
 
     def work() -> None:
-        with job.processor_cores(threads, sweep=str(tmp_path)):
+        with processes.processor_cores(threads, sweep=str(tmp_path)):
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])

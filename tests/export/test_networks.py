@@ -9,6 +9,8 @@ from tests.export.conftest import FRAMES, run_graph
 from ser_lightning.build import is_baseline
 from ser_lightning.checkpoint import build_model
 from ser_lightning.config_files import options, values_of
+from ser_lightning.errors import InputError
+from ser_lightning.export.graph import OneClip, trace
 from ser_lightning.models.ensemble import Ensemble
 
 FEATURES = {
@@ -70,3 +72,24 @@ def test_exported_network_equals_network_at_every_length(name, change):
         found = logits(clip)
         assert found.shape == (1, 5)
         assert np.abs(found - expected).max() < 1e-4 * max(1, np.abs(expected).max()), (name, frames)
+
+
+class Broken(torch.nn.Module):
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return features @ features
+
+
+class Unsupported(torch.nn.Module):
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvals(features.mT @ features).real
+
+
+def test_error_of_the_network_itself_is_raised_unchanged():
+    with pytest.raises(RuntimeError, match="batch2") as caught:
+        trace(OneClip(Broken(), None, temperature=1.0), rate=16000, features=4)
+    assert not isinstance(caught.value, InputError)
+
+
+def test_network_that_has_no_form_in_onnx_is_named():
+    with pytest.raises(InputError, match="Unsupported"):
+        trace(OneClip(Unsupported(), None, temperature=1.0), rate=16000, features=4)

@@ -91,6 +91,11 @@ def report(*words: str) -> object:
     return end.value.code
 
 
+def test_number_of_clips_needs_the_page_with_players(tmp_path, capsys) -> None:
+    assert report(str(tmp_path), "--clips", "7") == 1
+    assert "--with-audio" in capsys.readouterr().err
+
+
 def test_page_plays_the_errors_of_the_baseline_arm(sweep, speech, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("RAVDESS_ROOT", str(speech))
 

@@ -103,8 +103,8 @@ def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path
         state = task.state_dict()
         for name, value in alone.state_dict().items():
             assert torch.allclose(state[name], value, rtol=0, atol=1e-7), name
-        names = task.epochs[0]["values"]
-        for ours, theirs in zip(task.epochs, alone.epochs, strict=True):
+        names = task.history.epochs[0]["values"]
+        for ours, theirs in zip(task.history.epochs, alone.history.epochs, strict=True):
             assert ours["step"] == theirs["step"]
             assert list(ours["values"]) == list(theirs["values"]) == list(names)
             assert ours["values"] == pytest.approx(theirs["values"], abs=1e-6)

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, read_audio, to_mono
+from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, Segment, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
 from ser_lightning.errors import InputError, printable, suggestion
 
@@ -85,30 +85,20 @@ class Audio:
         resampler = ("soxr",) if self.resampler == "soxr" else ()
         return ("soundfile", *resampler, *(() if self.vad_mode is None else ("webrtcvad-wheels",)))
 
-    def load(
-        self,
-        path: str | Path,
-        *,
-        corpus: str | None = None,
-        start: float | None = None,
-        end: float | None = None,
-        channel: int | None = None,
-    ) -> LoadedClip:
+    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[Segment]) -> LoadedClip:
         """Load a file, or a segment of it, as a mono clip.
 
         Args:
             path: the audio file
             corpus: name of its corpus, needed if ``downmix`` is a mapping; None if it belongs to no corpus
-            start: start of the segment, seconds; None is the beginning of the file
-            end: end of the segment, seconds; None is the end of the file
-            channel: the only channel to read, counted from 0; None reads all channels
+            segment: the part of the file and the channel to read; by default all
 
         Raises:
             InputError: the file cannot be read, see :func:`~ser_lightning.audio.reader.read_audio`, or it has several
                 channels and ``downmix`` does not name its corpus
 
         """
-        wave, rate = read_audio(path, start=start, end=end, channel=channel)
+        wave, rate = read_audio(path, **segment)
         return self.convert(wave, rate, downmix=self._downmix(path, channels=wave.shape[1], corpus=corpus))
 
     def convert(self, wave: npt.NDArray[np.float32], rate: int, *, downmix: str) -> LoadedClip:

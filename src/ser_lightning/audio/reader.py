@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,21 @@ from ser_lightning.errors import InputError, printable
 
 DOWNMIXES = ("mean", "interleave", "right")
 RESAMPLERS = ("soxr", "linear")
+
+
+class Segment(TypedDict, total=False):
+    """The part of a file to read; an absent value is the same as None.
+
+    Args:
+        start: start of the segment, seconds; None is the beginning of the file
+        end: end of the segment, seconds; None is the end of the file
+        channel: the only channel to read, counted from 0; None reads all channels
+
+    """
+
+    start: float | None
+    end: float | None
+    channel: int | None
 
 
 def read_audio(

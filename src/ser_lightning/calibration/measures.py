@@ -102,11 +102,6 @@ class RiskCoverage(NamedTuple):
         """The area under the curve (AURC, Geifman & El-Yaniv 2017): the mean risk over all coverages."""
         return float(self.risk.mean())
 
-    def error_at(self, reject: float) -> float:
-        """Return the error when a share of the clips, the least certain, is left out."""
-        answered = len(self.risk) - int(np.floor(reject * len(self.risk) + 1e-9))
-        return float(self.risk[max(answered, 1) - 1])
-
 
 def risk_coverage(confidence: Floats, correct: npt.NDArray[np.bool_]) -> RiskCoverage:
     """Compute the risk-coverage curve; clips of equal confidence are left out in shares, not in an arbitrary order.

@@ -42,7 +42,7 @@ class EpochLines(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called
         if due and trainer.is_global_zero:
             self.printed = now
             left = "" if last else f"; about {spoken((now - self.started) / self.done * (epochs - epoch))} left"
-            values = _format(cast(EmotionTask, pl_module).epochs[-1]["values"])
+            values = _format(cast(EmotionTask, pl_module).history.epochs[-1]["values"])
             print(f"{self.run}: {self.epoch_name} {epoch} of {epochs}{values}{left}", flush=True)
 
 

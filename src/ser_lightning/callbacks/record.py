@@ -64,8 +64,8 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
         task = cast(EmotionTask, pl_module)
         rows = list(self.rows.rows)
         # At this point Lightning has counted the epoch as processed but not logged it yet.
-        if task.epochs and len(task.epochs) == trainer.current_epoch + 1:
-            last = task.epochs[-1]
+        if task.history.epochs and len(task.history.epochs) == trainer.current_epoch + 1:
+            last = task.history.epochs[-1]
             # Lightning stores logged values in single precision.
             values = {n: float(np.float32(v)) for n, v in last["values"].items() if n.startswith("train/")}
             rows.append((values | {"epoch": trainer.current_epoch}, last["step"]))
@@ -85,7 +85,7 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
                 if logger is not self.rows:
                     logger.log_metrics(dict(metrics), step)
         logged = logged_epochs(self.log_file, name=self.epoch_name)
-        for epoch in range(len(task.epochs)):
+        for epoch in range(len(task.history.epochs)):
             if epoch not in logged:
                 self._log(task, epoch)
 
@@ -94,7 +94,7 @@ class Record(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called aft
         self._log(cast(EmotionTask, pl_module), -1)
 
     def _log(self, task: EmotionTask, epoch: int) -> None:
-        log_epoch(task, epoch % len(task.epochs), name=self.epoch_name)
+        log_epoch(task, epoch % len(task.history.epochs), name=self.epoch_name)
 
 
 def log_epoch(task: EmotionTask, epoch: int, *, name: str) -> None:
@@ -106,7 +106,7 @@ def log_epoch(task: EmotionTask, epoch: int, *, name: str) -> None:
         name: name of an epoch in the log file
 
     """
-    logged = task.epochs[epoch]["values"]
+    logged = task.history.epochs[epoch]["values"]
     # A refit has no validation.
     values = {name: value for name, value in logged.items() if name.startswith("val/")} or logged
     log.debug("%s %d %s", name, epoch, " ".join(f"{k}={v:.4f}" for k, v in values.items()))

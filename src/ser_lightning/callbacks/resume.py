@@ -75,7 +75,7 @@ class Resume(pl.Callback):
         """Repeat the step of a plateau scheduler that the checkpoint lacks."""
         if not self.resumed:
             return
-        values = cast(EmotionTask, pl_module).epochs[-1]["values"]
+        values = cast(EmotionTask, pl_module).history.epochs[-1]["values"]
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0
             if isinstance(config.scheduler, ReduceLROnPlateau) and due and config.monitor in values:

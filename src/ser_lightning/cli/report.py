@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ser_lightning.cli.line import Json, make_app, run_app
+from ser_lightning.errors import InputError
 from ser_lightning.output import STANDARD_OUTPUT, expand_user
 from ser_lightning.output_checks import check_folder, check_output
 
 if TYPE_CHECKING:
     from ser_lightning.report.report import Report
 
+CLIPS = 40  # on the page with players
 EPILOG = """
 Examples:
   ser-report outputs/ablation_dropout
   ser-report outputs/train --arm optim.lr --baseline 0.001
   ser-report outputs/ablation_dropout --latex
   ser-report outputs/ablation_dropout --with-audio --baseline p25
-  ser-report outputs/ablation_dropout --export docs/results/dropout --output /tmp/report
+  ser-report outputs/ablation_dropout --export docs/results/dropout --output reports/dropout
 
 It writes report.html, which needs no other file, report.md, report.json and figures/. Runs that are unfinished, damaged
 or at odds with their own predictions are left out and named; runs that differ in more than the arm, the seed and the
@@ -70,14 +72,19 @@ def report(  # noqa: PLR0917 - Typer passes options by name
         ),
     ] = False,
     clips: Annotated[
-        int, typer.Option("--clips", metavar="N", min=1, help="With --with-audio: the largest number of clips.")
-    ] = 40,
+        int | None,
+        typer.Option(
+            "--clips", metavar="N", min=1, help=f"With --with-audio: the largest number of clips [default: {CLIPS}]."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
     from ser_lightning.report.export import export_runs
     from ser_lightning.report.report import make_report
 
+    if clips is not None and not with_audio:
+        raise InputError("--clips limits the clips of --with-audio; give --with-audio too, or leave out --clips")
     folder = Path(expand_user(sweep))
     target = None if output is None else check_folder(output)
     copies = None if export is None else check_folder(export)
@@ -94,7 +101,7 @@ def report(  # noqa: PLR0917 - Typer passes options by name
     if with_audio:
         from ser_lightning.listening.page import write_errors_page
 
-        page = write_errors_page(made, target or folder, most=clips)
+        page = write_errors_page(made, target or folder, most=clips or CLIPS)
     path = made.write(target)
     if latex:
         from ser_lightning.paper.write import write_latex

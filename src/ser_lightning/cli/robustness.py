@@ -85,5 +85,5 @@ def evaluate_robustness(run: "LoadedRun", options: Options, *, quiet: bool) -> d
         result=run.result,
         plan=make_plan(changed, only=options.only, trust=run.config["trust"]),
         again=options.again,
-        say=(lambda _: None) if quiet else functools.partial(print, flush=True),
+        report=(lambda _: None) if quiet else functools.partial(print, flush=True),
     )

@@ -18,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.job import STACK_FAILURES, JobProcess, run_processes
+from ser_lightning.cli.job import STACK_FAILURES
 from ser_lightning.cli.overrides import quote_text, restore_typed_text, typed_overrides
+from ser_lightning.cli.processes import JobProcess, run_processes
 from ser_lightning.cli.sweep import RUNNING, report_state
 from ser_lightning.errors import InputError
 from ser_lightning.stacked.grouping import group_runs

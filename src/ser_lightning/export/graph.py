@@ -66,10 +66,12 @@ def trace(clip_model: OneClip, *, rate: int, features: int) -> bytes:
         "dynamic_axes": {name: {1: "samples" if waveform else "frames"}},
         "opset_version": OPSET,
     }
+    example = torch.randn(shape, generator=generator) * 0.1
+    with torch.no_grad():
+        clip_model.eval()(example)  # an error of the network itself is no limit of ONNX
     try:
         with only_errors(), torch.no_grad():  # the exporter is deprecated, and warns of every branch that it records
-            example = torch.randn(shape, generator=generator) * 0.1
-            torch.onnx.export(clip_model.eval(), (example,), cast(Any, content), dynamo=False, **arguments)
+            torch.onnx.export(clip_model, (example,), cast(Any, content), dynamo=False, **arguments)
     except (RuntimeError, NotImplementedError, torch.onnx.errors.OnnxExporterError) as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0][:200]
         raise InputError(

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ser_lightning.report.drawing import GRID, SMALL, SOFT, WIDTH, arm_color, new_figure, open_axes
+from ser_lightning.report.drawing import GRID, SMALL, SOFT, WIDTH, add_legend, arm_color, new_figure, open_axes
 from ser_lightning.report.robustness import CLEAN
 
 IN_A_FIGURE = 6  # conditions in a figure
@@ -37,7 +37,7 @@ def _figure(names: list[str], tables: Mapping[str, pd.DataFrame], chance: float)
         axes.set_ylabel("UAR (%)", fontsize=SMALL)
     if len(tables) > 1:
         handles = [Line2D([], [], color=arm_color(n), marker="o", label=arm) for n, arm in enumerate(tables)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+        add_legend(figure, handles, columns=2)
     return figure
 
 

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 
 from ser_lightning.audio.audio import Audio, LoadedClip
-from ser_lightning.audio.reader import read_audio, to_mono
+from ser_lightning.audio.reader import Segment, read_audio, to_mono
 from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.robustness.condition import Condition, Floats, Recording
@@ -44,7 +44,7 @@ class DegradedAudio(Audio):
     voices: tuple[Utterance, ...]
 
     @classmethod
-    def of(
+    def from_audio(
         cls,
         audio: Audio,
         condition: Condition,
@@ -78,17 +78,9 @@ class DegradedAudio(Audio):
             voices=tuple(chosen),
         )
 
-    def load(
-        self,
-        path: str | Path,
-        *,
-        corpus: str | None = None,
-        start: float | None = None,
-        end: float | None = None,
-        channel: int | None = None,
-    ) -> LoadedClip:
+    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[Segment]) -> LoadedClip:
         """Load a test utterance under the condition; see :meth:`Audio.load`."""
-        utterance = self.utterances[Path(path), start, end, channel]
+        utterance = self.utterances[Path(path), segment.get("start"), segment.get("end"), segment.get("channel")]
         wave, rate = self._mono(utterance)
         generator = clip_generator(f"{self.name}/{utterance.id}", seed=self.seed)
         recording = Recording(rate, generator, lambda count: self._voices(utterance, rate, generator, count))

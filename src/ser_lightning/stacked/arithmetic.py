@@ -12,13 +12,13 @@ from ser_lightning.data.batch import Batch
 from ser_lightning.epoch_metrics import epoch_values
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import DRAW, evaluation_batches
-from ser_lightning.losses import EmotionLoss
+from ser_lightning.losses import EmotionLoss, describe_divergence
 from ser_lightning.random_state import seed_generators, torch_seed
 from ser_lightning.stacked.batches import FoldedBatch, Gatherer, batches_of
 from ser_lightning.stacked.layers import Clips, by_run
 from ser_lightning.stacked.networks import stack_networks
 from ser_lightning.stacked.weights import NotStackableError, SharedWeights
-from ser_lightning.task import EmotionTask, compute_and_reset, not_finite
+from ser_lightning.task import EmotionTask
 
 Loaders = Sequence[DataLoader[Batch]]
 Values = dict[str, float] | str  # logged values of an epoch, or the reason why the run ends
@@ -84,7 +84,7 @@ class OneByOne(Arithmetic):
     def train_values(self) -> list[Values]:
         """Return the training metrics of each run since the last call."""
         return [
-            failure or compute_and_reset(task.train_metrics, "train")
+            failure or task.train_metrics.compute_and_reset("train")
             for task, failure in zip(self.tasks, self.failures, strict=True)
         ]
 
@@ -107,7 +107,7 @@ class OneByOne(Arithmetic):
         except InputError as error:
             self.failures[run] = str(error)
             return str(error)
-        return compute_and_reset(task.val_metrics, "val")
+        return task.val_metrics.compute_and_reset("val")
 
 
 class Together(Arithmetic):
@@ -228,6 +228,6 @@ class Together(Arithmetic):
         return [
             epoch_values(subset, confusion, loss)
             if torch.isfinite(torch.tensor(loss))
-            else not_finite(loss, epoch=len(task.epochs))
+            else describe_divergence(loss, epoch=len(task.history.epochs))
             for task, confusion, loss in zip(self.tasks, confusions, means, strict=True)
         ]

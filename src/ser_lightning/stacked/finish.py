@@ -19,11 +19,11 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.interrupts import end_with_parent, set_worker_signals
+from ser_lightning.process import prepare_process
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage
 from ser_lightning.result_log import log_result
 from ser_lightning.task import EmotionTask
-from ser_lightning.train import prepare_process
 from ser_lightning.trainer_options import build_loggers
 
 SECTIONS = ("corpus", "split", "audio", "augment", "features", "data")  # what a preparation depends on
@@ -163,5 +163,5 @@ def finish_in_worker(ending: Ending) -> dict[str, Any]:
     data = _shared.of_run(config, ending.stage)
     emotions, features = data.preparation.corpus.emotions, data.preparation.features.size
     task = EmotionTask.from_config(config, emotions=emotions, features=features)
-    task.epochs = ending.epochs
+    task.history.epochs = ending.epochs
     return finish_run(ending, task=task.to(ending.device), data=data)

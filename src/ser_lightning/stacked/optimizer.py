@@ -1,6 +1,5 @@
 """Optimizers and learning rate schedules of several runs, computed in a few operations for all of them."""
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -153,14 +152,3 @@ class StackedOptimizer:
     def load_state_of(self, row: int, state: Mapping[str, Any]) -> None:
         """Restore the state of one run."""
         self.first[row], self.second[row], self.steps[row] = state["first"], state["second"], state["steps"]
-
-
-def unsupported_settings(optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the names of settings of an optimizer that :class:`StackedOptimizer` lacks and that are not off."""
-    known = {"params", "lr", "weight_decay", "betas", "eps", "momentum", "nesterov", "fused", "foreach", "initial_lr"}
-    defaults = inspect.signature(type(optimizer)).parameters
-    return [
-        name
-        for name, value in optimizer.param_groups[0].items()
-        if name in defaults and name not in known and value != defaults[name].default
-    ]

@@ -40,7 +40,7 @@ def _state(run: StackedRun, optimizer: State) -> dict[str, Any]:
         "digest": run.identity["digest"],
         "corpus": corpus_digest(run.data.preparation.utterances),
         "versions": versions(),
-        "epochs": list(run.task.epochs),
+        "epochs": list(run.task.history.epochs),
         "weights": run.task.state_dict(),
         "optimizer": dict(optimizer),
         "schedule": run.schedule.state_dict(),
@@ -71,7 +71,7 @@ def read_states(paths: Sequence[Path]) -> dict[tuple[str, str], State]:
 def restore_run(run: StackedRun, state: State) -> None:
     """Restore a run before its stack is built; the state of its optimizer is restored by the stack."""
     run.task.load_state_dict(state["weights"])
-    run.task.epochs = list(state["epochs"])
+    run.task.history.epochs = list(state["epochs"])
     run.schedule.load_state_dict(state["schedule"])
     for callback, own in zip(run.stopping, state["stopping"], strict=True):
         callback.load_state_dict(own)

@@ -16,7 +16,8 @@ from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import check_batches
-from ser_lightning.refit import Training, trainings
+from ser_lightning.process import prepare_process
+from ser_lightning.refit import Training, start_stage, trainings
 from ser_lightning.results import finished, versions, with_checkpoint_digest
 from ser_lightning.run_folder import (
     Unfinished,
@@ -24,8 +25,6 @@ from ser_lightning.run_folder import (
     find_unfinished,
     last_checkpoint,
     log_subsets,
-    start_folder,
-    write_run_split,
 )
 from ser_lightning.stacked.device import device_of, make_deterministic
 from ser_lightning.stacked.finish import Ending, SharedData, finish_in_worker, finish_run, log_of, start_workers
@@ -34,7 +33,7 @@ from ser_lightning.stacked.resume import State, read_states, restore_run, save_s
 from ser_lightning.stacked.runs import Snapshot, StackedRun
 from ser_lightning.stacked.training import Stack
 from ser_lightning.stacked.weights import NotStackableError
-from ser_lightning.train import build_task, check_own_code, identity_of, own_folder, prepare_process
+from ser_lightning.train import build_task, check_own_code, identity_of, own_folder
 from ser_lightning.trainer_options import check_options
 
 log = logging.getLogger(__name__)
@@ -169,8 +168,7 @@ class StackTrainer:
     def _start_folder(
         self, training: Training, identity: Mapping[str, Any], data: SpeechDataModule, *, state: State | None
     ) -> None:
-        config, folder, stage = training
-        unfinished = None
+        folder, unfinished = training.folder, None
         if state is not None:
             unfinished = Unfinished(
                 path=last_checkpoint(folder),
@@ -180,16 +178,8 @@ class StackTrainer:
             )
             corpus = corpus_digest(data.preparation.utterances)
             check_same_data(unfinished, folder=folder, corpus=corpus, versions=versions())
-        with log_of(stage.log_file):
-            start_folder(
-                folder,
-                config,
-                identity["overrides"],
-                unfinished=unfinished,
-                log_file=stage.log_file,
-                epoch_name=stage.name,
-            )
-            write_run_split(folder / "split.csv", data.preparation)
+        with log_of(training.stage.log_file):
+            start_stage(training, data.preparation, overrides=identity["overrides"], unfinished=unfinished)
             log_subsets(data)
 
     def _close(self, folder: str, state: str, reason: str = "") -> None:
@@ -265,7 +255,7 @@ class StackTrainer:
             stage=run.stage,
             identity=dict(run.identity),
             initialization=run.initialization,
-            epochs=list(run.task.epochs),
+            epochs=list(run.task.history.epochs),
             rows=run.rows,
             seconds=run.seconds,
             device=str(self.device),

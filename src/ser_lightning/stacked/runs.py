@@ -107,7 +107,7 @@ class StackedRun:
     @property
     def epoch(self) -> int:
         """Number of completed epochs."""
-        return len(self.task.epochs)
+        return len(self.task.history.epochs)
 
     @property
     def validates(self) -> bool:
@@ -125,7 +125,7 @@ class StackedRun:
     def begin_epoch(self) -> None:
         """Start the values of an epoch."""
         self.guard.check()
-        self.task.begin_epoch(lr=self.schedule.lr)
+        self.task.history.begin_epoch(lr=self.schedule.lr)
 
     def end_epoch(self, train: Mapping[str, float], val: Mapping[str, float], *, steps: int) -> bool:
         """Record an epoch, keep the weights if they are the best so far, and return whether the run ends.
@@ -137,12 +137,12 @@ class StackedRun:
 
         """
         task, epoch = self.task, self.epoch
-        step = (task.epochs[-1]["step"] if task.epochs else -1) + steps
-        task.epoch_values |= val
+        step = (task.history.epochs[-1]["step"] if task.history.epochs else -1) + steps
+        task.history.current |= val
         if val:
             self.rows.append((_as_logged(val, epoch), step))
-        self.rows.append((_as_logged(task.end_epoch(train, step=step), epoch), step))
-        values = {name: float(np.float32(value)) for name, value in task.epochs[-1]["values"].items()}
+        self.rows.append((_as_logged(task.history.end_epoch(train, step=step), epoch), step))
+        values = {name: float(np.float32(value)) for name, value in task.history.epochs[-1]["values"].items()}
         self.guard.check()
         if self._is_best(values):
             self.best = self.snapshot()
@@ -172,7 +172,7 @@ class StackedRun:
     def snapshot(self) -> Snapshot:
         """Return a copy of the weights."""
         state = {name: tensor.detach().clone() for name, tensor in self.task.state_dict().items()}
-        return Snapshot(epoch=self.epoch - 1, step=self.task.epochs[-1]["step"] + 1, state=state)
+        return Snapshot(epoch=self.epoch - 1, step=self.task.history.epochs[-1]["step"] + 1, state=state)
 
     def write_checkpoint(self, snapshot: Snapshot, which: str) -> None:
         """Write ``best.ckpt`` or ``last.ckpt``, which Lightning and all commands read."""
