@@ -7,6 +7,12 @@ from pathlib import Path
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin")
 
 
+def file_digest(path: Path) -> str:
+    """Return the digest of the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def model_digest(folder: Path) -> str:
     """Return a digest of the weights and the configuration of a model that transformers saved.
 
@@ -20,6 +26,5 @@ def model_digest(folder: Path) -> str:
 def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     content = hashlib.sha256()
     for path, *_ in files:
-        with path.open("rb") as file:
-            content.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        content.update(f"{path.name} {file_digest(path)}\n".encode())
     return content.hexdigest()

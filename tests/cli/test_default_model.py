@@ -1,19 +1,22 @@
 """The model of the package."""
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
 import soundfile
 from tests.cli.conftest import RATE, clip, wave  # noqa: F401 - fixtures
+from tests.export.conftest import WITHOUT_TORCH
 
 from ser_lightning.checkpoint import read_checkpoint
-from ser_lightning.cli.default_model import PATH
+from ser_lightning.predict.defaults import DEFAULT_MODEL
 
 
 def test_default_model_is_small_calibrated_and_without_paths():
-    assert PATH.stat().st_size < 1_000_000
-    found = read_checkpoint(PATH)
+    assert DEFAULT_MODEL.stat().st_size < 1_000_000
+    found = read_checkpoint(DEFAULT_MODEL)
     assert set(found.emotions) == {"neutral", "happy", "sad", "angry", "fearful", "disgust", "bored"}
     assert found.calibration is not None
     assert found.calibration.clips == 535
@@ -22,7 +25,7 @@ def test_default_model_is_small_calibrated_and_without_paths():
     assert found.config["corpus"]["root"] is None
     assert "/home" not in text
     assert '"/' not in text
-    card = PATH.with_name("MODEL_CARD.md").read_text()
+    card = DEFAULT_MODEL.with_name("MODEL_CARD.md").read_text()
     assert "emodb" in card
     assert '"/' not in card
 
@@ -36,7 +39,25 @@ def test_command_without_a_model_predicts_with_it(command, wave, tmp_path):  # n
     assert sum(json.loads(done.out)["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pipecat") is None, reason="pip install --no-deps pipecat-ai==1.14.0")
+def test_exported_default_model_answers_without_torch(command, wave, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    soundfile.write(tmp_path / "talk.wav", wave, RATE)
+    words = [str(tmp_path / "talk.wav"), "--json"]
+    expected = json.loads(command("predict", *words).out)["probabilities"]
+    assert command("export").code == 0
+    path = tmp_path / "ser-lightning" / "emodb.onnx"
+    assert path.is_file()
+    line = [sys.executable, "-c", WITHOUT_TORCH, *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(path) in done.stderr
+    assert json.loads(done.stdout)["probabilities"] == pytest.approx(expected, abs=1e-5)
+
+
 def test_missing_encoder_is_named_with_its_remedy(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = command("predict", str(tmp_path))
     assert done.code == 1

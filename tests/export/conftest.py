@@ -8,6 +8,14 @@ from ser_lightning.export.graph import OneClip, trace
 
 LENGTHS = (1, 100, 700, 4000, 16000, 40001)  # samples; the first ones are shorter than a frame
 FRAMES = (1, 2, 7, 30, 61, 200, 513)
+# Prediction without torch: importing it raises ImportError.
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchaudio", "pytorch_lightning", "sklearn", "librosa", "transformers", "onnx", "skops"):
+    sys.modules[name] = None
+from ser_lightning.cli.predict import main
+main(sys.argv[1:])
+"""
 
 
 def sounds(count: int, *, seed: int) -> np.ndarray:

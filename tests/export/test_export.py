@@ -12,19 +12,11 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-from tests.export.conftest import sounds
+from tests.export.conftest import WITHOUT_TORCH, sounds
 
+from ser_lightning.cli.model_file import open_model
 from ser_lightning.errors import InputError
 from ser_lightning.predict.onnx_scorer import OnnxScorer
-
-# Prediction without torch: importing it raises ImportError.
-WITHOUT_TORCH = """
-import sys
-for name in ("torch", "torchaudio", "pytorch_lightning", "sklearn", "librosa", "transformers", "onnx", "skops"):
-    sys.modules[name] = None
-from ser_lightning.cli.predict import main
-main(sys.argv[1:])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +184,84 @@ def test_output_is_not_the_checkpoint(trained, command, tmp_path):
     before = path.read_bytes()
     assert command("export", str(path), str(path)).code == 1
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def pair(trained, exported, tmp_path) -> Path:
+    """A checkpoint with its ONNX file beside it."""
+    shutil.copy(exported, tmp_path / "best.onnx")
+    return Path(shutil.copy(trained / "checkpoints" / "best.ckpt", tmp_path / "best.ckpt"))
+
+
+def answering(checkpoint: Path, **options: object) -> str:
+    """Return the name of the file that answers for a checkpoint."""
+    return open_model(
+        str(checkpoint), **{"settings": [], "trust": [], "one_speaker": False, "refused": {}, "force": False} | options
+    ).path.name
+
+
+def test_exported_file_answers_for_checkpoint_without_torch(pair, recordings, command):
+    words = [str(recordings), "--model", str(pair), "--json"]
+    line = [sys.executable, "-c", WITHOUT_TORCH, *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(pair.with_suffix(".onnx")) in done.stderr
+    expected = command("predict", *words, "--force").out  # which needs the checkpoint
+    rows, others = ([json.loads(line) for line in text.splitlines()] for text in (done.stdout, expected))
+    assert len(rows) == len(others) > 5
+    for row, other in zip(rows, others, strict=True):
+        assert row.pop("probabilities") == pytest.approx(other.pop("probabilities"), abs=1e-5)
+        assert row == other
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "best.onnx"),
+        ({"exported": False}, "best.ckpt"),
+        ({"settings": ["audio.vad_mode=3"]}, "best.ckpt"),
+        ({"force": True}, "best.ckpt"),
+        ({"trust": ["ser_lightning"]}, "best.ckpt"),
+    ],
+)
+def test_options_that_need_the_checkpoint_use_it(pair, options, name):
+    assert answering(pair, **{"exported": True} | options) == name
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"checkpoint_sha256": "0" * 64}, "another checkpoint"),
+        ({"tolerance": "null"}, "--int8"),
+        ({"tolerance": "0.01"}, "--tolerance"),
+        ({"ser_lightning": "1"}, "format"),
+        ({"audio": '{"rate": 1}'}, "damaged"),
+    ],
+)
+def test_file_that_does_not_match_is_ignored(pair, caplog, change, reason):
+    path = pair.with_suffix(".onnx")
+    damaged(path.read_bytes(), path, **change)
+    assert answering(pair, exported=True) == "best.ckpt"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    for part in (str(path), reason, "export the checkpoint"):
+        assert part in record.getMessage()
+
+
+def test_int8_file_does_not_answer_for_checkpoint(pair, recordings, command, caplog):
+    small = str(pair.with_suffix(".onnx"))
+    assert command("export", str(pair), small, "--int8", "--clips", str(recordings)).code == 0
+    assert answering(pair, exported=True) == "best.ckpt"
+    assert "--int8" in caplog.text
+
+
+def test_export_without_output_writes_beside_the_checkpoint(pair, command):
+    path = pair.with_suffix(".onnx")
+    path.unlink()
+    for words in (["--int8", "--clips", str(pair.parent)], ["--tolerance", "0.1"]):
+        done = command("export", str(pair), *words)
+        assert done.code == 1
+        assert str(path) in done.err
+    assert not path.exists()
+    assert json.loads(command("export", str(pair), "--json").out)["model"] == str(path)
+    assert answering(pair, exported=True) == "best.onnx"

@@ -173,7 +173,7 @@ def test_page_predicts_a_file_and_the_microphone(served, clip):  # noqa: F811
 
 def test_answer_that_takes_too_long_is_refused(trained, clip):  # noqa: F811
     path = trained / "checkpoints" / "best.ckpt"
-    opened = open_model(str(path), settings=[], trust=[], one_speaker=False, refused={}, force=False)
+    opened = open_model(str(path), settings=[], trust=[], one_speaker=False, refused={}, force=False, exported=False)
     predictor = Predictor(
         opened.scorer,
         opened.audio,

@@ -126,7 +126,9 @@ def _explain_clips(
     recordings, failures = find_recordings(inputs)
     for target in targets:
         target.check_differs([path, *(recording.path for recording in recordings)])
-    opened = open_model(path, settings=settings, trust=trust, one_speaker=False, refused={}, force=False)
+    opened = open_model(
+        path, settings=settings, trust=trust, one_speaker=False, refused={}, force=False, exported=False
+    )
     explainer = Explainer(opened.scorer, opened.audio, **wanted, path=path)
     clips: list[ExplainedClip] = []
     for recording in show_progress("recordings")(recordings, len(recordings)):

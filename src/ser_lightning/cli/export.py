@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ser_lightning.cli.exported import exported_path
 from ser_lightning.cli.line import Json, Trust, make_app, run_app
 from ser_lightning.errors import InputError
-from ser_lightning.output import expand_user, json_lines
-from ser_lightning.output_checks import check_output
+from ser_lightning.output import Output, expand_user, json_lines
+from ser_lightning.output_checks import check_output, check_path
+from ser_lightning.predict.defaults import DEFAULT_MODEL, ONNX_SUFFIX, ONNX_TOLERANCE
 
 if TYPE_CHECKING:
     from ser_lightning.export.export import Comparison, Export
@@ -19,6 +21,7 @@ MOST_CLIPS = 200
 
 EPILOG = """
 Examples:
+  ser-export best.ckpt
   ser-export outputs/corrected/seed-0/checkpoints/best.ckpt model.onnx
   ser-export best.ckpt model.onnx --clips recordings/
   ser-export best.ckpt small.onnx --int8 --clips recordings/
@@ -27,6 +30,9 @@ Examples:
 The file takes a waveform of any length and returns logits and probabilities. Speech detection and resampling happen
 before it; ser-predict does both, and needs onnxruntime but not torch. Models whose features cannot be part of the file
 take features; docs/onnx.md lists them.
+
+Without OUTPUT, best.onnx is written beside best.ckpt. ser-predict --model best.ckpt then answers from it and starts
+faster, until the checkpoint changes. Without CHECKPOINT, the same is done for the default model, in the user's cache.
 
 The file is compared with the checkpoint at ten lengths before it is written.
 """
@@ -38,8 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def export(  # noqa: PLR0917 - Typer passes options by name
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint to export.")],
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The .onnx file to write.")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="The checkpoint to export [default: the model of the package].",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="OUTPUT",
+            help="The .onnx file to write [default: beside the checkpoint, for which it then answers].",
+            show_default=False,
+        ),
+    ] = None,
     clips: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,15 +78,18 @@ def export(  # noqa: PLR0917 - Typer passes options by name
     ] = False,
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0.0, help="Largest allowed difference of a probability, without --int8.")
-    ] = 1e-4,
+    ] = ONNX_TOLERANCE,
     trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Write the model of a checkpoint as an ONNX file, with its features where possible."""
     if int8 and not clips:
         raise InputError("--int8 changes the answers: give recordings with --clips, on which to measure how much")
-    target = check_output(output, formats=(".onnx",), default=".onnx")
-    path = Path(expand_user(checkpoint))
+    path = DEFAULT_MODEL if checkpoint is None else Path(expand_user(checkpoint))
+    if output is None:
+        target = _default_target(path, exact=tolerance <= ONNX_TOLERANCE and not int8)
+    else:
+        target = check_output(output, formats=(ONNX_SUFFIX,), default=ONNX_SUFFIX)
     recordings = _recordings(clips or [])
     target.check_differs([path, *recordings])
     content, facts = _exported(
@@ -78,6 +101,16 @@ def export(  # noqa: PLR0917 - Typer passes options by name
     print(json_lines([facts]).rstrip() if json else _text(facts), file=stream)
 
 
+def _default_target(checkpoint: Path, *, exact: bool) -> Output:
+    path = exported_path(checkpoint)
+    if not exact:
+        raise InputError(
+            f"without an output, {path} is written, which answers for {checkpoint} and must not differ from it; give an"
+            " output, or leave out --int8 and --tolerance"
+        )
+    return check_path(path, formats=(ONNX_SUFFIX,), default=ONNX_SUFFIX)
+
+
 def _exported(
     path: Path, recordings: Sequence[Path], *, trust: Sequence[str], only_features: bool, tolerance: float, int8: bool
 ) -> tuple[bytes, dict[str, Any]]:
@@ -86,7 +119,9 @@ def _exported(
     from ser_lightning.export.clips import at_ten_lengths
     from ser_lightning.export.export import compare, export_checkpoint, open_content, quantize
 
-    made = export_checkpoint(read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features)
+    made = export_checkpoint(
+        read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features, tolerance=tolerance
+    )
     waves = _waves(made, recordings)
     found = compare(made.content, made.scorer, at_ten_lengths(waves, rate=made.scorer.sampling_rate))
     if not found.difference <= tolerance:

@@ -31,7 +31,8 @@ A recording of at most --max-length is one segment. In a longer one, utterances 
 Without --model, a small model answers that was trained on acted German speech (EmoDB); it needs the extra encoder.
 
 A checkpoint is written by ser-train (<run>/checkpoints/best.ckpt) or ser-import, and contains the whole configuration.
-A file of ser-export (model.onnx) needs onnxruntime instead of torch.
+A file of ser-export (model.onnx) needs onnxruntime instead of torch. After ser-export best.ckpt, the file best.onnx
+answers for best.ckpt, so that the command starts faster, unless --set, --force, --trust or --one-speaker is given.
 
 Ends with 3 if some recordings could not be read; they are listed and left out. A name that starts with - goes after --.
 """
@@ -106,6 +107,7 @@ def predict(  # noqa: PLR0917 - Typer passes options by name
         one_speaker=one_speaker,
         refused=DOWNMIX,
         force=force,
+        exported=True,
     )
     splitting = make_splitting(
         training_data=opened.training_data,

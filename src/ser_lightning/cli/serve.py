@@ -67,7 +67,9 @@ def serve(  # noqa: PLR0917 - Typer passes options by name
         size=round(1e6 * max_size), length=max_length, time=timeout, workers=workers or available_cores(), queue=queue
     )
     path = default_model("ser-serve") if model is None else expand_user(model)
-    opened = open_model(path, settings=[], trust=trust or [], one_speaker=False, refused=DOWNMIX, force=False)
+    opened = open_model(
+        path, settings=[], trust=trust or [], one_speaker=False, refused=DOWNMIX, force=False, exported=True
+    )
     predictor = Predictor(
         opened.scorer,
         opened.audio,
@@ -81,7 +83,7 @@ def serve(  # noqa: PLR0917 - Typer passes options by name
     app = application.make_app(
         Engine(splitter=splitter, predictor=predictor, limits=limits),
         emotions=opened.scorer.emotions,
-        model=Path(path).name,
+        model=opened.path.name,
         card=find_card(Path(path)),
         hosts=[*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"],
     )

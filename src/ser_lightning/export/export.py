@@ -1,9 +1,8 @@
 """A checkpoint as an ONNX model, compared with the checkpoint."""
 
-import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.export.front_ends import front_end
 from ser_lightning.export.graph import OneClip, only_errors, trace
 from ser_lightning.features.extractor import FeatureExtractor
+from ser_lightning.file_digest import file_digest
 from ser_lightning.predict.onnx_scorer import FEATURES, INSTALL, WAVEFORM, OnnxMetadata, OnnxScorer
 from ser_lightning.predict.scorer import Scorer
 from ser_lightning.predict.torch_scorer import TorchScorer
@@ -65,7 +65,9 @@ class Comparison:
     agreement: float
 
 
-def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str], only_features: bool) -> Export:
+def export_checkpoint(
+    checkpoint: Checkpoint, *, path: Path, trust: Sequence[str], only_features: bool, tolerance: float
+) -> Export:
     """Return a checkpoint as an ONNX model.
 
     Args:
@@ -73,6 +75,7 @@ def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str
         path: its file
         trust: packages of the user whose classes the checkpoint may name
         only_features: leave the features out of the graph, even where they can be in it
+        tolerance: largest allowed difference of a probability, for the metadata
 
     Raises:
         InputError: onnx is not installed, or the model cannot be exported
@@ -102,7 +105,8 @@ def export_checkpoint(checkpoint: Checkpoint, *, path: Path, trust: Sequence[str
         training_data=None if training_data is None else training_data.as_plain(),
         audio={**config["audio"], "downmix": "mean"},
         features=config["features"],
-        checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        checkpoint_sha256=file_digest(path),
+        tolerance=tolerance,
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         card=_card(checkpoint, path),
     )
@@ -134,7 +138,7 @@ def quantize(content: bytes, metadata: OnnxMetadata) -> bytes:
         source.write_bytes(content)
         with only_errors():  # it warns of double precision, which is not quantized
             quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=exact)
-        return _with_metadata(target.read_bytes(), metadata)
+        return _with_metadata(target.read_bytes(), replace(metadata, tolerance=None))
 
 
 def compare(content: bytes, other: Scorer, waves: Sequence[Floats]) -> Comparison:

@@ -1,5 +1,6 @@
 """Default values of prediction; fast to import."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser_lightning.errors import InputError
@@ -7,12 +8,15 @@ from ser_lightning.errors import InputError
 if TYPE_CHECKING:
     from ser_lightning.recording_conditions import TrainingData  # imports numpy
 
+DEFAULT_MODEL = Path(__file__).parents[1] / "default_model" / "emodb.ckpt"
 MIN_LENGTH, PAUSE = 1.0, 0.5  # seconds
 MAX_LENGTH = 10.0  # seconds, for models that do not say how long their training clips were
 TIMES_LONGER = 1.5  # greatest length of an utterance, as a multiple of the 99th percentile of the training clips
 WINDOW, HOP = 3.0, 1.0  # seconds
 VADS = ("webrtc", "silero")  # detectors of speech
 VAD = "webrtc"
+ONNX_SUFFIX = ".onnx"
+ONNX_TOLERANCE = 1e-4  # largest difference of a probability between a checkpoint and its ONNX file, unless allowed
 MIN_SPEECH = 0.3  # seconds; noise without speech has blips that are taken for speech
 
 

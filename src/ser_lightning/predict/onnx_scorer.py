@@ -16,8 +16,7 @@ from ser_lightning.features.extractor import FeatureExtractor, prepare_wave
 from ser_lightning.predict.threads import map_threads
 from ser_lightning.recording_conditions import TrainingData
 
-SUFFIX = ".onnx"
-FORMAT = "1"
+FORMAT = "2"
 WAVEFORM, FEATURES = "waveform", "features"  # names of the graph's input
 LOGITS, PROBABILITIES = "logits", "probabilities"  # names of its outputs
 INSTALL = "pip install 'ser-lightning[onnx]'"
@@ -38,6 +37,7 @@ class OnnxMetadata:
         audio: config of the audio processing before the graph
         features: config of the features
         checkpoint_sha256: digest of the checkpoint
+        tolerance: largest allowed difference of a probability from the checkpoint; None for weights of 8 bits
         versions: library -> version with which the file was made
         card: text on the model
 
@@ -53,6 +53,7 @@ class OnnxMetadata:
     audio: dict[str, Any]
     features: dict[str, Any]
     checkpoint_sha256: str
+    tolerance: float | None
     versions: dict[str, str]
     card: str
 
@@ -140,7 +141,9 @@ def _metadata(session: Any, path: str | Path) -> OnnxMetadata:
             **{name: strings[name] for name in ("input", "checkpoint_sha256", "card")},
             **{
                 name: json.loads(strings[name])
-                for name in ("temperature", "calibration", "training_data", "audio", "features", "versions")
+                for name in (
+                    *("temperature", "calibration", "training_data", "audio", "features", "tolerance", "versions"),
+                )
             },
             labels=tuple(json.loads(strings["labels"])),
             sampling_rate=int(strings["sampling_rate"]),
