@@ -109,6 +109,38 @@ def test_part_of_a_cut_file_is_decoded_and_its_damage_noted(tmp_path, name, opti
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "start", "frame", "rate"),
+    [("a.amr", b"#!AMR\n", b"\x3c" + 31 * b"\x5a", 8000), ("a.awb", b"#!AMR-WB\n", b"\x14" + 32 * b"\x5a", 16000)],
+)
+def test_amr_files_are_decoded_and_their_damage_noted(tmp_path, name, start, frame, rate):
+    path = tmp_path / name
+    path.write_bytes(start + 50 * frame)  # of 20 ms; any bits after the first byte are sound
+    with open_sound(path) as sound:
+        wave = np.concatenate(list(sound.blocks))
+        assert (sound.rate, sound.damage, wave.shape) == (rate, [], (rate, 1))
+    assert np.abs(wave).max() > 0.01
+    path.write_bytes((start + 50 * frame)[:-5])
+    with open_sound(path) as sound:
+        assert sum(map(len, sound.blocks)) == 0.98 * rate
+        assert len(sound.damage) == 1
+    path.write_bytes(start)
+    with pytest.raises(InputError, match="contains no samples"):
+        read_audio(path)
+
+
+@needs_ffmpeg
+def test_frames_that_cannot_be_decoded_become_silence(tmp_path):
+    speech, broken = b"\x3c" + 31 * b"\x5a", b"\x7c"
+    (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + 50 * speech + 25 * broken + 50 * speech)
+    with open_sound(tmp_path / "a.amr") as sound:
+        wave = np.concatenate(list(sound.blocks))[:, 0]
+    assert len(wave) == 2.5 * 8000
+    assert np.abs(wave[9000:11000]).max() < 0.01
+    assert np.abs(wave[13000:]).max() > 0.01
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_ogg_file_without_its_last_page_is_noted(tmp_path, subtype):
     path = tmp_path / "clip.ogg"

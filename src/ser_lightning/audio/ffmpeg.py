@@ -24,6 +24,7 @@ BLOCK = 2**18  # bytes to read at once
 # The demuxers of the endings in audio_endings.FFMPEG. Playlists, which name other files and hosts, are not among them.
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf,amr,amrnb,amrwb,avi,flv,wav,mp3,ogg,flac"
 AU = struct.Struct(">4sIIIII")  # magic, offset of the samples, their size, encoding, sampling rate, channels
+MESSAGES = 10_000  # bytes of FFmpeg's messages to read
 FLOAT = 6  # encoding of 32-bit floats in an AU file
 
 
@@ -68,8 +69,10 @@ def command(program: str, path: Path) -> list[str]:
     source = b"file:" + os.fsencode(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
     quiet = ("-nostdin", "-hide_banner", "-v", "error", "-threads", "1")
     limits = ("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS, "-max_streams", str(STREAMS))
-    result = ("-map", "0:a:0", "-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be", "pipe:1")
-    return [program, *quiet, *limits, "-i", os.fsdecode(source), *result]
+    # async=1 fills frames that cannot be decoded with silence, so that the times of what follows stay right.
+    sound = ("-map", "0:a:0", "-vn", "-sn", "-dn", "-af", "aresample=async=1")
+    result = ("-f", "au", "-c:a", "pcm_f32be", "pipe:1")
+    return [program, *quiet, *limits, "-i", os.fsdecode(source), *sound, *result]
 
 
 class _Output:
@@ -128,15 +131,24 @@ class _Output:
         """
         failed = self.process.wait() != 0
         self.messages.seek(0)
-        text = self.messages.read(10_000).decode("utf-8", "replace").strip()
+        text = self.messages.read(MESSAGES).decode("utf-8", "replace").strip()
         if not failed and not text:
             return
         if "matches no streams" in text:
             raise InputError(f"{printable(self.path)} holds no sound; leave it out")
-        reason = printable((text or "no reason given").splitlines()[-1].rpartition(": ")[2].rpartition("] ")[2])
+        reason = _last_reason(text)
         if not failed:
             self.damage.append(f"FFmpeg: {reason}")
             return
         raise InputError(
             f"cannot read {printable(self.path)} as audio: FFmpeg: {reason}; replace the file or leave it out"
         )
+
+
+def _last_reason(messages: str) -> str:
+    """Return the last message of FFmpeg without the names of its parts."""
+    lines = messages.splitlines()
+    if len(messages) >= MESSAGES - 1:
+        lines.pop()  # only the beginning of it was read
+    lines = [line for line in lines if "Last message repeated" not in line] or ["no reason given"]
+    return printable(lines[-1].rpartition(": ")[2].rpartition("] ")[2])
