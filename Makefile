@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest -q -n 2 --dist worksteal
+PYTEST = $(BIN)/python -m pytest -q --dist worksteal
 
 CORPUS ?= synthetic
 CORPORA ?= ravdess,emodb,emovo
@@ -53,13 +53,14 @@ demo: setup  ## run the dropout ablation on embedded synthetic speech, offline, 
 	$(BIN)/ser-report outputs/demo
 
 test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROOT, EMOVO_ROOT set, also those on real recordings
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -n 2 -m 'not slow'
 
 test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
-	$(PYTEST) -m slow
+	@# Four at once, because these tests wait for other processes more than they compute.
+	$(PYTEST) -n 4 -m slow
 
 coverage: setup  ## run the fast tests with coverage; fails below 93 %. Measuring costs a third of the time, so the slow tests run without
-	$(PYTEST) -m 'not slow' --cov --cov-report=term
+	$(PYTEST) -n 2 -m 'not slow' --cov --cov-report=term
 
 fuzz: setup  ## fuzz every reader with random files and texts; SECONDS=300
 	$(BIN)/python -m tests.fuzz $(SECONDS)

@@ -9,12 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from ser_lightning.baselines.clips import split_frames
 from ser_lightning.baselines.dbn_svm import DeepBeliefNetwork
 from ser_lightning.baselines.gmm import GaussianMixtureClassifier
+from ser_lightning.baselines.threads import limited_threads
 
 ABSENT = -30.0  # log-probability of a class without training clips: negligible, with a finite cross-entropy
 # Fitted arrays that a prediction uses, except those of the standardization.
@@ -97,7 +97,7 @@ class Baseline(nn.Module):
         frames = features.detach().cpu().numpy()  # (B, K, F)
         real = np.arange(frames.shape[1]) < lengths.cpu().numpy()[:, None]  # (B, K)
         clips = split_frames(frames[real], lengths.cpu().numpy())
-        with threadpool_limits(torch.get_num_threads()):
+        with limited_threads():
             known = self.pipeline.predict_log_proba(clips)
         logits = torch.full((len(clips), self.classes), ABSENT, dtype=torch.float32)
         logits[:, self.pipeline.classes_] = torch.from_numpy(known).float()

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GroupKFold, ParameterGrid
-from threadpoolctl import threadpool_limits
 
 from ser_lightning import metrics
+from ser_lightning.baselines.threads import limited_threads
 from ser_lightning.calibration.temperature import fit_temperature
 from ser_lightning.errors import InputError
 
@@ -163,7 +162,7 @@ def fitting(*, log_convergence: bool) -> Iterator[None]:
         log_convergence: log a warning if a solver did not converge; otherwise such warnings are ignored
 
     """
-    with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings(record=True) as caught:
+    with limited_threads(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         yield
     for warning in caught:
