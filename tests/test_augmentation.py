@@ -78,7 +78,7 @@ def test_train_overrides_compose(monkeypatch, tmp_path):
     ("words", "ran"),
     [
         ([], ["augment", "balance", "class_weights"]),
-        (["--sweeps", "speakers,balance"], ["balance", "speakers"]),
+        pytest.param(["--sweeps", "speakers,balance"], ["balance", "speakers"], marks=pytest.mark.slow),
     ],
 )
 def test_expensive_sweeps_run_only_on_request(monkeypatch, tmp_path, words, ran):

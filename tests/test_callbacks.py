@@ -108,7 +108,8 @@ def test_device_stats_are_logged(command, small, tmp_path):
     assert any(name.startswith("DeviceStatsMonitor") for name in logged(tmp_path)[0])
 
 
-@pytest.mark.parametrize("scheduler", ["warmup_cosine", pytest.param("one_cycle", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheduler", ["warmup_cosine", "one_cycle"])
+@pytest.mark.slow
 def test_step_schedules_resume_exactly(command, small, tmp_path, scheduler):
     words = [f"scheduler={scheduler}", "trainer.max_epochs=4"]
     uninterrupted = run(command, small, tmp_path / "uninterrupted", *words)

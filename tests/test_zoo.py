@@ -19,6 +19,7 @@ def disagreements(specimens, outcomes, expected) -> list[tuple[str, str, str]]:
     return wrong
 
 
+@pytest.mark.slow
 def test_predict_skips_and_lists_bad_files_with_exit_code_3(tmp_path, trained):
     ended, outcomes = zoo.meet_predict(tmp_path, trained / "checkpoints" / "best.ckpt")
     specimens = [*zoo.CONTENTS, *zoo.NAMES]

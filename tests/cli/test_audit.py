@@ -234,6 +234,7 @@ def test_rerun_of_a_finished_run_repeats_its_leak_warning(command, trained, smal
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_released_split_leaks(command, ravdess_root, tmp_path):
     done = command("audit", "split=released", f"corpus.root={ravdess_root}", f"output={tmp_path}/audit.json")
     assert done.code == 4

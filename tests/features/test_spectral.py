@@ -147,7 +147,9 @@ def test_gain_changes_only_level_features(option):
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", SETTINGS)
-@pytest.mark.parametrize(("pairs", "number"), [(pairs_with_reference, 8), (pairs_with_librosa, CLIPS)])
+@pytest.mark.parametrize(
+    ("pairs", "number"), [(pairs_with_reference, 8), pytest.param(pairs_with_librosa, CLIPS, marks=pytest.mark.slow)]
+)
 def test_spectral162_matches_reference_on_real_clips(reference_root, option, pairs, number):
     compared = list(pairs(reference_root, option))
     assert len(compared) == number

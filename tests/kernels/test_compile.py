@@ -15,6 +15,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_kernels_are_recompiled_only_when_a_source_changes(folder):
     first = compiled(folder)
     made = first.stat().st_mtime_ns
