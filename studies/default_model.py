@@ -37,6 +37,7 @@ from ser_lightning.splits.all_for_training import all_for_training
 
 EXPERIMENT = "encoder"
 BESIDE = "beside this file"  # in the line of the card about files that the package does not ship
+FEATURE_CACHE = "outputs/.feature_cache"  # the default of ser-train, instead of that of this machine
 LARGEST = 1_000_000  # bytes of a checkpoint that the package ships
 SMALLEST = 1e-6  # probability that predictions.csv rounds to 0
 # Parts of the config that evaluation and prediction read; the others hold paths of the machine that trained the model.
@@ -50,13 +51,16 @@ FITTED_ON = (
 )
 
 
-def train_folds(folder: Path, corpora: Sequence[str], *, split: str, folds: int) -> list[Path]:
+def train_folds(
+    folder: Path, corpora: Sequence[str], *, split: str, folds: int, overrides: Sequence[str]
+) -> list[Path]:
     """Train a model for each fold of speakers and return the folders of the runs."""
     corpus = [f"corpus={corpora[0]}"] if len(corpora) == 1 else ["corpus=pooled", f"corpus/parts=[{','.join(corpora)}]"]
     parts = [f"split={split}", *([f"split.folds={folds}"] if split == "speaker" else [])]
     call(
         *("ser-train", "--multirun", f"experiment={EXPERIMENT}", *corpus, *parts, "split.refit=true"),
         *(f"split.fold=range({folds})", "name=folds", f"output_root={folder}", "run_id=fold-${split.fold}"),
+        *overrides,
     )
     return [folder / "folds" / f"fold-{fold}" for fold in range(folds)]
 
@@ -90,7 +94,9 @@ def portable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that the checkpoint stores, without the paths of this machine."""
     kept = {key: config[key] for key in KEPT if key in config}
     split = {key: value for key, value in kept["split"].items() if key != "fold"}
-    return kept | {"name": EXPERIMENT, "run_id": "all", "corpus": _without_roots(kept["corpus"]), "split": split}
+    data = kept["data"] | {"feature_cache": FEATURE_CACHE}
+    corpus = _without_roots(kept["corpus"])
+    return kept | {"name": EXPERIMENT, "run_id": "all", "corpus": corpus, "data": data, "split": split}
 
 
 def _without_roots(corpus: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +185,7 @@ def package(folder: Path, target: Path, corpora: Sequence[str]) -> None:
 def make(arguments: argparse.Namespace) -> None:
     """Train, measure and write a model."""
     folder, corpora = arguments.folder, arguments.corpora.split(",")
-    runs = train_folds(folder, corpora, split=arguments.split, folds=arguments.folds)
+    runs = train_folds(folder, corpora, split=arguments.split, folds=arguments.folds, overrides=arguments.overrides)
     first = json.loads((runs[0] / "result.json").read_text(encoding="utf-8"))
     config = read_checkpoint(runs[0] / "checkpoints" / "best.ckpt").config
     data, facts = train_on_all(folder, config)
@@ -214,7 +220,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=int, required=True, help="number of folds; with loso, of speakers")
     parser.add_argument("--test", default="", help="other corpora to evaluate on, separated by commas")
     parser.add_argument("--package", type=Path, help="folder of the package that also gets the checkpoint and the card")
-    parsed = parser.parse_args(arguments)
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="overrides of every run, such as corpus.on_problem=skip"
+    )
+    parsed = parser.parse_intermixed_args(arguments)
     exit_on_input_error("default_model", lambda: make(parsed))
 
 
