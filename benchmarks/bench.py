@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ import soundfile
 import torch
 import torchaudio
 from benchmarks import plain
+from benchmarks.prediction import prediction_rows
+from benchmarks.rows import BIN, Row, run_command, show
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from rich.console import Console
-from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -43,44 +43,9 @@ from ser_lightning.features.stft import STFT, padded_window
 from ser_lightning.kernels.spectrum import spectra
 from ser_lightning.memory import keep_freed_memory
 
-BIN = Path(sys.executable).parent
-NOTHING = "-"
 EPOCHS = 80
 TRANSFORM = STFT(n_fft=2048, hop_length=512, win_length=2048, window="hann", center=True)
 PARTS = ("clip", "prepare", "warm_start", "training", "prediction", "starts", "memory")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A row of the table.
-
-    Args:
-        work: the measured task
-        baseline: how the baseline does it
-        unit: unit of the three values
-        plain: value of the baseline; None if there is no baseline
-        ours: value of this project
-        floor: lower bound for this machine; None if unknown
-        target: target of the project, in words
-        note: how it was measured
-
-    """
-
-    work: str
-    baseline: str
-    unit: str
-    plain: float | None
-    ours: float
-    floor: float | None = None
-    target: str = ""
-    note: str = ""
-
-    @property
-    def ratio(self) -> float | None:
-        """Speedup over the baseline: its time divided by ours or, for rates, ours divided by its rate."""
-        if self.plain is None:
-            return None
-        return self.ours / self.plain if self.unit == "runs/h" else self.plain / self.ours
 
 
 class Bench:
@@ -458,9 +423,19 @@ class Bench:
 
     def starts(self) -> Iterable[Row]:
         """Measure ser-predict with each kind of model, for one recording and for 1,000."""
-        from benchmarks.prediction import rows  # which imports this module
+        return prediction_rows(
+            clips=[str(path) for path in self.path_of.values()],
+            train=self.train_briefly,
+            folder=self.folder,
+            repeats=self.repeats,
+            quick=self.quick,
+        )
 
-        return rows(self)
+    def train_briefly(self, experiment: str, words: Sequence[str]) -> Path:
+        """Train an experiment and return its checkpoint."""
+        cache, folder = f"data.feature_cache={self.feature_cache}", self.folder / "outputs" / experiment
+        self.train(f"experiment={experiment}", *self.corpus, cache, f"name={experiment}", *words)
+        return next(folder.rglob("best.ckpt"))
 
 
 def epoch_seconds(run: Path) -> list[float]:
@@ -472,15 +447,6 @@ def epoch_seconds(run: Path) -> list[float]:
     return [end - start for start, end in pairwise(ends)]
 
 
-def run_command(command: str, *words: str, quiet: bool = False) -> None:
-    """Run one of the project's commands."""
-    done = subprocess.run(  # noqa: S603 - this project's own command
-        [BIN / f"ser-{command}", *words], capture_output=quiet, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"ser-{command} {' '.join(words)} failed:\n{done.stderr}")
-
-
 def python(*words: str, given: str) -> str:
     """Run code in a new interpreter and return the last line that it printed."""
     done = subprocess.run(  # noqa: S603 - code from this file
@@ -489,18 +455,6 @@ def python(*words: str, given: str) -> str:
     if done.returncode:
         raise SystemExit(f"{words} failed:\n{done.stderr}")
     return done.stdout.splitlines()[-1]
-
-
-def show(rows: Sequence[Row], title: str) -> None:
-    """Print the table."""
-    table = Table("work", "baseline", "unit", "baseline's", "ours", "ratio", "target", "floor", title=title)
-    for row in rows:
-        figures = (row.plain, row.ours)
-        ratio = NOTHING if row.ratio is None else f"{row.ratio:.1f}x"
-        floor = NOTHING if row.floor is None else f"{row.floor:.3g}"
-        cells = [NOTHING if figure is None else f"{figure:.3g}" for figure in figures]
-        table.add_row(row.work, row.baseline, row.unit, *cells, ratio, row.target, floor)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def main() -> None:

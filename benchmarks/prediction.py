@@ -2,12 +2,12 @@
 
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.bench import Bench, Row, run_command
+from benchmarks.rows import Row, run_command
 
 CLIPS = 1000
 MODELS = {  # kind -> experiment, its overrides, and the target of a start in seconds
@@ -33,34 +33,32 @@ def timed(*words: str) -> Seconds:
     return Seconds(time.perf_counter() - start, processor)
 
 
-def rows(bench: Bench) -> Iterable[Row]:
+def prediction_rows(
+    *, clips: Sequence[str], train: Callable[[str, Sequence[str]], Path], folder: Path, repeats: int, quick: bool
+) -> Iterable[Row]:
     """Yield the start of ser-predict and the time of 1,000 recordings, before and after ser-export of the checkpoint.
 
     Args:
-        bench: the corpus, the folder and the number of repeats
+        clips: paths of recordings
+        train: trains an experiment with overrides and returns its checkpoint
+        folder: folder for all output
+        repeats: number of starts that are measured
+        quick: whether to leave out the 1,000 recordings
 
     """
-    clips = [str(path) for path in bench.path_of.values()]
-    many = (clips * -(-CLIPS // len(clips)))[:CLIPS]
+    many = (list(clips) * -(-CLIPS // len(clips)))[:CLIPS]
     for kind, (experiment, words, target) in MODELS.items():
-        checkpoint = train(bench, experiment, words)
+        checkpoint = train(experiment, words)
         checkpoint.with_suffix(".onnx").unlink(missing_ok=True)  # from an earlier call
-        options = ["--model", str(checkpoint), "--output", f"{bench.folder}/emotions.csv"]
+        options = ["--model", str(checkpoint), "--output", f"{folder}/emotions.csv"]
         for name in (kind, f"{kind}, exported"):
             if name != kind:
                 run_command("export", str(checkpoint), quiet=True)
-            starts = [timed(clips[0], *options) for _ in range(bench.repeats)]
+            starts = [timed(clips[0], *options) for _ in range(repeats)]
             yield from both(f"ser-predict of one recording, {name}", starts, f"< {target:g} s")
-            if not bench.quick:
-                links = linked(bench.folder / f"many-{kind}", many)
+            if not quick:
+                links = linked(folder / f"many-{kind}", many)
                 yield from both(f"ser-predict of {CLIPS} recordings, {name}", [timed(str(links), *options)], "< 15 s")
-
-
-def train(bench: Bench, experiment: str, words: list[str]) -> Path:
-    """Train an experiment shortly and return its checkpoint."""
-    cache, folder = f"data.feature_cache={bench.feature_cache}", bench.folder / "outputs" / experiment
-    bench.train(f"experiment={experiment}", *bench.corpus, cache, f"name={experiment}", *words)
-    return next(folder.rglob("best.ckpt"))
 
 
 def linked(folder: Path, paths: list[str]) -> Path:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -46,6 +46,15 @@ class Reevaluation:
         for subset, values in self.metrics.items():
             for name, value in values.items():
                 yield subset, name, value
+
+
+class FinishedRun(NamedTuple):
+    """A finished run: its folder, a checkpoint, the content of ``result.json``, and the config to evaluate it with."""
+
+    folder: Path
+    path: Path
+    result: Mapping[str, Any]
+    config: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

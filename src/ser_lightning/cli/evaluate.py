@@ -4,7 +4,7 @@ import json as json_format
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from ser_lightning.output_checks import check_output
 
 if TYPE_CHECKING:
     from ser_lightning.cli.robustness import Options
-    from ser_lightning.reevaluate import Reevaluation
+    from ser_lightning.reevaluate import FinishedRun, Reevaluation
 
 JSON = ".json"
 PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
@@ -108,7 +108,7 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.cli.checkpoint_config import config_of, require_parts
     from ser_lightning.cli.robustness import Options, divide
     from ser_lightning.cli.settings import require_int
-    from ser_lightning.reevaluate import read_result
+    from ser_lightning.reevaluate import FinishedRun, read_result
     from ser_lightning.results import check_checkpoint
 
     options = Options(settings=[], only=condition or [], noise=noise, rooms=rooms, again=again)
@@ -133,7 +133,7 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     check_checkpoint(config["checkpoint"])
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     quiet = any(target.is_standard_output for target in outputs)
-    loaded = LoadedRun(folder, _checkpoint_path(folder, config["checkpoint"]), result, config)
+    loaded = FinishedRun(folder, _checkpoint_path(folder, config["checkpoint"]), result, config)
     if corpus:
         found, failed = _on_corpus(loaded, quiet=quiet)
     elif robustness:
@@ -149,16 +149,7 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     return int(failed)
 
 
-class LoadedRun(NamedTuple):
-    """A run to evaluate: its folder, its checkpoint, the content of ``result.json``, and the config."""
-
-    folder: Path
-    path: Path
-    result: Mapping[str, Any]
-    config: dict[str, Any]
-
-
-def _on_corpus(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
+def _on_corpus(run: "FinishedRun", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     from ser_lightning.cross_corpus import evaluate_on_corpus
 
     found = evaluate_on_corpus(run.config, path=run.path)
@@ -167,7 +158,7 @@ def _on_corpus(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
     return found, False
 
 
-def _again(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
+def _again(run: "FinishedRun", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     from ser_lightning.reevaluate import reevaluate
 
     again = reevaluate(run.config, path=run.path, result=run.result)
@@ -177,7 +168,7 @@ def _again(run: LoadedRun, *, quiet: bool) -> tuple[dict[str, Any], bool]:
     return found, again.same_config and not again.equal
 
 
-def _robustness(run: LoadedRun, options: "Options", *, quiet: bool) -> tuple[dict[str, Any], bool]:
+def _robustness(run: "FinishedRun", options: "Options", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     from ser_lightning.cli.robustness import evaluate_robustness
     from ser_lightning.report.robustness import NAME
 

@@ -9,7 +9,7 @@ from ser_lightning.errors import InputError, printable
 from ser_lightning.output import expand_user
 
 if TYPE_CHECKING:
-    from ser_lightning.cli.evaluate import LoadedRun
+    from ser_lightning.reevaluate import FinishedRun
 
 PREFIX = "robustness."
 
@@ -52,7 +52,7 @@ def divide(options: Options, settings: Sequence[str]) -> tuple[Options, list[str
     return replace(options, settings=own), [setting for setting in settings if setting not in own]
 
 
-def evaluate_robustness(run: "LoadedRun", options: Options, *, quiet: bool) -> dict[str, Any]:
+def evaluate_robustness(run: "FinishedRun", options: Options, *, quiet: bool) -> dict[str, Any]:
     """Evaluate a run under conditions and return the content of ``robustness.json``.
 
     Args:
