@@ -148,19 +148,19 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
     shutil.rmtree(folder / "parts", ignore_errors=True)
     watch = Stopwatch(device)
     watch.wrap(run.StackTrainer, "_next_stage", "building runs, waiting for results")
-    watch.wrap(batches.Gatherer, "together", "gathering batches")
-    watch.wrap(arithmetic.Together, "train_step", "backward pass and launches")
-    watch.wrap(arithmetic.Together, "_losses", "forward pass, without LSTM and dropout")
+    watch.wrap(batches.Gatherer, "of_all_runs", "gathering batches")
+    watch.wrap(arithmetic.BatchedArithmetic, "train_step", "backward pass and launches")
+    watch.wrap(arithmetic.BatchedArithmetic, "_losses", "forward pass, without LSTM and dropout")
     watch.wrap(networks.StackedBiLSTM, "_pool", "LSTM, forward pass")
     watch.wrap(layers.StackedDropout, "forward", "dropout masks")
-    watch.wrap(arithmetic.Together, "validate", "validation")
+    watch.wrap(arithmetic.BatchedArithmetic, "validate", "validation")
     watch.wrap(optimizer.StackedOptimizer, "step", "optimizer")
     watch.wrap(training.Stack, "train_epoch", "schedules, metrics and history")
     watch.wrap(run.StackTrainer, "_finish", "checkpoints")
     trainer = run.StackTrainer(
         jobs=jobs,
-        together=True,
-        at_once=None,
+        batched=True,
+        max_runs=None,
         workers_count=8,
         checkpoint=folder / "parts" / ".stacks" / "a.ckpt",
         save_every=30,

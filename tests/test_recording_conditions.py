@@ -13,7 +13,7 @@ from ser_lightning.recording_conditions import (
     Conditions,
     TrainingData,
     measure_conditions,
-    summarize,
+    summarize_conditions,
     unlike,
 )
 
@@ -25,7 +25,7 @@ GOOD = Conditions(seconds=3.0, sampling_rate=48000, rms_db=-25.0, snr_db=30.0, h
 def training() -> TrainingData:
     """Clips of 2 to 4 s at -30 to -20 dBFS, recorded at 44.1 and 48 kHz, with all frequencies."""
     steps = np.linspace(0, 1, 101)
-    return summarize(
+    return summarize_conditions(
         [
             Conditions(2 + 2 * x, (44100, 48000)[number % 2], -30 + 10 * x, 20 + 20 * x, 12000 + 4000 * x)
             for number, x in enumerate(steps)

@@ -83,11 +83,13 @@ def corpora_of(config: Mapping[str, Any]) -> set[str]:
     return {str(part.get("name") or part["_target_"]).rpartition(".")[2] for part in parts}
 
 
-def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str], shared: Sequence[str]) -> Predictions:
+def over_shared(
+    predictions: Predictions, corpus: Sequence[str], known: Sequence[str], shared: Sequence[str]
+) -> Predictions:
     """Restrict predictions to the emotions that a corpus and a network share.
 
     Args:
-        found: predictions with targets indexed by the corpus's emotions (all shared) and logits by the network's
+        predictions: predictions with targets indexed by the corpus's emotions (all shared) and logits by the network's
         corpus: emotions of the corpus, in order
         known: emotions of the network, in order
         shared: shared emotions, in the order of the returned classes
@@ -95,6 +97,6 @@ def over_shared(found: Predictions, corpus: Sequence[str], known: Sequence[str],
     """
     place = {corpus.index(emotion): number for number, emotion in enumerate(shared)}
     return Predictions(
-        np.array([place[target] for target in found.target.tolist()], dtype=np.int64),
-        found.logits[:, [known.index(emotion) for emotion in shared]],
+        np.array([place[target] for target in predictions.target.tolist()], dtype=np.int64),
+        predictions.logits[:, [known.index(emotion) for emotion in shared]],
     )

@@ -109,7 +109,7 @@ def check_batches(data: "SpeechDataModule", *, evaluation: Evaluation) -> None:
 def evaluation_batches(
     model: nn.Module, loader: DataLoader[Batch], *, evaluation: Evaluation, device: torch.device
 ) -> Iterator[Iterator[Batch]]:
-    """Put a model into the mode in which it is evaluated, and restore it afterwards.
+    """Put a model into the mode in which it is evaluated, and restore it afterward.
 
     On exit, the training mode and the random number generators are restored. So are the running statistics, except with
     ``update_statistics``: they then have been updated once with the clips of the loader, as in the study, where every

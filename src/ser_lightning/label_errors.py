@@ -110,13 +110,13 @@ def suspects(probabilities: Doubles, targets: npt.NDArray[np.int64]) -> list[Sus
 
 
 def write_suspects(
-    path: Path, found: Sequence[Suspect], *, utterances: Sequence[Utterance], emotions: Sequence[str]
+    path: Path, suspects: Sequence[Suspect], *, utterances: Sequence[Utterance], emotions: Sequence[str]
 ) -> None:
     """Write suspects as a CSV file.
 
     Args:
         path: the file
-        found: the suspects
+        suspects: the suspects
         utterances: the clips
         emotions: names of the classes, in order
 
@@ -125,7 +125,7 @@ def write_suspects(
         writer = csv.writer(file, lineterminator="\n")
         columns = ["label_probability", "suggestion_probability", "margin"]
         writer.writerow(["utterance", "speaker", "path", "label", "suggestion", *columns])
-        for each in found:
+        for each in suspects:
             numbers = (each.label_probability, each.suggestion_probability, each.margin)
             clip = utterances[each.clip]
             names = [clip.id, clip.speaker, printable(clip.path), clip.emotion, emotions[each.suggestion]]

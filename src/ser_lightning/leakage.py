@@ -11,7 +11,7 @@ from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.speaker_normalization import describe_normalization
 from ser_lightning.progress import show_progress
 from ser_lightning.splits.audit import audit_split
-from ser_lightning.splits.findings import Finding, summarize
+from ser_lightning.splits.findings import Finding, summarize_findings
 from ser_lightning.splits.training_audit import (
     audit_adaptation,
     audit_choice,
@@ -56,7 +56,7 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
     fitted = None if standardize is None else (standardize.mean.cpu().numpy(), standardize.deviation.cpu().numpy())
     training = (preparation.rows[key] for key in preparation.members["train"])
     frames = (preparation.frames[row.offset : row.offset + row.frames] for row in training)
-    section = summarize(
+    section = summarize_findings(
         [
             *audit_split(preparation.utterances, preparation.split, contents),
             audit_rows(rows, preparation.split),

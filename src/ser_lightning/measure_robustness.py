@@ -130,7 +130,7 @@ def measure_robustness(
 
 
 def _measure_condition(
-    found: dict[str, Any],
+    content: dict[str, Any],
     name: str,
     condition: Condition,
     *,
@@ -140,11 +140,11 @@ def _measure_condition(
     report: Callable[[str], None],
 ) -> None:
     """Add the levels of a condition to the content of the file, and write it after each."""
-    former = found["conditions"].get(name, {})
+    former = content["conditions"].get(name, {})
     same = former.get("values") == plan.values[name]
     known = {entry["level"]: entry for entry in former.get("levels", [])} if same else {}
     section: dict[str, Any] = {"unit": condition.unit, "values": plan.values[name], "levels": []}
-    found["conditions"][name] = section
+    content["conditions"][name] = section
     for level in condition.levels:
         if level not in known:
             audio = DegradedAudio.from_audio(
@@ -157,9 +157,9 @@ def _measure_condition(
                 corpus=tester.corpus,
             )
             counts = tester.counts(tester.evaluate(audio))
-            known[level] = {"level": level, **_entry(counts, np.array(found["speaker_clips"], float))}
+            known[level] = {"level": level, **_entry(counts, np.array(content["speaker_clips"], float))}
         section["levels"].append(known[level])
-        _write(file, found)
+        _write(file, content)
         report(f"{name} {level:g} {condition.unit}: UAR {100 * known[level]['uar']:.1f} %")
 
 
@@ -259,14 +259,14 @@ class _Tester:
             "versions": versions(),
         }
 
-    def counts(self, found: Predictions) -> Counts:
+    def counts(self, predictions: Predictions) -> Counts:
         """Return the correct and all test clips of each speaker and emotion, (speakers, 2, C)."""
         speaker_of = {utterance.id: self.speakers.index(utterance.speaker or "") for utterance in self.tested}
         speakers = np.array([speaker_of[id_] for id_, _ in self.keys])
         counts = np.zeros((len(self.speakers), 2, len(self.emotions)))
         correct, every = np.zeros_like(speakers), np.ones_like(speakers)
-        np.add.at(counts, (speakers, correct, found.target), found.target == found.prediction)
-        np.add.at(counts, (speakers, every, found.target), 1)
+        np.add.at(counts, (speakers, correct, predictions.target), predictions.target == predictions.prediction)
+        np.add.at(counts, (speakers, every, predictions.target), 1)
         return counts
 
 
@@ -281,7 +281,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _write(path: Path, found: Mapping[str, Any]) -> None:
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     with write_atomically(path) as file:
-        json.dump(found, file, separators=(",", ":"), allow_nan=False)
+        json.dump(content, file, separators=(",", ":"), allow_nan=False)
         file.write("\n")

@@ -13,7 +13,7 @@ OURS = "ser_lightning"
 
 
 def check_trust(names: object) -> tuple[str, ...]:
-    """Return the names of trusted packages, which can be imported afterwards, also from the current folder.
+    """Return the names of trusted packages, which can be imported afterward, also from the current folder.
 
     The current folder is appended to ``sys.path``: it shadows no installed package.
 

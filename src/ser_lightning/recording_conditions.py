@@ -132,7 +132,7 @@ class TrainingData:
         return asdict(self)
 
 
-def summarize(clips: Sequence[Conditions], *, model_rate: int) -> TrainingData:
+def summarize_conditions(clips: Sequence[Conditions], *, model_rate: int) -> TrainingData:
     """Summarize the conditions of the training clips, at least one."""
     values = {measure: [getattr(clip, measure) for clip in clips] for measure in MEASURES}
     rates = Counter(clip.sampling_rate for clip in clips)
@@ -147,36 +147,37 @@ def summarize(clips: Sequence[Conditions], *, model_rate: int) -> TrainingData:
     )
 
 
-def unlike(training_data: TrainingData, found: Conditions, *, whole: bool) -> tuple[str, ...]:
+def unlike(training_data: TrainingData, conditions: Conditions, *, whole: bool) -> tuple[str, ...]:
     """Return a warning for each condition in which a recording is unlike the training clips.
 
     Args:
         training_data: conditions of the training clips
-        found: conditions of the recording
+        conditions: conditions of the recording
         whole: whether it is a whole recording; the length of a part follows from how the recording was divided, and its
             noise was cut off with the pauses, so that neither is compared
 
     """
-    return tuple(_warnings(training_data, found, whole=whole))
+    return tuple(_warnings(training_data, conditions, whole=whole))
 
 
-def _warnings(training_data: TrainingData, found: Conditions, *, whole: bool) -> Iterator[str]:
+def _warnings(training_data: TrainingData, conditions: Conditions, *, whole: bool) -> Iterator[str]:
     low, high = _range(training_data, "seconds")
-    if whole and not low / TIMES_LONGER <= found.seconds <= high * TIMES_LONGER:
-        yield f"lasts {found.seconds:.1f} s, training clips {low:.1f} to {high:.1f} s"
+    if whole and not low / TIMES_LONGER <= conditions.seconds <= high * TIMES_LONGER:
+        yield f"lasts {conditions.seconds:.1f} s, training clips {low:.1f} to {high:.1f} s"
     low, high = _range(training_data, "rms_db")
-    if not low - DECIBELS <= found.rms_db <= high + DECIBELS:
-        yield f"level {found.rms_db:.0f} dBFS, training clips {low:.0f} to {high:.0f} dBFS"
+    if not low - DECIBELS <= conditions.rms_db <= high + DECIBELS:
+        yield f"level {conditions.rms_db:.0f} dBFS, training clips {low:.0f} to {high:.0f} dBFS"
     low, high = _range(training_data, "snr_db")
-    if whole and found.snr_db < low - DECIBELS:
-        yield f"signal-to-noise ratio {found.snr_db:.0f} dB, training clips {low:.0f} to {high:.0f} dB"
+    if whole and conditions.snr_db < low - DECIBELS:
+        yield f"signal-to-noise ratio {conditions.snr_db:.0f} dB, training clips {low:.0f} to {high:.0f} dB"
     # Frequencies above half of the sampling rate of the model do not reach it.
     low, high = (min(value, training_data.model_rate / 2) for value in _range(training_data, "highest_hz"))
     lowest_rate = min(map(int, training_data.sampling_rates))
-    if found.sampling_rate < min(training_data.model_rate, lowest_rate):
-        yield f"recorded at {found.sampling_rate} Hz, training clips at {lowest_rate} Hz or more"
-    elif found.highest_hz < NARROWER * low:
-        yield f"no sound above {found.highest_hz / 1000:.1f} kHz, training clips up to {low / 1000:.1f} kHz or more"
+    if conditions.sampling_rate < min(training_data.model_rate, lowest_rate):
+        yield f"recorded at {conditions.sampling_rate} Hz, training clips at {lowest_rate} Hz or more"
+    elif conditions.highest_hz < NARROWER * low:
+        highest = conditions.highest_hz / 1000
+        yield f"no sound above {highest:.1f} kHz, training clips up to {low / 1000:.1f} kHz or more"
 
 
 def _range(training_data: TrainingData, measure: str) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.splits.audit import audit_split
 from ser_lightning.splits.column import ColumnSplit
 from ser_lightning.splits.file import FileSplit
-from ser_lightning.splits.findings import summarize
+from ser_lightning.splits.findings import summarize_findings
 from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.random import RandomSplit
 from ser_lightning.splits.speakers import SpeakerSplit
@@ -278,7 +278,9 @@ def test_split_without_its_column_names_it(tmp_path: Path, split, field: str) ->
     with pytest.raises(InputError, match=rf"{field}.*12 of 12.*corpus\.columns\.{field}=<name>"):
         split(found)
     assert RandomSplit(seed=0, train=0.5, val=0.25, test=0.25)(found).train
-    section = summarize(audit_split(found, RandomSplit(seed=0, train=0.5, val=0.25, test=0.25)(found), NOTHING))
+    section = summarize_findings(
+        audit_split(found, RandomSplit(seed=0, train=0.5, val=0.25, test=0.25)(found), NOTHING)
+    )
     assert "leakage over speakers cannot be checked" in section["summary"]
 
 

@@ -12,7 +12,7 @@ from ser_lightning.config_files import config_folder
 from ser_lightning.errors import InputError
 from ser_lightning.measure_robustness import default_section, make_plan
 from ser_lightning.robustness.channel import Band, Codec
-from ser_lightning.robustness.condition import Recording, power
+from ser_lightning.robustness.condition import RecordingContext, power
 from ser_lightning.robustness.level import Clipping, Gain
 from ser_lightning.robustness.noise import Babble, RecordedNoise, WhiteNoise
 from ser_lightning.robustness.room import RecordedRoom, SyntheticRoom
@@ -26,9 +26,9 @@ def tone(hz: float) -> np.ndarray:
     return (0.1 * np.sin(2 * np.pi * hz * SECONDS)).astype(np.float32)
 
 
-def recording(seed: int = 0) -> Recording:
+def recording(seed: int = 0) -> RecordingContext:
     voices = [tone(300), tone(500)[: RATE // 2]]
-    return Recording(RATE, np.random.default_rng(seed), lambda count: [voices[n % 2] for n in range(count)])
+    return RecordingContext(RATE, np.random.default_rng(seed), lambda count: [voices[n % 2] for n in range(count)])
 
 
 def level_db(wave: np.ndarray, hz: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.splits.audit import audit_folder, audit_split
-from ser_lightning.splits.findings import summarize
+from ser_lightning.splits.findings import summarize_findings
 from ser_lightning.splits.near_duplicates import Contents
 from ser_lightning.splits.split import Split
 from ser_lightning.splits.training_audit import (
@@ -63,7 +63,7 @@ def test_clean_split_has_no_findings():
     assert found(findings) == set()
     assert {name for name, finding in findings.items() if finding.severity == "leak"} == LEAKS
     assert {finding.severity for finding in findings.values()} == {"leak", "shared", "unchecked"}
-    section = summarize(findings.values())
+    section = summarize_findings(findings.values())
     assert (section["leak"], section["summary"]) == (False, "no leak found")
     assert findings["other take in training"].counts == {"test": (0, 3), "val": (0, 2)}
     assert findings["other take in training"].sentence == (
@@ -89,7 +89,7 @@ def test_duplicates_across_subsets_leak(kind, one, other, counts):
     finding = findings[f"{kind} across subsets"]
     assert finding.counts == counts
     assert {frozenset(pair) for pair in finding.examples} == {frozenset((one, other))}
-    assert summarize(findings.values())["leak"]
+    assert summarize_findings(findings.values())["leak"]
 
 
 @pytest.mark.parametrize(("one", "other", "subset"), [("a", "b", "train"), ("k", "l", "val"), ("x", "y", "test")])
@@ -102,7 +102,7 @@ def test_duplicates_within_a_subset_do_not_leak(kind, one, other, subset):
     assert found(findings) == {f"{kind} within a subset"}
     finding = findings[f"{kind} within a subset"]
     assert finding.counts == {"train": (0, 2), "val": (0, 2), "test": (0, 3)} | {subset: (2, finding.counts[subset][1])}
-    assert not summarize(findings.values())["leak"]
+    assert not summarize_findings(findings.values())["leak"]
 
 
 def test_near_duplicate_of_identical_clips_leaks():
@@ -144,7 +144,7 @@ def test_attributes_shared_with_training(differs, expected, clip, subset, of):
         assert findings[name].counts[subset] == (1, of)
         assert sum(count for count, _ in findings[name].counts.values()) == 1
         assert findings[name].examples == ((clip, "a"),)
-    assert summarize(findings.values())["leak"] == (TAKE in expected)
+    assert summarize_findings(findings.values())["leak"] == (TAKE in expected)
 
 
 @pytest.mark.parametrize("field", ["speaker", "statement"])
@@ -152,7 +152,7 @@ def test_unknown_fields_are_no_overlap_and_are_reported(field):
     changes = {id_: SAME | {field: None} for id_ in ("a", "k", "x")}
     findings = audited(changes)
     assert found(findings) == {f"unknown {field}s"} | ({SPEAKER, ACT} if field == "statement" else {STATEMENT})
-    section = summarize(findings.values())
+    section = summarize_findings(findings.values())
     assert not section["leak"]
     assert f"leakage over {field}s cannot be checked" in section["summary"]
     assert "3 of 7" in section["summary"]
@@ -166,14 +166,14 @@ def test_overlap_not_between_train_and_evaluation_is_ignored():
 
 def test_summary_lists_leaks_only():
     findings = audited({"a": SAME, "k": SAME, "x": SAME, "y": SAME}, samples={"b": "same", "z": "same"})
-    assert summarize(findings.values())["summary"] == (
+    assert summarize_findings(findings.values())["summary"] == (
         "leaks: 1 of 3 test clips have an identical recording in another subset;"
         " 2 of 3 test and 1 of 2 val clips have their other take in training"
     )
 
 
 def test_section_is_json_serializable():
-    section = summarize(audited({"a": SAME, "x": SAME}).values())
+    section = summarize_findings(audited({"a": SAME, "x": SAME}).values())
     assert json.loads(json.dumps(section)) == section
     (finding,) = [f for f in section["findings"] if f["name"] == TAKE]
     assert finding == {
@@ -323,6 +323,6 @@ def test_encoder_that_has_seen_the_labels_is_a_leak(labels, severity, found):
     finding = audit_encoder(encoder, ["ravdess", "ravdess", "emovo"])
     assert (finding.severity, finding.found) == (severity, found)
     assert "me/wavlm" in finding.sentence
-    section = summarize([finding])
+    section = summarize_findings([finding])
     assert section["leak"] is (found and severity == "leak")
     assert (finding.sentence in section["summary"]) is found

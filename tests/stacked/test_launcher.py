@@ -20,7 +20,7 @@ STACKED = "hydra/launcher=stacked"
 def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_path):
     """Four runs are stacked, one of which fails; the fifth differs in its network."""
     words = ("model.hidden=4,5", "optim.lr=0.001,0.002,1e30")
-    done = launch(small, tmp_path, STACKED, *words, "hydra.launcher.together=true", "trainer.max_epochs=1")
+    done = launch(small, tmp_path, STACKED, *words, "hydra.launcher.batched=true", "trainer.max_epochs=1")
     folders = [f"model.hidden-{hidden}/optim.lr-{lr}/dropout-p25/seed-0" for hidden in (4, 5) for lr in (0.001, 0.002)]
     assert list(results(tmp_path)) == folders, done.stderr
     assert done.returncode == 1
@@ -68,8 +68,8 @@ def test_killed_stack_goes_on(small, tmp_path):
     assert not list(saved.iterdir())
 
 
-@pytest.mark.parametrize("values", [{"n_jobs": 0}, {"at_once": 1.5}, {"save_every": -1}])
+@pytest.mark.parametrize("values", [{"n_jobs": 0}, {"max_runs": 1.5}, {"save_every": -1}])
 def test_options_are_checked(values):
-    usual = {"n_jobs": 2, "at_once": None, "together": None, "save_every": 30}
+    usual = {"n_jobs": 2, "max_runs": None, "batched": None, "save_every": 30}
     with pytest.raises(InputError, match=f"hydra.launcher.{next(iter(values))}"):
         Settings(**usual | values)

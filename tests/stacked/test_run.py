@@ -36,7 +36,7 @@ def job(small: list[str], root: Path, name: str, *words: str) -> Job:
 
 def train_stack(jobs: list[Job], root: Path, **options: Any) -> Outcomes:
     outcomes = Outcomes()
-    settings: dict[str, Any] = {"together": True, "at_once": None, "workers_count": 0, "save_every": 1e9} | options
+    settings: dict[str, Any] = {"batched": True, "max_runs": None, "workers_count": 0, "save_every": 1e9} | options
     StackTrainer(jobs=jobs, checkpoint=root / ".stacks" / "a.ckpt", report=outcomes.report, **settings).train()
     return outcomes
 

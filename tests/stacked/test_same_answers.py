@@ -28,7 +28,7 @@ Losses = list[float]
 def losses(monkeypatch) -> dict[int, Losses]:
     """The losses of every training and validation batch, by the seed of the run."""
     found: dict[int, Losses] = defaultdict(list)
-    alone, together = EmotionTask._record, arithmetic.Together._record
+    alone, batched = EmotionTask._record, arithmetic.BatchedArithmetic._record
 
     def record_alone(self, batch, metrics, logits, loss):
         found[self.seed].append(loss.item())
@@ -38,14 +38,14 @@ def losses(monkeypatch) -> dict[int, Losses]:
         for task, size, loss in zip(self.tasks, batch.sizes, losses.tolist(), strict=True):
             if size:
                 found[task.seed].append(loss)
-        together(self, batch, losses, logits)
+        batched(self, batch, losses, logits)
 
     def as_double_batch(batch):
         return batch._replace(features=batch.features.double())
 
     monkeypatch.setattr(datamodule, "as_batch", as_double_batch)
     monkeypatch.setattr(EmotionTask, "_record", record_alone)
-    monkeypatch.setattr(arithmetic.Together, "_record", record_together)
+    monkeypatch.setattr(arithmetic.BatchedArithmetic, "_record", record_together)
     return found
 
 
@@ -75,7 +75,7 @@ def train_alone(config: dict[str, Any]) -> EmotionTask:
     return task
 
 
-def train_stacked(configs: list[dict[str, Any]], folder: Path, *, together: bool) -> list[EmotionTask]:
+def train_stacked(configs: list[dict[str, Any]], folder: Path, *, batched: bool) -> list[EmotionTask]:
     runs = []
     for config in configs:
         task, data = prepared(config)
@@ -84,15 +84,15 @@ def train_stacked(configs: list[dict[str, Any]], folder: Path, *, together: bool
         stage = Stage(log_file=folder / "train.log")
         parts = {"config": config, "folder": folder, "stage": stage, "guard": guard, "initialization": None}
         runs.append(StackedRun(**parts, identity={}, data=data, task=task.double()))
-    stack = Stack(runs, device=CPU, together=together)
+    stack = Stack(runs, device=CPU, batched=batched)
     for _ in range(EPOCHS):
         assert all(isinstance(outcome, bool) for outcome in stack.train_epoch())
     stack.weights.release()
     return [run.task for run in runs]
 
 
-def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path, *, together: bool = True) -> None:
-    tasks = train_stacked(configs, folder, together=together)
+def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path, *, batched: bool = True) -> None:
+    tasks = train_stacked(configs, folder, batched=batched)
     stacked = {seed: list(values) for seed, values in losses.items()}
     losses.clear()
     for config, task in zip(configs, tasks, strict=True):
@@ -112,8 +112,8 @@ def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("together", [False, True])
-def test_values_that_may_differ(small, tmp_path, losses, together):
+@pytest.mark.parametrize("batched", [False, True])
+def test_values_that_may_differ(small, tmp_path, losses, batched):
     values = [
         {"dropout.p": 0.0, "optim.lr": 0.003},
         {"dropout.p": 0.3, "loss.label_smoothing": 0.1, "split.seed": 4},
@@ -123,7 +123,7 @@ def test_values_that_may_differ(small, tmp_path, losses, together):
     for config, own in zip(configs, values, strict=True):
         changed(config, *(f"{key}={value}" for key, value in own.items()))
         config["model"]["dropout"] = config["dropout"]["p"]
-    check(losses, configs, tmp_path, together=together)
+    check(losses, configs, tmp_path, batched=batched)
 
 
 NETWORKS = [

@@ -14,14 +14,14 @@ class StackedLauncher(Launcher):
 
     Args:
         n_jobs: number of processes at a time, on a CPU also of stacks
-        at_once: largest number of runs of a stack; None for as many as fit
-        together: whether a stack is computed in the same operations; None for an accelerator only
+        max_runs: largest number of runs of a stack; None for as many as fit
+        batched: whether a stack is computed in the same operations; None for an accelerator only
         save_every: seconds between two resume checkpoints of a stack
 
     """
 
-    def __init__(self, *, n_jobs: int, at_once: int | None, together: bool | None, save_every: float) -> None:
-        self.n_jobs, self.at_once, self.together, self.save_every = n_jobs, at_once, together, save_every
+    def __init__(self, *, n_jobs: int, max_runs: int | None, batched: bool | None, save_every: float) -> None:
+        self.n_jobs, self.max_runs, self.batched, self.save_every = n_jobs, max_runs, batched, save_every
         self.config: DictConfig
         self.task_function: TaskFunction
         self.hydra_context: HydraContext
@@ -35,7 +35,7 @@ class StackedLauncher(Launcher):
         from ser_lightning.cli.stacks import Settings, launch  # Hydra imports this module in every command
 
         settings: Any = Settings(
-            n_jobs=self.n_jobs, at_once=self.at_once, together=self.together, save_every=self.save_every
+            n_jobs=self.n_jobs, max_runs=self.max_runs, batched=self.batched, save_every=self.save_every
         )
         return launch(
             job_overrides,

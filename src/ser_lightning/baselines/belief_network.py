@@ -88,7 +88,7 @@ def fine_tune(x: Tensor, targets: Tensor, layers: Layers, *, classes: int, steps
         x: (N, visible)
         targets: (N,), class index of each row
         layers: the pretrained layers
-        classes: number of classes of the softmax layer, which is initialized with zeros and discarded afterwards
+        classes: number of classes of the softmax layer, which is initialized with zeros and discarded afterward
         steps: maximum number of steps; 0 returns the layers unchanged
 
     Returns:

@@ -106,39 +106,39 @@ def fit_calibration(logits: Logits, target: Labels) -> Calibration:
     )
 
 
-def least_probability(found: Probabilities, target: Labels, *, coverage: float) -> float:
+def least_probability(probabilities: Probabilities, target: Labels, *, coverage: float) -> float:
     """Return the probability from which a class belongs to the prediction set: split conformal prediction.
 
     Clips are compared by the probability of their true class (LAC; Sadinle et al. 2019). With n clips, the bound is the
     k-th highest, k = ceil((n + 1) coverage). With too few clips, every set holds all classes.
 
     Args:
-        found: (N, classes), calibrated probabilities
+        probabilities: (N, classes), calibrated probabilities
         target: (N,), index of the true class
         coverage: share of new clips whose set holds the true class
 
     """
-    true = np.sort(found[np.arange(len(target)), target])[::-1]
+    true = np.sort(probabilities[np.arange(len(target)), target])[::-1]
     k = math.ceil((len(true) + 1) * coverage - 1e-9)
     return 0.0 if k > len(true) else float(true[k - 1])
 
 
-def unsure(found: Probabilities, threshold: float) -> npt.NDArray[np.bool_]:
+def unsure(probabilities: Probabilities, threshold: float) -> npt.NDArray[np.bool_]:
     """Return whether each answer is rejected: its probability is below the threshold; (N,)."""
-    rejected: npt.NDArray[np.bool_] = found.max(axis=1) < threshold
+    rejected: npt.NDArray[np.bool_] = probabilities.max(axis=1) < threshold
     return rejected
 
 
-def prediction_sets(found: Probabilities, bound: float) -> npt.NDArray[np.bool_]:
+def prediction_sets(probabilities: Probabilities, bound: float) -> npt.NDArray[np.bool_]:
     """Return which classes the set of each clip holds, (N, classes): the most probable, and all of at least ``bound``.
 
     Args:
-        found: (N, classes), calibrated probabilities
+        probabilities: (N, classes), calibrated probabilities
         bound: :attr:`Calibration.least_probability`
 
     """
-    sets: npt.NDArray[np.bool_] = found >= bound
-    sets[np.arange(len(found)), found.argmax(axis=1)] = True
+    sets: npt.NDArray[np.bool_] = probabilities >= bound
+    sets[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return sets
 
 
@@ -172,8 +172,8 @@ def describe_subset(calibration: Calibration, logits: Logits, target: Labels) ->
     }
 
 
-def _rejection(found: Probabilities, target: Labels, threshold: float) -> Mapping[str, float | None]:
+def _rejection(probabilities: Probabilities, target: Labels, threshold: float) -> Mapping[str, float | None]:
     """Return the share of rejected clips, and the share of wrong answers among the others (None without any)."""
-    answered = ~unsure(found, threshold)
-    wrong = found.argmax(axis=1)[answered] != target[answered]
+    answered = ~unsure(probabilities, threshold)
+    wrong = probabilities.argmax(axis=1)[answered] != target[answered]
     return {"rejected": float(1 - answered.mean()), "error": float(wrong.mean()) if len(wrong) else None}

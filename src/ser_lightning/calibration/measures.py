@@ -37,16 +37,16 @@ class Reliability(NamedTuple):
         return float(np.average(gaps, weights=self.clips))
 
 
-def reliability(found: Probabilities, target: Labels, *, bins: int = BINS) -> Reliability:
+def reliability(probabilities: Probabilities, target: Labels, *, bins: int = BINS) -> Reliability:
     """Sort clips by confidence into bins of equal mass; with fewer clips than bins, each clip is a bin.
 
     Args:
-        found: (N, classes), probabilities
+        probabilities: (N, classes), of each class
         target: (N,), index of the true class
         bins: number of bins
 
     """
-    confidence, correct = found.max(axis=1), found.argmax(axis=1) == target
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
     order = np.argsort(confidence, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
     return Reliability(
@@ -56,15 +56,15 @@ def reliability(found: Probabilities, target: Labels, *, bins: int = BINS) -> Re
     )
 
 
-def brier_score(found: Probabilities, target: Labels) -> float:
+def brier_score(probabilities: Probabilities, target: Labels) -> float:
     """Return the mean squared distance of the probabilities and the true class, from 0 (best) to 2 (Brier 1950).
 
     >>> brier_score(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 1]))
     0.25
 
     """
-    truth = np.eye(found.shape[1])[target]
-    return float(((found - truth) ** 2).sum(axis=1).mean())
+    truth = np.eye(probabilities.shape[1])[target]
+    return float(((probabilities - truth) ** 2).sum(axis=1).mean())
 
 
 def measure(logits: Logits, target: Labels, temperature: float | None = None) -> dict[str, float]:
@@ -117,9 +117,9 @@ def risk_coverage(confidence: Floats, correct: npt.NDArray[np.bool_]) -> RiskCov
     return RiskCoverage(answered / len(error), np.cumsum(error) / answered)
 
 
-def curve_of(found: Probabilities, target: Labels) -> RiskCoverage:
+def curve_of(probabilities: Probabilities, target: Labels) -> RiskCoverage:
     """Return the risk-coverage curve of probabilities (N, classes) and true classes (N,)."""
-    return risk_coverage(found.max(axis=1), found.argmax(axis=1) == target)
+    return risk_coverage(probabilities.max(axis=1), probabilities.argmax(axis=1) == target)
 
 
 def thinned(curve: RiskCoverage, *, points: int = 51) -> dict[str, list[float]]:

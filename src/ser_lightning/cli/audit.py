@@ -13,7 +13,7 @@ from rich.table import Table
 from ser_lightning.assemble import assemble_preparation
 from ser_lightning.cli import hydra_app
 from ser_lightning.cli.audit_labels import audit_labels, check_labels
-from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.audio_files import list_corpus_files, sha256
 from ser_lightning.corpora.rows import RowCorpus
 from ser_lightning.corpora.utterance import Problem
 from ser_lightning.data.content import read_contents
@@ -23,7 +23,7 @@ from ser_lightning.leakage import monitors
 from ser_lightning.progress import show_progress
 from ser_lightning.results import write_json
 from ser_lightning.splits.audit import audit_folder, audit_split
-from ser_lightning.splits.findings import CORPUS_ERROR, LEAK, SHARED, Finding, summarize
+from ser_lightning.splits.findings import CORPUS_ERROR, LEAK, SHARED, Finding, summarize_findings
 from ser_lightning.splits.split import SUBSETS
 from ser_lightning.splits.training_audit import (
     audit_choice,
@@ -68,7 +68,7 @@ def audit(config: DictConfig) -> int:
 
     digests = {utterance.path: utterance.digest for utterance in scan.utterances}
     roots = _roots(data.corpus)
-    files = (root / file for root in roots for file in list_audio_files(root, follow_links=False)[0])
+    files = (root / file for root in roots for file in list_corpus_files(root, follow_links=False)[0])
     left_out = {path: sha256(path) for path in files if path not in digests}
     contents = read_contents(
         {digest: path for path, digest in left_out.items()} | {u.content: u.path for u in scan.utterances},
@@ -93,7 +93,7 @@ def audit(config: DictConfig) -> int:
         audit_choice(monitors(plain), checkpoint=plain["checkpoint"]),
     ]
     unread = [(str(u.path), contents.unread[u.content]) for u in scan.utterances if u.content in contents.unread]
-    section = summarize(findings)
+    section = summarize_findings(findings)
     sizes = {subset: len(getattr(split, subset)) for subset in SUBSETS}
     _print_findings(console, findings, title=f"{data.corpus.name}: {'/'.join(map(str, sizes.values()))} utterances")
     for _, reason in unread:

@@ -89,11 +89,11 @@ def clip_vectors(
 
 
 def _print(
-    console: Console, found: Sequence[Suspect], utterances: Sequence[Utterance], emotions: Sequence[str]
+    console: Console, suspects: Sequence[Suspect], utterances: Sequence[Utterance], emotions: Sequence[str]
 ) -> None:
-    title = f"suspected label errors: {len(found)} of {len(utterances)} clips"
+    title = f"suspected label errors: {len(suspects)} of {len(utterances)} clips"
     table = Table("utterance", "label", "may be", "probability of the label", "of the other", title=title)
-    for each in found[:LISTED]:
+    for each in suspects[:LISTED]:
         clip, shares = utterances[each.clip], (each.label_probability, each.suggestion_probability)
         table.add_row(clip.id, clip.emotion, emotions[each.suggestion], *(f"{share:.2f}" for share in shares))
     console.print(table)

@@ -202,30 +202,30 @@ def _print_comparison(again: "Reevaluation", path: Path) -> None:
         print("The metrics differ, as expected: the configuration was changed.")
 
 
-def _print_cross_corpus(found: Mapping[str, Any]) -> None:
+def _print_cross_corpus(result: Mapping[str, Any]) -> None:
     import numpy as np
     from rich.console import Console
     from rich.table import Table
 
     from ser_lightning.metrics import recall_per_class
 
-    emotions, corpus = found["emotions"], found["corpus"]
+    emotions, corpus = result["emotions"], result["corpus"]
     table = Table(
         *("true \\ predicted", *emotions, "recall"),
-        title=f"{corpus['name']}: {found['clips']} of {corpus['utterances']} clips",
+        title=f"{corpus['name']}: {result['clips']} of {corpus['utterances']} clips",
     )
     for emotion, row, recall in zip(
-        emotions, found["confusion_matrix"], recall_per_class(np.array(found["confusion_matrix"])), strict=True
+        emotions, result["confusion_matrix"], recall_per_class(np.array(result["confusion_matrix"])), strict=True
     ):
         table.add_row(emotion, *map(str, row), "" if np.isnan(recall) else f"{100 * recall:.1f} %")
     Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
     print(f"predictions are taken over the {len(emotions)} emotions that network and corpus have in common")
-    if found["left_out"]:
-        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(found["left_out"].items()))
+    if result["left_out"]:
+        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(result["left_out"].items()))
         print(f"left out, because the network does not know them: {counts}")
-    if found["never_predicted"]:
-        print(f"never predicted, because the corpus has none: {', '.join(found['never_predicted'])}")
-    shares = (found["metrics"]["accuracy"], found["metrics"]["uar"], 1 / len(emotions))
+    if result["never_predicted"]:
+        print(f"never predicted, because the corpus has none: {', '.join(result['never_predicted'])}")
+    shares = (result["metrics"]["accuracy"], result["metrics"]["uar"], 1 / len(emotions))
     accuracy, uar, chance = (f"{100 * share:.1f} %" for share in shares)
     print(f"accuracy {accuracy}  UAR {uar}  (by chance {chance})")
 

@@ -94,7 +94,7 @@ def run_job(config: DictConfig, *, command: Command) -> float:
                         raise JobFailedError(reason)
                 # A trial run (trainer.fast_dev_run) writes no result.json.
                 trial = OmegaConf.select(config, "trainer.fast_dev_run")
-                result = TRIAL if trial else read_result(Path(folder))
+                result = TRIAL if trial else _read_job_result(Path(folder))
             uar = float(result["metrics"]["val"]["uar"])
     except (JobFailedError, InputError) as error:
         report(FAILED, " ".join(str(error).split()))
@@ -137,7 +137,7 @@ def _existing_result(config: DictConfig, *, folder: Path) -> dict[str, Any] | No
     return result
 
 
-def read_result(folder: Path) -> dict[str, Any]:
+def _read_job_result(folder: Path) -> dict[str, Any]:
     """Read the ``result.json`` that a job wrote.
 
     Raises:

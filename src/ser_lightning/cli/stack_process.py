@@ -34,8 +34,8 @@ def main() -> None:
 
         trainer = StackTrainer(
             jobs=[Job(**job) for job in request["jobs"]],
-            together=request["together"],
-            at_once=request["at_once"],
+            batched=request["batched"],
+            max_runs=request["max_runs"],
             workers_count=request["workers_count"],
             checkpoint=Path(request["checkpoint"]),
             save_every=request["save_every"],

@@ -34,12 +34,12 @@ class Settings:
     """Options of the launcher; see ``conf/hydra/launcher/stacked.yaml``."""
 
     n_jobs: int
-    at_once: int | None
-    together: bool | None
+    max_runs: int | None
+    batched: bool | None
     save_every: float
 
     def __post_init__(self) -> None:
-        for name, value in (("n_jobs", self.n_jobs), ("at_once", self.at_once)):
+        for name, value in (("n_jobs", self.n_jobs), ("max_runs", self.max_runs)):
             if value is not None and (type(value) is not int or value < 1):
                 raise InputError(f"hydra.launcher.{name} is {value!r}; expected a whole number of at least 1")
         if isinstance(self.save_every, bool) or not isinstance(self.save_every, int | float) or self.save_every < 0:
@@ -95,7 +95,7 @@ def launch(
     returns = {job.number: result for job, result in zip(others, found, strict=True)}
     for job in jobs:
         if job.number in stacked:
-            returns[job.number] = _conclude(job, context, function)
+            returns[job.number] = _finished_job(job, context, function)
     return [returns[job.number] for job in jobs]
 
 
@@ -131,13 +131,13 @@ def _train_stacks(jobs: Sequence[SweepJob], *, settings: Settings, sweep: Path) 
     """Train what can be stacked; return the numbers of the jobs that have ended."""
     resolved = [job for job in jobs if job.plain is not None]
     groups = group_runs([_plain(job) for job in resolved])
-    _say_others({_plain(resolved[index])["run_id"]: reason for index, reason in groups.others.items()})
+    _print_others({_plain(resolved[index])["run_id"]: reason for index, reason in groups.others.items()})
     ended: set[int] = set()
     for stack in groups.stacks:
         members = [resolved[index] for index in stack]
         outcomes = _train_stack(members, settings=settings, sweep=sweep)
         left = {_plain(job)["run_id"]: outcomes[_folder(job)]["reason"] for job in members if _is(job, outcomes, LEFT)}
-        _say_others(left)
+        _print_others(left)
         STACK_FAILURES.update(
             {_folder(job): outcomes[_folder(job)]["reason"] for job in members if _is(job, outcomes, FAILED)}
         )
@@ -145,7 +145,7 @@ def _train_stacks(jobs: Sequence[SweepJob], *, settings: Settings, sweep: Path) 
     return ended
 
 
-def _say_others(others: Mapping[str, str]) -> None:
+def _print_others(others: Mapping[str, str]) -> None:
     """Print for each reason which runs are trained one by one."""
     for reason in dict.fromkeys(others.values()):
         runs = [run for run, why in others.items() if why == reason]
@@ -188,8 +188,8 @@ def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: Settings, 
         "jobs": [{"config": _plain(job), "choices": _choices(job), "overrides": _overrides(job)} for job in jobs],
         "answer": str(path.with_suffix(".jsonl")),
         "checkpoint": str(sweep / FOLDER / f"{name}.ckpt"),
-        "together": settings.together,
-        "at_once": settings.at_once,
+        "batched": settings.batched,
+        "max_runs": settings.max_runs,
         "workers_count": settings.n_jobs,
         "save_every": settings.save_every,
     }
@@ -225,7 +225,7 @@ def _is(job: SweepJob, outcomes: Mapping[str, Mapping[str, str]], state: str) ->
     return outcomes[_folder(job)]["state"] == state
 
 
-def _conclude(job: SweepJob, context: HydraContext, function: TaskFunction) -> JobReturn:
+def _finished_job(job: SweepJob, context: HydraContext, function: TaskFunction) -> JobReturn:
     """Return the result of a job that a stack has finished, as its own launcher would."""
     with _hydra_config(job.config):
         return run_job(

@@ -50,7 +50,7 @@ def existing_folder(root: Path | None, *, title: str, remedy: str) -> Path:
     return root
 
 
-def list_audio_files(
+def list_corpus_files(
     root: Path, *, follow_links: bool, suffixes: tuple[str, ...] = SUFFIXES
 ) -> tuple[list[PurePath], list[Problem]]:
     """List the audio files below a folder, in any layout.

@@ -150,10 +150,10 @@ class Definition:
             annotation["gender"] = self.genders[annotation["speaker"]]
         return {name: value for name, value in annotation.items() if name in FIELDS}
 
-    def _id(self, stem: str, found: Mapping[str, str]) -> str:
-        return self.templates["id"].format(**found) if "id" in self.templates else stem
+    def _id(self, stem: str, codes: Mapping[str, str]) -> str:
+        return self.templates["id"].format(**codes) if "id" in self.templates else stem
 
-    def _with_folder(self, found: dict[str, str], folder: str) -> dict[str, str]:
+    def _with_folder(self, codes: dict[str, str], folder: str) -> dict[str, str]:
         """Return the codes of a file name, completed by those of a folder name.
 
         Raises:
@@ -164,11 +164,11 @@ class Definition:
         for group, text in match.groupdict().items() if match else ():
             regular = self.aliases.get(text.lower(), text).lower()
             code = next((code for code in self.codes[group] if code.lower() == regular), text)
-            if found.setdefault(group, code) != code:
+            if codes.setdefault(group, code) != code:
                 raise InputError(
-                    f"folder of another {group}: {printable(folder)} contains a recording of {found[group]}"
+                    f"folder of another {group}: {printable(folder)} contains a recording of {codes[group]}"
                 )
-        return found
+        return codes
 
 
 def _listed(codes: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ser_lightning.corpora.audio_files import list_audio_files
+from ser_lightning.corpora.audio_files import list_corpus_files
 from ser_lightning.corpora.definition import Archive
 from ser_lightning.errors import InputError, printable
 
@@ -134,4 +134,4 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _is_fetched(root: Path) -> bool:
-    return root.is_dir() and not (root / STAGING).exists() and bool(list_audio_files(root, follow_links=True)[0])
+    return root.is_dir() and not (root / STAGING).exists() and bool(list_corpus_files(root, follow_links=True)[0])

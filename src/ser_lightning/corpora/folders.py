@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ser_lightning.corpora.audio_files import ALL_SUFFIXES, existing_folder, expand_path, list_audio_files
+from ser_lightning.corpora.audio_files import ALL_SUFFIXES, existing_folder, expand_path, list_corpus_files
 from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
@@ -57,7 +57,7 @@ class FolderCorpus(RowCorpus):
             InputError: the folder contains no audio file
 
         """
-        files, problems = list_audio_files(self.folder, follow_links=self.follow_links, suffixes=ALL_SUFFIXES)
+        files, problems = list_corpus_files(self.folder, follow_links=self.follow_links, suffixes=ALL_SUFFIXES)
         if not files and not problems:
             raise InputError(
                 f"{printable(self.folder)}: contains no audio file (such as {', '.join(ALL_SUFFIXES[:6])})"

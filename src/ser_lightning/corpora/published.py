@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 import soundfile
 
-from ser_lightning.corpora.audio_files import existing_folder, expand_path, list_audio_files, sha256
+from ser_lightning.corpora.audio_files import existing_folder, expand_path, list_corpus_files, sha256
 from ser_lightning.corpora.definition import Definition
 from ser_lightning.corpora.definitions import DEFINITIONS
 from ser_lightning.corpora.download import fetch_archive
@@ -87,7 +87,7 @@ class PublishedCorpus:
         """
         definition = self.definition
         root = existing_folder(self.root, title=definition.title, remedy=definition.remedy)
-        files, problems = list_audio_files(root, follow_links=self.follow_links)
+        files, problems = list_corpus_files(root, follow_links=self.follow_links)
         if definition.ignored is not None:
             ignored = re.compile(definition.ignored, re.IGNORECASE)
             files = [file for file in files if not any(map(ignored.fullmatch, file.parts[:-1]))]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from ser_lightning.corpora.audio_files import list_audio_files, sha256
+from ser_lightning.corpora.audio_files import list_corpus_files, sha256
 from ser_lightning.corpora.definitions.ravdess import RAVDESS
 from ser_lightning.corpora.merging import merged, relabel
 from ser_lightning.corpora.problems import Downmix
@@ -214,7 +214,7 @@ class Synthetic:
             raise self._damaged(self.folder / MANIFEST, "unreadable") from error
         if listed.keys() != set(paths.values()):
             raise self._damaged(self.folder / MANIFEST, "does not list the clips of the design")
-        files, problems = list_audio_files(self.folder, follow_links=False)
+        files, problems = list_corpus_files(self.folder, follow_links=False)
         if problems:
             raise self._damaged(self.folder / problems[0].path, problems[0].reason)
         found = {self.folder / file for file in files}

@@ -29,14 +29,14 @@ class DamagedCacheError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CachedClip:
     """Position of one copy of one utterance in the frames, in frames."""
 
     offset: int
     frames: int
 
 
-Rows = dict[tuple[str, str], Row]  # (utterance id, name of the copy) -> its position
+Rows = dict[tuple[str, str], CachedClip]  # (utterance id, name of the copy) -> its position
 
 
 class CacheFile:
@@ -89,7 +89,7 @@ class CacheFile:
                     f"The feature cache {self.folder} was written by another version: format {index['format']},"
                     f" expected {FORMAT}"
                 )
-            rows = {(id_, name): Row(offset, frames) for id_, name, offset, frames in index["rows"]}
+            rows = {(id_, name): CachedClip(offset, frames) for id_, name, offset, frames in index["rows"]}
             without_speech = set(index["without_speech"])
             expected = _count_frames(rows) * self.size * 4
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -139,7 +139,7 @@ class CacheFile:
                     without_speech.add(result.id)
                 for name, matrix in result.features.items():  # matrix: (K, F)
                     file.write(np.ascontiguousarray(matrix).data)
-                    rows[result.id, name] = Row(end, len(matrix))
+                    rows[result.id, name] = CachedClip(end, len(matrix))
                     end += len(matrix)
                 if count - indexed >= max(INDEX_INTERVAL, len(rows) // 20):
                     self._write_index(file, rows, without_speech)

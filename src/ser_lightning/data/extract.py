@@ -50,7 +50,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class ClipJob:
     """One utterance and the copies to extract (``""`` is the original clip)."""
 
     utterance: Utterance
@@ -75,7 +75,7 @@ class Extracted:
     failure: str | None = None
 
 
-def extract(job: Job, audio: Audio, augment: Augment, features: Features) -> Extracted:
+def extract(job: ClipJob, audio: Audio, augment: Augment, features: Features) -> Extracted:
     """Extract the features of one file.
 
     If the file cannot be read, or its digest differs from that of the utterance, the result has a ``failure`` and no
@@ -134,7 +134,7 @@ def _start_worker(parent: int, shared: mmap.mmap | None) -> None:
     keep_freed_memory()
 
 
-def _extract_chunk(chunk: Sequence[Job], slot: int, work: Callable[[Job], Extracted]) -> list[_Sent]:
+def _extract_chunk(chunk: Sequence[ClipJob], slot: int, work: Callable[[ClipJob], Extracted]) -> list[_Sent]:
     end = slot * SLOT_BYTES
     sent = []
     for result in map(work, chunk):
@@ -160,7 +160,7 @@ def _received(sent: _Sent, shared: mmap.mmap | None, names: Sequence[str]) -> Ex
 
 
 def extract_all(
-    jobs: Sequence[Job], audio: Audio, augment: Augment, features: Features, workers: int
+    jobs: Sequence[ClipJob], audio: Audio, augment: Augment, features: Features, workers: int
 ) -> Generator[Extracted]:
     """Yield the result of each job, in order; the results do not depend on the number of processes.
 
@@ -190,7 +190,7 @@ def extract_all(
         ) from error
 
 
-def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
+def _warm_up(jobs: Sequence[ClipJob], augment: Augment, features: Features) -> None:
     """Compile librosa's functions and build torchaudio's kernels before forking, so that the workers share them.
 
     Workers that compile at the same time corrupt numba's cache (numba issue 10128), and torchaudio's resampling kernels
@@ -208,13 +208,13 @@ def _warm_up(jobs: Sequence[Job], augment: Augment, features: Features) -> None:
             augment(sample, utterance="")
 
 
-def _by_workers(jobs: Sequence[Job], work: Callable[[Job], Extracted], workers: int) -> Iterator[Extracted]:
+def _by_workers(jobs: Sequence[ClipJob], work: Callable[[ClipJob], Extracted], workers: int) -> Iterator[Extracted]:
     # A fork starts in milliseconds and shares memory; a new interpreter spends seconds on imports.
     forked = sys.platform == "linux"
     chunks = iter([jobs[at : at + FILES_PER_TASK] for at in range(0, len(jobs), FILES_PER_TASK)])
     slots = TASKS_PER_WORKER * workers
     shared = mmap.mmap(-1, slots * SLOT_BYTES) if forked else None
-    under_way: deque[tuple[Sequence[Job], int, Future[list[_Sent]]]] = deque()
+    under_way: deque[tuple[Sequence[ClipJob], int, Future[list[_Sent]]]] = deque()
     context = multiprocessing.get_context("fork" if forked else "spawn")
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(), shared)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.augmentation import Augment, copy_names
-from ser_lightning.data.cache_file import CacheFile, DamagedCacheError, Row, Rows
-from ser_lightning.data.extract import Extracted, Features, Job, extract_all
+from ser_lightning.data.cache_file import CachedClip, CacheFile, DamagedCacheError, Rows
+from ser_lightning.data.extract import ClipJob, Extracted, Features, extract_all
 from ser_lightning.data.frames import Frames, JoinedFrames
 from ser_lightning.errors import InputError
 from ser_lightning.kernels.compile import KERNELS, source_digest
@@ -146,13 +146,13 @@ class FeatureCache:
                 " permissions, or choose another data.feature_cache, then rerun; finished clips are kept."
             ) from error
 
-    def _jobs(self, copies: Mapping[str, Sequence[str]], rows: Mapping[tuple[str, str], Row]) -> list[Job]:
+    def _jobs(self, copies: Mapping[str, Sequence[str]], rows: Mapping[tuple[str, str], CachedClip]) -> list[ClipJob]:
         """List the files with missing copies, and the copies that each lacks."""
         jobs = []
         for id_ in sorted(copies):
             missing = tuple(name for name in copies[id_] if (id_, name) not in rows)
             if missing:
-                jobs.append(Job(utterance=self.utterances[id_], copies=missing))
+                jobs.append(ClipJob(utterance=self.utterances[id_], copies=missing))
         return jobs
 
     def _intact_rows(self) -> Rows:
@@ -172,7 +172,7 @@ class FeatureCache:
 
     def _extract(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ClipJob],
         *,
         workers: int,
         progress: Callable[[Iterable[Extracted], int], Iterable[Extracted]],
@@ -240,7 +240,7 @@ def _join(files: Sequence[CacheFile]) -> tuple[Frames, Rows, list[str]]:
         rows, unvoiced = file.read()
         if rows:
             parts.append(file.map_frames(rows))
-            joined |= {key: Row(row.offset + shift, row.frames) for key, row in rows.items()}
+            joined |= {key: CachedClip(row.offset + shift, row.frames) for key, row in rows.items()}
             without_speech |= unvoiced
             shift += len(parts[-1])
     if not parts:

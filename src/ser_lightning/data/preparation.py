@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from ser_lightning.audio.audio import Audio
 from ser_lightning.corpora.utterance import Problem, ProblemsError, Scan, Utterance
 from ser_lightning.data.augmentation import Augment, copy_names
-from ser_lightning.data.cache_file import Row
+from ser_lightning.data.cache_file import CachedClip
 from ser_lightning.data.extract import Extracted, Features
 from ser_lightning.data.feature_cache import ORIGINAL, FeatureCache, Shard
 from ser_lightning.data.frames import Frames
@@ -110,7 +110,7 @@ class Preparation:
         self.members: Members  # the rows of each subset
         self.cache: FeatureCache
         self.frames: Frames | NormalizedFrames
-        self.rows: dict[tuple[str, str], Row]
+        self.rows: dict[tuple[str, str], CachedClip]
         self.without_speech: list[str] = []
 
     def copies(self, subset: str) -> tuple[str, ...]:

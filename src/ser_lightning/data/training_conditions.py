@@ -13,7 +13,7 @@ from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.preparation import Preparation
-from ser_lightning.recording_conditions import Conditions, TrainingData, measure_conditions, summarize
+from ser_lightning.recording_conditions import Conditions, TrainingData, measure_conditions, summarize_conditions
 
 FORMAT = 1  # increase it when the same files give different measurements
 MOST = 2000  # clips of a corpus that are measured; quantiles need no more
@@ -35,9 +35,9 @@ def describe_training_data(preparation: Preparation) -> TrainingData:
     sample = _sample(preparation.utterances)
     if not any(utterance.id in training for utterance in sample):
         sample = _sample([utterance for utterance in preparation.utterances if utterance.id in training])
-    measured = measure_clips(sample, folder=preparation.cache_folder, workers=preparation.feature_workers)
+    measured = measure_recordings(sample, folder=preparation.cache_folder, workers=preparation.feature_workers)
     clips = [found for utterance, found in zip(sample, measured, strict=True) if utterance.id in training]
-    return summarize(clips, model_rate=preparation.audio.sampling_rate)
+    return summarize_conditions(clips, model_rate=preparation.audio.sampling_rate)
 
 
 def _sample(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
@@ -47,7 +47,7 @@ def _sample(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
     return sorted(utterances, key=lambda utterance: utterance.content)[:MOST]
 
 
-def measure_clips(utterances: Sequence[Utterance], *, folder: Path, workers: int) -> list[Conditions]:
+def measure_recordings(utterances: Sequence[Utterance], *, folder: Path, workers: int) -> list[Conditions]:
     """Measure recordings, or read their measurements from a cache file.
 
     Args:

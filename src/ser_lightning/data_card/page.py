@@ -82,9 +82,9 @@ def warning_lines(card: Mapping[str, Any]) -> list[str]:
     return texts[:LISTED] + ([f"{more} more warnings are on the page."] if more > 0 else [])
 
 
-def _emotion_text(emotion: str, found: Mapping[str, Any]) -> str:
-    genders = ", ".join(f"{count} {gender}" for gender, count in found["genders"].items())
-    return f"{emotion} {found['rows']}" + (f" ({genders})" if genders else "")
+def _emotion_text(emotion: str, emotion_card: Mapping[str, Any]) -> str:
+    genders = ", ".join(f"{count} {gender}" for gender, count in emotion_card["genders"].items())
+    return f"{emotion} {emotion_card['rows']}" + (f" ({genders})" if genders else "")
 
 
 def _short(value: float) -> str:

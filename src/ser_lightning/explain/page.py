@@ -90,12 +90,12 @@ def _audio(clip: ExplainedClip) -> str:
     return encode_audio(lambda: open_waveform(clip.wave[:, None], clip.rate))
 
 
-def _map(found: Explanation, clip: ExplainedClip) -> dict[str, Any]:
+def _map(explanation: Explanation, clip: ExplainedClip) -> dict[str, Any]:
     """Return the shapes of an explanation; places are percent of the width and height, strengths from -1 to 1."""
-    cells = found.contributions
+    cells = explanation.contributions
     scale = max(float(np.abs(cells).max()), 1e-12)
-    lefts, widths = 100 * found.seconds[:-1] / clip.seconds, 100 * np.diff(found.seconds) / clip.seconds
-    height = 100 / len(found.rows)
+    lefts, widths = 100 * explanation.seconds[:-1] / clip.seconds, 100 * np.diff(explanation.seconds) / clip.seconds
+    height = 100 / len(explanation.rows)
     rectangles = [
         {
             "x": lefts[block],
@@ -103,19 +103,19 @@ def _map(found: Explanation, clip: ExplainedClip) -> dict[str, Any]:
             "width": widths[block],
             "height": height,
             "strength": cells[block, row] / scale,
-            "title": f"{_span(found, block)}, {found.rows[row]}: {cells[block, row]:+.2f}",
+            "title": f"{_span(explanation, block)}, {explanation.rows[row]}: {cells[block, row]:+.2f}",
         }
         for block in range(len(lefts))
-        for row in range(len(found.rows))
+        for row in range(len(explanation.rows))
     ]
     return {
-        "found": found,
+        "explanation": explanation,
         "rectangles": rectangles,
-        "rows": list(reversed(_bars(found.rows, found.by_row))),
-        "times": _bars([_span(found, block) for block in range(len(lefts))], found.by_time),
+        "rows": list(reversed(_bars(explanation.rows, explanation.by_row))),
+        "times": _bars([_span(explanation, block) for block in range(len(lefts))], explanation.by_time),
         "spans": list(zip(lefts, widths, strict=True)),
-        "picture": _picture(found.picture),
-        "summary": _summary(found, clip),
+        "picture": _picture(explanation.picture),
+        "summary": _summary(explanation, clip),
     }
 
 
@@ -126,17 +126,22 @@ def _bars(names: Sequence[str], values: Doubles) -> list[dict[str, Any]]:
     ]
 
 
-def _span(found: Explanation, block: int) -> str:
-    return f"{found.seconds[block]:.2f}-{found.seconds[block + 1]:.2f} s"
+def _span(explanation: Explanation, block: int) -> str:
+    return f"{explanation.seconds[block]:.2f}-{explanation.seconds[block + 1]:.2f} s"
 
 
-def _summary(found: Explanation, clip: ExplainedClip) -> str:
-    row, block = int(found.by_row.argmax()), int(found.by_time.argmax())
+def _summary(explanation: Explanation, clip: ExplainedClip) -> str:
+    row, block = int(explanation.by_row.argmax()), int(explanation.by_time.argmax())
     text = (
-        f"The logit of {clip.emotion} is {clip.logit:.2f}. The whole clip contributes {found.total:+.2f}, the time"
-        f" {_span(found, block)} {found.by_time[block]:+.2f}, {found.rows[row]} {found.by_row[row]:+.2f}."
+        f"The logit of {clip.emotion} is {clip.logit:.2f}. The whole clip contributes {explanation.total:+.2f}, the"
+        f" time {_span(explanation, block)} {explanation.by_time[block]:+.2f}, {explanation.rows[row]}"
+        f" {explanation.by_row[row]:+.2f}."
     )
-    return text if found.error is None else f"{text} The blocks add up to {found.total + found.error:+.2f}."
+    return (
+        text
+        if explanation.error is None
+        else f"{text} The blocks add up to {explanation.total + explanation.error:+.2f}."
+    )
 
 
 def _picture(rows: Sequence[Floats]) -> str:

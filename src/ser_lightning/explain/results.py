@@ -32,7 +32,7 @@ from ser_lightning.report.tables import NOTHING, markdown
 MOST_NAMED = 12  # labels in a legend; more have colors without names
 
 
-def importance_table(found: Sequence[GroupImportance]) -> pd.DataFrame:
+def importance_table(importances: Sequence[GroupImportance]) -> pd.DataFrame:
     """Tabulate the importance of feature groups, in points of UAR."""
     return pd.DataFrame(
         [
@@ -45,27 +45,27 @@ def importance_table(found: Sequence[GroupImportance]) -> pd.DataFrame:
                 else f"{each.interval[0]:z.1f} to {each.interval[1]:z.1f}",
                 "sd": NOTHING if each.sd is None else f"{each.sd:.1f}",
             }
-            for each in found
+            for each in importances
         ]
     )
 
 
-def importance_figure(found: Sequence[GroupImportance]) -> Figure:
+def importance_figure(importances: Sequence[GroupImportance]) -> Figure:
     """Draw the importance of feature groups with their intervals over speakers.
 
     Where one has none, all have two standard deviations over the permutations instead.
     """
-    figure = new_figure(WIDTH, 1.1 + 0.3 * len(found))
+    figure = new_figure(WIDTH, 1.1 + 0.3 * len(importances))
     axes = figure.subplots()
-    over_speakers = all(each.interval is not None for each in found)
-    for row, each in enumerate(found):
+    over_speakers = all(each.interval is not None for each in importances)
+    for row, each in enumerate(importances):
         spread = 2 * (each.sd or 0)
         low, high = each.interval if over_speakers and each.interval else (each.drop - spread, each.drop + spread)
         axes.hlines(row, low, high, color=SOFT, linewidth=1.5)
         axes.scatter([each.drop], [row], color=arm_color(0), s=36, zorder=3)
     axes.axvline(0, color=FAINT, linewidth=1)
-    axes.set_yticks(range(len(found)), [each.group for each in found])
-    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_yticks(range(len(importances)), [each.group for each in importances])
+    axes.set_ylim(len(importances) - 0.5, -0.5)
     spread_name = "95 % over speakers" if over_speakers else "2 sd of permutations"
     axes.set_xlabel(f"importance (points of UAR; lines: {spread_name})")
     axes.grid(axis="x", color=GRID)

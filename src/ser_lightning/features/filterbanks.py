@@ -17,7 +17,7 @@ BREAK = 1000.0  # Hz
 LOG_STEP = np.log(6.4) / 27.0  # step of the log frequency per mel above the break
 
 # Center of the octave weight of chroma, in octaves above A0, and its width in octaves.
-CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0
+CENTER_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0
 
 
 def window(name: str, n_fft: int) -> Doubles:
@@ -68,7 +68,7 @@ def chroma(*, sampling_rate: int, n_fft: int, n_chroma: int, tuning: float) -> n
     distance = (pitch - np.arange(n_chroma)[:, None] + half + 10 * n_chroma) % n_chroma - half
     weights = np.exp(-0.5 * (2 * distance / width) ** 2)
     weights /= np.sum(weights**2, axis=0) ** 0.5
-    weights *= np.exp(-0.5 * ((pitch / n_chroma - CENTRE_OCTAVE) / OCTAVE_WIDTH) ** 2)
+    weights *= np.exp(-0.5 * ((pitch / n_chroma - CENTER_OCTAVE) / OCTAVE_WIDTH) ** 2)
     from_c = np.roll(weights, -3 * (n_chroma // 12), axis=0)
     return np.ascontiguousarray(from_c[:, : 1 + n_fft // 2], np.float32)
 

@@ -60,21 +60,21 @@ def best_arms(comparison: Comparison, key: str) -> set[str]:
     return {best, *equal}
 
 
-def differences_table(comparison: Comparison, found: Contrasts) -> str:
+def differences_table(comparison: Comparison, contrasts: Contrasts) -> str:
     """Return the table of the differences from the baseline, in points; empty with one arm."""
-    if not found:
+    if not contrasts:
         return ""
-    several = len(found) > 1
+    several = len(contrasts) > 1
     rows = []
-    for arm, key in _pairs(comparison, found):
-        contrast = found[arm][key]
+    for arm, key in _pairs(comparison, contrasts):
+        contrast = contrasts[arm][key]
         difference, speakers = contrast.difference, contrast.bootstrap_over_speakers
         mean = "--" if difference.mean is None else number(difference.mean, sign=True)
         rows.append(
             [
                 escape(f"{arm} - {comparison.baseline}"),
                 _title(key),
-                bold(mean) if is_claimed(contrast, arms=len(found)) else mean,
+                bold(mean) if is_claimed(contrast, arms=len(contrasts)) else mean,
                 interval(difference.interval),
                 interval(speakers.interval if speakers else None),
                 p_value(contrast.p["t"]),
@@ -129,8 +129,8 @@ def _pair(comparison: Comparison) -> str:
     return "seed and fold" if comparison.folds else "seed"
 
 
-def _pairs(comparison: Comparison, found: Contrasts) -> Iterator[tuple[str, str]]:
-    return ((arm, key) for arm in found for key in _test_measures(comparison))
+def _pairs(comparison: Comparison, contrasts: Contrasts) -> Iterator[tuple[str, str]]:
+    return ((arm, key) for arm in contrasts for key in _test_measures(comparison))
 
 
 def _label(comparison: Comparison) -> str:

@@ -23,7 +23,7 @@ def is_synthetic(runs: pd.DataFrame) -> bool:
     return any("synthetic" in corpus["name"].lower() for corpus in runs.corpus)
 
 
-def answer(comparison: Comparison, found: Contrasts) -> str:
+def answer(comparison: Comparison, contrasts: Contrasts) -> str:
     """Write one sentence per arm about its difference in test accuracy from the baseline.
 
     A difference is claimed only if its 95 % interval over pairs excludes zero and, with several arms, its p-value is
@@ -31,10 +31,10 @@ def answer(comparison: Comparison, found: Contrasts) -> str:
 
     Args:
         comparison: the arms and their runs
-        found: arm -> metric -> contrast with the baseline
+        contrasts: arm -> metric -> contrast with the baseline
 
     """
-    if not found:
+    if not contrasts:
         summary = summary_over_seeds(comparison, comparison.baseline, HEADLINE)
         percent = "unknown" if summary is None else f"{summary.mean:.1f}"
         spread = "" if summary is None or summary.sd is None else f" ± {summary.sd:.1f}"
@@ -42,12 +42,12 @@ def answer(comparison: Comparison, found: Contrasts) -> str:
             f"Nothing to compare: {comparison.baseline} is the only value of {comparison.arm}; "
             f"its test accuracy is {percent}{spread} % over {_count(len(comparison.runs), 'run')}."
         )
-    headline = {arm: measures[HEADLINE] for arm, measures in found.items()}
+    headline = {arm: measures[HEADLINE] for arm, measures in contrasts.items()}
     text = " ".join(
-        _sentence(f"{comparison.arm}={arm}", comparison.baseline, contrast, arms=len(found))
+        _sentence(f"{comparison.arm}={arm}", comparison.baseline, contrast, arms=len(contrasts))
         for arm, contrast in headline.items()
     )
-    claimed = [contrast.difference for contrast in headline.values() if is_claimed(contrast, arms=len(found))]
+    claimed = [contrast.difference for contrast in headline.values() if is_claimed(contrast, arms=len(contrasts))]
     if claimed and min(len(difference.pairs) for difference in claimed) < FEW:
         text += " Few seeds: repeat with more before relying on it."
     return text
@@ -114,26 +114,26 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def cautions(comparison: Comparison, found: Contrasts, left_out: Sequence[LeftOut]) -> list[str]:
+def cautions(comparison: Comparison, contrasts: Contrasts, left_out: Sequence[LeftOut]) -> list[str]:
     """Return the cautions that a reader needs before relying on the answer.
 
     Args:
         comparison: the arms and their runs
-        found: arm -> metric -> contrast with the baseline
+        contrasts: arm -> metric -> contrast with the baseline
         left_out: the run folders that were excluded from the report
 
     """
     notes = []
-    pairs = min((len(measures[HEADLINE].difference.pairs) for measures in found.values()), default=FEW)
+    pairs = min((len(measures[HEADLINE].difference.pairs) for measures in contrasts.values()), default=FEW)
     if pairs < FEW:
         notes.append(
             f"Few seeds: with fewer than {FEW} pairs even the same winner at every seed may be chance, and "
             "the intervals assume that the differences are normally distributed."
         )
-    if len(found) > 1:
+    if len(contrasts) > 1:
         notes.append(
-            f"{len(found)} arms are compared with {comparison.baseline}, and each 95 % interval is for one comparison: "
-            "a difference is claimed only if it also holds after Holm's adjustment."
+            f"{len(contrasts)} arms are compared with {comparison.baseline}, and each 95 % interval is for one"
+            " comparison: a difference is claimed only if it also holds after Holm's adjustment."
         )
     notes += _about_varied(comparison) + _about_test_sets(comparison) + _about_pairs(comparison)
     if comparison.folds:

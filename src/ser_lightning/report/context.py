@@ -16,23 +16,23 @@ from ser_lightning.report.robustness import robustness_table
 from ser_lightning.report.runs import HEADLINE
 
 
-def section_context(comparison: Comparison, found: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:
+def section_context(comparison: Comparison, contrasts: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:
     """Return the values for the templates of the sections ``arms``, ``differences`` and ``power``."""
     return {
         "comparison": comparison,
-        "contrasts": found,
+        "contrasts": contrasts,
         "cochran": cochran_q,
         "headline": HEADLINE,
         "listeners": LISTENERS if is_ravdess(comparison) else None,
     }
 
 
-def fairness_context(comparison: Comparison, found: Mapping[str, Fairness]) -> dict[str, Any]:
+def fairness_context(comparison: Comparison, fairness_by_arm: Mapping[str, Fairness]) -> dict[str, Any]:
     """Return the values for the section on groups of test clips."""
     return {
-        "fairness": found,
-        "worst": worst_table(found, title=comparison.arm),
-        "worst_of_many": len(found) > 1,
+        "fairness": fairness_by_arm,
+        "worst": worst_table(fairness_by_arm, title=comparison.arm),
+        "worst_of_many": len(fairness_by_arm) > 1,
         "groups_table": groups_table,
         "comparisons_table": comparisons_table,
     }

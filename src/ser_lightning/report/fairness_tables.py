@@ -11,16 +11,16 @@ from ser_lightning.report.tables import NOTHING, interval_text, p_text
 MOST_ROWS = 30  # rows of an attribute in a table; report.json has all
 
 
-def worst_table(found: Mapping[str, Fairness], *, title: str = "arm") -> pd.DataFrame:
+def worst_table(fairness_by_arm: Mapping[str, Fairness], *, title: str = "arm") -> pd.DataFrame:
     """Tabulate the group with the lowest UAR of each attribute, of every arm.
 
     Args:
-        found: arm -> metrics by group
+        fairness_by_arm: arm -> metrics by group
         title: head of the column of arms, which is left out with a single arm
 
     """
     rows = []
-    for arm, (groups, comparisons) in found.items():
+    for arm, (groups, comparisons) in fairness_by_arm.items():
         for attribute, own in groups.groupby("attribute", sort=False) if len(groups) else ():
             large = own[own.clips >= FEWEST_CLIPS]
             if large.empty:
@@ -29,18 +29,18 @@ def worst_table(found: Mapping[str, Fairness], *, title: str = "arm") -> pd.Data
             own_test = tests[tests.group == worst.group]  # speakers have one test together, and two groups too
             test = (own_test if len(own_test) else tests).iloc[0]
             rows.append(
-                ({title: arm} if len(found) > 1 else {})
+                ({title: arm} if len(fairness_by_arm) > 1 else {})
                 | {"by": attribute, "worst group": worst.group, **_metrics(worst)}
                 | {"highest UAR (%)": f"{large.uar.max():.1f} ({large.iloc[-1].group})", **_test(test)}
             )
     return pd.DataFrame(rows)
 
 
-def groups_table(found: Fairness) -> pd.DataFrame:
+def groups_table(fairness: Fairness) -> pd.DataFrame:
     """Tabulate all groups with their intervals, the 30 with the lowest UAR where an attribute has more."""
-    if found.groups.empty:
-        return found.groups
-    shown = found.groups.groupby("attribute", sort=False).head(MOST_ROWS)
+    if fairness.groups.empty:
+        return fairness.groups
+    shown = fairness.groups.groupby("attribute", sort=False).head(MOST_ROWS)
     return pd.DataFrame(
         [
             {"by": row.attribute, "group": row.group, "speakers": _count(row.speakers), "clips": str(row.clips)}
@@ -50,7 +50,7 @@ def groups_table(found: Fairness) -> pd.DataFrame:
     )
 
 
-def comparisons_table(found: Fairness) -> pd.DataFrame:
+def comparisons_table(fairness: Fairness) -> pd.DataFrame:
     """Tabulate the tests of the differences between groups."""
     return pd.DataFrame(
         [
@@ -59,7 +59,7 @@ def comparisons_table(found: Fairness) -> pd.DataFrame:
                 "compared": f"{row.group} - {row.others}" if row.others else "all speakers",
                 **_test(row),
             }
-            for _, row in found.comparisons.iterrows()
+            for _, row in fairness.comparisons.iterrows()
         ]
     )
 

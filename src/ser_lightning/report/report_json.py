@@ -17,7 +17,7 @@ from ser_lightning.report.fairness import Fairness
 from ser_lightning.report.parts import PARTS, accuracy_of_parts
 
 
-def comparison_json(comparison: Comparison, found: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:
+def comparison_json(comparison: Comparison, contrasts: Contrasts, cochran_q: CochranQ | None) -> dict[str, Any]:
     """Return the numbers of a comparison as values that JSON can represent; NaN and infinity become ``None``."""
     summaries = {over: tables.summaries_by_metric(comparison, over=over) for over in ("seeds", "speakers")}
     as_dicts = {
@@ -36,7 +36,8 @@ def comparison_json(comparison: Comparison, found: Contrasts, cochran_q: Cochran
         "speakers": as_dicts["speakers"],
         "recognized": {part: shares for table in parts for part, shares in table.to_dict("index").items()},
         "differences": {
-            arm: {key: _contrast(contrast) for key, contrast in by_metric.items()} for arm, by_metric in found.items()
+            arm: {key: _contrast(contrast) for key, contrast in by_metric.items()}
+            for arm, by_metric in contrasts.items()
         },
         "cochran_q": None if cochran_q is None else cochran_q._asdict(),
         "runs": [
@@ -50,10 +51,11 @@ def comparison_json(comparison: Comparison, found: Contrasts, cochran_q: Cochran
     return numbers
 
 
-def fairness_json(found: Mapping[str, Fairness]) -> dict[str, Any]:
+def fairness_json(fairness_by_arm: Mapping[str, Fairness]) -> dict[str, Any]:
     """Return the metrics by group of every arm as values that JSON can represent."""
     tables = {
-        arm: {name: table.to_dict("records") for name, table in own._asdict().items()} for arm, own in found.items()
+        arm: {name: table.to_dict("records") for name, table in own._asdict().items()}
+        for arm, own in fairness_by_arm.items()
     }
     numbers: dict[str, Any] = _plain(tables)
     return numbers

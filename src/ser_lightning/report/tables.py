@@ -82,10 +82,10 @@ def runs_table(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(columns).astype(str)
 
 
-def differences_table(found: Contrasts, baseline: str) -> pd.DataFrame:
+def differences_table(contrasts: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate paired differences with their intervals, in points."""
     rows = []
-    for start, contrast in _rows(found, baseline):
+    for start, contrast in _rows(contrasts, baseline):
         difference = contrast.difference
         why = difference.why_no_interval.partition(", ")[0]  # the explanation after the comma is too long for a cell
         rows.append(
@@ -102,13 +102,13 @@ def differences_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tests_table(found: Contrasts, baseline: str) -> pd.DataFrame:
+def tests_table(contrasts: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate p-values (Holm-adjusted in brackets if several arms are compared) and effect sizes."""
     titles = dict(zip(TESTS, ("paired t", "Wilcoxon", "permutation", "McNemar"), strict=True))
     rows = []
-    for start, contrast in _rows(found, baseline):
+    for start, contrast in _rows(contrasts, baseline):
         cells = {title: p_text(contrast.p[test]) for test, title in titles.items()}
-        if len(found) > 1:
+        if len(contrasts) > 1:
             for test, title in titles.items():
                 if contrast.p_holm[test] is not None:
                     cells[title] += f" ({p_text(contrast.p_holm[test])})"
@@ -117,10 +117,10 @@ def tests_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def power_table(found: Contrasts, baseline: str) -> pd.DataFrame:
+def power_table(contrasts: Contrasts, baseline: str) -> pd.DataFrame:
     """Tabulate the number of seeds needed to detect a difference, and how many more seeds that is."""
     rows = []
-    for start, contrast in _rows(found, baseline):
+    for start, contrast in _rows(contrasts, baseline):
         cells = {}
         for points in POINTS:
             needed, more = contrast.seeds_needed.get(points), contrast.more_seeds(points)
@@ -131,11 +131,11 @@ def power_table(found: Contrasts, baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rows(found: Contrasts, baseline: str) -> Iterator[tuple[dict[str, str], Contrast]]:
+def _rows(contrasts: Contrasts, baseline: str) -> Iterator[tuple[dict[str, str], Contrast]]:
     """Yield the first cells of a row and its contrast; the arms are named only if several are compared."""
-    for arm, measures in found.items():
+    for arm, measures in contrasts.items():
         for key, contrast in measures.items():
-            arms = {"arms": f"{arm} - {baseline}"} if len(found) > 1 else {}
+            arms = {"arms": f"{arm} - {baseline}"} if len(contrasts) > 1 else {}
             yield arms | {"metric": MEASURES[key]}, contrast
 
 
@@ -240,10 +240,10 @@ def p_text(p: float | None) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def _cluster_interval(found: ClusterInterval | None) -> str:
-    if found is None:
+def _cluster_interval(difference: ClusterInterval | None) -> str:
+    if difference is None:
         return NOTHING
-    return found.why_no_interval if found.interval is None else interval_text(*found.interval)
+    return difference.why_no_interval if difference.interval is None else interval_text(*difference.interval)
 
 
 def _number(value: float | None, digits: int = 1) -> str:

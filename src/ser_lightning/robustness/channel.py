@@ -11,7 +11,7 @@ import soxr
 from scipy import signal
 
 from ser_lightning.errors import InputError, check_value
-from ser_lightning.robustness.condition import Floats, Recording, check_levels
+from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Band:
         check_value("low_hz of Band", self.low_hz, valid=valid, expected="a positive number or null")
         check_value("order of Band", self.order, valid=1 <= self.order <= 20, expected="a number from 1 to 20")
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the filtered wave."""
         nyquist = recording.rate / 2
         for edge, kind in ((self.low_hz, "highpass"), (level, "lowpass")):
@@ -47,7 +47,7 @@ class Band:
         return wave
 
 
-class Format(NamedTuple):
+class CodecFormat(NamedTuple):
     """Container, encoding and bit rates with which libsndfile writes a codec.
 
     Args:
@@ -65,11 +65,11 @@ class Format(NamedTuple):
 
 
 # libsndfile maps its compression level linearly to the bit rate, from the first to the second of these.
-CODECS: Mapping[str, Format] = {
-    "mu-law": Format("WAV", "ULAW", 8000, (64, 64)),
-    "gsm": Format("WAV", "GSM610", 8000, (13, 13)),
-    "mp3": Format("MP3", "MPEG_LAYER_III", 16000, (160, 8)),
-    "opus": Format("OGG", "OPUS", 16000, (256, 6)),
+CODECS: Mapping[str, CodecFormat] = {
+    "mu-law": CodecFormat("WAV", "ULAW", 8000, (64, 64)),
+    "gsm": CodecFormat("WAV", "GSM610", 8000, (13, 13)),
+    "mp3": CodecFormat("MP3", "MPEG_LAYER_III", 16000, (160, 8)),
+    "opus": CodecFormat("OGG", "OPUS", 16000, (256, 6)),
 }
 
 
@@ -98,7 +98,7 @@ class Codec:
         writable = found.format in soundfile.available_formats() and soundfile.check_format(found.format, found.subtype)
         return "" if writable else f"libsndfile {soundfile.__libsndfile_version__} does not write {self.codec}"
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave after encoding and decoding, with its length."""
         codec = CODECS[self.codec]
         most, least = codec.kbits

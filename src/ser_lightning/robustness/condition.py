@@ -12,7 +12,7 @@ from ser_lightning.errors import InputError
 Floats = npt.NDArray[np.float32]
 
 
-class Recording(NamedTuple):
+class RecordingContext(NamedTuple):
     """Context of a waveform.
 
     Args:
@@ -45,7 +45,7 @@ class Condition(Protocol):
     @property
     def missing(self) -> str: ...
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the waveform (samples,) of the recording under the condition; ``wave`` is not modified."""
         ...
 

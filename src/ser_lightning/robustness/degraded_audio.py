@@ -12,11 +12,11 @@ from ser_lightning.audio.audio import Audio, LoadedClip
 from ser_lightning.audio.reader import Segment, read_audio, to_mono
 from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.corpora.utterance import Utterance
-from ser_lightning.robustness.condition import Condition, Floats, Recording
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext
 
 MOST_VOICES = 500  # recordings from which babble is drawn; all of a large corpus would be sent to every worker
 
-Source = tuple[Path, float | None, float | None, int | None]  # path, start, end and channel
+SegmentKey = tuple[Path, float | None, float | None, int | None]  # path, start, end and channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class DegradedAudio(Audio):
     name: str
     level: float
     seed: int
-    utterances: dict[Source, Utterance]
+    utterances: dict[SegmentKey, Utterance]
     voices: tuple[Utterance, ...]
 
     @classmethod
@@ -83,7 +83,7 @@ class DegradedAudio(Audio):
         utterance = self.utterances[Path(path), segment.get("start"), segment.get("end"), segment.get("channel")]
         wave, rate = self._mono(utterance)
         generator = clip_generator(f"{self.name}/{utterance.id}", seed=self.seed)
-        recording = Recording(rate, generator, lambda count: self._voices(utterance, rate, generator, count))
+        recording = RecordingContext(rate, generator, lambda count: self._voices(utterance, rate, generator, count))
         return self.convert(self.condition(wave, self.level, recording)[:, None], rate, downmix="mean")
 
     def _mono(self, utterance: Utterance, sampling_rate: int | None = None) -> tuple[Floats, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser_lightning.robustness.condition import Floats, Recording, check_levels
+from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
 
 FULL_SCALE = 2**15  # of 16-bit samples
 
@@ -27,7 +27,7 @@ class Gain:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=-200, most=200)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave at another level."""
         samples = np.round(wave * (10 ** (level / 20) * FULL_SCALE))
         return (np.clip(samples, -FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE).astype(np.float32)
@@ -49,7 +49,7 @@ class Clipping:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=0, most=100)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the clipped wave."""
         limit = float(np.quantile(np.abs(wave), 1 - level / 100))
         return np.clip(wave, -limit, limit) if math.isfinite(limit) else wave

@@ -10,7 +10,7 @@ import numpy as np
 from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.errors import check_value
-from ser_lightning.robustness.condition import Floats, Recording, add_noise, check_levels, fit_length, power
+from ser_lightning.robustness.condition import Floats, RecordingContext, add_noise, check_levels, fit_length, power
 
 SNR = "dB SNR"
 LIMIT = 200.0  # dB
@@ -32,7 +32,7 @@ class WhiteNoise:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with noise."""
         return add_noise(wave, recording.generator.standard_normal(len(wave)), snr_db=level)
 
@@ -56,7 +56,7 @@ class Babble:
         check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
         check_value("talkers of Babble", self.talkers, valid=self.talkers >= 1, expected="at least 1")
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with babble."""
         babble = np.zeros(len(wave))
         for voice in recording.voices(self.talkers):
@@ -91,7 +91,7 @@ class RecordedNoise:
         """Reason why the condition cannot be measured."""
         return "no folder of noise recordings; give --noise FOLDER" if self.folder is None else ""
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with noise."""
         noise = draw_file(str(self.folder), recording)
         return add_noise(wave, fit_length(noise, len(wave), recording.generator), snr_db=level)
@@ -108,7 +108,7 @@ def sound_files(folder: str) -> tuple[Path, ...]:
     return tuple(list_audio_files(Path(folder).expanduser())[0])
 
 
-def draw_file(folder: str, recording: Recording) -> Floats:
+def draw_file(folder: str, recording: RecordingContext) -> Floats:
     """Return a random file of a folder as one channel (samples,) at the rate of the recording."""
     files = sound_files(folder)
     samples, rate = read_audio(files[int(recording.generator.integers(len(files)))])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal
 
-from ser_lightning.robustness.condition import Floats, Recording, check_levels, power
+from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels, power
 from ser_lightning.robustness.noise import draw_file, sound_files
 
 
@@ -29,7 +29,7 @@ class SyntheticRoom:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=0.01, most=20)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave in a room, with its length and power."""
         seconds = np.arange(int(level * recording.rate)) / recording.rate
         tail = recording.generator.standard_normal(len(seconds)) * 10 ** (-3 * seconds / level)
@@ -65,7 +65,7 @@ class RecordedRoom:
         """Reason why the condition cannot be measured."""
         return "no folder of impulse responses; give --rooms FOLDER" if self.folder is None else ""
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave in a room, with its length and power."""
         response = draw_file(str(self.folder), recording)
         response = response[int(np.abs(response).argmax()) :]  # without the delay of the direct sound

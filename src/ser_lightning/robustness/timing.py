@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from ser_lightning.robustness.condition import Floats, Recording, check_levels
+from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Speed:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=0.1, most=10)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave at another speed."""
         changed: Floats = soxr.resample(wave, recording.rate * level, recording.rate)
         return changed if len(changed) else wave
@@ -49,7 +49,7 @@ class Silence:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=0, most=3600)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with silence around it."""
         noise = recording.generator.standard_normal((2, int(level * recording.rate)))
         before, after = (noise * 10 ** (self.noise_db / 20)).astype(np.float32)
@@ -72,7 +72,7 @@ class Truncation:
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=0.001, most=3600)
 
-    def __call__(self, wave: Floats, level: float, recording: Recording) -> Floats:
+    def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the middle of the wave."""
         length = max(1, int(level * recording.rate))
         start = max(0, (len(wave) - length) // 2)

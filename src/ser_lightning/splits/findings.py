@@ -50,7 +50,7 @@ class Finding:
         }
 
 
-def summarize(findings: Iterable[Finding]) -> dict[str, Any]:
+def summarize_findings(findings: Iterable[Finding]) -> dict[str, Any]:
     """Return the leak section of a result: whether there is a leak, a summary as text and all findings."""
     findings = list(findings)
     leaks, unchecked = (

@@ -61,7 +61,7 @@ class Arithmetic:
         """Return the validation metrics of each run."""
 
 
-class OneByOne(Arithmetic):
+class SequentialArithmetic(Arithmetic):
     """Computes one run after another, by the same functions as a run alone; for a CPU, where no launch is saved."""
 
     def __init__(self, tasks: Sequence[EmotionTask], weights: SharedWeights, *, train: Loaders, val: Loaders) -> None:
@@ -77,7 +77,7 @@ class OneByOne(Arithmetic):
                 continue
             seed_generators(keys[run], device=self.device)
             try:
-                task.training_step(self.train_data.alone(run, own), 0).backward()  # type: ignore[no-untyped-call]
+                task.training_step(self.train_data.of_one_run(run, own), 0).backward()  # type: ignore[no-untyped-call]
             except InputError as error:  # the loss is not finite
                 self.failures[run] = str(error)
 
@@ -103,14 +103,14 @@ class OneByOne(Arithmetic):
                 evaluation_batches(task.model, loader, evaluation=task.evaluation, device=self.device),
             ):
                 for index, rows in enumerate(batches_of(loader)):
-                    task.validation_step(self.val_data.alone(run, rows), index)
+                    task.validation_step(self.val_data.of_one_run(run, rows), index)
         except InputError as error:
             self.failures[run] = str(error)
             return str(error)
         return task.val_metrics.compute_and_reset("val")
 
 
-class Together(Arithmetic):
+class BatchedArithmetic(Arithmetic):
     """Computes all runs in the same operations.
 
     Raises:
@@ -138,7 +138,7 @@ class Together(Arithmetic):
 
     def train_step(self, rows: Sequence[list[int]], keys: Sequence[Sequence[int]]) -> None:
         """Compute the gradients of a batch of each run."""
-        batch = self.train_data.together(rows)
+        batch = self.train_data.of_all_runs(rows)
         for generator, key in zip(self.generators, keys, strict=True):
             generator.manual_seed(torch_seed(key))
         self.network.train()
@@ -175,7 +175,7 @@ class Together(Arithmetic):
         """Return the validation batches of all runs."""
         batches = [batches_of(loader) for loader in self.val]
         count = max(map(len, batches))
-        return [self.val_data.together([own[i] if i < len(own) else [] for own in batches]) for i in range(count)]
+        return [self.val_data.of_all_runs([own[i] if i < len(own) else [] for own in batches]) for i in range(count)]
 
     def _seed_evaluation(self) -> None:
         """Seed the dropout masks of an evaluation in training mode as :func:`evaluation_batches` does."""

@@ -76,7 +76,7 @@ class Gatherer:
             self.union = ResidentDataset(union, device=self.device)
             self.row_in_union = np.split(inverse, np.cumsum([len(part) for part in offsets])[:-1])
 
-    def alone(self, run: int, rows: list[int]) -> Batch:
+    def of_one_run(self, run: int, rows: list[int]) -> Batch:
         """Return a batch of one run."""
         batch = self.datasets[run].__getitems__(rows)
         return Batch(
@@ -87,7 +87,7 @@ class Gatherer:
             shares=None if batch.shares is None else batch.shares.to(self.device),
         )
 
-    def together(self, rows: Sequence[list[int]]) -> FoldedBatch:
+    def of_all_runs(self, rows: Sequence[list[int]]) -> FoldedBatch:
         """Return the batches of all runs; ``rows`` is empty for a run without a batch."""
         if self.union is None:
             return self._fold([self.datasets[run].__getitems__(own) if own else None for run, own in enumerate(rows)])

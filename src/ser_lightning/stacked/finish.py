@@ -30,7 +30,7 @@ SECTIONS = ("corpus", "split", "audio", "augment", "features", "data")  # what a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class TrainedRun:
     """A trained run, whose checkpoints are written.
 
     Args:
@@ -75,32 +75,32 @@ class SharedData:
         return data
 
 
-def finish_run(ending: Ending, *, task: EmotionTask, data: SpeechDataModule) -> dict[str, Any]:
+def finish_run(trained: TrainedRun, *, task: EmotionTask, data: SpeechDataModule) -> dict[str, Any]:
     """Evaluate a trained run, write its results and return them.
 
     Args:
-        ending: the run
+        trained: the run
         task: its task with its history
         data: its data module, set up
 
     """
-    config, folder = ending.config, Path(ending.config["folder"])
-    with log_of(ending.stage.log_file):
-        data.preparation.seconds["train"] = ending.seconds
+    config, folder = trained.config, Path(trained.config["folder"])
+    with log_of(trained.stage.log_file):
+        data.preparation.seconds["train"] = trained.seconds
         loggers = build_loggers(config)
-        for values, step in ending.rows:
+        for values, step in trained.rows:
             for logger in loggers:
                 logger.log_metrics(dict(values), step)
-        initialization = {} if ending.initialization is None else {"initialization": ending.initialization}
+        initialization = {} if trained.initialization is None else {"initialization": trained.initialization}
         result = evaluate_and_save(
             task,
             data,
             folder=folder,
             config=config,
             loggers=loggers,
-            identity=ending.identity | initialization,
-            stage=ending.stage,
-            device=torch.device(ending.device),
+            identity=trained.identity | initialization,
+            stage=trained.stage,
+            device=torch.device(trained.device),
         )
         if "test" in result["metrics"]:  # not of the selection of a refit
             log_result(result)
@@ -156,12 +156,12 @@ def _nothing() -> None:
 _shared = SharedData()  # of a worker
 
 
-def finish_in_worker(ending: Ending) -> dict[str, Any]:
+def finish_in_worker(trained: TrainedRun) -> dict[str, Any]:
     """Evaluate a trained run, write its results and return them, with a task and data of this process."""
-    config = ending.config
+    config = trained.config
     prepare_process(config)
-    data = _shared.of_run(config, ending.stage)
+    data = _shared.of_run(config, trained.stage)
     emotions, features = data.preparation.corpus.emotions, data.preparation.features.size
     task = EmotionTask.from_config(config, emotions=emotions, features=features)
-    task.history.epochs = ending.epochs
-    return finish_run(ending, task=task.to(ending.device), data=data)
+    task.history.epochs = trained.epochs
+    return finish_run(trained, task=task.to(trained.device), data=data)

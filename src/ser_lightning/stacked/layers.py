@@ -41,7 +41,7 @@ class Clips:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ModulesOfRuns:
     """A module of the networks of all runs, from which its stacked form is made.
 
     Args:
@@ -55,7 +55,7 @@ class Source:
     clips: Clips
     name: str = ""
 
-    def part(self, name: str) -> "Source":
+    def part(self, name: str) -> "ModulesOfRuns":
         """Return a module within this one."""
         return replace(self, name=f"{self.name}.{name}".strip("."))
 
@@ -81,7 +81,7 @@ def by_run(x: Tensor, runs: int) -> Tensor:
 class StackedLinear(nn.Module):
     """Fully connected layers."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.runs = source.clips.runs
         self.weight, self.bias = source.parameter("weight"), source.parameter("bias")
@@ -98,7 +98,7 @@ class StackedLinear(nn.Module):
 class StackedConvolution(nn.Module):
     """Convolutions, as groups of one convolution."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.runs = source.clips.runs
         self.weight, self.bias = source.parameter("weight"), source.parameter("bias")
@@ -137,7 +137,7 @@ class StackedBatchNorm(nn.Module):
 
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         layer = cast(nn.BatchNorm1d, source.modules()[0])
         if layer.momentum is None or not layer.affine or not layer.track_running_stats:
@@ -182,7 +182,7 @@ class StackedBatchNorm(nn.Module):
 class StackedMaskedBatchNorm(nn.Module):
     """BatchNorm of each run over the real frames of its own clips; the output is zero at all other frames."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.clips, self.norm = source.clips, StackedBatchNorm(source.part("norm"))
 
@@ -201,7 +201,7 @@ class StackedMaskedBatchNorm(nn.Module):
 class StackedStandardize(nn.Module):
     """Standardization by the training clips of each run."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.runs = source.clips.runs
         self.mean, self.deviation = source.buffer("mean"), source.buffer("deviation")
@@ -217,7 +217,7 @@ class StackedStandardize(nn.Module):
 class StackedDropout(nn.Module):
     """Dropout with the probability and the masks of each run, as it would draw them alone."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.clips = source.clips
         self.p = [cast(nn.Dropout, layer).p for layer in source.modules()]
@@ -243,7 +243,7 @@ class StackedDropout(nn.Module):
 class StackedLSTM(nn.Module):
     """Unidirectional LSTMs of one layer."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         layer = cast(nn.LSTM, source.modules()[0])
         if layer.num_layers != 1 or layer.bidirectional or not layer.bias or layer.proj_size:

@@ -17,7 +17,7 @@ from ser_lightning.models.res_lstm import ResLSTM
 from ser_lightning.models.se_resnet import SEResNet
 from ser_lightning.stacked.layers import (
     Clips,
-    Source,
+    ModulesOfRuns,
     StackedBatchNorm,
     StackedConvolution,
     StackedDropout,
@@ -51,16 +51,16 @@ def stack_networks(weights: SharedWeights, clips: Clips) -> nn.Module:
     network = type(weights.models[0])
     if network not in NETWORKS:
         raise NotStackableError(f"{network.__name__} has no stacked form")
-    return _stack(Source(weights=weights, clips=clips))
+    return _stack(ModulesOfRuns(weights=weights, clips=clips))
 
 
-def _stack(source: Source) -> nn.Module:
+def _stack(source: ModulesOfRuns) -> nn.Module:
     first = source.modules()[0]
     form = FORMS.get(type(first))
     return _with_stacked_parts(first, source) if form is None else form(source)
 
 
-def _with_stacked_parts(first: nn.Module, source: Source) -> nn.Module:
+def _with_stacked_parts(first: nn.Module, source: ModulesOfRuns) -> nn.Module:
     """Return a copy of a module without weights of its own, with the stacked forms of its parts."""
     if first._parameters or first._buffers:
         raise NotStackableError(f"{type(first).__name__} has weights of its own and no stacked form")
@@ -74,7 +74,7 @@ def _with_stacked_parts(first: nn.Module, source: Source) -> nn.Module:
 class StackedBiLSTM(nn.Module):
     """:class:`~ser_lightning.models.lstm.BiLSTM` of several runs; both directions are computed together."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.clips = source.clips
         self.lstms = nn.ModuleList(StackedLSTM(source.part(name)) for name in ("forward_lstm", "backward_lstm"))
@@ -121,7 +121,7 @@ class StackedBiLSTM(nn.Module):
 class StackedCNNBiLSTM(CNNBiLSTM):
     """:class:`~ser_lightning.models.cnn_bilstm.CNNBiLSTM` of several runs."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         nn.Module.__init__(self)
         first = source.modules()[0]
         self.__dict__ |= {name: value for name, value in vars(first).items() if not name.startswith("_")}
@@ -171,7 +171,7 @@ class StackedCNNBiLSTM(CNNBiLSTM):
 class StackedEncoderHead(EncoderHead):
     """:class:`~ser_lightning.models.encoder_head.EncoderHead` of several runs."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModulesOfRuns) -> None:
         nn.Module.__init__(self)
         first = source.modules()[0]
         self.__dict__ |= {name: value for name, value in vars(first).items() if not name.startswith("_")}
@@ -188,7 +188,7 @@ class StackedEncoderHead(EncoderHead):
         return mixed.squeeze(3).flatten(0, 1)
 
 
-FORMS: dict[type[nn.Module], Callable[[Source], nn.Module]] = {
+FORMS: dict[type[nn.Module], Callable[[ModulesOfRuns], nn.Module]] = {
     nn.Linear: StackedLinear,
     nn.Conv1d: StackedConvolution,
     nn.Conv2d: StackedConvolution,

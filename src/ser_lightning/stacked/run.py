@@ -27,7 +27,7 @@ from ser_lightning.run_folder import (
     log_subsets,
 )
 from ser_lightning.stacked.device import device_of, make_deterministic
-from ser_lightning.stacked.finish import Ending, SharedData, finish_in_worker, finish_run, log_of, start_workers
+from ser_lightning.stacked.finish import SharedData, TrainedRun, finish_in_worker, finish_run, log_of, start_workers
 from ser_lightning.stacked.jobs import ActiveJob, Job
 from ser_lightning.stacked.resume import State, read_states, restore_run, save_stack
 from ser_lightning.stacked.runs import Snapshot, StackedRun
@@ -48,9 +48,9 @@ class StackTrainer:
 
     Args:
         jobs: the jobs, which agree in their networks, data options and device
-        together: compute all runs in the same operations; None for an accelerator only
-        at_once: largest number of runs at once; None for as many as fit
-        workers_count: processes that write results while other runs train; without ``together``, none
+        batched: compute all runs in the same operations; None for an accelerator only
+        max_runs: largest number of runs at once; None for as many as fit
+        workers_count: processes that write results while other runs train; without ``batched``, none
         checkpoint: the resume checkpoint; others in its folder are read, too
         save_every: seconds between two resume checkpoints
         report: receives the outcome of each run
@@ -58,8 +58,8 @@ class StackTrainer:
     """
 
     jobs: Sequence[Job]
-    together: bool | None
-    at_once: int | None
+    batched: bool | None
+    max_runs: int | None
     workers_count: int
     checkpoint: Path
     save_every: float
@@ -82,12 +82,12 @@ class StackTrainer:
                 self.report(str(job.config["folder"]), LEFT, str(error))
             return
         make_deterministic(config["trainer"])
-        if self.together is None:
-            self.together = self.device.type != "cpu"
+        if self.batched is None:
+            self.batched = self.device.type != "cpu"
         self.saved = read_states(sorted(self.checkpoint.parent.glob("*.ckpt")))
         with ExitStack() as opened:
             opened.callback(self._release_folders)
-            if self.together and self.workers_count:
+            if self.batched and self.workers_count:
                 self.workers = opened.enter_context(start_workers(self.workers_count))
             runs = [self._begin(job) for job in self.jobs]
             while any(runs):
@@ -188,12 +188,12 @@ class StackTrainer:
 
     def _train_parts(self, runs: Sequence[StackedRun]) -> None:
         """Train runs in parts that fit into the memory of the device, found by trial."""
-        size = min(len(runs), self.at_once or len(runs))
+        size = min(len(runs), self.max_runs or len(runs))
         remaining = list(runs)
         while remaining:
             part = remaining[:size]
             try:
-                stack = Stack(part, device=self.device, together=bool(self.together))
+                stack = Stack(part, device=self.device, batched=bool(self.batched))
                 if self.device.type != "cpu":
                     stack.try_step()
             except NotStackableError as error:
@@ -250,7 +250,7 @@ class StackTrainer:
         assert run.best is not None  # noqa: S101 - the first epoch is the best so far
         for which, snapshot in (("best", run.best), ("last", last)):
             run.write_checkpoint(snapshot, which)
-        ending = Ending(
+        trained = TrainedRun(
             config=run.config,
             stage=run.stage,
             identity=dict(run.identity),
@@ -263,9 +263,9 @@ class StackTrainer:
         if self.workers is None:
             result: Future[dict[str, Any]] = Future()
             try:
-                result.set_result(finish_run(ending, task=run.task, data=run.data))
+                result.set_result(finish_run(trained, task=run.task, data=run.data))
             except InputError as error:  # such as a folder that was removed; the other runs go on
                 result.set_exception(error)
         else:
-            result = self.workers.submit(finish_in_worker, ending)
+            result = self.workers.submit(finish_in_worker, trained)
         self.active[run.key_of_job].result = result

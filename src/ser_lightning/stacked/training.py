@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ser_lightning.stacked.arithmetic import Arithmetic, OneByOne, Together, Values
+from ser_lightning.stacked.arithmetic import Arithmetic, BatchedArithmetic, SequentialArithmetic, Values
 from ser_lightning.stacked.finish import log_of
 from ser_lightning.stacked.optimizer import StackedOptimizer
 from ser_lightning.stacked.runs import StackedRun
@@ -17,22 +17,22 @@ class Stack:
     Args:
         runs: the runs
         device: device on which they are trained
-        together: compute all runs in the same operations instead of one after another
+        batched: compute all runs in the same operations instead of one after another
 
     Raises:
         NotStackableError: the networks differ, or have no stacked form
 
     """
 
-    def __init__(self, runs: Sequence[StackedRun], *, device: torch.device, together: bool) -> None:
-        self.runs, self.device, self.together = list(runs), device, together
+    def __init__(self, runs: Sequence[StackedRun], *, device: torch.device, batched: bool) -> None:
+        self.runs, self.device, self.batched = list(runs), device, batched
         for run in self.runs:
             run.task.to(device)
         self.weights = SharedWeights([run.task.model for run in self.runs])
         self.optimizer = StackedOptimizer(
             self.weights, [run.schedule for run in self.runs], clip=[run.clip for run in self.runs]
         )
-        arithmetic: type[Arithmetic] = Together if together else OneByOne
+        arithmetic: type[Arithmetic] = BatchedArithmetic if batched else SequentialArithmetic
         self.arithmetic = arithmetic(
             [run.task for run in self.runs],
             self.weights,
@@ -93,7 +93,7 @@ class Stack:
         kept = [row for row, run in enumerate(self.runs) if run.name not in names]
         if not kept:
             return None
-        stack = Stack([self.runs[row] for row in kept], device=self.device, together=self.together)
+        stack = Stack([self.runs[row] for row in kept], device=self.device, batched=self.batched)
         for row, before in enumerate(kept):
             stack.optimizer.load_state_of(row, self.optimizer.state_of(before))
         return stack

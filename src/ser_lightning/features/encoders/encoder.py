@@ -10,7 +10,7 @@ import numpy as np
 
 from ser_lightning.errors import InputError
 from ser_lightning.features.checks import check_positive
-from ser_lightning.features.encoders.training_data import SMART_TURN, TrainingData, training_data
+from ser_lightning.features.encoders.pretraining_data import SMART_TURN, PretrainingData, pretraining_data
 from ser_lightning.features.extractor import FeatureExtractor, Floats
 
 RATE = 16000  # Hz, of every encoder
@@ -50,7 +50,7 @@ class Encoder(FeatureExtractor):
 
     @property
     @abstractmethod
-    def training_data(self) -> TrainingData:
+    def pretraining_data(self) -> PretrainingData:
         """Training data of the encoder."""
 
     @property
@@ -61,7 +61,7 @@ class Encoder(FeatureExtractor):
     @property
     def encoder_facts(self) -> dict[str, Any]:
         """Identity and training data of the encoder, which results state beside their figures."""
-        data = self.training_data
+        data = self.pretraining_data
         seen = None if data.labels is None else list(data.labels)
         return {**self.identity, "trained_on": data.description, "labels_of": seen}
 
@@ -124,7 +124,7 @@ class SmartTurn(Encoder):
         return smart_turn.LAYERS + 1, smart_turn.WIDTH
 
     @property
-    def training_data(self) -> TrainingData:
+    def pretraining_data(self) -> PretrainingData:
         """Training data of the encoder."""
         return SMART_TURN
 
@@ -198,10 +198,10 @@ class HuggingFaceEncoder(Encoder):
         return huggingface.shape_of(self.source)
 
     @property
-    def training_data(self) -> TrainingData:
+    def pretraining_data(self) -> PretrainingData:
         """Training data of the encoder."""
         name = str(self.encoder)
-        return training_data(name if self.sha256 is None else Path(name).name)
+        return pretraining_data(name if self.sha256 is None else Path(name).name)
 
     @property
     def identity(self) -> dict[str, str]:

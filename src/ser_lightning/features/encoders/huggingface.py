@@ -22,7 +22,7 @@ NOT_TRAINED = "masked_spec_embed"  # weight used in pretraining only, which some
 INSTALL = "pip install 'ser-lightning[encoder]'"
 
 
-class Source(NamedTuple):
+class EncoderSource(NamedTuple):
     """Where an encoder is loaded from.
 
     Args:
@@ -46,7 +46,7 @@ class Loaded(NamedTuple):
     preprocess: Any
 
 
-def find_source(name: str | None, *, revision: str | None, sha256: str | None, download: bool) -> Source:
+def find_source(name: str | None, *, revision: str | None, sha256: str | None, download: bool) -> EncoderSource:
     """Return where an encoder is loaded from, after checking that it is there and of a known family.
 
     Args:
@@ -73,7 +73,7 @@ def find_source(name: str | None, *, revision: str | None, sha256: str | None, d
                 f"The encoder {printable(folder)} has the digest {found}; features.sha256 requires {sha256}. Use the"
                 " folder that the run was made with."
             )
-        source = Source(str(folder), None, found, False)
+        source = EncoderSource(str(folder), None, found, False)
     elif not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
         raise InputError(
             f"features.encoder is {name!r}, which is no folder and no name on the Hugging Face hub; expected a"
@@ -85,12 +85,12 @@ def find_source(name: str | None, *, revision: str | None, sha256: str | None, d
             f" https://huggingface.co/{name}/commits/main"
         )
     else:
-        source = Source(name, revision, None, download)
+        source = EncoderSource(name, revision, None, download)
     _config(source)
     return source
 
 
-def shape_of(source: Source) -> tuple[int, int]:
+def shape_of(source: EncoderSource) -> tuple[int, int]:
     """Return the number of hidden states of an encoder and their width."""
     config = _config(source)
     if config.model_type == WHISPER:
@@ -98,7 +98,7 @@ def shape_of(source: Source) -> tuple[int, int]:
     return config.num_hidden_layers + 1, config.hidden_size
 
 
-def check_window(source: Source, window: float) -> None:
+def check_window(source: EncoderSource, window: float) -> None:
     """Check that the window is no longer than that of a Whisper encoder.
 
     Raises:
@@ -115,7 +115,7 @@ def check_window(source: Source, window: float) -> None:
 
 
 @torch.inference_mode()
-def hidden_states(source: Source, wave: Array, *, window: float) -> Array:
+def hidden_states(source: EncoderSource, wave: Array, *, window: float) -> Array:
     """Return the hidden states of a recording, before the first layer and after each layer.
 
     Args:
@@ -158,7 +158,7 @@ def _receptive_field(config: Any) -> int:
 
 
 @lru_cache
-def _config(source: Source) -> Any:
+def _config(source: EncoderSource) -> Any:
     """Return the configuration of an encoder.
 
     Raises:
@@ -174,7 +174,7 @@ def _config(source: Source) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _load(source: Source) -> Loaded:
+def _load(source: EncoderSource) -> Loaded:
     """Return an encoder, cached per process.
 
     Raises:
@@ -194,7 +194,7 @@ def _load(source: Source) -> Loaded:
     return Loaded((model.get_encoder() if model.config.model_type == WHISPER else model).eval(), preprocess)
 
 
-def _from_pretrained(loader: str, source: Source, **arguments: Any) -> Any:
+def _from_pretrained(loader: str, source: EncoderSource, **arguments: Any) -> Any:
     """Load a part of an encoder with a loader of transformers, without executing code from the repository.
 
     Raises:
@@ -219,7 +219,7 @@ def _from_pretrained(loader: str, source: Source, **arguments: Any) -> Any:
         raise InputError(_why_not_loaded(source, error)) from error
 
 
-def _why_not_loaded(source: Source, error: Exception) -> str:
+def _why_not_loaded(source: EncoderSource, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [repr(error)])[0][:160]
     if source.revision is None:
         return (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ser_lightning.features.encoders.training_data import UNKNOWN, training_data
+from ser_lightning.features.encoders.pretraining_data import UNKNOWN, pretraining_data
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from ser_lightning.features.encoders.training_data import UNKNOWN, training_data
     ],
 )
 def test_fine_tuned_encoders_have_seen_labels(name, labels):
-    assert labels in training_data(name).labels
+    assert labels in pretraining_data(name).labels
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_fine_tuned_encoders_have_seen_labels(name, labels):
     ],
 )
 def test_pretrained_encoders_have_seen_no_labels(name, words):
-    data = training_data(name)
+    data = pretraining_data(name)
     assert data.labels == ()
     assert words in data.description
 
 
 @pytest.mark.parametrize("name", ["somebody/wavlm-base", "ravdess/encoder", "model", "me/attested", "me/nemotron"])
 def test_other_encoders_are_unknown(name):
-    data = training_data(name)
+    data = pretraining_data(name)
     assert data.labels is None
     assert data.description == UNKNOWN

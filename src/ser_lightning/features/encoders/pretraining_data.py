@@ -13,7 +13,7 @@ EMOBOX = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingData:
+class PretrainingData:
     """Training data of an encoder.
 
     Args:
@@ -27,65 +27,69 @@ class TrainingData:
 
 
 # Pattern of the name on the Hugging Face hub, in lower case -> training data; the first match counts.
-KNOWN: dict[str, TrainingData] = {
-    r"emotion2vec_plus": TrainingData(
+KNOWN: dict[str, PretrainingData] = {
+    r"emotion2vec_plus": PretrainingData(
         description="emotion labels of EmoBox's corpora and pseudo-labels of 4,788 hours or more (emotion2vec+)",
         labels=EMOBOX,
     ),
-    r"emotion2vec": TrainingData(
+    r"emotion2vec": PretrainingData(
         description="262 hours of emotional speech without labels: IEMOCAP, MELD, MEAD, CMU-MOSEI and MSP-Podcast",
         labels=(),
     ),
-    r"audeering/wav2vec2-large-robust.*-emotion": TrainingData(
+    r"audeering/wav2vec2-large-robust.*-emotion": PretrainingData(
         description="wav2vec2-large-robust, and arousal, dominance and valence of MSP-Podcast", labels=("msp_podcast",)
     ),
-    r"superb/.*-er$": TrainingData(
+    r"superb/.*-er$": PretrainingData(
         description="the encoder in its name, and emotion labels of IEMOCAP", labels=("iemocap",)
     ),
-    r"ehcalabres/wav2vec2-lg-xlsr-en-speech-emotion": TrainingData(
+    r"ehcalabres/wav2vec2-lg-xlsr-en-speech-emotion": PretrainingData(
         description="XLSR-53, English transcripts of Common Voice, and emotion labels of RAVDESS", labels=("ravdess",)
     ),
-    r"areejb/wav2vec2-xlsr-english-speech-emotion": TrainingData(
+    r"areejb/wav2vec2-xlsr-english-speech-emotion": PretrainingData(
         description="XLSR-53, English transcripts of Common Voice, and emotion labels of RAVDESS", labels=("ravdess",)
     ),
-    r"^openai/whisper-large-v3": TrainingData(
+    r"^openai/whisper-large-v3": PretrainingData(
         description="1 million hours of speech with transcripts and 4 million hours with transcripts of Whisper",
         labels=(),
     ),
-    r"^openai/whisper-": TrainingData(description="680,000 hours of speech with transcripts", labels=()),
-    r"^facebook/wav2vec2-xls-r-": TrainingData(
+    r"^openai/whisper-": PretrainingData(description="680,000 hours of speech with transcripts", labels=()),
+    r"^facebook/wav2vec2-xls-r-": PretrainingData(
         description=(
             "436,000 hours of speech in 128 languages without labels: VoxPopuli, MLS, Common Voice, VoxLingua107, BABEL"
         ),
         labels=(),
     ),
-    r"^facebook/wav2vec2-large-xlsr-53$": TrainingData(
+    r"^facebook/wav2vec2-large-xlsr-53$": PretrainingData(
         description="56,000 hours of speech in 53 languages without labels: MLS, Common Voice, BABEL", labels=()
     ),
-    r"^facebook/wav2vec2-large-robust$": TrainingData(
+    r"^facebook/wav2vec2-large-robust$": PretrainingData(
         description="Libri-Light, Common Voice, Switchboard and Fisher, without labels", labels=()
     ),
-    r"^facebook/wav2vec2-(base|large)-960h$": TrainingData(
+    r"^facebook/wav2vec2-(base|large)-960h$": PretrainingData(
         description="960 hours of LibriSpeech, without labels and then with transcripts", labels=()
     ),
-    r"^facebook/wav2vec2-(base|large)$": TrainingData(description="960 hours of LibriSpeech without labels", labels=()),
-    r"^facebook/wav2vec2-large-lv60$": TrainingData(
+    r"^facebook/wav2vec2-(base|large)$": PretrainingData(
+        description="960 hours of LibriSpeech without labels", labels=()
+    ),
+    r"^facebook/wav2vec2-large-lv60$": PretrainingData(
         description="60,000 hours of Libri-Light without labels", labels=()
     ),
-    r"^facebook/hubert-base-ls960$": TrainingData(description="960 hours of LibriSpeech without labels", labels=()),
-    r"^facebook/hubert-(large|xlarge)-ll60k$": TrainingData(
+    r"^facebook/hubert-base-ls960$": PretrainingData(description="960 hours of LibriSpeech without labels", labels=()),
+    r"^facebook/hubert-(large|xlarge)-ll60k$": PretrainingData(
         description="60,000 hours of Libri-Light without labels", labels=()
     ),
-    r"^microsoft/wavlm-base$": TrainingData(description="960 hours of LibriSpeech without labels", labels=()),
-    r"^microsoft/wavlm-(base-plus|large)$": TrainingData(
+    r"^microsoft/wavlm-base$": PretrainingData(description="960 hours of LibriSpeech without labels", labels=()),
+    r"^microsoft/wavlm-(base-plus|large)$": PretrainingData(
         description="94,000 hours of Libri-Light, GigaSpeech and VoxPopuli without labels", labels=()
     ),
-    r"^facebook/data2vec-audio-base$": TrainingData(description="960 hours of LibriSpeech without labels", labels=()),
-    r"^facebook/data2vec-audio-large$": TrainingData(
+    r"^facebook/data2vec-audio-base$": PretrainingData(
+        description="960 hours of LibriSpeech without labels", labels=()
+    ),
+    r"^facebook/data2vec-audio-large$": PretrainingData(
         description="speech without labels; its model card names LibriSpeech, its paper Libri-Light", labels=()
     ),
 }
-SMART_TURN = TrainingData(
+SMART_TURN = PretrainingData(
     description="680,000 hours of speech with transcripts (Whisper) and conversations with marked ends of turns",
     labels=(),
 )
@@ -97,15 +101,15 @@ CORPORA = {
 }
 
 
-def training_data(name: str) -> TrainingData:
+def pretraining_data(name: str) -> PretrainingData:
     """Return what an encoder was trained on, by its name on the Hugging Face hub.
 
     A name that contains the name of a corpus, such as ``me/wavlm-ravdess``, belongs to an encoder that has seen its
     labels.
 
-    >>> training_data("me/wavlm-ravdess").labels
+    >>> pretraining_data("me/wavlm-ravdess").labels
     ('ravdess',)
-    >>> training_data("me/wavlm").labels is None
+    >>> pretraining_data("me/wavlm").labels is None
     True
     """
     lower = name.lower()
@@ -115,5 +119,5 @@ def training_data(name: str) -> TrainingData:
     last = lower.rpartition("/")[2]
     named = tuple(corpus for word, corpus in CORPORA.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", last))
     if named:
-        return TrainingData(description=f"{UNKNOWN}; its name says {', '.join(named)}", labels=named)
-    return TrainingData(description=UNKNOWN, labels=None)
+        return PretrainingData(description=f"{UNKNOWN}; its name says {', '.join(named)}", labels=named)
+    return PretrainingData(description=UNKNOWN, labels=None)
