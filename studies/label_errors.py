@@ -20,8 +20,7 @@ from studies.study import exit_on_input_error
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.build import build_corpus, config_folder
-from ser_lightning.cli.audit_labels import clip_vectors
-from ser_lightning.label_errors import held_out_probabilities, suspects
+from ser_lightning.label_errors import clip_vectors, held_out_probabilities, suspects
 from ser_lightning.report.tables import markdown
 
 # Features and their other overrides

@@ -5,7 +5,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,12 @@ def build_corpus(config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> Any
         return make(parts=built)
     except TypeError as error:  # a missing value
         raise InputError(f"corpus: {error}") from error
+
+
+def corpora_of(config: Mapping[str, Any]) -> set[str]:
+    """Return the names of a corpus, or of its parts; the synthetic corpora, which have no name, share one."""
+    parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
+    return {str(part.get("name") or part["_target_"]).rpartition(".")[2] for part in parts}
 
 
 def check_target(name: str, config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> None:

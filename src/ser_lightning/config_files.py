@@ -123,6 +123,11 @@ def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
     return found
 
 
+def values_by_key(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a section by their dotted keys; an empty section has none."""
+    return {key: value for key, value in flat(values) if value != {}}
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Return the dotted key and the value of every leaf of a section; an empty section is a leaf.
 

@@ -1,20 +1,21 @@
 """Cross-corpus evaluation: evaluate a trained network on all clips of another corpus."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ser_lightning.assemble import assemble_data, assemble_evaluation
-from ser_lightning.checkpoint import read_checkpoint, rebuild_model
+from ser_lightning.assemble import assemble_data
+from ser_lightning.build import corpora_of
+from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.data.feature_cache import corpus_digest
 from ser_lightning.errors import InputError
-from ser_lightning.evaluation import Predictions, check_batches, predict_subset
+from ser_lightning.evaluation import Predictions, predict_subset
 from ser_lightning.progress import show_progress
+from ser_lightning.reevaluate import open_run
 from ser_lightning.splits.everything import EveryKnownClip
 
 
@@ -43,7 +44,6 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
             f"{path} was trained on {', '.join(sorted(both))}: evaluating on all of it would include training clips;"
             " leave out --corpus to evaluate on its own test clips (--set corpus.root=<folder> for another copy)"
         )
-    evaluation = assemble_evaluation(config)
     strategy = EveryKnownClip(emotions=checkpoint.emotions)
     data = assemble_data(config, progress=show_progress("features"), split=strategy)
     preparation = data.preparation
@@ -54,12 +54,8 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
             f"{path} knows {', '.join(checkpoint.emotions)}, and {corpus.name} has {', '.join(corpus.emotions)};"
             " expected at least two emotions in common"
         )
-    preparation.scan()
-    check_batches(data, evaluation=evaluation)
-    data.prepare_data()
-    data.setup()
-    model = rebuild_model(replace(checkpoint, config=dict(config)), path=path)
-    predictions = predict_subset(model, data, "test", evaluation=evaluation, device=torch.device("cpu"))
+    run = open_run(checkpoint, config, path=path, data=data)
+    predictions = predict_subset(run.model, data, "test", evaluation=run.evaluation, device=torch.device("cpu"))
     found = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
     utterances = preparation.utterances
     left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)
@@ -75,12 +71,6 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
         "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
         "config": dict(config),
     }
-
-
-def corpora_of(config: Mapping[str, Any]) -> set[str]:
-    """Return the names of a corpus, or of its parts; the synthetic corpora, which have no name, share one."""
-    parts: Iterable[Mapping[str, Any]] = config["parts"].values() if "parts" in config else [config]
-    return {str(part.get("name") or part["_target_"]).rpartition(".")[2] for part in parts}
 
 
 def over_shared(

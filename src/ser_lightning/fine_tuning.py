@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ser_lightning.build import is_baseline
+from ser_lightning.build import corpora_of, is_baseline
 from ser_lightning.checkpoint import Checkpoint, build_model, read_checkpoint
 from ser_lightning.errors import InputError, suggestion
 
@@ -94,17 +94,11 @@ def _warnings(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Iterable[str
     before = checkpoint.config
     if _without_backend(before["features"]) != _without_backend(config["features"]):
         yield "the checkpoint was trained on other features"
-    if _corpora(before["corpus"]) & _corpora(config["corpus"]) and before.get("split") != config["split"]:
+    if corpora_of(before["corpus"]) & corpora_of(config["corpus"]) and before.get("split") != config["split"]:
         yield (
             "the checkpoint was trained on the same corpus with another split: its training clips may be among"
             " the test clips of this run"
         )
-
-
-def _corpora(corpus: Mapping[str, Any]) -> set[str]:
-    """Return the names of a corpus or of its parts, and the classes of those without a name."""
-    parts = corpus["parts"].values() if "parts" in corpus else [corpus]
-    return {str(part.get("name") or part["_target_"]) for part in parts}
 
 
 def _without_backend(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ser_lightning.baselines.storage import dump_pipeline
 from ser_lightning.build import config_folder
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.checkpoint import KEY, build_recipe, contents, load_plain, read_checkpoint, rebuild_model
+from ser_lightning.config_files import values_by_key
 from ser_lightning.data.augmentation import BatchAugment
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError
@@ -199,7 +200,8 @@ def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
         remedy = (
             "For classes that count alike set model.class_weight=balanced." if part in BALANCED else "Leave it out."
         )
-        defaults, values = _flatten(part, default_of(part, config)), _flatten(part, _value_of(config, part))
+        defaults = values_by_key({part: default_of(part, config)})
+        values = values_by_key({part: _value_of(config, part)})
         for key in sorted({*defaults, *values}):
             value, default = values.get(key), defaults.get(key)
             if value == default or is_unscientific(key) or (key == "trainer.accelerator" and value == "cpu"):
@@ -237,10 +239,3 @@ def _value_of(config: Mapping[str, Any], key: str) -> Any:
     for word in key.split("."):
         value = value[word]
     return value
-
-
-def _flatten(key: str, value: Any) -> dict[str, Any]:
-    """Return the values in a part of a config by their full dotted keys."""
-    if not isinstance(value, dict):
-        return {key: value}
-    return {k: v for name, inner in value.items() for k, v in _flatten(f"{key}.{name}", inner).items()}

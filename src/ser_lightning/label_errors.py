@@ -9,16 +9,19 @@ Artificial Intelligence Research 70, 1373-1411 (arXiv 1911.00068)
 
 import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ser_lightning.assemble import assemble_preparation
 from ser_lightning.atomic import write_atomically
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError, printable
+from ser_lightning.progress import show_progress
+from ser_lightning.splits.everything import EveryKnownClip
 
 Doubles = npt.NDArray[np.float64]
 SEED = 0  # of the order of the speakers
@@ -45,6 +48,66 @@ class Suspect(NamedTuple):
     def margin(self) -> float:
         """Difference of the two probabilities: the confidence that the label is wrong."""
         return self.suggestion_probability - self.label_probability
+
+
+class LabelErrors(NamedTuple):
+    """Suspected label errors of a corpus.
+
+    Args:
+        utterances: the clips
+        emotions: names of the classes, in order
+        suspects: the suspects, the most confident first
+
+    """
+
+    utterances: Sequence[Utterance]
+    emotions: Sequence[str]
+    suspects: list[Suspect]
+
+
+def find_label_errors(config: Mapping[str, Any], *, emotions: Sequence[str], folds: int, c: float) -> LabelErrors:
+    """Find the suspected label errors of a corpus.
+
+    Args:
+        config: resolved config of a run
+        emotions: emotions of the corpus
+        folds: number of folds of speakers
+        c: inverse regularization strength of the classifier
+
+    Raises:
+        InputError: the corpus has a single speaker or emotion
+
+    """
+    utterances, vectors = clip_vectors(config, emotions=emotions)
+    present = {utterance.emotion for utterance in utterances}
+    emotions = [emotion for emotion in emotions if emotion in present]
+    targets = np.array([emotions.index(utterance.emotion) for utterance in utterances])
+    speakers = [f"{utterance.corpus}/{utterance.speaker}" if utterance.speaker else "" for utterance in utterances]
+    found = suspects(held_out_probabilities(vectors, targets, speakers, folds=folds, c=c), targets)
+    return LabelErrors(utterances, emotions, found)
+
+
+def clip_vectors(config: Mapping[str, Any], *, emotions: Sequence[str]) -> tuple[Sequence[Utterance], Doubles]:
+    """Return the clips of a corpus and the vector of each: its features, or the mean and deviation of its frames.
+
+    Args:
+        config: resolved config of a run
+        emotions: emotions of the corpus
+
+    Returns:
+        the N clips, and their vectors (N, F) or (N, 2 F)
+
+    """
+    plain = {**config, "data": {**config["data"], "augment_first": False, "eval_copies": False}}
+    preparation = assemble_preparation(
+        plain, progress=show_progress("features"), split=EveryKnownClip(emotions=emotions)
+    )
+    preparation.prepare()
+    rows = [preparation.rows[utterance.id, ""] for utterance in preparation.utterances]
+    clips = [preparation.frames[row.offset : row.offset + row.frames].astype(np.float64) for row in rows]  # (K, F)
+    if all(len(frames) == 1 for frames in clips):
+        return preparation.utterances, np.concatenate(clips)
+    return preparation.utterances, np.stack([np.concatenate([frames.mean(0), frames.std(0)]) for frames in clips])
 
 
 def held_out_probabilities(

@@ -12,6 +12,7 @@ from torch import nn
 from ser_lightning.assemble import assemble_data, assemble_evaluation
 from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import Checkpoint, read_checkpoint, rebuild_model
+from ser_lightning.config_files import values_by_key
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import Evaluation, check_batches, predict_subset
@@ -73,20 +74,24 @@ class OpenRun:
     evaluation: Evaluation
 
 
-def open_run(checkpoint: Checkpoint, config: Mapping[str, Any], *, path: Path) -> OpenRun:
+def open_run(
+    checkpoint: Checkpoint, config: Mapping[str, Any], *, path: Path, data: SpeechDataModule | None = None
+) -> OpenRun:
     """Open the model and the clips of a run.
 
     Args:
         checkpoint: the checkpoint as read
         config: its config, in which values may be changed
         path: its file, for messages
+        data: other clips; None for those of the run
 
     Raises:
         InputError: the corpus or a value of the config does not fit the checkpoint
 
     """
     evaluation = assemble_evaluation(config)
-    data = assemble_data(config, progress=show_progress("features"))
+    if data is None:
+        data = assemble_data(config, progress=show_progress("features"))
     data.preparation.scan()
     check_batches(data, evaluation=evaluation)
     data.prepare_data()
@@ -116,7 +121,7 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
     return Reevaluation(
         metrics={subset: found.summary() for subset, found in predictions.items()},
         before=result["metrics"],
-        changed=list(_changed(_flatten(usable_backends(checkpoint.config)), _flatten(config))),
+        changed=list(_changed(values_by_key(usable_backends(checkpoint.config)), values_by_key(config))),
         same_config=science_digest(config) == result["digest"],
     )
 
@@ -141,13 +146,6 @@ def read_result(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{printable(path)} cannot be read ({error!r}); train the run again") from error
     return result
-
-
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

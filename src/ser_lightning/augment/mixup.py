@@ -43,15 +43,7 @@ class Mixup:
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
     ) -> AugmentedBatch:
-        """Return the mixed batch; ``frames`` is not modified.
-
-        Args:
-            frames: (B, K, F), zero-padded beyond the end of each clip
-            lengths: (B,), number of valid frames of each clip
-            mean: (F,), mean of each feature over the training set
-            generator: source of the random numbers
-
-        """
+        """Return the mixed batch; ``frames`` is not modified; see ``ser_lightning.data.augmentation.BatchAugment``."""
         share = float(generator.beta(self.alpha, self.alpha))
         partner = generator.permutation(len(frames))
         mixed_lengths = np.rint(share * lengths + (1 - share) * lengths[partner]).astype(np.int64)

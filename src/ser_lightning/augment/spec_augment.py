@@ -57,14 +57,9 @@ class SpecAugment:
         mean: npt.NDArray[np.float32],
         generator: np.random.Generator,
     ) -> AugmentedBatch:
-        """Return the masked batch; ``frames`` is not modified.
+        """Return the masked batch; ``frames`` is not modified; see ``ser_lightning.data.augmentation.BatchAugment``.
 
-        Args:
-            frames: (B, K, F), zero-padded beyond the end of each clip
-            lengths: (B,), number of valid frames of each clip
-            mean: (F,), mean of each feature over the training set
-            generator: seeds torchaudio's random numbers; the global random state of torch is restored afterward
-
+        The generator seeds torchaudio's random numbers; the global random state of torch is restored afterward.
         """
         # The masks are drawn over ones instead of the features, because torchaudio fills all masks with one number, not
         # with the mean of each row, and does not know the length of each clip.

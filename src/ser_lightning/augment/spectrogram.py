@@ -69,15 +69,7 @@ class SpectrogramAugment:
         mean: Floats,
         generator: np.random.Generator,
     ) -> AugmentedBatch:
-        """Return the augmented batch; ``frames`` is not modified.
-
-        Args:
-            frames: (B, K, F), zero-padded beyond the end of each clip
-            lengths: (B,), number of valid frames of each clip
-            mean: (F,), mean of each feature over the training set
-            generator: source of the random numbers
-
-        """
+        """Return the augmented batch; see ``ser_lightning.data.augmentation.BatchAugment``."""
         rates, stretches = (
             1 + generator.uniform(-limit, limit, len(frames)) for limit in (self.time_warp, self.frequency_warp)
         )

@@ -4,18 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from ser_lightning.assemble import assemble_preparation
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
-from ser_lightning.label_errors import Suspect, held_out_probabilities, suspects, write_suspects
+from ser_lightning.label_errors import Suspect, find_label_errors, write_suspects
 from ser_lightning.output_checks import check_output
-from ser_lightning.progress import show_progress
-from ser_lightning.splits.everything import EveryKnownClip
 
 LISTED = 10  # suspects that are printed
 
@@ -52,40 +47,10 @@ def audit_labels(
         InputError: the corpus has a single speaker or emotion
 
     """
-    utterances, vectors = clip_vectors(config, emotions=emotions)
-    present = {utterance.emotion for utterance in utterances}
-    emotions = [emotion for emotion in emotions if emotion in present]
-    targets = np.array([emotions.index(utterance.emotion) for utterance in utterances])
-    speakers = [f"{utterance.corpus}/{utterance.speaker}" if utterance.speaker else "" for utterance in utterances]
-    found = suspects(held_out_probabilities(vectors, targets, speakers, folds=folds, c=c), targets)
+    utterances, emotions, found = find_label_errors(config, emotions=emotions, folds=folds, c=c)
     write_suspects(path, found, utterances=utterances, emotions=emotions)
     _print(console, found, utterances, emotions)
     print(path)
-
-
-def clip_vectors(
-    config: Mapping[str, Any], *, emotions: Sequence[str]
-) -> tuple[Sequence[Utterance], npt.NDArray[np.float64]]:
-    """Return the clips of a corpus and the vector of each: its features, or the mean and deviation of its frames.
-
-    Args:
-        config: resolved config of a run
-        emotions: emotions of the corpus
-
-    Returns:
-        the N clips, and their vectors (N, F) or (N, 2 F)
-
-    """
-    plain = {**config, "data": {**config["data"], "augment_first": False, "eval_copies": False}}
-    preparation = assemble_preparation(
-        plain, progress=show_progress("features"), split=EveryKnownClip(emotions=emotions)
-    )
-    preparation.prepare()
-    rows = [preparation.rows[utterance.id, ""] for utterance in preparation.utterances]
-    clips = [preparation.frames[row.offset : row.offset + row.frames].astype(np.float64) for row in rows]  # (K, F)
-    if all(len(frames) == 1 for frames in clips):
-        return preparation.utterances, np.concatenate(clips)
-    return preparation.utterances, np.stack([np.concatenate([frames.mean(0), frames.std(0)]) for frames in clips])
 
 
 def _print(

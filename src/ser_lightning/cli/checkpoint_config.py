@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import Checkpoint
-from ser_lightning.cli.settings import change_config, compose_corpus, stored_groups
+from ser_lightning.cli.settings import change_config, compose_corpus, require_int, stored_groups
 from ser_lightning.config_files import groups, primary_values
 from ser_lightning.errors import InputError
 
+PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
 DROPOUT = "set model.dropout of the checkpoint instead: --set model.dropout=<value>"
 TRUST = "give --trust <package>"
 EXPERIMENT = "an experiment describes the training of a run; set the groups and values to change instead"
@@ -57,6 +60,33 @@ def config_of(
         return change_config(config, settings, choices=stored_groups(*without), refused=refused)
     except RecursionError as error:
         raise InputError(f"{path}: its config is nested too deeply; use a checkpoint of ser-train") from error
+
+
+def config_of_run(
+    checkpoint: Checkpoint,
+    path: str | Path,
+    settings: Sequence[str],
+    *,
+    corpora: Sequence[str] = (),
+    refused: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the config of a checkpoint whose run is evaluated again, and use its number of threads.
+
+    Args:
+        checkpoint: the checkpoint as read
+        path: its file, for messages
+        settings: the user's settings, each ``key=value``
+        corpora: corpora to use in place of the training corpus
+        refused: key -> why this command cannot change it
+
+    Raises:
+        InputError: the config is not that of a run, or a setting does not fit it
+
+    """
+    config = config_of(checkpoint, path, settings, corpora=corpora, refused=refused)
+    require_parts(config, PARTS, path)
+    torch.set_num_threads(require_int("threads", config["threads"], least=1))
+    return config
 
 
 def require_parts(config: Mapping[str, Any], parts: Sequence[str], path: str | Path) -> None:

@@ -1,7 +1,6 @@
 """``ser-evaluate``: evaluate a finished run on its own test clips or on another corpus."""
 
 import json as json_format
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ser_lightning.reevaluate import FinishedRun, Reevaluation
 
 JSON = ".json"
-PARTS = ("corpus", "split", "audio", "augment", "features", "data", "model", "seed", "threads", "checkpoint")
 CAN = (
     "you can change how it is evaluated (evaluation, data.eval_shuffle, data.eval_batch_size, data.bucket,"
     " checkpoint), its input (corpus.root, audio, features), or the corpus (--corpus)"
@@ -102,12 +100,9 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Evaluate a finished run from its checkpoint alone and compare with its result.json, or on another corpus."""
-    import torch
-
     from ser_lightning.checkpoint import read_checkpoint
-    from ser_lightning.cli.checkpoint_config import config_of, require_parts
+    from ser_lightning.cli.checkpoint_config import config_of_run
     from ser_lightning.cli.robustness import Options, divide
-    from ser_lightning.cli.settings import require_int
     from ser_lightning.reevaluate import FinishedRun, read_result
     from ser_lightning.results import check_checkpoint
 
@@ -128,10 +123,8 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
         key, _, value = setting.partition("=")
         if key == "corpus" and not value.startswith("{"):
             raise InputError(f"--set {printable(setting)}: {CORPUS.format(name=printable(value))}")
-    config = config_of(checkpoint, path, settings or [], corpora=corpus or [], refused=refused)
-    require_parts(config, PARTS, path)
+    config = config_of_run(checkpoint, path, settings or [], corpora=corpus or [], refused=refused)
     check_checkpoint(config["checkpoint"])
-    torch.set_num_threads(require_int("threads", config["threads"], least=1))
     quiet = any(target.is_standard_output for target in outputs)
     loaded = FinishedRun(folder, _checkpoint_path(folder, config["checkpoint"]), result, config)
     if corpus:
@@ -185,13 +178,14 @@ def _checkpoint_path(folder: Path, which: str) -> Path:
 
 
 def _print_comparison(again: "Reevaluation", path: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ser_lightning.cli.tables import plain_console
 
     table = Table("subset", "metric", "result.json", "now", title=str(path))
     for subset, name, value in again.rows():
         table.add_row(subset, name, repr(again.before[subset][name]), repr(value))
-    Console(width=None if sys.stdout.isatty() else 400).print(table)
+    plain_console().print(table)
     for line in again.changed:
         print(f"changed: {line}")
     if again.equal:
@@ -204,9 +198,9 @@ def _print_comparison(again: "Reevaluation", path: Path) -> None:
 
 def _print_cross_corpus(result: Mapping[str, Any]) -> None:
     import numpy as np
-    from rich.console import Console
     from rich.table import Table
 
+    from ser_lightning.cli.tables import plain_console
     from ser_lightning.metrics import recall_per_class
 
     emotions, corpus = result["emotions"], result["corpus"]
@@ -218,7 +212,7 @@ def _print_cross_corpus(result: Mapping[str, Any]) -> None:
         emotions, result["confusion_matrix"], recall_per_class(np.array(result["confusion_matrix"])), strict=True
     ):
         table.add_row(emotion, *map(str, row), "" if np.isnan(recall) else f"{100 * recall:.1f} %")
-    Console(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
+    plain_console().print(table)
     print(f"predictions are taken over the {len(emotions)} emotions that network and corpus have in common")
     if result["left_out"]:
         counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(result["left_out"].items()))

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ser_lightning.checkpoint import read_checkpoint
-from ser_lightning.cli.checkpoint_config import config_of, require_parts
-from ser_lightning.cli.evaluate import PARTS, SPLIT
-from ser_lightning.cli.settings import require_int
+from ser_lightning.cli.checkpoint_config import config_of_run
+from ser_lightning.cli.evaluate import SPLIT
 from ser_lightning.errors import InputError
 from ser_lightning.explain import embeddings, results
 from ser_lightning.explain.importance import check_runs, importance_groups, permutation_importance
@@ -36,12 +34,7 @@ def open_runs(paths: Sequence[str], *, settings: Sequence[str], trust: Sequence[
 
     """
     checkpoints = [(read_checkpoint(path, trust=trust), path) for path in paths]
-    configs = []
-    for checkpoint, path in checkpoints:
-        config = config_of(checkpoint, path, settings, refused={"split": SPLIT})
-        require_parts(config, PARTS, path)
-        configs.append(config)
-    torch.set_num_threads(require_int("threads", configs[0]["threads"], least=1))
+    configs = [config_of_run(*checkpoint, settings, refused={"split": SPLIT}) for checkpoint in checkpoints]
     runs = [
         open_run(checkpoint, config, path=Path(path))
         for (checkpoint, path), config in zip(checkpoints, configs, strict=True)

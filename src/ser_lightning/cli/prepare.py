@@ -1,19 +1,18 @@
 """``ser-prepare``: download or verify a corpus and fill the feature cache."""
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ser_lightning.assemble import assemble_preparation
 from ser_lightning.atomic import write_atomically
 from ser_lightning.cli import hydra_app
+from ser_lightning.cli.tables import plain_console
 from ser_lightning.corpora.utterance import Problem, ProblemsError
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.errors import InputError
@@ -37,7 +36,7 @@ def prepare(config: DictConfig) -> None:
     card_folder = plain["data_card"]
     if card_folder is not None and not isinstance(card_folder, str):
         raise InputError(f"data_card is {card_folder!r}; expected a folder or null")
-    console = Console(width=None if sys.stdout.isatty() else 1000)  # does not wrap paths in a file or pipe
+    console = plain_console()
     data = assemble_preparation(plain, progress=show_progress("features"))
     folder = None if card_folder is None else Path(card_folder) / data.corpus.name
     try:
@@ -49,7 +48,6 @@ def prepare(config: DictConfig) -> None:
         console.print(
             f"shard {data.shard.number} of {data.shard.count}: {data.corpus.name}, scanned in"
             f" {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s: {data.cache.file.data}",
-            highlight=False,
         )
         return
     subset_of = data.split.subset_of()
@@ -66,7 +64,7 @@ def prepare(config: DictConfig) -> None:
         f"{speakers} speakers; {len(data.members['train'])} training clips with their copies;"
         f" scanned in {data.seconds['scan']:.1f} s, prepared in {data.seconds['prepare']:.1f} s"
     )
-    console.print(f"feature cache: {data.cache.folder}", highlight=False)
+    console.print(f"feature cache: {data.cache.folder}")
     reason = "no speech was detected, or the clip ends before audio.offset_s"
     untrimmed = [Problem(path=id_, reason=reason) for id_ in data.without_speech]
     _print_files(console, "not trimmed", untrimmed, folder=folder)
@@ -95,12 +93,12 @@ def _make_card(console: Console, data: Preparation, folder: Path) -> None:
     paths = write_card(card, folder)
     table = Table(title=f"data card of {data.corpus.name}", show_header=False)
     for name, text in facts(card):
-        table.add_row(escape(name), escape(text))
+        table.add_row(name, text)
     console.print(table)
     for text in warning_lines(card):
-        console.print(f"warning: {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {text}", soft_wrap=True)
     for path in paths:
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(path), soft_wrap=True)
 
 
 def _print_files(console: Console, title: str, problems: Sequence[Problem], *, folder: Path | None) -> None:
@@ -109,19 +107,19 @@ def _print_files(console: Console, title: str, problems: Sequence[Problem], *, f
         return
     table = Table("file", "reason", title=f"{title}: {len(problems)}")
     for problem in _first_of_each_kind(problems)[:LISTED]:
-        table.add_row(escape(problem.path), escape(problem.reason))  # file names may contain brackets, no markup
+        table.add_row(problem.path, problem.reason)
     console.print(table)
     if len(problems) <= LISTED:
         return
     if folder is None:
-        console.print(f"{len(problems) - LISTED} more; data_card=<folder> writes all of them to a file", markup=False)
+        console.print(f"{len(problems) - LISTED} more; data_card=<folder> writes all of them to a file")
         return
     path = folder / f"{title.replace(' ', '_')}.csv"
     with write_atomically(path) as file:
         writer = csv.writer(file)
         writer.writerow(("file", "reason"))
         writer.writerows((problem.path, problem.reason) for problem in problems)
-    console.print(f"{len(problems) - LISTED} more; all of them: {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{len(problems) - LISTED} more; all of them: {path}", soft_wrap=True)
 
 
 def _first_of_each_kind(problems: Sequence[Problem]) -> list[Problem]:

@@ -4,16 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ser_lightning.config_files import flat
 from ser_lightning.errors import InputError
 
 PARTS = ("features", "model")  # all their values are trained values
 KEYS = ("audio.sampling_rate", "audio.resampler")  # the other values of audio choose the part of a recording
-FREE = (
-    "backend",
-    "download",
-    "path",
-    "source",
-)  # where and how features are computed, which is no part of their values
+FREE = ("backend", "download", "path", "source")  # where and how features are computed does not change their values
 
 
 def check_trained_values(before: Mapping[str, Any], now: Mapping[str, Any], *, force: bool) -> tuple[str, ...]:
@@ -44,10 +40,6 @@ def check_trained_values(before: Mapping[str, Any], now: Mapping[str, Any], *, f
 
 def _trained(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the dotted keys and values of a config that a model was trained with."""
-    todo = [(part, config.get(part)) for part in (*PARTS, "audio")]
-    while todo:
-        key, value = todo.pop()
-        if isinstance(value, Mapping):
-            todo += [(f"{key}.{name}", inner) for name, inner in value.items()]
-        elif (key.split(".")[0] in PARTS or key in KEYS) and key.rpartition(".")[2] not in FREE:
+    for key, value in flat({part: config.get(part) for part in (*PARTS, "audio")}):
+        if (key.split(".")[0] in PARTS or key in KEYS) and key.rpartition(".")[2] not in FREE:
             yield key, value

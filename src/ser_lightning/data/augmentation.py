@@ -46,7 +46,15 @@ class BatchAugment(Protocol):
         mean: Floats,
         generator: np.random.Generator,
     ) -> AugmentedBatch:
-        """Augment a batch (B, K, F); ``mean`` (F,) is the mean of each feature over the training set."""
+        """Return the augmented batch; ``frames`` is not modified.
+
+        Args:
+            frames: (B, K, F), zero-padded beyond the end of each clip
+            lengths: (B,), number of valid frames of each clip
+            mean: (F,), mean of each feature over the training set
+            generator: source of the random numbers
+
+        """
 
 
 Augment = WaveformAugment | FeatureAugment | BatchAugment

@@ -1,10 +1,8 @@
 """Content of the audio files of a corpus, compared regardless of file names and formats."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.data.json_cache import cache_file, read_cached, write_cached
 from ser_lightning.errors import InputError
 from ser_lightning.splits.near_duplicates import BANDS, RATE, SAME, Contents, Signature, near_duplicates, signature
 from ser_lightning.splits.row_file import RowFile
@@ -108,23 +106,15 @@ def cached_contents(
     """
     paths = {utterance.content: utterance.path for utterance in utterances}
     segments = {utterance.content: utterance.segment for utterance in utterances}
-    key = json.dumps([FORMAT, RATE, SAME, sorted(paths)])
-    path = folder / f"contents-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    if observe is None and (cached := _read_file(path)) is not None:
+    path = cache_file(folder, "contents", [FORMAT, RATE, SAME, sorted(paths)])
+    if observe is None and (cached := read_cached(path, _parse)) is not None:
         return cached
     contents = read_contents(paths, segments=segments, workers=workers, progress=progress, observe=observe)
     if not contents.unread:  # not cached with unreadable files, which may be readable later
-        # The cache file only saves time: a full or read-only disk must not fail the run.
-        with suppress(OSError), write_atomically(path) as file:
-            json.dump(asdict(contents), file)
+        write_cached(path, asdict(contents))
     return contents
 
 
-def _read_file(path: Path) -> Contents | None:
-    """Return the contents in a cache file; None if it is missing or damaged."""
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        near = tuple((one, other, correlation) for one, other, correlation in read["near"])
-        return Contents(samples=dict(read["samples"]), near=near, unread={})
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+def _parse(read: Any) -> Contents:
+    near = tuple((one, other, correlation) for one, other, correlation in read["near"])
+    return Contents(samples=dict(read["samples"]), near=near, unread={})

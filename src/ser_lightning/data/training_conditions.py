@@ -1,17 +1,14 @@
 """Measure the conditions of recording of the training clips."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import read_audio
 from ser_lightning.corpora.utterance import Utterance
+from ser_lightning.data.json_cache import cache_file, read_cached, write_cached
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.recording_conditions import Conditions, TrainingData, measure_conditions, summarize_conditions
 
@@ -60,17 +57,13 @@ def measure_recordings(utterances: Sequence[Utterance], *, folder: Path, workers
 
     """
     contents = [utterance.content for utterance in utterances]
-    key = hashlib.sha256(json.dumps([FORMAT, contents]).encode()).hexdigest()[:16]
-    path = folder / f"conditions-{key}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        cached = [Conditions(*values) for values in json.loads(path.read_text(encoding="utf-8"))]
-        if len(cached) == len(contents):
-            return cached
+    path = cache_file(folder, "conditions", [FORMAT, contents])
+    cached = read_cached(path, lambda read: [Conditions(*values) for values in read])
+    if cached is not None and len(cached) == len(contents):
+        return cached
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(_measure, utterances))
-    # The cache file only saves time: a full or read-only disk must not fail the run.
-    with suppress(OSError), write_atomically(path) as file:
-        json.dump(found, file)
+    write_cached(path, found)
     return found
 
 

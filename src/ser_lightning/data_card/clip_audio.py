@@ -1,20 +1,17 @@
 """Measurements of the audio of each clip: length, level, bandwidth, clipping and speech."""
 
-import hashlib
-import json
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.atomic import write_atomically
 from ser_lightning.audio.reader import to_mono
 from ser_lightning.audio.vad import detect
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.data.content import Progress, cached_contents
+from ser_lightning.data.json_cache import cache_file, read_cached, write_cached
 from ser_lightning.errors import InputError
 from ser_lightning.recording_conditions import FRAME_MS, SPECTRUM, levels_db, power_spectrum, whole_frames
 from ser_lightning.splits.near_duplicates import Contents
@@ -97,9 +94,8 @@ def measure_clips(
 
     """
     needed = {utterance.content for utterance in utterances}
-    key = hashlib.sha256(json.dumps([FORMAT, sorted(needed)]).encode()).hexdigest()[:16]
-    path = folder / f"clip-audio-{key}.json"
-    found = _read_file(path, needed)
+    path = cache_file(folder, "clip-audio", [FORMAT, sorted(needed)])
+    found = read_cached(path, lambda read: {content: ClipAudio(*read[content]) for content in needed})
     measured: dict[str, ClipAudio] = {}
 
     def measure(content: str, wave: npt.NDArray[np.float32], rate: int) -> None:
@@ -112,16 +108,5 @@ def measure_clips(
         raise InputError(next(iter(contents.unread.values())))
     if found is None:
         found = measured
-        # The cache file only saves time: a full or read-only disk must not fail the command.
-        with suppress(OSError), write_atomically(path) as file:
-            json.dump(found, file)
+        write_cached(path, found)
     return {utterance.id: found[utterance.content] for utterance in utterances}, contents
-
-
-def _read_file(path: Path, needed: Collection[str]) -> dict[str, ClipAudio] | None:
-    """Return the measurements in a cache file; None if it is missing or damaged."""
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return {content: ClipAudio(*read[content]) for content in needed}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ser_lightning.config_files import flat
 from ser_lightning.corpora.definitions import DEFINITIONS
 from ser_lightning.paper.bibliography import corpora, has_entry, libraries
 from ser_lightning.paper.latex import code, escape
 from ser_lightning.report.answer import SHARED_SPEAKERS
 from ser_lightning.report.arms import ABSENT, Comparison
-from ser_lightning.report.runs import flatten
 
 # Values that do not belong in a methods paragraph.
 SKIPPED = ("_target_", "_partial_", "backend", "fused", "offset_s", "duration_s", "sampling_rate", "manifest", "refit")
@@ -256,7 +256,7 @@ def _described(comparison: Comparison, section: str) -> str:
 
 def _settings(comparison: Comparison, section: str) -> str:
     values = []
-    for key, value in flatten(_config(comparison, section)):
+    for key, value in flat(_config(comparison, section)):
         if key.rpartition(".")[2] in SKIPPED or f"{section}.{key}" in comparison.nuisance:
             continue
         text = "by arm" if f"{section}.{key}" in comparison.varied else escape(_short(value))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ser_lightning.config_files import flat
 from ser_lightning.errors import InputError
 from ser_lightning.metrics import METRICS, Confusion, confusion_matrix
 from ser_lightning.report.predictions import COLUMNS, UnusableRunError, check_emotions, clip_digest, load_predictions
@@ -90,7 +91,7 @@ def read_results(folder: str | Path) -> pd.DataFrame:
 
     """
     runs = read_runs(folder).runs
-    flat = pd.DataFrame([dict(flatten(config)) for config in runs.config], index=runs.index)
+    flat = pd.DataFrame([dict(flat(config)) for config in runs.config], index=runs.index)
     values = flat.map(lambda value: json.dumps(value, sort_keys=True))  # lists are not hashable
     identity = ["path", "name", "run_id", "seed", *(["fold"] if (runs.fold != "").any() else [])]
     swept = [key for key in flat if values[key].nunique() > 1 and key not in (*identity, "split.fold")]
@@ -102,20 +103,6 @@ def read_results(folder: str | Path) -> pd.DataFrame:
 
 def _metrics(sections: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {f"{subset}/{name}": value for subset, values in sections.items() for name, value in values.items()}
-
-
-def flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and the value of every leaf of a config; an empty section is a leaf.
-
-    >>> dict(flatten({"model": {"units": 128, "dropout": {}}, "seed": 1}))
-    {'model.units': 128, 'model.dropout': {}, 'seed': 1}
-
-    """
-    for key, value in section.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def read_runs(folder: str | Path) -> Results:

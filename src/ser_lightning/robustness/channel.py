@@ -1,7 +1,7 @@
 """Limited bandwidth and lossy codecs."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,11 +11,11 @@ import soxr
 from scipy import signal
 
 from ser_lightning.errors import InputError, check_value
-from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext, check_levels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Band:
+class Band(Condition):
     """A channel that passes only a band of frequencies, by a Butterworth filter.
 
     Args:
@@ -25,11 +25,9 @@ class Band:
 
     """
 
-    levels: Sequence[float]
     low_hz: float | None
     order: int
     unit = "Hz upper cutoff"
-    missing = ""
 
     def __post_init__(self) -> None:
         check_levels(self, self.levels, least=(self.low_hz or 0) + 1, most=1e6)
@@ -74,7 +72,7 @@ CODECS: Mapping[str, CodecFormat] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codec:
+class Codec(Condition):
     """A lossy codec, as libsndfile writes and reads it, at the sampling rate of the codec.
 
     Args:
@@ -83,7 +81,6 @@ class Codec:
 
     """
 
-    levels: Sequence[float]
     codec: Literal["mu-law", "gsm", "mp3", "opus"]
     unit = "kbit/s"
 

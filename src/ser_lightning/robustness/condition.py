@@ -1,8 +1,10 @@
 """The interface of a condition, and helpers that conditions share."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,27 +29,35 @@ class RecordingContext(NamedTuple):
     voices: Callable[[int], Sequence[Floats]]
 
 
-class Condition(Protocol):
-    """A condition of recording with several levels.
+@dataclass(frozen=True, kw_only=True)
+class Condition(ABC):
+    """A condition of recording with several levels; subclasses set ``unit``, and limits of the levels.
 
-    Attributes:
+    Args:
         levels: the levels to measure, mild first
-        unit: what a level means, with its unit
-        missing: why the condition cannot be measured here; empty if it can
+
+    Raises:
+        InputError: there is no level, one occurs twice, or one is outside ``least`` to ``most``
 
     """
 
     levels: Sequence[float]
 
-    @property
-    def unit(self) -> str: ...
+    unit: ClassVar[str]  # meaning of a level
+    least: ClassVar[float] = -math.inf
+    most: ClassVar[float] = math.inf
+
+    def __post_init__(self) -> None:
+        check_levels(self, self.levels, least=self.least, most=self.most)
 
     @property
-    def missing(self) -> str: ...
+    def missing(self) -> str:
+        """Reason why the condition cannot be measured here; empty if it can."""
+        return ""
 
+    @abstractmethod
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the waveform (samples,) of the recording under the condition; ``wave`` is not modified."""
-        ...
 
 
 def check_levels(condition: object, levels: Sequence[float], *, least: float, most: float) -> None:

@@ -1,18 +1,17 @@
 """Quiet, loud and clipped recordings."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext
 
 FULL_SCALE = 2**15  # of 16-bit samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
+class Gain(Condition):
     """Another gain of a 16-bit recorder: quiet samples are rounded, and loud samples are clipped at full scale.
 
     Args:
@@ -20,12 +19,8 @@ class Gain:
 
     """
 
-    levels: Sequence[float]
     unit = "dB gain"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=-200, most=200)
+    least, most = -200, 200
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave at another level."""
@@ -34,7 +29,7 @@ class Gain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clipping:
+class Clipping(Condition):
     """Samples beyond a limit are set to the limit.
 
     Args:
@@ -42,12 +37,8 @@ class Clipping:
 
     """
 
-    levels: Sequence[float]
     unit = "% of the samples clipped"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0, most=100)
+    least, most = 0, 100
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the clipped wave."""

@@ -1,23 +1,23 @@
 """Additive noise at signal-to-noise ratios in dB."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from ser_lightning.audio.folder import list_audio_files
 from ser_lightning.audio.reader import read_audio, to_mono
 from ser_lightning.errors import check_value
-from ser_lightning.robustness.condition import Floats, RecordingContext, add_noise, check_levels, fit_length, power
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext, add_noise, fit_length, power
 
 SNR = "dB SNR"
 LIMIT = 200.0  # dB
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhiteNoise:
+class WhiteNoise(Condition):
     """White Gaussian noise.
 
     Args:
@@ -25,12 +25,8 @@ class WhiteNoise:
 
     """
 
-    levels: Sequence[float]
     unit = SNR
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+    least, most = -LIMIT, LIMIT
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with noise."""
@@ -38,7 +34,7 @@ class WhiteNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Babble:
+class Babble(Condition):
     """Recordings of other speakers of the corpus, equally loud and mixed.
 
     Args:
@@ -47,13 +43,12 @@ class Babble:
 
     """
 
-    levels: Sequence[float]
     talkers: int
     unit = SNR
-    missing = ""
+    least, most = -LIMIT, LIMIT
 
     def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+        super().__post_init__()
         check_value("talkers of Babble", self.talkers, valid=self.talkers >= 1, expected="at least 1")
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
@@ -65,11 +60,10 @@ class Babble:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedNoise:
-    """A random part of a random file of a folder of noise recordings.
+class RecordedCondition(Condition):
+    """A condition made of a random sound file of a folder; subclasses set ``remedy``.
 
     Args:
-        levels: signal-to-noise ratios of the whole recording, dB
         folder: folder with sound files; None leaves the condition out
 
     Raises:
@@ -77,24 +71,45 @@ class RecordedNoise:
 
     """
 
-    levels: Sequence[float]
     folder: str | None
-    unit = SNR
+
+    remedy: ClassVar[str]
 
     def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=-LIMIT, most=LIMIT)
+        super().__post_init__()
         if self.folder is not None:
             sound_files(self.folder)
 
     @property
     def missing(self) -> str:
         """Reason why the condition cannot be measured."""
-        return "no folder of noise recordings; give --noise FOLDER" if self.folder is None else ""
+        return f"no folder of {self.remedy}" if self.folder is None else ""
+
+    def draw(self, recording: RecordingContext) -> Floats:
+        """Return a random file of the folder as one channel (samples,) at the rate of the recording."""
+        files = sound_files(str(self.folder))
+        samples, rate = read_audio(files[int(recording.generator.integers(len(files)))])
+        return to_mono(samples, rate, sampling_rate=recording.rate, downmix="mean", resampler="soxr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedNoise(RecordedCondition):
+    """A random part of a random file of a folder of noise recordings.
+
+    Args:
+        levels: signal-to-noise ratios of the whole recording, dB
+        folder: folder with sound files; None leaves the condition out
+
+    """
+
+    unit = SNR
+    least, most = -LIMIT, LIMIT
+    remedy = "noise recordings; give --noise FOLDER"
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with noise."""
-        noise = draw_file(str(self.folder), recording)
-        return add_noise(wave, fit_length(noise, len(wave), recording.generator), snr_db=level)
+        noise = fit_length(self.draw(recording), len(wave), recording.generator)
+        return add_noise(wave, noise, snr_db=level)
 
 
 @cache
@@ -106,10 +121,3 @@ def sound_files(folder: str) -> tuple[Path, ...]:
 
     """
     return tuple(list_audio_files(Path(folder).expanduser())[0])
-
-
-def draw_file(folder: str, recording: RecordingContext) -> Floats:
-    """Return a random file of a folder as one channel (samples,) at the rate of the recording."""
-    files = sound_files(folder)
-    samples, rate = read_audio(files[int(recording.generator.integers(len(files)))])
-    return to_mono(samples, rate, sampling_rate=recording.rate, downmix="mean", resampler="soxr")

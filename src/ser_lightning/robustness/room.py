@@ -1,17 +1,16 @@
 """Reverberation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import signal
 
-from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels, power
-from ser_lightning.robustness.noise import draw_file, sound_files
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext, power
+from ser_lightning.robustness.noise import RecordedCondition
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyntheticRoom:
+class SyntheticRoom(Condition):
     """A room response of direct sound and exponentially decaying white noise.
 
     Args:
@@ -21,13 +20,9 @@ class SyntheticRoom:
     Source: Polack 1988, La transmission de l'energie sonore dans les salles, for the model of the decay.
     """
 
-    levels: Sequence[float]
     direct_db: float
     unit = "s reverberation time"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0.01, most=20)
+    least, most = 0.01, 20
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave in a room, with its length and power."""
@@ -39,35 +34,22 @@ class SyntheticRoom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedRoom:
+class RecordedRoom(RecordedCondition):
     """A random impulse response of a folder.
 
     Args:
         levels: shares of the recording in the room; the rest is the recording without the room, %
         folder: folder with impulse responses as sound files; None leaves the condition out
 
-    Raises:
-        InputError: the folder does not exist or has no sound file
-
     """
 
-    levels: Sequence[float]
-    folder: str | None
     unit = "% in the room"
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0, most=100)
-        if self.folder is not None:
-            sound_files(self.folder)
-
-    @property
-    def missing(self) -> str:
-        """Reason why the condition cannot be measured."""
-        return "no folder of impulse responses; give --rooms FOLDER" if self.folder is None else ""
+    least, most = 0, 100
+    remedy = "impulse responses; give --rooms FOLDER"
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave in a room, with its length and power."""
-        response = draw_file(str(self.folder), recording)
+        response = self.draw(recording)
         response = response[int(np.abs(response).argmax()) :]  # without the delay of the direct sound
         return ((1 - level / 100) * wave + level / 100 * convolve(wave, response)).astype(np.float32)
 

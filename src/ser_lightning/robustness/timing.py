@@ -1,16 +1,15 @@
 """Speed, silence around the speech, and cut recordings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import soxr
 
-from ser_lightning.robustness.condition import Floats, RecordingContext, check_levels
+from ser_lightning.robustness.condition import Condition, Floats, RecordingContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
+class Speed(Condition):
     """Another speed, which shifts the pitch as well.
 
     Args:
@@ -18,12 +17,8 @@ class Speed:
 
     """
 
-    levels: Sequence[float]
     unit = "times the speed"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0.1, most=10)
+    least, most = 0.1, 10
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave at another speed."""
@@ -32,7 +27,7 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Silence:
+class Silence(Condition):
     """Quiet white noise before and after the recording.
 
     Args:
@@ -41,13 +36,9 @@ class Silence:
 
     """
 
-    levels: Sequence[float]
     noise_db: float
     unit = "s silence on each side"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0, most=3600)
+    least, most = 0, 3600
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the wave with silence around it."""
@@ -57,7 +48,7 @@ class Silence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truncation:
+class Truncation(Condition):
     """Only the middle of the recording.
 
     Args:
@@ -65,12 +56,8 @@ class Truncation:
 
     """
 
-    levels: Sequence[float]
     unit = "s kept"
-    missing = ""
-
-    def __post_init__(self) -> None:
-        check_levels(self, self.levels, least=0.001, most=3600)
+    least, most = 0.001, 3600
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:
         """Return the middle of the wave."""
