@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ser_lightning.corpora.audio_files import existing_folder, expand_path
 from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
@@ -35,6 +33,7 @@ class AudformatCorpus(RowCorpus):
     columns: Mapping[str, str | None]
 
     check_key: ClassVar[str] = "corpus.root"
+    root_hint: ClassVar[str] = "<folder of db.yaml>"
 
     def __post_init__(self) -> None:
         unknown = sorted(self._columns.keys() - set(FIELDS))
@@ -45,20 +44,9 @@ class AudformatCorpus(RowCorpus):
             )
         super().__post_init__()
 
-    def find_folder(self) -> Path:
-        """Return ``root``."""
-        return existing_folder(
-            expand_path(self.root), title="the database", remedy="give corpus.root=<folder of db.yaml>"
-        )
-
     @cached_property
     def _columns(self) -> dict[str, str]:
         return {name: place for name, place in self.columns.items() if place is not None}
-
-    @property
-    def source(self) -> Path:
-        """The folder, for messages."""
-        return self.folder
 
     def read_rows(self) -> tuple[list[Row], list[Problem]]:
         """Return one row per labeled file or segment.

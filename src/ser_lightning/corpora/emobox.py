@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from ser_lightning.corpora.audio_files import existing_folder, expand_path
 from ser_lightning.corpora.rows import Row, RowCorpus
@@ -33,6 +34,8 @@ class EmoBoxCorpus(RowCorpus):
 
     path: str | None
     fold: int
+
+    root_hint: ClassVar[str] = "<parent of downloads>"
     genders: None = field(init=False, default=None)  # EmoBox gives none
 
     def __post_init__(self) -> None:
@@ -43,12 +46,6 @@ class EmoBoxCorpus(RowCorpus):
                 f"corpus.fold is {self.fold}, but {printable(folder)} has {', '.join(known) or 'no folds'}"
             )
         super().__post_init__()
-
-    def find_folder(self) -> Path:
-        """Return ``root``."""
-        return existing_folder(
-            expand_path(self.root), title="the audio", remedy="give corpus.root=<parent of downloads>"
-        )
 
     @property
     def source(self) -> Path:

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from ser_lightning.corpora.audio_files import ALL_SUFFIXES, existing_folder, expand_path, list_corpus_files
+from ser_lightning.corpora.audio_files import ALL_SUFFIXES, list_corpus_files
 from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
@@ -40,15 +39,6 @@ class FolderCorpus(RowCorpus):
                 f" {', '.join(field for field in FIELDS if field not in ('path', 'emotion'))}"
             )
         super().__post_init__()
-
-    def find_folder(self) -> Path:
-        """Return ``root``."""
-        return existing_folder(expand_path(self.root), title="the corpus", remedy="give corpus.root=<folder>")
-
-    @property
-    def source(self) -> Path:
-        """The folder, for messages."""
-        return self.folder
 
     def read_rows(self) -> tuple[list[Row], list[Problem]]:
         """Return one row per audio file that matches the pattern; and the other files.

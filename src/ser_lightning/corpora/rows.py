@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import soundfile
 
-from ser_lightning.corpora.audio_files import find_fault, sha256
+from ser_lightning.corpora.audio_files import existing_folder, expand_path, find_fault, sha256
 from ser_lightning.corpora.merging import merged, relabel
 from ser_lightning.corpora.problems import Downmix, OnProblem, finish_scan
 from ser_lightning.corpora.row_parser import LeftOutError, RowParser
@@ -66,11 +66,11 @@ class RowCorpus(ABC):
     folder: Path = field(init=False)  # that paths are relative to
 
     check_key: ClassVar[str] = "corpus.path"  # key to check if no utterance is usable, for messages
+    root_hint: ClassVar[str] = "<folder>"  # value of corpus.root, for messages
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", self.find_folder())
 
-    @abstractmethod
     def find_folder(self) -> Path:
         """Return the folder that paths are relative to.
 
@@ -78,6 +78,7 @@ class RowCorpus(ABC):
             InputError: it does not exist
 
         """
+        return existing_folder(expand_path(self.root), title="the corpus", remedy=f"give corpus.root={self.root_hint}")
 
     def parser(self) -> RowParser:
         """Return the parser of the rows."""
@@ -85,9 +86,9 @@ class RowCorpus(ABC):
         return RowParser(folder=self.folder, labels=labels, genders=self.genders)
 
     @property
-    @abstractmethod
     def source(self) -> Path:
         """The table or folder of the corpus, for messages."""
+        return self.folder
 
     @abstractmethod
     def read_rows(self) -> tuple[Sequence[Row], Sequence[Problem]]:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ser_lightning.atomic import write_atomically
 from ser_lightning.explain.embeddings import Doubles, Names, Nearness
@@ -22,6 +21,7 @@ from ser_lightning.report.drawing import (
     WIDTH,
     add_legend,
     arm_color,
+    arm_handles,
     arm_marker,
     new_figure,
     open_axes,
@@ -113,10 +113,7 @@ def embedding_figure(maps: Mapping[str, Doubles], labels: Mapping[str, Names], n
             axes.set_title(f"{name} by {label}: silhouette {nearness[name][label].silhouette:+z.2f}", fontsize=9)
     named = [np.unique(values) for values in labels.values()]
     handles = [
-        Line2D([], [], linestyle="", marker=arm_marker(number), color=arm_color(number), label=str(value))
-        for values in named
-        if len(values) <= MOST_NAMED
-        for number, value in enumerate(values)
+        handle for values in named if len(values) <= MOST_NAMED for handle in arm_handles(values.tolist(), linestyle="")
     ]
     add_legend(figure, handles, columns=8)
     return figure

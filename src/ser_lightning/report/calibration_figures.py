@@ -17,6 +17,7 @@ from ser_lightning.report.drawing import (
     WIDTH,
     add_legend,
     arm_color,
+    arm_handles,
     arm_marker,
     new_figure,
     open_axes,
@@ -65,7 +66,7 @@ def draw_reliability(arms: Mapping[str, Sequence[Mapping[str, Any]]], stage: str
         mean = {key: np.mean([found[key][:fewest] for found in bins], axis=0) for key in ("confidence", "accuracy")}
         _draw_reliability(axes, mean, color=arm_color(number), marker=arm_marker(number))
     _finish_reliability(axes)
-    _add_arms(figure, list(arms))
+    add_legend(figure, arm_handles(arms), columns=4)
     return figure
 
 
@@ -84,7 +85,7 @@ def draw_risk_coverage(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figur
         risk = np.mean([np.interp(coverage, curve["coverage"], curve["risk"]) for curve in curves], axis=0)
         _draw_risk(axes, {"coverage": coverage, "risk": risk}, color=arm_color(number))
     _finish_risk(axes)
-    _add_arms(figure, list(arms))
+    add_legend(figure, arm_handles(arms), columns=4)
     return figure
 
 
@@ -118,8 +119,3 @@ def _finish_risk(axes: Axes) -> None:
     axes.set_ylabel("wrong answers among them (%)")
     axes.grid(color=GRID)
     open_axes(axes)
-
-
-def _add_arms(figure: Figure, arms: Sequence[str]) -> None:
-    handles = [Line2D([], [], color=arm_color(n), marker=arm_marker(n), label=arm) for n, arm in enumerate(arms)]
-    add_legend(figure, handles, columns=4)

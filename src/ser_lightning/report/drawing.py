@@ -5,7 +5,7 @@ those of Okabe & Ito (2008), which color-blind readers can tell apart, with a da
 is too pale on white paper.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,14 @@ def arm_color(number: int) -> str:
 def arm_marker(number: int) -> str:
     """Return the marker of the arm with the given number; arms of one color have different markers."""
     return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+
+
+def arm_handles(arms: Iterable[str], **style: Any) -> list[Line2D]:
+    """Return the legend entry of each arm; ``style`` are properties of a line, such as ``linestyle=""`` for none."""
+    return [
+        Line2D([], [], label=arm, **{"color": arm_color(number), "marker": arm_marker(number)} | style)
+        for number, arm in enumerate(arms)
+    ]
 
 
 def add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, columns: int) -> None:

@@ -26,6 +26,7 @@ from ser_lightning.report.drawing import (
     History,
     add_legend,
     arm_color,
+    arm_handles,
     class_percent,
     draw_curve,
     finish_curves,
@@ -116,8 +117,7 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
         axes.grid(axis="x", color=GRID)
         open_axes(axes)
         axes.set_title(title, fontsize="medium")
-    handles = [Line2D([], [], color=arm_color(number), marker="o", label=name) for number, name in enumerate(series)]
-    add_legend(figure, handles, columns=len(handles))
+    add_legend(figure, arm_handles(series, marker="o"), columns=len(series))
     return figure
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import yaml
 from statsmodels.stats.proportion import proportion_confint
 
-from ser_lightning.metrics import METRICS, confusion_matrix
+from ser_lightning.metrics import METRICS
 from ser_lightning.report.answer import SYNTHETIC
 from ser_lightning.report.bootstrap import metric_interval
+from ser_lightning.report.contrasts import speaker_counts
 from ser_lightning.report.fairness import fairness
 from ser_lightning.report.fairness_tables import comparisons_table, groups_table, worst_table
 from ser_lightning.report.render import render_markdown
@@ -105,7 +106,7 @@ def front_matter(result: Mapping[str, Any], *, languages: Sequence[str]) -> dict
 
 def metrics_table(result: Mapping[str, Any], predictions: pd.DataFrame) -> pd.DataFrame:
     """Tabulate the metrics of the evaluated subsets in percent, with intervals over clips and over speakers."""
-    emotions = list(result["emotions"])
+    emotions = tuple(result["emotions"])
     rows = []
     for subset in ("val", "test"):
         clips = predictions[predictions.subset == subset]
@@ -113,9 +114,9 @@ def metrics_table(result: Mapping[str, Any], predictions: pd.DataFrame) -> pd.Da
             continue
         correct = int((clips.target == clips.prediction).sum())
         low, high = proportion_confint(correct, len(clips), alpha=1 - CONFIDENCE, method="wilson")
+        counts = speaker_counts(clips.sort_values("speaker"), emotions)
         for name, metric in METRICS.items():
             over_clips = interval_text(100 * low, 100 * high) if name == "accuracy" else NOTHING
-            counts = _counts_by_speaker(clips, emotions)
             interval = metric_interval(counts, metric).interval
             over_speakers = NOTHING if interval is None else interval_text(*interval)
             rows.append(
@@ -129,17 +130,6 @@ def metrics_table(result: Mapping[str, Any], predictions: pd.DataFrame) -> pd.Da
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _counts_by_speaker(clips: pd.DataFrame, emotions: Sequence[str]) -> Any:
-    """Return the confusion matrix of each speaker, (J, C, C)."""
-    return np.stack([_confusion(own, emotions) for _, own in clips.groupby("speaker")]).astype(float)
-
-
-def _confusion(clips: pd.DataFrame, emotions: Sequence[str]) -> Any:
-    index = {emotion: number for number, emotion in enumerate(emotions)}
-    target, prediction = (clips[column].map(index).to_numpy(dtype=np.int64) for column in ("target", "prediction"))
-    return confusion_matrix(target, prediction, len(emotions))
 
 
 def recall_table(result: Mapping[str, Any]) -> pd.DataFrame:

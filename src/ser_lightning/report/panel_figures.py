@@ -25,6 +25,7 @@ from ser_lightning.report.drawing import (
     History,
     add_legend,
     arm_color,
+    arm_handles,
     arm_marker,
     class_percent,
     draw_curve,
@@ -101,7 +102,7 @@ def draw_curves(histories: Mapping[str, Sequence[History]], series: str, label: 
                 low, high = values.min(axis=0), values.max(axis=0)
                 axes.fill_between(epochs, low, high, color=arm_color(number), alpha=0.18, linewidth=0)
     finish_curves(axes, label)
-    handles: list[Line2D | Patch] = [Line2D([], [], color=arm_color(n), label=arm) for n, arm in enumerate(histories)]
+    handles: list[Line2D | Patch] = [*arm_handles(histories, marker="")]
     handles += [Line2D([], [], color=SOFT, linestyle=style, label=name) for _, name, style in STYLES[::-1]]
     handles.append(Patch(color=FAINT, alpha=0.5, label="lowest to highest run"))
     add_legend(figure, handles, columns=3)
@@ -161,9 +162,7 @@ def draw_accuracies(accuracies: pd.DataFrame, listeners: Mapping[str, float]) ->
     axes.set_xlabel("correct (%)")
     axes.grid(color=GRID)
     open_axes(axes)
-    handles = [
-        Line2D([], [], color=arm_color(n), marker=arm_marker(n), linestyle="", label=arm) for n, arm in enumerate(arms)
-    ]
+    handles = arm_handles(arms, linestyle="")
     if listeners:
         handles.append(Line2D([], [], color=SOFT, linestyle=LISTENERS, label="human listeners"))
     add_legend(figure, handles, columns=4)

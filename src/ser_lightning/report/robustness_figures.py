@@ -5,9 +5,18 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from ser_lightning.report.drawing import GRID, SMALL, SOFT, WIDTH, add_legend, arm_color, new_figure, open_axes
+from ser_lightning.report.drawing import (
+    GRID,
+    SMALL,
+    SOFT,
+    WIDTH,
+    add_legend,
+    arm_color,
+    arm_handles,
+    new_figure,
+    open_axes,
+)
 from ser_lightning.report.robustness import CLEAN
 
 IN_A_FIGURE = 6  # conditions in a figure
@@ -36,8 +45,7 @@ def _figure(names: list[str], tables: Mapping[str, pd.DataFrame], chance: float)
     for axes in figure.axes[::COLUMNS]:
         axes.set_ylabel("UAR (%)", fontsize=SMALL)
     if len(tables) > 1:
-        handles = [Line2D([], [], color=arm_color(n), marker="o", label=arm) for n, arm in enumerate(tables)]
-        add_legend(figure, handles, columns=2)
+        add_legend(figure, arm_handles(tables, marker="o"), columns=2)
     return figure
 
 
