@@ -126,6 +126,31 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     return run
 
 
+@pytest.fixture
+def succeed(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run a command that exits with 0."""
+
+    def run(*words: str) -> Outcome:
+        done = command(*words)
+        assert done.code == 0, done.err
+        return done
+
+    return run
+
+
+@pytest.fixture
+def refused(command: Callable[..., Outcome]) -> Callable[..., str]:
+    """Run a command that exits with 1, and return the only line of its standard error."""
+
+    def run(*words: str) -> str:
+        done = command(*words)
+        assert done.code == 1, done.err
+        (line,) = done.err.splitlines()
+        return line
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
     """Overrides that shorten any experiment to a few seconds."""

@@ -12,9 +12,8 @@ from tests.cli.test_resume import stop
 BATCHES = 5
 
 
-def run(command, small, root, *words: str) -> dict:
-    done = command("train", *line(small, root, *words))
-    assert done.code == 0, done.err
+def run(succeed, small, root, *words: str) -> dict:
+    succeed("train", *line(small, root, *words))
     return json.loads((root / "corrected" / "run" / "result.json").read_text())
 
 

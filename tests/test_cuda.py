@@ -56,8 +56,7 @@ def test_stopped_run_resumes_exactly(command, small, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_mixed_precision_trains(command, small, tmp_path, precision):
-    done = command("train", *line(small, tmp_path, f"trainer.precision={precision}", "optim.fused=false"))
-    assert done.code == 0, done.err
+def test_mixed_precision_trains(succeed, small, tmp_path, precision):
+    succeed("train", *line(small, tmp_path, f"trainer.precision={precision}", "optim.fused=false"))
     losses = result(tmp_path)["history"]["train/loss"]
     assert all(0 < loss < 10 for loss in losses)

@@ -78,9 +78,8 @@ def test_result_counts_the_parameters_of_all_networks(run, trained):
     assert np.isfinite(two["history"]["train/loss"]).all()
 
 
-def test_report_names_an_ensemble(run, command):
-    done = command("report", str(run), "--json")
-    assert done.code == 0, done.err
+def test_report_names_an_ensemble(run, succeed):
+    done = succeed("report", str(run), "--json")
     assert "ensemble of 2" in done.out
 
 

@@ -74,7 +74,7 @@ def test_payload_is_executed_by_pickle(tmp_path):
 
 @pytest.mark.parametrize("name", ["state_dict", CONFIG, "optimizer_states"])
 @pytest.mark.parametrize("form", ["torch", "pickle", "legacy"])
-def test_malicious_checkpoint_is_refused_by_every_command(command, trained, synthetic_root, tmp_path, mark, name, form):
+def test_malicious_checkpoint_is_refused_by_every_command(refused, trained, synthetic_root, tmp_path, mark, name, form):
     clip = next(synthetic_root.rglob("*.flac"))
     raw = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     raw[name] = {"x": Payload(mark)}
@@ -90,9 +90,7 @@ def test_malicious_checkpoint_is_refused_by_every_command(command, trained, synt
         ("evaluate", str(folder)),
         ("import_weights", str(path), "--output", f"{tmp_path}/o.ckpt"),
     ):
-        done = command(*words)
-        assert done.code == 1
-        (line,) = done.err.splitlines()
+        line = refused(*words)
         assert str(path) in line
     assert not (tmp_path / "o.ckpt").exists()
 
@@ -180,27 +178,23 @@ def test_report_does_not_instantiate_the_config(command, run_with, mark):
     assert (done.code, done.err) == (0, "")
 
 
-def test_checkpoint_outside_the_run_is_refused(command, trained, tmp_path, mark):
+def test_checkpoint_outside_the_run_is_refused(refused, trained, tmp_path, mark):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     torch.save({"state_dict": Payload(mark)}, tmp_path / "evil.ckpt")
     result = json.loads((folder / "result.json").read_text())
     for name in ("../../evil", str(tmp_path / "evil")):
         (folder / "result.json").write_text(json.dumps(result | {"checkpoint": name}))
-        done = command("evaluate", str(folder))
-        assert done.code == 1
-        (line,) = done.err.splitlines()
+        line = refused("evaluate", str(folder))
         assert "expected best or last" in line
 
 
 @pytest.mark.parametrize("manifest", ["{tmp}/split", "../../../../{tmp}/split", "../manifests/ravdess_released", ""])
-def test_split_manifest_outside_the_package_is_refused(command, small, tmp_path, manifest):
+def test_split_manifest_outside_the_package_is_refused(refused, small, tmp_path, manifest):
     (tmp_path / "split.csv").write_text("utterance,subset\na,train\n")
     words = [word for word in small if word != "split=random"]
     name = manifest.format(tmp=tmp_path)
-    done = command("prepare", *words, "split=released", f"split.manifest='{name}'", f"output_root={tmp_path}")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("prepare", *words, "split=released", f"split.manifest='{name}'", f"output_root={tmp_path}")
     assert f"split.manifest is {name!r}; expected one of" in line
 
 
@@ -216,7 +210,7 @@ def test_corpus_manifest_with_outside_paths_is_refused(trained, synthetic_root, 
             corpus.scan()
 
 
-def test_symlink_out_of_the_corpus_is_not_read(command, trained, synthetic_root, tmp_path):
+def test_symlink_out_of_the_corpus_is_not_read(command, succeed, trained, synthetic_root, tmp_path):
     root, outside = tmp_path / "corpus", tmp_path / "outside.flac"
     root.mkdir()
     clips = sorted(synthetic_root.rglob("*-01.flac"))
@@ -230,8 +224,7 @@ def test_symlink_out_of_the_corpus_is_not_read(command, trained, synthetic_root,
     assert done.code == 1
     assert f"{clips[0].name}: a link out of the folder: to {outside}" in done.err
     assert "refused: " in done.out
-    done = command("prepare", *words, "corpus.on_problem=skip")
-    assert done.code == 0, done.err
+    done = succeed("prepare", *words, "corpus.on_problem=skip")
     assert f"ravdess: {len(clips) - 1} utterances" in done.out
 
 

@@ -52,15 +52,14 @@ def test_levels_are_measured_on_the_test_clips(run):
     assert "| white noise | -20 dB SNR |" in (run / "MODEL_CARD.md").read_text()
 
 
-def test_finished_levels_are_skipped_unless_asked(run, command):
+def test_finished_levels_are_skipped_unless_asked(run, command, succeed):
     first = content(run)
     changed = content(run)
     changed["conditions"]["babble"]["levels"][0]["uar"] = 0.123
     (run / "robustness.json").write_text(json.dumps(changed))
     other = ["--condition", "quiet", *settings("robustness.conditions.quiet.levels=[-10]")]
 
-    done = command("evaluate", str(run), "--robustness", *QUICK, *other, "--json")
-    assert done.code == 0, done.err
+    done = succeed("evaluate", str(run), "--robustness", *QUICK, *other, "--json")
     printed = json.loads(done.out)
     assert printed["conditions"]["babble"]["levels"][0]["uar"] == 0.123
     assert "quiet" in printed["conditions"]
@@ -73,14 +72,13 @@ def test_finished_levels_are_skipped_unless_asked(run, command):
 
 
 @pytest.mark.slow
-def test_seed_and_noise_folder_change_the_result(run, command, synthetic_root, tmp_path):
+def test_seed_and_noise_folder_change_the_result(run, command, succeed, synthetic_root, tmp_path):
     (tmp_path / "noise").mkdir()
     shutil.copy(next(synthetic_root.rglob("*.flac")), tmp_path / "noise")
     words = ["--robustness", "--condition", "noise", "--noise", str(tmp_path / "noise")]
     shutil.copytree(run, tmp_path / "run")
     levels = settings("robustness.conditions.noise.levels=[-20]")
-    done = command("evaluate", str(tmp_path / "run"), *words, *levels, "--output", str(tmp_path / "found.json"))
-    assert done.code == 0, done.err
+    succeed("evaluate", str(tmp_path / "run"), *words, *levels, "--output", str(tmp_path / "found.json"))
     found = json.loads((tmp_path / "found.json").read_text())["conditions"]["noise"]
     assert found["values"]["folder"] == str(tmp_path / "noise")
     assert found["levels"][0]["correct"] != content(run)["clean"]["correct"]
@@ -133,10 +131,8 @@ def test_runs_of_several_folds_are_pooled(run):
         (["--robustness", "--set", "robustness.seed=x"], "robustness.seed is 'x'"),
     ],
 )
-def test_bad_options_are_refused_in_one_line(trained, command, tmp_path, words, message):
-    done = command("evaluate", str(trained), *(word.format(tmp_path=tmp_path) for word in words))
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_bad_options_are_refused_in_one_line(trained, refused, tmp_path, words, message):
+    line = refused("evaluate", str(trained), *(word.format(tmp_path=tmp_path) for word in words))
     assert message in line
     assert not (trained / "robustness.json").exists()
 

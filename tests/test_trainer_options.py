@@ -18,9 +18,8 @@ TRAIN = Path(sys.executable).parent / "ser-train"
 BATCHES = 5  # 144 clips in batches of 32
 
 
-def run(command, small, root, *words: str) -> dict:
-    done = command("train", "experiment=corrected", *small, f"output_root={root}", "run_id=run", *words)
-    assert done.code == 0, done.err
+def run(succeed, small, root, *words: str) -> dict:
+    succeed("train", "experiment=corrected", *small, f"output_root={root}", "run_id=run", *words)
     return json.loads((root / "corrected" / "run" / "result.json").read_text())
 
 
@@ -98,9 +97,8 @@ def test_profiler_prints_its_report_and_keeps_the_results(command, small, tmp_pa
     assert json.loads(path.read_text())["history"] == plain["history"]
 
 
-def test_fast_dev_run_writes_no_files(command, small, tmp_path):
-    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}/out", "trainer.fast_dev_run=true")
-    assert done.code == 0, done.err
+def test_fast_dev_run_writes_no_files(succeed, small, tmp_path):
+    succeed("train", "experiment=corrected", *small, f"output_root={tmp_path}/out", "trainer.fast_dev_run=true")
     assert not list((tmp_path / "out").rglob("*"))
 
 

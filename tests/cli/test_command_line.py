@@ -78,10 +78,9 @@ def test_value_text_is_injective(one, other):
     assert (value_text(one) == value_text(other)) == (json.dumps(one) == json.dumps(other))
 
 
-def test_run_in_folders_named_like_numbers(command, small, tmp_path, monkeypatch):
+def test_run_in_folders_named_like_numbers(succeed, small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command("train", *small, "trainer.max_epochs=1", "output_root=2026", "name=2026_11_27", "run_id=1e5")
-    assert done.code == 0, done.err
+    succeed("train", *small, "trainer.max_epochs=1", "output_root=2026", "name=2026_11_27", "run_id=1e5")
     result = json.loads((tmp_path / "2026" / "2026_11_27" / "1e5" / "result.json").read_text())
     assert (result["name"], result["run_id"]) == ("2026_11_27", "1e5")
     assert {path.name for path in tmp_path.iterdir()} == {"2026"}
@@ -118,10 +117,8 @@ def test_corpus_folder_named_like_a_number(command, tmp_path, monkeypatch):
         ("train", "name=a b(1)", ("\"name='a b(1)'\"",)),
     ],
 )
-def test_typos_are_reported_with_the_nearest_valid_name(command, name, word, named):
-    done = command(name, word)
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_typos_are_reported_with_the_nearest_valid_name(refused, name, word, named):
+    line = refused(name, word)
     assert line.startswith(f"ser-{name}: ")
     assert all(text in line for text in named), line
 

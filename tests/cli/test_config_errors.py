@@ -28,10 +28,8 @@ from ser_lightning.train import train
         (["seed=abc"], "seed is 'abc'; expected int"),
     ],
 )
-def test_invalid_command_line_is_refused_in_one_line_before_any_work(command, tmp_path, words, message):
-    done = command("train", f"output_root={tmp_path}/out", f"corpus.root={tmp_path}/none", *words)
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_invalid_command_line_is_refused_in_one_line_before_any_work(refused, tmp_path, words, message):
+    line = refused("train", f"output_root={tmp_path}/out", f"corpus.root={tmp_path}/none", *words)
     assert line.startswith("ser-train: ")
     assert message in line
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "out"])

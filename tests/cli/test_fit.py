@@ -170,26 +170,23 @@ def test_killed_run_restarts_and_gives_the_same_result(command, runs, small, tmp
     assert_same_end(folder_of(tmp_path, experiment), folder_of(runs, experiment))
 
 
-def test_finished_run_is_skipped(command, runs, small, monkeypatch):
+def test_finished_run_is_skipped(succeed, runs, small, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(fit, "fit_baseline", fail)
     before = (folder_of(runs, "svm") / "result.json").read_bytes()
-    done = command("train", *words(small, runs, "svm"))
-    assert done.code == 0
+    done = succeed("train", *words(small, runs, "svm"))
     assert "already finished" in done.err
     assert (folder_of(runs, "svm") / "result.json").read_bytes() == before
 
 
-def test_unfinished_run_of_another_configuration_is_kept(command, small, tmp_path):
+def test_unfinished_run_of_another_configuration_is_kept(command, refused, small, tmp_path):
     given = words(small, tmp_path, "svm")
     stop(given, evaluate, "write_json", lambda *_: True)
     last = folder_of(tmp_path, "svm") / "checkpoints" / "last.ckpt"
     before = last.read_bytes()
-    done = command("train", *given, "model.c=[1]")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("train", *given, "model.c=[1]")
     assert str(folder_of(tmp_path, "svm")) in line
     assert "run_id=" in line
     assert last.read_bytes() == before
@@ -267,11 +264,9 @@ def test_evaluate_refuses_a_changed_model(command, runs):
     assert "holds another model than its config describes" in done.err.splitlines()[-1]
 
 
-def test_checkpoint_with_an_oversized_tensor_is_refused(command, runs, synthetic_root, tmp_path):
+def test_checkpoint_with_an_oversized_tensor_is_refused(refused, runs, synthetic_root, tmp_path):
     raw = torch.load(folder_of(runs, "svm") / "checkpoints" / "best.ckpt", weights_only=True)
     raw["state_dict"]["model.estimator"] = torch.zeros(1, dtype=torch.uint8).expand(10**12)
     torch.save(raw, tmp_path / "huge.ckpt")
-    done = command("predict", str(synthetic_root), "--model", f"{tmp_path}/huge.ckpt")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("predict", str(synthetic_root), "--model", f"{tmp_path}/huge.ckpt")
     assert "huge.ckpt holds no fitted pipeline" in line

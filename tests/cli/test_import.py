@@ -38,7 +38,7 @@ def weights(tmp_path):
     return tmp_path / "model.pt", state
 
 
-def test_imported_checkpoint_predicts(command, weights, synthetic_root, small, tmp_path, trained):
+def test_imported_checkpoint_predicts(command, succeed, weights, synthetic_root, small, tmp_path, trained):
     path, _ = weights
     output = tmp_path / "released.ckpt"
     done = command("import_weights", str(path), "--output", str(output))
@@ -46,8 +46,7 @@ def test_imported_checkpoint_predicts(command, weights, synthetic_root, small, t
     assert "157338 parameters" in done.out
     clips = sorted(synthetic_root.rglob("*.flac"))[:3]
     for number, clip in enumerate(clips):
-        done = command("predict", str(clip), "--model", str(output), "--output", f"{tmp_path}/{number}.csv")
-        assert done.code == 0, done.err
+        succeed("predict", str(clip), "--model", str(output), "--output", f"{tmp_path}/{number}.csv")
         (row,) = csv.DictReader((tmp_path / f"{number}.csv").read_text().splitlines())
         assert list(row) == [*COLUMNS, *RAVDESS, "warnings"]
         assert row["path"] == str(clip)
@@ -100,34 +99,29 @@ def test_file_not_written_by_torch_save_is_refused(command, tmp_path, content):
     refuses(command, tmp_path, "is not a file of torch.save")
 
 
-def refuses(command, folder, message):
-    done = command("import_weights", f"{folder}/model.pt", "--output", f"{folder}/out.ckpt")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def refuses(refused, folder, message):
+    line = refused("import_weights", f"{folder}/model.pt", "--output", f"{folder}/out.ckpt")
     assert line.startswith(f"ser-import: {folder}/model.pt ")
     assert message in line
     assert not (folder / "out.ckpt").exists()
 
 
-def test_missing_weights_are_reported(command, tmp_path):
+def test_missing_weights_are_reported(command, refused, tmp_path):
     done = command("import_weights", f"{tmp_path}/none.pt", "--output", f"{tmp_path}/out.ckpt")
     assert done.code == 1
     (line,) = done.err.splitlines()
     assert f"there is no {tmp_path}/none.pt" in line
-    done = command("import_weights", f"{tmp_path}/none.pt")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("import_weights", f"{tmp_path}/none.pt")
     assert "--output" in line
     assert command("import_weights", "--output", f"{tmp_path}/out.ckpt").code == 2
     assert not list(tmp_path.iterdir())
 
 
-def test_config_of_imported_weights_can_be_changed(command, weights, tmp_path):
+def test_config_of_imported_weights_can_be_changed(command, succeed, weights, tmp_path):
     path, _ = weights
     output = tmp_path / "changed.ckpt"
     words = [str(path), "--output", str(output), "--json"]
-    done = command("import_weights", *words, *settings("audio=untrimmed", "dropout=p50", "name=2026_11_27"))
-    assert done.code == 0, done.err
+    done = succeed("import_weights", *words, *settings("audio=untrimmed", "dropout=p50", "name=2026_11_27"))
     assert json.loads(done.out) == {"weights": str(path), "checkpoint": str(output), "parameters": 157338}
     config = torch.load(output, weights_only=True)["ser_lightning"]["config"]
     assert (config["name"], config["audio"]["vad_mode"], config["model"]["dropout"]) == ("2026_11_27", None, 0.5)
@@ -138,12 +132,11 @@ def test_config_of_imported_weights_can_be_changed(command, weights, tmp_path):
 
 
 @pytest.mark.real
-def test_released_weights_give_the_released_predictions(command, reference_root, tmp_path):
+def test_released_weights_give_the_released_predictions(succeed, reference_root, tmp_path):
     """The released model is right on 155 of 360 clips one at a time, and on 228 in one batch."""
 
     def run(name, *words):
-        done = command(name, *words)
-        assert done.code == 0, done.err
+        succeed(name, *words)
 
     got = predict(reference_root, tmp_path, run)
     assert got.correct == CORRECT == {1: 155, 360: 228}

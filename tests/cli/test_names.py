@@ -41,7 +41,7 @@ def written(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, here):
+def test_predict_accepts_unusual_file_and_folder_names(succeed, clip, trained, here):
     for name in NAMES:
         shutil.copy(clip, f"{name}.wav")
         Path(name).mkdir()
@@ -49,8 +49,7 @@ def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, h
     checkpoint = here / "epoch=3-step=12.ckpt"
     shutil.copy(trained / "checkpoints" / "best.ckpt", checkpoint)
     inputs = [word for name in NAMES for word in (f"{name}.wav", name)]
-    done = command("predict", "--model", checkpoint.name, "--json", "--", *inputs)
-    assert done.code == 0, done.err
+    done = succeed("predict", "--model", checkpoint.name, "--json", "--", *inputs)
     rows = [json.loads(line) for line in done.out.splitlines()]
     expected = [path for name in NAMES for path in (f"{name}.wav", f"{name}/{name}.wav")]
     assert [row["path"] for row in rows] == [written(path) for path in expected]
@@ -59,20 +58,18 @@ def test_predict_accepts_unusual_file_and_folder_names(command, clip, trained, h
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_predict_accepts_unusual_checkpoint_and_output_names(command, clip, trained, here, name):
+def test_predict_accepts_unusual_checkpoint_and_output_names(succeed, clip, trained, here, name):
     Path("x.wav").symlink_to(clip)
     shutil.copy(trained / "checkpoints" / "best.ckpt", name)
-    done = command("predict", "x.wav", f"--model={name}", f"--output={name}.csv", f"--set=data.feature_cache={name}")
-    assert done.code == 0, done.err
+    succeed("predict", "x.wav", f"--model={name}", f"--output={name}.csv", f"--set=data.feature_cache={name}")
     assert Path(f"{name}.csv").read_text().splitlines()[1].startswith("x.wav,")
 
 
-def test_features_accepts_unusual_file_names(command, clip, here):
+def test_features_accepts_unusual_file_names(succeed, clip, here):
     for name in NAMES:
         shutil.copy(clip, f"{name}.wav")
     words = ["--output", "[out] (1)=", "--set", "audio=untrimmed", "--json", "--", *(f"{name}.wav" for name in NAMES)]
-    done = command("features", *words)
-    assert done.code == 0, done.err
+    done = succeed("features", *words)
     for name, line in zip(NAMES, done.out.splitlines(), strict=True):
         row = json.loads(line)
         assert (row["path"], row["features"]) == (written(f"{name}.wav"), written(f"[out] (1)=/{name}.wav.npy"))
@@ -81,15 +78,13 @@ def test_features_accepts_unusual_file_names(command, clip, here):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["録音 (1)", "2023_01_05", "[a=b] it's #2"])
-def test_evaluate_report_and_import_accept_unusual_names(command, trained, here, name):
+def test_evaluate_report_and_import_accept_unusual_names(succeed, trained, here, name):
     shutil.copytree(trained, name)
-    done = command("evaluate", name, "--output", f"{name}.json")
-    assert done.code == 0, done.err
+    succeed("evaluate", name, "--output", f"{name}.json")
     figures = json.loads(Path(f"{name}.json").read_text())
     assert (figures["run"], figures["equal"]) == (name, True)
 
-    done = command("report", name, "--output", f"{name} report", "--json")
-    assert done.code == 0, done.err
+    succeed("report", name, "--output", f"{name} report", "--json")
     assert Path(f"{name} report", "report.html").is_file()
 
     renames = (("convolutions.0", "MFCC_feature_extraction.0"), ("convolutions.1", "MFCC_feature_extraction.2"))
@@ -103,8 +98,7 @@ def test_evaluate_report_and_import_accept_unusual_names(command, trained, here,
             theirs = theirs.replace(old, new)
         state[theirs] = value
     torch.save(state, f"{name}.pt")
-    done = command("import_weights", f"{name}.pt", "--output", f"{name}.ckpt")
-    assert done.code == 0, done.err
+    succeed("import_weights", f"{name}.pt", "--output", f"{name}.ckpt")
     assert Path(f"{name}.ckpt").is_file()
 
 
@@ -116,24 +110,22 @@ def test_file_name_with_leading_dash_needs_double_dash(command, clip, trained, h
     assert command("predict", *words, "./-x.wav").code == 0
 
 
-def test_home_folder_is_expanded(command, clip, trained, here, monkeypatch):
+def test_home_folder_is_expanded(succeed, clip, trained, here, monkeypatch):
     monkeypatch.setenv("HOME", str(here))
     shutil.copy(clip, "x.wav")
     shutil.copy(trained / "checkpoints" / "best.ckpt", "best.ckpt")
-    done = command("predict", "~/x.wav", "--model=~/best.ckpt", "--output=~/o.csv")
-    assert done.code == 0, done.err
+    succeed("predict", "~/x.wav", "--model=~/best.ckpt", "--output=~/o.csv")
     assert (here / "o.csv").read_text().splitlines()[1].startswith(f"{here}/x.wav,")
 
 
-def test_same_recording_is_predicted_once(command, clip, trained, here):
+def test_same_recording_is_predicted_once(succeed, clip, trained, here):
     Path("folder").mkdir()
     shutil.copy(clip, "folder/a.wav")
     shutil.copy(clip, "folder/b.wav")
     Path("link").symlink_to("folder")
     Path("folder/c.wav").symlink_to("a.wav")  # a second name is predicted separately
     inputs = ["folder/b.wav", "folder", "./folder/a.wav", str(here / "folder" / "b.wav"), "link/a.wav", "folder/b.wav"]
-    done = command("predict", *inputs, "--model", f"{trained}/checkpoints/best.ckpt")
-    assert done.code == 0, done.err
+    done = succeed("predict", *inputs, "--model", f"{trained}/checkpoints/best.ckpt")
     assert [line.partition(",")[0] for line in done.out.splitlines()[1:]] == [
         "folder/b.wav",
         "folder/a.wav",

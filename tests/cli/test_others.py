@@ -20,10 +20,9 @@ def clips_in(root: Path, n: int) -> list[Path]:
     return found
 
 
-def test_prepare_fills_the_feature_cache_and_prints_a_summary(command, small, tmp_path):
+def test_prepare_fills_the_feature_cache_and_prints_a_summary(succeed, small, tmp_path):
     words = [w for w in small if not w.startswith(("data.feature_cache", "trainer", "data.batch"))]
-    done = command("prepare", *words, f"output_root={tmp_path}", f"data.feature_cache={tmp_path}/store")
-    assert done.code == 0, done.err
+    done = succeed("prepare", *words, f"output_root={tmp_path}", f"data.feature_cache={tmp_path}/store")
     assert "synthetic: 60 utterances" in done.out
     assert "144 training clips with their copies" in done.out
     (index,) = (tmp_path / "store").glob("*/index.json")
@@ -32,7 +31,7 @@ def test_prepare_fills_the_feature_cache_and_prints_a_summary(command, small, tm
     assert not (tmp_path / "train").exists()
 
 
-def test_prepare_lists_excluded_files(command, synthetic_root, small, tmp_path, trained):
+def test_prepare_lists_excluded_files(command, succeed, synthetic_root, small, tmp_path, trained):
     """The RAVDESS folder is incomplete and has files that do not belong to the corpus."""
     root = tmp_path / "Actor_01"
     root.mkdir()
@@ -44,8 +43,7 @@ def test_prepare_lists_excluded_files(command, synthetic_root, small, tmp_path, 
     done = command("prepare", *words)
     assert done.code == 1
     assert "corpus.on_problem=skip" in done.err
-    done = command("prepare", *words, "corpus.on_problem=skip")
-    assert done.code == 0, done.err
+    done = succeed("prepare", *words, "corpus.on_problem=skip")
     assert "ravdess: 30 utterances" in done.out
     assert "notes.wav" in done.out
     (rows,) = (tmp_path / "out" / "data_cards").rglob("refused_and_left_out.csv")
@@ -58,9 +56,8 @@ def test_evaluate_reproduces_the_result(command, trained):
     assert repr(json.loads((trained / "result.json").read_text())["metrics"]["test"]["accuracy"]) in done.out
 
 
-def test_evaluate_accepts_other_metrics_when_config_was_changed(command, trained):
-    done = command("evaluate", str(trained), "--set", "audio.vad_mode=null")
-    assert done.code == 0, done.err
+def test_evaluate_accepts_other_metrics_when_config_was_changed(succeed, trained):
+    done = succeed("evaluate", str(trained), "--set", "audio.vad_mode=null")
     assert "as expected: the configuration was changed" in done.out
 
 
@@ -88,10 +85,9 @@ def test_evaluate_accepts_other_metrics_when_config_was_changed(command, trained
         (["checkpoint=last"], ['checkpoint: "best" -> "last"']),
     ],
 )
-def test_evaluate_reports_changed_settings(command, trained, tmp_path, words, changed):
+def test_evaluate_reports_changed_settings(succeed, trained, tmp_path, words, changed):
     output = tmp_path / "figures.json"
-    done = command("evaluate", str(trained), "--output", str(output), *settings(*words))
-    assert done.code == 0, done.err
+    done = succeed("evaluate", str(trained), "--output", str(output), *settings(*words))
     changed_keys = [line.removeprefix("changed: ") for line in done.out.splitlines() if line.startswith("changed: ")]
     assert changed_keys == changed
     result, written = json.loads((trained / "result.json").read_text()), json.loads(output.read_text())
@@ -103,8 +99,7 @@ def test_evaluate_reports_changed_settings(command, trained, tmp_path, words, ch
         assert written["metrics"]["test"]["loss"] != result["metrics"]["test"]["loss"]
         assert not written["equal"]
         assert "as expected: the configuration was changed" in done.out.splitlines()[-2]
-    again = command("evaluate", str(trained), "-o", f"{tmp_path}/again.json", "--json", *settings(*words))
-    assert again.code == 0
+    again = succeed("evaluate", str(trained), "-o", f"{tmp_path}/again.json", "--json", *settings(*words))
     assert json.loads(again.out) == written
     assert json.loads((tmp_path / "again.json").read_text()) == written
 
@@ -132,10 +127,8 @@ def test_evaluate_reports_changed_settings(command, trained, tmp_path, words, ch
         (["evaluation.training_mode=true", "data.eval_batch_size=1"], "a batch of train with a single clip"),
     ],
 )
-def test_evaluate_refuses_invalid_settings_in_one_line(command, trained, words, message):
-    done = command("evaluate", str(trained), *settings(*words))
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_evaluate_refuses_invalid_settings_in_one_line(refused, trained, words, message):
+    line = refused("evaluate", str(trained), *settings(*words))
     assert line.startswith("ser-evaluate: ")
     assert message in line
 
@@ -167,23 +160,20 @@ def test_evaluate_detects_inconsistent_results(command, trained, tmp_path):
         ('{"digest": 1}', "result.json cannot be read"),
     ],
 )
-def test_evaluate_needs_a_finished_run(command, tmp_path, content, message):
+def test_evaluate_needs_a_finished_run(command, refused, tmp_path, content, message):
     if content is not None:
         (tmp_path / "result.json").write_text(content)
-    done = command("evaluate", str(tmp_path))
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("evaluate", str(tmp_path))
     assert message in line
     assert str(tmp_path) in line
     assert command("evaluate").code == 2
 
 
-def test_features_keeps_the_folder_layout(command, synthetic_root, trained, tmp_path):
+def test_features_keeps_the_folder_layout(succeed, synthetic_root, trained, tmp_path):
     for name, clip in zip(("a.flac", "sub/a.flac"), clips_in(synthetic_root, 2), strict=True):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / "in" / name)
-    done = command("features", f"{tmp_path}/in", "--output", f"{tmp_path}/out", "--set", "audio=untrimmed")
-    assert done.code == 0, done.err
+    succeed("features", f"{tmp_path}/in", "--output", f"{tmp_path}/out", "--set", "audio=untrimmed")
     files = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.npy"))
     assert files == ["a.flac.npy", "sub/a.flac.npy"]
     matrix = np.load(tmp_path / "out" / "a.flac.npy")
@@ -191,12 +181,11 @@ def test_features_keeps_the_folder_layout(command, synthetic_root, trained, tmp_
     assert matrix.dtype == np.float32
     assert matrix.shape[1] == 162
     assert abs(len(matrix) - info.duration * 16000 / 512) < 2
-    released = command(
+    succeed(
         "features",
         *(f"{tmp_path}/in/a.flac", "--output", f"{tmp_path}/rel"),
         *settings("features=released", "audio=untrimmed"),
     )
-    assert released.code == 0
     assert np.load(tmp_path / "rel" / "a.flac.npy").shape[0] > 1.3 * len(matrix)
 
 
@@ -230,14 +219,13 @@ def predicted(path: Path) -> list[dict]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_predict_matches_the_run_for_any_batch_size(command, synthetic_root, trained, tmp_path):
+def test_predict_matches_the_run_for_any_batch_size(succeed, synthetic_root, trained, tmp_path):
     checkpoint = without_calibration(trained / "checkpoints" / "best.ckpt", tmp_path)
     words = [str(synthetic_root), "--model", str(checkpoint)]
     tables = []
     for batch_size in (1, 7, 60):
         output = tmp_path / f"{batch_size}.csv"
-        done = command("predict", *words, "--output", str(output), "--set", f"data.batch_size={batch_size}")
-        assert done.code == 0, done.err
+        succeed("predict", *words, "--output", str(output), "--set", f"data.batch_size={batch_size}")
         tables.append(predicted(output))
     for table in tables[1:]:
         assert [row["prediction"] for row in table] == [row["prediction"] for row in tables[0]]
@@ -299,11 +287,9 @@ def test_predict_refuses_invalid_arguments_in_one_line(command, trained, synthet
         (["--output", "{tmp}/out", "--set", "features.n_ftt=512"], "the nearest valid name is 'features.n_fft'"),
     ],
 )
-def test_features_refuses_invalid_arguments_in_one_line(command, synthetic_root, tmp_path, words, message):
+def test_features_refuses_invalid_arguments_in_one_line(refused, synthetic_root, tmp_path, words, message):
     (clip,) = clips_in(synthetic_root, 1)
-    done = command("features", str(clip), *[word.format(tmp=tmp_path, clip=clip) for word in words])
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("features", str(clip), *[word.format(tmp=tmp_path, clip=clip) for word in words])
     assert line.startswith("ser-features: ")
     assert message in line
     assert list(tmp_path.iterdir()) == []
@@ -318,11 +304,10 @@ def test_folder_with_only_unreadable_files_gives_no_output(command, trained, tmp
     assert (done.code, done.out) == (1, "")
 
 
-def test_json_and_csv_predictions_agree(command, trained, synthetic_root, tmp_path):
+def test_json_and_csv_predictions_agree(command, succeed, trained, synthetic_root, tmp_path):
     clips = [str(clip) for clip in clips_in(synthetic_root, 3)]
     words = [*clips, "--model", f"{trained}/checkpoints/best.ckpt"]
-    done = command("predict", *words)
-    assert done.code == 0, done.err
+    done = succeed("predict", *words)
     table = list(csv.DictReader(done.out.splitlines()))
     assert [row["path"] for row in table] == clips
     texts = [command("predict", *words, "--json").out]
@@ -351,14 +336,13 @@ def test_json_and_csv_predictions_agree(command, trained, synthetic_root, tmp_pa
     assert ".jsonl" in done.err
 
 
-def test_features_of_equal_file_names_do_not_overwrite_each_other(command, synthetic_root, tmp_path):
+def test_features_of_equal_file_names_do_not_overwrite_each_other(succeed, synthetic_root, tmp_path):
     clips = clips_in(synthetic_root, 2)
     for name, clip in zip(("a", "b"), clips, strict=True):
         (tmp_path / name).mkdir()
         shutil.copy(clip, tmp_path / name / "x.flac")
     words = ["--output", f"{tmp_path}/out", "--set", "audio=untrimmed", "--json"]
-    done = command("features", f"{tmp_path}/a/x.flac", f"{tmp_path}/b", f"{tmp_path}/b/x.flac", *words)
-    assert done.code == 0, done.err
+    done = succeed("features", f"{tmp_path}/a/x.flac", f"{tmp_path}/b", f"{tmp_path}/b/x.flac", *words)
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["path"] for row in rows] == [f"{tmp_path}/{name}/x.flac" for name in "ab"]
     for row, name in zip(rows, "ab", strict=True):

@@ -22,9 +22,8 @@ def write_table(name: str, root: Path, path: Path) -> Path:
     return path
 
 
-def train(command, folder: Path, *words: str) -> dict:
-    done = command("train", "experiment=corrected", "augment=none", *words, f"output_root={folder}", "name=x")
-    assert done.code == 0, done.err
+def train(succeed, folder: Path, *words: str) -> dict:
+    succeed("train", "experiment=corrected", "augment=none", *words, f"output_root={folder}", "name=x")
     (result,) = folder.glob("x/**/result.json")
     return json.loads(result.read_text())
 
@@ -57,7 +56,7 @@ def test_real_corpora_train_the_same_as_tables(command, request, tmp_path, name:
     assert len(list((tmp_path / "cache").glob("*/index.json"))) == 1  # both use one feature cache
 
 
-def test_table_without_speakers(command, emodb_made_up, emodb_small, tmp_path, monkeypatch) -> None:
+def test_table_without_speakers(command, succeed, emodb_made_up, emodb_small, tmp_path, monkeypatch) -> None:
     """The result says that leakage over speakers cannot be checked; a split that needs them names the column."""
     monkeypatch.chdir(tmp_path)
     text = write_table("emodb", emodb_made_up, tmp_path / "all.csv").read_text(encoding="utf-8")
@@ -82,10 +81,8 @@ def test_table_without_speakers(command, emodb_made_up, emodb_small, tmp_path, m
     (split,) = tmp_path.glob("x/**/split.csv")
     again = train(command, tmp_path / "again", *words, "split=file", f"split.path={split}")
     assert again["counts"] == result["counts"]
-    done = command("audit", *words, *by_column)
-    assert done.code == 0, done.err
-    done = command("prepare", *words, "split=random")
-    assert done.code == 0, done.err
+    done = succeed("audit", *words, *by_column)
+    succeed("prepare", *words, "split=random")
 
 
 def test_file_that_cannot_be_decoded_is_named_with_its_row(command, emodb_made_up, emodb_small, tmp_path) -> None:

@@ -101,9 +101,8 @@ def scalars(run: Path) -> list[tuple[str, int, float]]:
     return [e for path in (run / "tensorboard").glob("events*") for e in events(path) if e[2] is not None]
 
 
-def test_stopped_run_resumes_after_being_moved(command, small, moved, whole):
-    done = command("train", *words(small, moved))
-    assert done.code == 0
+def test_stopped_run_resumes_after_being_moved(succeed, small, moved, whole):
+    done = succeed("train", *words(small, moved))
     assert f"resuming after epoch {DONE} of {EPOCHS}" in done.err
     assert_same_end(folder_of(moved), whole)
     state = torch.load(folder_of(moved) / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
@@ -136,7 +135,7 @@ def test_batch_augmentation_and_scheduler_resume_exactly(command, small, tmp_pat
     assert rates[DONE] != rates[DONE + 1]  # the learning rate changed after the run was stopped
 
 
-def test_run_from_other_weights_resumes_exactly(command, small, tmp_path, trained):
+def test_run_from_other_weights_resumes_exactly(command, succeed, small, tmp_path, trained):
     """A run that started from a checkpoint, with frozen modules and two learning rates, resumes from its own."""
     start = [f"init_from={trained / 'checkpoints' / 'best.ckpt'}", "freeze=[convolutions]", "lr_factors={lstm: 0.1}"]
     assert command("train", *words(small, tmp_path / "whole"), *start).code == 0
@@ -144,8 +143,7 @@ def test_run_from_other_weights_resumes_exactly(command, small, tmp_path, traine
         [*words(small, tmp_path), *start],
         *(EmotionTask, "training_step", lambda task, batch, i: task.current_epoch == DONE and i == 1),
     )
-    done = command("train", *words(small, tmp_path), *start)
-    assert done.code == 0
+    done = succeed("train", *words(small, tmp_path), *start)
     assert f"resuming after epoch {DONE} of {EPOCHS}" in done.err
     assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
     result = json.loads((folder_of(tmp_path) / "result.json").read_text())
@@ -165,23 +163,21 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip])
-def test_damaged_checkpoint_is_reported_and_the_previous_one_used(command, small, moved, whole, damage):
+def test_damaged_checkpoint_is_reported_and_the_previous_one_used(succeed, small, moved, whole, damage):
     last = folder_of(moved) / "checkpoints" / "last.ckpt"
     damage(last)
-    done = command("train", *words(small, moved))
-    assert done.code == 0
+    done = succeed("train", *words(small, moved))
     assert any(str(last) in line and line.endswith("skipped") for line in done.err.splitlines())
     assert f"resuming after epoch {DONE - 1} of {EPOCHS}" in done.err
     assert_same_end(folder_of(moved), whole)
 
 
 @pytest.mark.parametrize("names", [("last.ckpt", "last.previous.ckpt"), ("best.ckpt",)])
-def test_run_without_a_valid_checkpoint_restarts(command, small, moved, whole, names):
+def test_run_without_a_valid_checkpoint_restarts(succeed, small, moved, whole, names):
     paths = [folder_of(moved) / "checkpoints" / name for name in names]
     for path in paths:
         flip(path)
-    done = command("train", *words(small, moved))
-    assert done.code == 0
+    done = succeed("train", *words(small, moved))
     assert all(f"{path}" in done.err for path in paths)
     assert "can be used: the run starts from the beginning" in done.err
     assert_same_end(folder_of(moved), whole)
@@ -227,22 +223,19 @@ def test_resume_with_validation_every_other_epoch(command, small, tmp_path):
     assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
 
 
-def test_unfinished_run_of_another_configuration_is_refused(command, small, moved):
+def test_unfinished_run_of_another_configuration_is_refused(refused, small, moved):
     before = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
-    done = command("train", *words(small, moved), "optim.lr=0.02")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("train", *words(small, moved), "optim.lr=0.02")
     assert "holds an unfinished run of another configuration" in line
     assert "name= or run_id=" in line
     assert {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("name", ["write_summary", "write_json"])
-def test_run_stopped_while_writing_its_result_resumes(command, small, tmp_path, whole, name):
+def test_run_stopped_while_writing_its_result_resumes(succeed, small, tmp_path, whole, name):
     stop(words(small, tmp_path), evaluate, name, lambda *_: True)
     assert not (folder_of(tmp_path) / "result.json").exists()
-    done = command("train", *words(small, tmp_path))
-    assert done.code == 0
+    done = succeed("train", *words(small, tmp_path))
     assert f"resuming after epoch {EPOCHS} of {EPOCHS}" in done.err
     assert_same_end(folder_of(tmp_path), whole)
 

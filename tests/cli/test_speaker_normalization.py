@@ -53,12 +53,11 @@ def test_report_names_the_transductive_arms(command, runs):
     assert all("(transductive" in line for line in lines if not line.startswith("| speaker's gender"))
 
 
-def test_evaluation_repeats_the_metrics(command, runs):
-    done = command("evaluate", str(runs / "by-speaker_online"))
-    assert done.code == 0, done.err
+def test_evaluation_repeats_the_metrics(succeed, runs):
+    succeed("evaluate", str(runs / "by-speaker_online"))
 
 
-def test_prediction_needs_to_know_the_speaker(command, runs, synthetic_root):
+def test_prediction_needs_to_know_the_speaker(command, succeed, runs, synthetic_root):
     model = str(runs / "by-speaker" / "checkpoints" / "best.ckpt")
     recordings = [str(path) for path in sorted(synthetic_root.rglob("*.flac"))[:6]]
     refused = command("predict", *recordings, "--model", model)
@@ -69,8 +68,7 @@ def test_prediction_needs_to_know_the_speaker(command, runs, synthetic_root):
     assert "several recordings" in refused.err
     with pytest.raises(InputError, match=r"data\.normalize=speaker"):
         ser_lightning.load(model)
-    done = command("predict", *recordings, "--model", model, "--one-speaker", "--json")
-    assert done.code == 0, done.err
+    done = succeed("predict", *recordings, "--model", model, "--one-speaker", "--json")
     together = [json.loads(line) for line in done.out.splitlines()]
     assert [row["path"] for row in together] == recordings
     fewer = command("predict", *recordings[:2], "--model", model, "--one-speaker", "--json").out.splitlines()
@@ -88,9 +86,8 @@ def test_one_speaker_is_refused_for_other_checkpoints(command, runs, synthetic_r
     assert changed.code == 1
 
 
-def test_network_is_trained_with_normalized_features(command, small, tmp_path):
-    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "data.normalize=speaker")
-    assert done.code == 0, done.err
+def test_network_is_trained_with_normalized_features(succeed, small, tmp_path):
+    succeed("train", "experiment=corrected", *small, f"output_root={tmp_path}", "data.normalize=speaker")
     (path,) = tmp_path.rglob("result.json")
     result = json.loads(path.read_text())
     assert result["normalization"]["transductive"] is True

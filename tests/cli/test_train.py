@@ -65,11 +65,10 @@ def test_result_describes_the_run(trained):
     assert result["checkpoints"]["best"]["metrics"]["val"]["uar"] == result["history"]["val/uar"][best]
 
 
-def test_checkpoints_are_of_the_last_and_the_best_epoch(command, small, tmp_path):
+def test_checkpoints_are_of_the_last_and_the_best_epoch(succeed, small, tmp_path):
     """Six epochs are enough for the validation UAR to decrease again."""
     words = ["experiment=corrected", *small, "trainer.max_epochs=6", "optim.lr=0.01", f"output_root={tmp_path}"]
-    done = command("train", *words)
-    assert done.code == 0
+    done = succeed("train", *words)
     assert (
         "training cnn_bilstm on synthetic_small (split random, features logmel, augment paper) for at most 6"
         in done.err
@@ -136,11 +135,10 @@ def test_tensorboard_contains_curves_images_hparams_and_audio(trained):
     assert b"dropout.p" in raw
 
 
-def test_finished_run_is_not_repeated_or_overwritten(command, trained, small):
+def test_finished_run_is_not_repeated_or_overwritten(command, succeed, trained, small):
     words = ["experiment=corrected", *small, f"output_root={trained.parents[2]}"]
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != "train.log"}
-    done = command("train", *words)
-    assert done.code == 0
+    done = succeed("train", *words)
     assert "already finished" in done.err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     done = command("train", *words, "trainer.max_epochs=3")
@@ -256,13 +254,12 @@ def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studi
     ],
 )
 @pytest.mark.slow
-def test_study_style_validation_does_not_change_the_weights(command, trained, small, tmp_path, switches, moves):
+def test_study_style_validation_does_not_change_the_weights(succeed, trained, small, tmp_path, switches, moves):
     """Only running statistics change, on request, and two runs are identical."""
     states, results = [], []
     for name in ("one", "two"):
         words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"run_id={name}", *switches]
-        done = command("train", *words)
-        assert done.code == 0, done.err
+        succeed("train", *words)
         results.append(result_of(tmp_path / "corrected" / name))
         path = tmp_path / "corrected" / name / "checkpoints" / "last.ckpt"
         states.append(torch.load(path, weights_only=True)["state_dict"])
@@ -304,11 +301,9 @@ def test_locked_run_folder_is_left_unchanged(command, small, tmp_path):
         assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-def test_folder_that_cannot_be_created_is_reported(command, small, tmp_path):
+def test_folder_that_cannot_be_created_is_reported(refused, small, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = command("train", *small, f"output_root={tmp_path}/file")
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+    line = refused("train", *small, f"output_root={tmp_path}/file")
     assert f"{tmp_path}/file" in line
 
 

@@ -153,19 +153,17 @@ def clips(synthetic_root, trained) -> list[str]:
     return [str(path) for path in sorted(synthetic_root.rglob("*.flac"))[:2]]
 
 
-def test_page_has_the_clips_and_needs_no_other_file(command, trained, clips, tmp_path):
+def test_page_has_the_clips_and_needs_no_other_file(succeed, trained, clips, tmp_path):
     page, numbers = tmp_path / "page.html", tmp_path / "numbers.jsonl"
     methods = ("--method", "audio", "--method", "features", "--method", "gradients")
-    done = command("explain", str(trained), *clips, *methods, "--output", str(page))
-    assert done.code == 0, done.err
+    succeed("explain", str(trained), *clips, *methods, "--output", str(page))
     text = page.read_text(encoding="utf-8")
     assert text.count("<audio") == 2
     assert text.count('class="map"') == 6
     assert not [link for link in re.findall(r'(?:src|href)="([^"]*)"', text) if not link.startswith("data:")]
     assert "http" not in text
 
-    done = command("explain", str(trained), *clips, *methods, "--output", str(numbers))
-    assert done.code == 0, done.err
+    succeed("explain", str(trained), *clips, *methods, "--output", str(numbers))
     rows = [json.loads(line) for line in numbers.read_text(encoding="utf-8").splitlines()]
     assert [row["path"] for row in rows] == clips
     for row in rows:
@@ -177,10 +175,9 @@ def test_page_has_the_clips_and_needs_no_other_file(command, trained, clips, tmp
     assert np.sum(gradients["contributions"]) == pytest.approx(gradients["total"], abs=0.05)
 
 
-def test_options_change_the_explanation(command, trained, clips):
+def test_options_change_the_explanation(succeed, trained, clips):
     def explained(*words: str) -> dict:
-        done = command("explain", str(trained / "checkpoints" / "best.ckpt"), clips[0], "--json", *words)
-        assert done.code == 0, done.err
+        done = succeed("explain", str(trained / "checkpoints" / "best.ckpt"), clips[0], "--json", *words)
         return json.loads(done.out)
 
     plain = explained()
@@ -203,10 +200,8 @@ def test_options_change_the_explanation(command, trained, clips):
         (["--output", "page.txt"], ".html or .jsonl"),
     ],
 )
-def test_bad_options_end_in_one_line(command, trained, clips, words, expected):
-    done = command("explain", str(trained), clips[0], *words)
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_bad_options_end_in_one_line(refused, trained, clips, words, expected):
+    line = refused("explain", str(trained), clips[0], *words)
     assert expected in line
 
 

@@ -116,9 +116,8 @@ def test_representations_are_those_of_the_test_clips(run):
     assert logits == pytest.approx(vectors["output"], abs=1e-4)
 
 
-def explained(command, folder: Path, *words: str) -> dict:
-    done = command("explain", *words, "--output", str(folder))
-    assert done.code == 0, done.err
+def explained(succeed, folder: Path, *words: str) -> dict:
+    succeed("explain", *words, "--output", str(folder))
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
@@ -157,8 +156,6 @@ def test_umap_draws_another_map(command, trained, tmp_path):
         ([], "give sound files"),
     ],
 )
-def test_bad_options_of_runs_end_in_one_line(command, trained, words, expected):
-    done = command("explain", str(trained), *words)
-    assert done.code == 1
-    (line,) = done.err.splitlines()
+def test_bad_options_of_runs_end_in_one_line(refused, trained, words, expected):
+    line = refused("explain", str(trained), *words)
     assert expected in line
