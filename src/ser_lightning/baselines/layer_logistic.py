@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -10,12 +9,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from ser_lightning.baselines.clips import Vectors, vector_steps
-from ser_lightning.baselines.search import GroupSearch, Labels, Scores, check_grid
+from ser_lightning.baselines.logistic import Logistic
+from ser_lightning.baselines.search import GroupSearch, Labels, Scores
 from ser_lightning.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerLogistic:
+class LayerLogistic(Logistic):
     """Logistic regression whose input layers are chosen together with its regularization; deterministic.
 
     The features are those of ``features=encoder`` or ``features=huggingface``: all layers are in the feature cache, and
@@ -39,19 +39,13 @@ class LayerLogistic:
 
     """
 
-    standardize: bool
     layers: Sequence[Sequence[int]] | None
     available: Sequence[int] | None
     pooling: str | None
-    c: Sequence[float]
-    class_weight: Literal["balanced"] | None
-    folds: int
-    max_iter: int
-    tol: float
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_grid(self.folds, c=self.c, max_iter=[self.max_iter], tol=[self.tol])
+        super().__post_init__()
         sets = self._sets()
         if not sets or not all(sets):
             raise ValueError(f"model.layers is {self.layers}; expected one or more sets of layers, or null")

@@ -91,13 +91,13 @@ def read_results(folder: str | Path) -> pd.DataFrame:
 
     """
     runs = read_runs(folder).runs
-    flat = pd.DataFrame([dict(flat(config)) for config in runs.config], index=runs.index)
-    values = flat.map(lambda value: json.dumps(value, sort_keys=True))  # lists are not hashable
+    values = pd.DataFrame([dict(flat(config)) for config in runs.config], index=runs.index)
+    texts = values.map(lambda value: json.dumps(value, sort_keys=True))  # lists are not hashable
     identity = ["path", "name", "run_id", "seed", *(["fold"] if (runs.fold != "").any() else [])]
-    swept = [key for key in flat if values[key].nunique() > 1 and key not in (*identity, "split.fold")]
+    swept = [key for key in values if texts[key].nunique() > 1 and key not in (*identity, "split.fold")]
     metrics = [_metrics(row.all_metrics) for row in runs.itertuples()]
     return pd.concat(
-        [runs[identity], flat[swept], pd.DataFrame(metrics, index=runs.index)], axis="columns"
+        [runs[identity], values[swept], pd.DataFrame(metrics, index=runs.index)], axis="columns"
     ).reset_index(drop=True)
 
 
