@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from matplotlib.figure import Figure
 from pytorch_lightning.loggers import Logger
 
 from ser_lightning.atomic import sync
@@ -21,7 +22,7 @@ from ser_lightning.leakage import audit_run
 from ser_lightning.memory import return_freed_memory
 from ser_lightning.metrics import recall_per_class, study_metric
 from ser_lightning.own_code import package_digests
-from ser_lightning.refit import Stage, with_selection
+from ser_lightning.refit import Training, with_selection
 from ser_lightning.report.calibration_figures import calibration_figure
 from ser_lightning.report.figures import confusion_figure, curves_figure, save
 from ser_lightning.results import FORMAT, provenance, write_json
@@ -37,12 +38,10 @@ log = logging.getLogger(__name__)
 def evaluate_and_save(
     task: EmotionTask,
     data: SpeechDataModule,
+    training: Training,
     *,
-    folder: Path,
-    config: dict[str, Any],
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
-    stage: Stage,
     device: torch.device,
 ) -> dict[str, Any]:
     """Evaluate both checkpoints of a trained network and write all results of the run.
@@ -50,17 +49,16 @@ def evaluate_and_save(
     Args:
         task: the trained task
         data: the data module it was trained with
-        folder: folder of the run
-        config: resolved config
+        training: the only training of the run, or one of two
         loggers: loggers of the run
         identity: digest, choices and overrides to store in the result
-        stage: the only training of the run, or one of two
         device: device that the network was trained on
 
     Returns:
         the content of ``result.json``
 
     """
+    config, folder, _ = training
     start = time.perf_counter()
     return_freed_memory()  # release memory that training no longer needs
     tested = _test_both(task, data, folder / "checkpoints", task.evaluation, trust=config["trust"])
@@ -79,8 +77,7 @@ def evaluate_and_save(
     }
     return write_results(
         data,
-        folder=folder,
-        config=config,
+        training,
         predictions=tested[config["checkpoint"]].predictions,
         evaluated=evaluated,
         in_evaluation_mode={which: found.predictions for which, found in in_evaluation_mode.items()},
@@ -88,15 +85,13 @@ def evaluate_and_save(
         audit=audit_run(data, task.model, config),
         loggers=loggers,
         identity=identity,
-        stage=stage,
     )
 
 
 def write_results(
     data: SpeechDataModule,
+    training: Training,
     *,
-    folder: Path,
-    config: dict[str, Any],
     predictions: Mapping[str, Predictions],
     evaluated: Mapping[str, Any],
     in_evaluation_mode: Mapping[str, Mapping[str, Predictions]],
@@ -104,14 +99,12 @@ def write_results(
     audit: Mapping[str, Any],
     loggers: Sequence[Logger],
     identity: Mapping[str, Any],
-    stage: Stage,
 ) -> dict[str, Any]:
     """Write all results of a run, ``result.json`` last; those of the selection of a refit, ``selection.json`` last.
 
     Args:
         data: the data module that the model was trained with
-        folder: folder of the run
-        config: resolved config
+        training: the only training of the run, or one of two
         predictions: subset -> predictions of the checkpoint that is reported as the result
         evaluated: metrics of the checkpoints
         in_evaluation_mode: checkpoint (``best``, ``last``) -> subset -> predictions in evaluation mode
@@ -119,12 +112,12 @@ def write_results(
         audit: findings of the leak checks
         loggers: loggers of the run
         identity: digest, choices and overrides to store in the result
-        stage: the only training of the run, or one of two
 
     Returns:
         the content of ``result.json``
 
     """
+    config, folder, stage = training
     preparation = data.preparation
     emotions = preparation.corpus.emotions
     evaluated_subsets = [subset for subset in ("val", "test") if subset in predictions]
@@ -143,32 +136,12 @@ def write_results(
         "seed": config["seed"],
         "checkpoint": config["checkpoint"],
         **evaluated,
-        "per_class_recall": {
-            subset: {
-                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
-                for emotion, recall in zip(emotions, recall_per_class(predictions[subset].confusion), strict=True)
-            }
-            for subset in evaluated_subsets
-        },
-        "confusion_matrix": {subset: predictions[subset].confusion.tolist() for subset in evaluated_subsets},
+        **_describe_predictions({subset: predictions[subset] for subset in evaluated_subsets}, emotions),
         "emotions": list(emotions),
         "calibration": describe_calibration(calibrations, in_evaluation_mode, config=config, selection=stage.selection),
         "training_data": training_data,
         "audit": dict(audit),
-        "counts": {
-            subset: len(
-                preparation.members[subset] if preparation.augment_first else getattr(preparation.split, subset)
-            )
-            for subset in SUBSETS
-        }
-        | {"train_with_copies": len(data.datasets["train"])},
-        "corpus": {
-            "name": preparation.corpus.name,
-            "digest": corpus_digest(preparation.utterances),
-            "utterances": len(preparation.utterances),
-            "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
-            "without_speech": preparation.without_speech,
-        },
+        **_describe_data(data),
         "encoder": getattr(preparation.features, "encoder_facts", None),
         "normalization": describe_normalization(preparation.normalize),
         **facts,
@@ -187,13 +160,7 @@ def write_results(
         emotions=emotions,
         more=None if stage.selection is None else folder / SELECTION / "predictions.csv",
     )
-    title = f"{config['name']} {config['run_id']}"
-    shown = evaluated_subsets[-1]  # test, which the selection of a refit does not have
-    figures = {"confusion_matrix": confusion_figure(predictions[shown].confusion, emotions, f"{title}, {shown}")}
-    if facts["history"]:
-        figures["curves"] = curves_figure(facts["history"], title)
-    if result["calibration"]["fitted"] is not None:
-        figures["calibration"] = calibration_figure(result["calibration"][shown], f"{title}, {shown}")
+    figures = _draw(result, predictions, subset=evaluated_subsets[-1])
     for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
     write_summary(
@@ -210,6 +177,50 @@ def write_results(
     finish_folder(folder)
     write_json(folder / stage.result, result)
     return result
+
+
+def _describe_predictions(predictions: Mapping[str, Predictions], emotions: Sequence[str]) -> dict[str, Any]:
+    """Return the recall of each class and the confusion matrix of each subset."""
+    return {
+        "per_class_recall": {
+            subset: {
+                emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
+                for emotion, recall in zip(emotions, recall_per_class(own.confusion), strict=True)
+            }
+            for subset, own in predictions.items()
+        },
+        "confusion_matrix": {subset: own.confusion.tolist() for subset, own in predictions.items()},
+    }
+
+
+def _describe_data(data: SpeechDataModule) -> dict[str, Any]:
+    """Return the sizes of the subsets and the identity and problems of the corpus."""
+    preparation = data.preparation
+    split = {subset: getattr(preparation.split, subset) for subset in SUBSETS}
+    clips = preparation.members if preparation.augment_first else split
+    return {
+        "counts": {subset: len(clips[subset]) for subset in SUBSETS}
+        | {"train_with_copies": len(data.datasets["train"])},
+        "corpus": {
+            "name": preparation.corpus.name,
+            "digest": corpus_digest(preparation.utterances),
+            "utterances": len(preparation.utterances),
+            "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
+            "without_speech": preparation.without_speech,
+        },
+    }
+
+
+def _draw(result: Mapping[str, Any], predictions: Mapping[str, Predictions], *, subset: str) -> dict[str, Figure]:
+    """Return the figures of a run by name; those of predictions are of one subset."""
+    title = f"{result['name']} {result['run_id']}"
+    matrix = predictions[subset].confusion
+    figures = {"confusion_matrix": confusion_figure(matrix, result["emotions"], f"{title}, {subset}")}
+    if result["history"]:
+        figures["curves"] = curves_figure(result["history"], title)
+    if result["calibration"]["fitted"] is not None:
+        figures["calibration"] = calibration_figure(result["calibration"][subset], f"{title}, {subset}")
+    return figures
 
 
 class _Tested(NamedTuple):

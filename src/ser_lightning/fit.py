@@ -37,19 +37,8 @@ log = logging.getLogger(__name__)
 
 # Parts of a config that only apply to the training and evaluation of networks.
 OF_NETWORKS = (
-    "trainer",
-    "optim",
-    "scheduler",
-    "callbacks",
-    "monitor",
-    "mode",
-    "loss",
-    "evaluation",
-    "data.balance",
-    "init_from_sha256",
-    "ensemble",
-    "freeze",
-    "lr_factors",
+    *("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance"),
+    *("init_from_sha256", "ensemble", "freeze", "lr_factors"),
 )
 BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight
 CPU = torch.device("cpu")
@@ -113,8 +102,7 @@ def fit(training: Training, *, guard: FolderGuard | None, identity: Mapping[str,
         guard.check()
     return write_results(
         data,
-        folder=folder,
-        config=config,
+        training,
         predictions=predictions,
         evaluated=_evaluated(predictions, config),
         in_evaluation_mode=dict.fromkeys(("best", "last"), predictions),
@@ -129,19 +117,18 @@ def fit(training: Training, *, guard: FolderGuard | None, identity: Mapping[str,
         audit=audit_run(data, model, config | {"callbacks": {}}),
         loggers=build_loggers(config),
         identity=identity,
-        stage=stage,
     )
 
 
 def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics of the result; the best and last checkpoints are the same."""
-    metrics = {subset: of.summary() for subset, of in predictions.items()}
+    metrics = {subset: own.summary() for subset, own in predictions.items()}
     evaluated: dict[str, Any] = {
         "metrics": metrics,
         "checkpoints": {which: {"epoch": 0, "metrics": metrics} for which in ("best", "last")},
     }
     if config["study_metric"]:
-        evaluated["study_metric"] = {subset: study_metric(of.confusion) for subset, of in predictions.items()}
+        evaluated["study_metric"] = {subset: study_metric(own.confusion) for subset, own in predictions.items()}
     return evaluated
 
 

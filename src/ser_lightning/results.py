@@ -27,36 +27,16 @@ EXTRAS = ("praat-parselmouth", "opensmile", "transformers")  # optional librarie
 MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 # Config keys of locations, names and speed, and of what is added to a finished run: no metric depends on them.
 UNSCIENTIFIC = (
-    *(
-        "name",
-        "run_id",
-        "output_root",
-        "folder",
-        "logger",
-        "corpus.root",
-        "corpus.download",
-        "features.download",
-        "corpus.follow_links",
-        "corpus.workers",
-        "trust",
-        "init_from",
-        "calibrate",
-    ),
-    *(
-        "data.feature_cache",
-        "data.feature_workers",
-        "data.shard",
-        "data.shards",
-        "callbacks.best.dirpath",
-        "callbacks.last.dirpath",
-        "trainer.enable_progress_bar",
-    ),
+    *("name", "run_id", "output_root", "folder", "logger", "trust", "init_from", "calibrate"),
+    *("corpus.root", "corpus.download", "corpus.follow_links", "corpus.workers", "features.download"),
+    *("data.feature_cache", "data.feature_workers", "data.shard", "data.shards"),
+    *("callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
 # A run records the backend in use. ``native`` and ``auto``, which selects it, give the same digest.
 BACKENDS = ("features.backend", "augment.backend")
 NATIVE = ("native", "auto")
-# Keys that came later, with the values that do what was done before: finished runs of then keep their digest.
+# Keys with the values that leave a run as it was before they were added, so that its digest stays the same.
 LATER = {"ensemble": 1, "data.eval_copies": False}
 
 

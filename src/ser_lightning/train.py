@@ -171,11 +171,9 @@ def _train_network(
     return evaluate_and_save(
         task,
         data,
-        folder=folder,
-        config=config,
+        training,
         loggers=loggers,
         identity=identity,
-        stage=stage,
         device=trainer.strategy.root_device,
     )
 

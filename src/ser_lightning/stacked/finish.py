@@ -21,7 +21,7 @@ from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.interrupts import end_with_parent, set_worker_signals
 from ser_lightning.process import prepare_process
 from ser_lightning.progress import show_progress
-from ser_lightning.refit import Stage
+from ser_lightning.refit import Stage, Training
 from ser_lightning.result_log import log_result
 from ser_lightning.task import EmotionTask
 from ser_lightning.trainer_options import build_loggers
@@ -34,8 +34,7 @@ class TrainedRun:
     """A trained run, whose checkpoints are written.
 
     Args:
-        config: resolved config of the run
-        stage: the only training of the run, or one of two
+        training: the only training of the run, or one of two
         identity: digest, choices and overrides to store in the result
         initialization: what was taken from the checkpoint ``init_from``, if there is one
         epochs: history of the run
@@ -45,8 +44,7 @@ class TrainedRun:
 
     """
 
-    config: dict[str, Any]
-    stage: Stage
+    training: Training
     identity: dict[str, Any]
     initialization: dict[str, Any] | None
     epochs: list[dict[str, Any]]
@@ -84,10 +82,9 @@ def finish_run(trained: TrainedRun, *, task: EmotionTask, data: SpeechDataModule
         data: its data module, set up
 
     """
-    config, folder = trained.config, Path(trained.config["folder"])
-    with log_of(trained.stage.log_file):
+    with log_of(trained.training.stage.log_file):
         data.preparation.seconds["train"] = trained.seconds
-        loggers = build_loggers(config)
+        loggers = build_loggers(trained.training.config)
         for values, step in trained.rows:
             for logger in loggers:
                 logger.log_metrics(dict(values), step)
@@ -95,11 +92,9 @@ def finish_run(trained: TrainedRun, *, task: EmotionTask, data: SpeechDataModule
         result = evaluate_and_save(
             task,
             data,
-            folder=folder,
-            config=config,
+            trained.training,
             loggers=loggers,
             identity=trained.identity | initialization,
-            stage=trained.stage,
             device=torch.device(trained.device),
         )
         if "test" in result["metrics"]:  # not of the selection of a refit
@@ -158,9 +153,9 @@ _shared = SharedData()  # of a worker
 
 def finish_in_worker(trained: TrainedRun) -> dict[str, Any]:
     """Evaluate a trained run, write its results and return them, with a task and data of this process."""
-    config = trained.config
+    config, _, stage = trained.training
     prepare_process(config)
-    data = _shared.of_run(config, trained.stage)
+    data = _shared.of_run(config, stage)
     emotions, features = data.preparation.corpus.emotions, data.preparation.features.size
     task = EmotionTask.from_config(config, emotions=emotions, features=features)
     task.history.epochs = trained.epochs

@@ -251,8 +251,7 @@ class StackTrainer:
         for which, snapshot in (("best", run.best), ("last", last)):
             run.write_checkpoint(snapshot, which)
         trained = TrainedRun(
-            config=run.config,
-            stage=run.stage,
+            training=Training(run.config, run.folder, run.stage),
             identity=dict(run.identity),
             initialization=run.initialization,
             epochs=list(run.task.history.epochs),
