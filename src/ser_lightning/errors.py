@@ -2,7 +2,8 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # environment variable of Hydra: with 1, errors are printed with a traceback
@@ -32,6 +33,23 @@ def check_value(key: str, value: object, *, valid: bool, expected: str) -> None:
     """
     if not valid:
         raise InputError(f"{key} is {value!r}; expected {expected}")
+
+
+@contextmanager
+def needs_extra(user: str, extra: str) -> Iterator[None]:
+    """Raise InputError if an import fails, with the extra of this package to install.
+
+    Args:
+        user: option that needs the library, for the message
+        extra: name of the extra
+
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"{user} needs {error.name}, which is not installed; pip install 'ser-lightning[{extra}]'"
+        ) from error
 
 
 def printable(name: str | PurePath) -> str:

@@ -150,12 +150,7 @@ def _train_network(
     data.setup()
     log_subsets(data)
 
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=None if unfinished is None else str(last_checkpoint(folder)))
-    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, InputError) or not is_lightnings_own(error):
-            raise
-        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    _fit(trainer, task, data, checkpoint=None if unfinished is None else last_checkpoint(folder))
     if not is_first_process():
         return None
     if trial:
@@ -176,6 +171,21 @@ def _train_network(
         identity=identity,
         device=trainer.strategy.root_device,
     )
+
+
+def _fit(trainer: pl.Trainer, task: EmotionTask, data: SpeechDataModule, *, checkpoint: Path | None) -> None:
+    """Train the task, from a checkpoint on if there is one.
+
+    Raises:
+        InputError: Lightning rejects an option of the Trainer
+
+    """
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not is_lightnings_own(error):
+            raise
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def build_task(config: Mapping[str, Any], data: SpeechDataModule) -> tuple[EmotionTask, dict[str, Any] | None]:

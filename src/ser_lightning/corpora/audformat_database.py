@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, needs_extra, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +55,8 @@ class AudformatCorpus(RowCorpus):
             InputError: audformat is not installed, or the database cannot be read or lacks a column
 
         """
-        try:
+        with needs_extra("corpus=audformat", "audformat"):
             import audformat
-        except ImportError as error:
-            raise InputError("corpus=audformat needs a library; pip install 'ser-lightning[audformat]'") from error
         try:
             database = audformat.Database.load(str(self.folder))
         except (OSError, ValueError, KeyError, RuntimeError) as error:

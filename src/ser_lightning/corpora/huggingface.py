@@ -11,7 +11,7 @@ from ser_lightning.corpora.audio_files import expand_path
 from ser_lightning.corpora.row_parser import FIELDS
 from ser_lightning.corpora.rows import Row, RowCorpus
 from ser_lightning.corpora.utterance import Problem
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, needs_extra, printable
 
 SAVED = ("dataset_dict.json", "dataset_info.json")  # files of a folder written by save_to_disk
 SUBSETS = {"validation": "val", "dev": "val"}  # names of datasets' splits here
@@ -67,10 +67,8 @@ class HuggingFaceCorpus(RowCorpus):
             InputError: datasets is not installed, or the dataset cannot be read or lacks a column
 
         """
-        try:
+        with needs_extra("corpus=huggingface", "huggingface"):
             import datasets
-        except ImportError as error:
-            raise InputError("corpus=huggingface needs a library; pip install 'ser-lightning[huggingface]'") from error
         loaded = self._load(datasets)
         parts = loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
         rows = []

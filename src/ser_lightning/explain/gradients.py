@@ -4,13 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import InputError, needs_extra
 from ser_lightning.explain.explanation import Doubles, Explanation, Floats
 from ser_lightning.explain.occlusion import FeatureOcclusion
 
 STEPS = 100  # points on the line from the baseline to the clip
 TOGETHER = 20  # points whose gradients are computed together
-INSTALL = "pip install 'ser-lightning[explain]'"
 
 
 def check_gradients(model: nn.Module, *, path: str) -> None:
@@ -26,10 +25,8 @@ def check_gradients(model: nn.Module, *, path: str) -> None:
     """
     if next(model.parameters(), None) is None:
         raise InputError(f"{path} is a classical model without gradients; use --method audio or features")
-    try:
+    with needs_extra("--method gradients", "explain"):
         import captum.attr  # noqa: F401 - checked here, before long work
-    except ImportError as error:
-        raise InputError(f"--method gradients needs the library captum: {INSTALL}") from error
 
 
 def integrated_gradients(model: nn.Module, clip: FeatureOcclusion, *, emotion: int) -> Explanation:

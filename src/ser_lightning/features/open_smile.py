@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_lightning.errors import InputError
+from ser_lightning.errors import needs_extra
 from ser_lightning.features.checks import check_choice
 from ser_lightning.features.extractor import FeatureExtractor, Floats
 
@@ -63,13 +63,8 @@ class OpenSmile(FeatureExtractor):
 @lru_cache
 def _extractor(feature_set: str) -> Any:
     """Return openSMILE's extractor, cached here because the feature objects are sent to other processes."""
-    try:
+    with needs_extra("features=compare or features=egemaps (openSMILE, free for research alone)", "opensmile"):
         import opensmile
-    except ImportError as error:
-        raise InputError(
-            "features=compare and features=egemaps need openSMILE, which is not installed. Install the extra:"
-            " pip install 'ser-lightning[opensmile]' (free for research alone)"
-        ) from error
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet[feature_set], feature_level=opensmile.FeatureLevel.Functionals
     )

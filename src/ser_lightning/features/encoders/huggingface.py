@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ser_lightning.errors import InputError, printable
+from ser_lightning.errors import InputError, needs_extra, printable
 from ser_lightning.file_digest import model_digest
 
 Array = npt.NDArray[np.float32]
@@ -19,7 +19,6 @@ CONVOLUTIONAL = ("wav2vec2", "hubert", "wavlm", "unispeech-sat", "data2vec-audio
 WHISPER = "whisper"  # its input is a log-mel spectrogram of a fixed number of frames
 FAMILIES = (*CONVOLUTIONAL, WHISPER)
 NOT_TRAINED = "masked_spec_embed"  # weight used in pretraining only, which some files lack
-INSTALL = "pip install 'ser-lightning[encoder]'"
 
 
 class EncoderSource(NamedTuple):
@@ -201,10 +200,8 @@ def _from_pretrained(loader: str, source: EncoderSource, **arguments: Any) -> An
         InputError: transformers is not installed, or the part cannot be found or read
 
     """
-    try:
+    with needs_extra("features=huggingface", "encoder"):
         import transformers
-    except ImportError as error:
-        raise InputError(f"features=huggingface needs the library transformers. Install it: {INSTALL}") from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
