@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -90,6 +90,24 @@ def raise_on_first_signal() -> None:
     handler = _Handler(ignore_later=True)
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, handler)
+
+
+def run_as_job(function: Callable[[], None]) -> None:
+    """Run the main function of a job's subprocess, which ends together with its parent and on signals with a message.
+
+    Args:
+        function: imports what is slow itself, because signals must be handled during imports
+
+    """
+    raise_on_first_signal()
+    try:
+        parent = os.environ.pop(JOB_PARENT, None)
+        if parent is not None:
+            end_with_parent(int(parent), signal.SIGTERM)
+        function()
+    except InterruptedRunError as error:
+        print(f"ser-train: {error.message}", file=sys.stderr)
+        sys.exit(error.code)
 
 
 def set_worker_signals() -> None:
