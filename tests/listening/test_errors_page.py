@@ -16,7 +16,7 @@ from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.errors import InputError
 from ser_lightning.listening.clip_errors import choose_clips, clip_errors, confusions, has_probabilities, read_clips
 from ser_lightning.listening.page import NAME, check_not_committed, render_errors
-from ser_lightning.listening.recordings import find_recordings, listener_rates, recording_folders
+from ser_lightning.listening.recordings import listener_rates, recording_folders, recordings_by_id
 from ser_lightning.report.arms import compare_arms
 from ser_lightning.report.runs import read_runs
 
@@ -172,7 +172,7 @@ def test_own_corpus_is_built_from_the_config(tmp_path) -> None:
         **{"on_problem": "error", "follow_links": False, "downmix": "mean"},
     }
 
-    (found,) = find_recordings({}, config).values()
+    (found,) = recordings_by_id({}, config).values()
 
     assert found.path == tmp_path / "one.wav"
 

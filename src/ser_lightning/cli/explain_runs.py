@@ -54,7 +54,7 @@ def explain_importance(
         "importance": [asdict(each) for each in found],
     }
     table = results.importance_table(found)
-    results.write_results(folder, "importance", values=values, table=table, figure=results.importance_figure(found))
+    results.write_explanation(folder, "importance", values=values, table=table, figure=results.importance_figure(found))
     _print(table, values, as_json=as_json)
 
 
@@ -81,7 +81,7 @@ def explain_embeddings(
     }
     table = results.nearness_table(nearness)
     figure = results.embedding_figure(places, labels, nearness[0])
-    results.write_results(folder, "embeddings", values=values, table=table, figure=figure)
+    results.write_explanation(folder, "embeddings", values=values, table=table, figure=figure)
     _print(table, values, as_json=as_json)
 
 

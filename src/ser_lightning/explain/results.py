@@ -130,7 +130,9 @@ def _draw_map(axes: Axes, places: Doubles, values: Names) -> None:
     axes.spines[:].set_color(INK)
 
 
-def write_results(folder: Path, name: str, *, values: Mapping[str, Any], table: pd.DataFrame, figure: Figure) -> None:
+def write_explanation(
+    folder: Path, name: str, *, values: Mapping[str, Any], table: pd.DataFrame, figure: Figure
+) -> None:
     """Write ``<name>.json``, ``<name>.md`` and ``<name>.png``, the JSON file last."""
     save(figure, folder / f"{name}.png")
     texts = {f"{name}.md": markdown(table) + "\n", f"{name}.json": json.dumps(values, indent=1, allow_nan=False) + "\n"}

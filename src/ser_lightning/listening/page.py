@@ -22,7 +22,7 @@ from ser_lightning.listening.clip_errors import (
     has_probabilities,
     read_clips,
 )
-from ser_lightning.listening.recordings import find_recordings, listener_rates, recording_folders
+from ser_lightning.listening.recordings import listener_rates, recording_folders, recordings_by_id
 from ser_lightning.predict.splitting import open_waveform
 from ser_lightning.predict.timeline_page import encode_audio
 from ser_lightning.report.parts import LISTENERS
@@ -83,7 +83,7 @@ def write_errors_page(report: Report, folder: Path, *, most: int) -> Path:
     comparison = report.comparison
     run = comparison.runs_of(comparison.baseline).iloc[0]
     folders = recording_folders(run.corpus["name"], run.config["corpus"])
-    recordings = find_recordings(folders, run.config["corpus"])
+    recordings = recordings_by_id(folders, run.config["corpus"])
     clips = read_clips(comparison, comparison.baseline, report.folder)
     text = render_errors(
         clips,

@@ -46,7 +46,7 @@ def recording_folders(corpus: str, config: Mapping[str, Any]) -> dict[str, Path]
     return folders
 
 
-def find_recordings(folders: Mapping[str, Path], config: Mapping[str, Any]) -> dict[str, Utterance]:
+def recordings_by_id(folders: Mapping[str, Path], config: Mapping[str, Any]) -> dict[str, Utterance]:
     """Return the id of each utterance in the results -> its recording.
 
     Args:
