@@ -82,9 +82,9 @@ def prepare(succeed, folder: Path, *words: str):
 
 
 @pytest.fixture
-def made(command, table, folder):
+def made(succeed, table, folder):
     words = ("corpus=table", f"corpus.path={table}", "corpus.raters=[r1,r2,r3]", "corpus.on_problem=skip")
-    return prepare(command, folder, *words)
+    return prepare(succeed, folder, *words)
 
 
 def checks(card) -> dict[str, list[str]]:
@@ -184,8 +184,8 @@ def test_measurements_of_known_waves() -> None:
 
 
 @pytest.mark.real
-def test_card_of_emodb(command, emodb_root, tmp_path) -> None:
-    _, card, _ = prepare(command, tmp_path, "corpus=emodb", f"corpus.root={emodb_root}")
+def test_card_of_emodb(succeed, emodb_root, tmp_path) -> None:
+    _, card, _ = prepare(succeed, tmp_path, "corpus=emodb", f"corpus.root={emodb_root}")
     assert (card["rows"], card["speakers"], len(card["emotions"])) == (535, 10, 7)
     assert {emotion: found["rows"] for emotion, found in card["emotions"].items()}["angry"] == 127
     assert sum(found["gender"] == "female" for found in card["by_speaker"].values()) == 5

@@ -18,8 +18,8 @@ def run(succeed, small, root, loggers: str) -> tuple[dict, object]:
     return json.loads((folder / "result.json").read_text()), folder
 
 
-def test_csv_logger_records_every_epoch(command, small, tmp_path):
-    result, folder = run(command, small, tmp_path, "[tensorboard,csv]")
+def test_csv_logger_records_every_epoch(succeed, small, tmp_path):
+    result, folder = run(succeed, small, tmp_path, "[tensorboard,csv]")
     assert list((folder / "tensorboard").glob("events*"))
     rows = list(csv.DictReader((folder / "csv" / "metrics.csv").read_text().splitlines()))
     for name, values in result["history"].items():
@@ -30,9 +30,9 @@ def test_csv_logger_records_every_epoch(command, small, tmp_path):
 
 
 @pytest.mark.slow
-def test_mlflow_logger_records_every_epoch_locally(command, small, tmp_path):
+def test_mlflow_logger_records_every_epoch_locally(succeed, small, tmp_path):
     pytest.importorskip("mlflow")
-    result, folder = run(command, small, tmp_path, "[csv,mlflow]")
+    result, folder = run(succeed, small, tmp_path, "[csv,mlflow]")
     assert (folder / "csv" / "metrics.csv").is_file()
     with sqlite3.connect(folder / "mlflow" / "mlflow.db") as database:
         rows = database.execute("select key, value, step from metrics order by step").fetchall()
@@ -62,9 +62,9 @@ def wandb_records(content: bytes) -> Iterator:
 
 
 @pytest.mark.slow
-def test_wandb_logger_records_every_epoch_offline(command, small, tmp_path):
+def test_wandb_logger_records_every_epoch_offline(succeed, small, tmp_path):
     pytest.importorskip("wandb")
-    result, folder = run(command, small, tmp_path, "wandb")
+    result, folder = run(succeed, small, tmp_path, "wandb")
     (file,) = (folder / "wandb").rglob("*.wandb")
     logged, parameters = defaultdict(list), {}
     for record in wandb_records(file.read_bytes()):
@@ -77,8 +77,8 @@ def test_wandb_logger_records_every_epoch_offline(command, small, tmp_path):
     assert parameters["dropout.p"] == 0.25
 
 
-def test_training_without_loggers(command, small, tmp_path):
-    result, folder = run(command, small, tmp_path, "[]")
+def test_training_without_loggers(succeed, small, tmp_path):
+    result, folder = run(succeed, small, tmp_path, "[]")
     assert len(result["history"]["val/uar"]) == EPOCHS
     assert not (folder / "tensorboard").exists()
 

@@ -37,8 +37,8 @@ def made(option: str, lr: float, **values):
     return build("scheduler", part | values)(optimizer), optimizer
 
 
-def test_cosine_restarts_match_torch(command, small, tmp_path):
-    result = run(command, small, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
+def test_cosine_restarts_match_torch(succeed, small, tmp_path):
+    result = run(succeed, small, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
     expected = rates(*made("cosine_restarts", 0.01, T_0=3), [None] * EPOCHS)
     assert result["history"]["train/learning_rate"] == expected
     assert expected[0] == expected[3] == expected[6] == 0.01
@@ -48,9 +48,9 @@ def test_cosine_restarts_match_torch(command, small, tmp_path):
     assert [event.value for event in events.Scalars("train/learning_rate")] == pytest.approx(expected)
 
 
-def test_plateau_monitors_training_loss_like_torch(command, small, tmp_path):
+def test_plateau_monitors_training_loss_like_torch(succeed, small, tmp_path):
     # No epoch improves by this threshold, so the rate is reduced whenever the patience is exceeded.
-    result = run(command, small, tmp_path, "scheduler=plateau", "scheduler.threshold=0.2")
+    result = run(succeed, small, tmp_path, "scheduler=plateau", "scheduler.threshold=0.2")
     losses = result["history"]["train/loss"]
     expected = rates(*made("plateau", 0.01, threshold=0.2), losses)
     assert result["history"]["train/learning_rate"] == expected

@@ -40,16 +40,16 @@ def plain(trained) -> dict:
         (["trainer.max_epochs=3"], 3 * BATCHES),
     ],
 )
-def test_number_of_steps(command, small, tmp_path, plain, words, steps):
-    result = run(command, small, tmp_path, *words)
+def test_number_of_steps(succeed, small, tmp_path, plain, words, steps):
+    result = run(succeed, small, tmp_path, *words)
     assert plain["steps"] == 2 * BATCHES
     assert result["steps"] == steps
 
 
 @pytest.mark.slow
-def test_overfit_batches_reuses_the_same_batch(command, small, tmp_path):
+def test_overfit_batches_reuses_the_same_batch(succeed, small, tmp_path):
     words = ("trainer.overfit_batches=1", "trainer.max_epochs=30", "dropout=none", "optim.lr=0.01")
-    result = run(command, small, tmp_path, *words)
+    result = run(succeed, small, tmp_path, *words)
     assert result["history"]["train/accuracy"][-1] == 1.0
 
 
@@ -63,28 +63,28 @@ def test_overfit_batches_reuses_the_same_batch(command, small, tmp_path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:You are trying to use sanity check.*")
-def test_options_without_effect_on_results(command, small, tmp_path, plain, options):
-    result = run(command, small, tmp_path, *(f"trainer.{option}" for option in options))
+def test_options_without_effect_on_results(succeed, small, tmp_path, plain, options):
+    result = run(succeed, small, tmp_path, *(f"trainer.{option}" for option in options))
     for key in ("metrics", "history", "confusion_matrix", "epochs"):
         assert result[key] == plain[key]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["trainer.gradient_clip_val=0.0001"], ["trainer.gradient_clip_algorithm=value"]])
-def test_gradient_clipping_changes_the_training_loss(command, small, tmp_path, plain, words):
-    assert run(command, small, tmp_path, *words)["history"]["train/loss"] != plain["history"]["train/loss"]
+def test_gradient_clipping_changes_the_training_loss(succeed, small, tmp_path, plain, words):
+    assert run(succeed, small, tmp_path, *words)["history"]["train/loss"] != plain["history"]["train/loss"]
 
 
 @pytest.mark.slow
-def test_check_val_every_n_epoch(command, small, tmp_path):
-    result = run(command, small, tmp_path, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
+def test_check_val_every_n_epoch(succeed, small, tmp_path):
+    result = run(succeed, small, tmp_path, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=4")
     assert len(result["history"]["val/uar"]) == 2
     assert len(result["history"]["train/uar"]) == 4
 
 
 @pytest.mark.slow
-def test_run_is_evaluated_after_max_time(command, small, tmp_path):
-    result = run(command, small, tmp_path, "trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
+def test_run_is_evaluated_after_max_time(succeed, small, tmp_path):
+    result = run(succeed, small, tmp_path, "trainer.max_time=00:00:00:02", "trainer.max_epochs=100000")
     assert 1 <= result["epochs"] < 100000
     assert set(result["metrics"]) == {"train", "val", "test"}
 

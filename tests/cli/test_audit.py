@@ -183,18 +183,18 @@ def leaking(succeed, small, tmp_path, monkeypatch, **changes) -> tuple[dict, str
     return json.loads(path.read_text())["audit"], done.err
 
 
-def test_run_reports_a_normalizer_fitted_on_test(command, small, tmp_path, monkeypatch):
+def test_run_reports_a_normalizer_fitted_on_test(succeed, small, tmp_path, monkeypatch):
     def statistics(self):
         train, test = self.datasets["train"].statistics(), self.datasets["test"].statistics()
         return (train[0] + test[0]) / 2, torch.maximum(train[1], test[1])
 
-    section, err = leaking(command, small, tmp_path, monkeypatch, training_statistics=statistics)
+    section, err = leaking(succeed, small, tmp_path, monkeypatch, training_statistics=statistics)
     message = "leaks: the network standardizes by statistics other than those of the training rows"
     assert section["summary"] == message
     assert err.splitlines()[-1] == message
 
 
-def test_run_reports_training_on_a_test_clip(command, small, tmp_path, monkeypatch):
+def test_run_reports_training_on_a_test_clip(succeed, small, tmp_path, monkeypatch):
     setup = SpeechDataModule.setup
 
     def spoiled(self, stage=None):
@@ -204,7 +204,7 @@ def test_run_reports_training_on_a_test_clip(command, small, tmp_path, monkeypat
             train, test = self.datasets["train"], self.datasets["test"]
             train.offsets[5], train.lengths[5] = test.offsets[0], test.lengths[0]
 
-    section, err = leaking(command, small, tmp_path, monkeypatch, setup=spoiled)
+    section, err = leaking(succeed, small, tmp_path, monkeypatch, setup=spoiled)
     assert section["leak"]
     assert "1 of 144 train rows are, or were made of, a clip of another subset" in section["summary"]
     assert section["summary"] in err

@@ -88,15 +88,15 @@ def test_mismatched_weights_are_refused_by_name(command, weights, tmp_path, spoi
         (nn.Linear(1, 1), "cannot be read as tensors and plain types"),
     ],
 )
-def test_file_without_a_state_dict_is_refused(command, tmp_path, content, message):
+def test_file_without_a_state_dict_is_refused(refused, tmp_path, content, message):
     torch.save(content, tmp_path / "model.pt")
-    refuses(command, tmp_path, message)
+    refuses(refused, tmp_path, message)
 
 
 @pytest.mark.parametrize("content", [pickle.dumps({"a": 1}), b"text", b""])
-def test_file_not_written_by_torch_save_is_refused(command, tmp_path, content):
+def test_file_not_written_by_torch_save_is_refused(refused, tmp_path, content):
     (tmp_path / "model.pt").write_bytes(content)
-    refuses(command, tmp_path, "is not a file of torch.save")
+    refuses(refused, tmp_path, "is not a file of torch.save")
 
 
 def refuses(refused, folder, message):

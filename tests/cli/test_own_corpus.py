@@ -32,11 +32,11 @@ def table_words(path: Path) -> list[str]:
     return ["corpus=table", f"corpus.path={path}", "corpus.columns.path=file", "corpus.columns.emotion=emo"]
 
 
-def test_table_trains_like_the_corpus_it_was_written_from(command, emodb_made_up, emodb_small, tmp_path) -> None:
-    own = train(command, tmp_path / "own", *emodb_small)
+def test_table_trains_like_the_corpus_it_was_written_from(succeed, emodb_made_up, emodb_small, tmp_path) -> None:
+    own = train(succeed, tmp_path / "own", *emodb_small)
     path = write_table("emodb", emodb_made_up, tmp_path / "t.csv")
     words = [word for word in emodb_small if not word.startswith("corpus")]
-    table = train(command, tmp_path / "table", *table_words(path), *words)
+    table = train(succeed, tmp_path / "table", *table_words(path), *words)
     assert table["metrics"] == own["metrics"]
     assert table["corpus"]["digest"] == own["corpus"]["digest"]
     assert table["emotions"] == own["emotions"]
@@ -45,13 +45,13 @@ def test_table_trains_like_the_corpus_it_was_written_from(command, emodb_made_up
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["emodb", "emovo"])
-def test_real_corpora_train_the_same_as_tables(command, request, tmp_path, name: str) -> None:
+def test_real_corpora_train_the_same_as_tables(succeed, request, tmp_path, name: str) -> None:
     root = request.getfixturevalue(f"{name}_root")
     words = ["split=speaker", "split.folds=3", "trainer.max_epochs=1", f"data.feature_cache={tmp_path}/cache"]
-    own = train(command, tmp_path / "own", f"corpus={name}", f"corpus.root={root}", *words)
+    own = train(succeed, tmp_path / "own", f"corpus={name}", f"corpus.root={root}", *words)
     path = write_table(name, root, tmp_path / "t.csv")
     downmix = f"corpus.downmix={own['config']['corpus']['downmix']}"
-    table = train(command, tmp_path / "table", *table_words(path), downmix, *words)
+    table = train(succeed, tmp_path / "table", *table_words(path), downmix, *words)
     assert table["metrics"] == own["metrics"]
     assert len(list((tmp_path / "cache").glob("*/index.json"))) == 1  # both use one feature cache
 
@@ -72,14 +72,14 @@ def test_table_without_speakers(command, succeed, emodb_made_up, emodb_small, tm
     assert "corpus.columns.speaker=<name>" in done.err
     assert len(done.err.splitlines()) == 1
     by_column = ["split=column", "split.values={0: train, 1: train, 2: val, 3: test}"]
-    result = train(command, tmp_path, *words, *by_column)
+    result = train(succeed, tmp_path, *words, *by_column)
     assert result["corpus"]["name"] == "2026_study"
     assert result["emotions"] == ["neutral", "happy", "sad", "angry", "fearful", "disgust"]
     assert "leakage over speakers cannot be checked" in result["audit"]["summary"]
     bored = sum(row["emo"] == "bored" for row in rows)
     assert [problem["path"] for problem in result["corpus"]["problems"]] == [f"{bored} rows"]
     (split,) = tmp_path.glob("x/**/split.csv")
-    again = train(command, tmp_path / "again", *words, "split=file", f"split.path={split}")
+    again = train(succeed, tmp_path / "again", *words, "split=file", f"split.path={split}")
     assert again["counts"] == result["counts"]
     done = succeed("audit", *words, *by_column)
     succeed("prepare", *words, "split=random")

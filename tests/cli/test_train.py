@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.conftest import run_command
 
+from ser_lightning.errors import InputError
 from ser_lightning.labels import RAVDESS
 
 
@@ -324,11 +325,7 @@ def test_unreadable_result_is_an_error(command, small, tmp_path):
     assert f"{folder}/result.json cannot be read" in done.err
 
 
-def test_full_error_raises_the_exception(command, tmp_path, monkeypatch):
+def test_full_error_raises_the_exception(tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    from ser_lightning.cli import train
-    from ser_lightning.errors import InputError
-
-    monkeypatch.setattr("sys.argv", ["ser-train", f"output_root={tmp_path}", "seed=abc"])
     with pytest.raises(InputError, match="seed is 'abc'"):
-        train.main()
+        run_command("train", f"output_root={tmp_path}", "seed=abc")

@@ -121,8 +121,8 @@ def explained(succeed, folder: Path, *words: str) -> dict:
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
-def test_command_writes_importance_and_embeddings(command, trained, tmp_path):
-    found = explained(command, tmp_path / "a", str(trained), "--importance", "--embeddings", "--repeats", "2")
+def test_command_writes_importance_and_embeddings(succeed, trained, tmp_path):
+    found = explained(succeed, tmp_path / "a", str(trained), "--importance", "--embeddings", "--repeats", "2")
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
         f"{name}{ending}" for name in ("importance", "embeddings") for ending in (".json", ".md", ".png")
     }
@@ -132,7 +132,7 @@ def test_command_writes_importance_and_embeddings(command, trained, tmp_path):
     assert set(found["embeddings"]["labels"]) == {"emotion", "speaker"}
 
     other = explained(
-        command,
+        succeed,
         *(tmp_path / "b", str(trained / "checkpoints" / "best.ckpt"), "--importance", "--embeddings"),
         *("--repeats", "1", "--map", "tsne"),
     )
@@ -142,8 +142,8 @@ def test_command_writes_importance_and_embeddings(command, trained, tmp_path):
 
 
 @pytest.mark.slow  # umap compiles its code, which takes half a minute
-def test_umap_draws_another_map(command, trained, tmp_path):
-    found = explained(command, tmp_path / "a", str(trained), "--embeddings", "--map", "umap")
+def test_umap_draws_another_map(succeed, trained, tmp_path):
+    found = explained(succeed, tmp_path / "a", str(trained), "--embeddings", "--map", "umap")
     assert np.isfinite(found["embeddings"]["places"]["embedding"]).all()
 
 
