@@ -156,6 +156,8 @@ def test_page_predicts_a_file_and_the_microphone(served, clip):  # noqa: F811
             assert await page.run("at('probabilities').children.length") == 8
             await page.run("at('language').value = 'de'; at('language').dispatchEvent(new Event('change'))")
             assert "wütend" in await page.run("at('legend').textContent")
+            await page.picture(width=400, height=800, dark=True)
+            assert await page.run("at('language').getBoundingClientRect().right <= 400 - 16")  # below the long title
             await page.run("at('card').open = true")
             await page.wait("at('card').textContent.includes('Intended use')")
             await page.run("record()")

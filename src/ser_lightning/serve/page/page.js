@@ -174,6 +174,7 @@ async function record() {
     await predict(wav(samples, 16000), `${text("recording")}.wav`);
   });
   recorder.start();
+  say("");  // the error of an earlier recording
   at("record").className = "button on";
   translate();
 }
