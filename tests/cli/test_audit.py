@@ -41,6 +41,13 @@ def findings(path: Path) -> dict[str, dict]:
     return {finding["name"]: finding for finding in json.loads(path.read_text())["findings"]}
 
 
+def test_normalization_by_speaker_needs_speakers(refused, clips, tmp_path):
+    rows = "".join(f"{clip},{'happy' if number % 2 else 'sad'}\n" for number, clip in enumerate(clips))
+    (tmp_path / "table.csv").write_text(f"path,emotion\n{rows}")
+    corpus = ("corpus=table", f"corpus.path={tmp_path}/table.csv")
+    assert "data.normalize" in refused("audit", *corpus, "split=random", "data.normalize=speaker")
+
+
 def test_clean_split_exits_with_0(succeed, folder):
     done = succeed("audit", *words(folder))
     assert done.out.splitlines()[-2:] == ["no leak found", f"{folder.parent}/audit.json"]

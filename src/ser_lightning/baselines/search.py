@@ -133,10 +133,6 @@ class GroupSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities: Scores = log_softmax(self.decision_function(x), axis=1)
         return probabilities
 
-    def predict_proba(self, x: Any) -> Scores:
-        """Return probabilities, (N, classes)."""
-        return np.exp(self.predict_log_proba(x))
-
     def predict(self, x: Any) -> Labels:
         """Return the most probable class of each clip, (N,)."""
         labels: Labels = self.classes_[self.decision_function(x).argmax(axis=1)]
