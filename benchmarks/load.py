@@ -1,6 +1,7 @@
 """``make load``: send recordings to ser-serve from many clients at once, and watch errors, latency and memory."""
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,11 @@ def service(model: str, *, folder: Path) -> Iterator[tuple[str, psutil.Process]]
     log = folder / "log"
     with log.open("w") as file, subprocess.Popen(words, stderr=file) as process:  # noqa: S603 - this project's own command
         try:
-            while "http" not in log.read_text():
+            while not (started := re.search(r"ser-serve: (http\S+)\n", log.read_text())):
                 if process.poll() is not None:
                     raise RuntimeError(f"ser-serve ended: {log.read_text()}")
                 time.sleep(0.2)
-            yield log.read_text().split()[1], psutil.Process(process.pid)
+            yield started[1], psutil.Process(process.pid)
         finally:
             process.terminate()
 

@@ -2,9 +2,13 @@
 
 import csv
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from ser_lightning.corpora.published import PublishedCorpus
 
@@ -100,3 +104,42 @@ def test_file_that_cannot_be_decoded_is_named_with_its_row(command, emodb_made_u
     assert len(named) == 1, done.err
     assert "row 8" in named[0]
     assert "corpus.on_problem=skip" in named[0]
+
+
+def damaged_files(folder: Path) -> dict[Path, str]:
+    """Write damaged recordings and return their paths with a part of the reason for which each is left out."""
+    wave = np.random.default_rng(0).normal(0, 0.1, 48000)
+    soundfile.write(folder / "not_finite.wav", np.where(np.arange(48000) == 999, np.nan, wave), 16000, subtype="FLOAT")
+    found = {folder / "not_finite.wav": "NaN"}
+    soundfile.write(folder / "whole.wav", wave, 16000)
+    soundfile.write(folder / "whole.ogg", wave, 16000)
+    reasons = {"wav": "truncated", "ogg": "the end of the Ogg stream is missing"}
+    if shutil.which("ffmpeg"):
+        encode = ["ffmpeg", "-nostdin", "-v", "error", "-i", folder / "whole.wav", folder / "whole.webm"]
+        subprocess.run(encode, check=True)
+        reasons["webm"] = "File ended prematurely"
+    for ending, reason in reasons.items():
+        content = (folder / f"whole.{ending}").read_bytes()
+        (folder / f"cut.{ending}").write_bytes(content[: len(content) * 7 // 10])
+        found[folder / f"cut.{ending}"] = reason
+    return found
+
+
+def test_damaged_files_are_refused_or_left_out(command, emodb_made_up, emodb_small, tmp_path) -> None:
+    damaged = damaged_files(tmp_path)
+    path = write_table("emodb", emodb_made_up, tmp_path / "t.csv")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, file in enumerate(damaged, start=1):
+        fields = lines[number].split(",")
+        lines[number] = ",".join([fields[0], str(file), *fields[2:]])
+    path.write_text("\n".join(lines), encoding="utf-8")
+    words = [*(word for word in emodb_small if not word.startswith("corpus")), *table_words(path), "data_card=null"]
+    done = command("prepare", *words)
+    assert done.code == 1
+    assert f"and {len(damaged) - 1} more" in done.err
+    skipped = command("prepare", *words, "corpus.on_problem=skip")
+    assert skipped.code == 0, skipped.err
+    text = "".join((skipped.out + skipped.err).split())  # a table breaks lines anywhere
+    for file, reason in damaged.items():
+        assert file.name in text
+        assert "".join(reason.split()) in text

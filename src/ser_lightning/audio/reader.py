@@ -1,7 +1,7 @@
 """Read audio files and convert them to one channel at one sampling rate."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,6 +17,7 @@ from ser_lightning.audio.sound import (
     check_file,
     check_header,
     check_loudness,
+    damage_of_ogg,
     decoded_by_ffmpeg,
     open_sound,
     read_samples,
@@ -60,8 +61,8 @@ def read_audio(
 
     Raises:
         InputError: the path is not a regular audio file, or the file has no samples, implausibly many, fewer than its
-            header claims, an implausible sampling rate, no such segment or channel, or samples that are NaN, infinite
-            or absurdly large; or FFmpeg is needed and not installed
+            header claims, damage, an implausible sampling rate, no such segment or channel, or samples that are NaN,
+            infinite or absurdly large; or FFmpeg is needed and not installed
 
     """
     path = Path(path)
@@ -79,6 +80,7 @@ def read_audio(
             _check_channel(path, file.channels, channel)
             file.seek(first)
             wave, claimed = read_samples(file, last - first), last - first
+            _check_intact(path, damage_of_ogg(file, path))
             if channel is not None:
                 wave = np.ascontiguousarray(wave[:, channel : channel + 1])
     except UNREADABLE as error:
@@ -102,6 +104,7 @@ def _read_decoded(
         _check_channel(path, sound.channels, channel)
         kept = slice(None) if channel is None else slice(channel, channel + 1)
         blocks = [block[:, kept] for block in _limited(sound.blocks, path, rate=sound.rate)]
+        _check_intact(path, sound.damage)
     wave = np.concatenate(blocks)
     first, last = round((start or 0) * sound.rate), len(wave) if end is None else round(end * sound.rate)
     if not len(wave[first:last]):
@@ -125,6 +128,14 @@ def _limited(blocks: Iterator[npt.NDArray[np.float32]], path: Path, *, rate: int
                 " samples in all: cut it"
             )
         yield block
+
+
+def _check_intact(path: Path, damage: Sequence[str]) -> None:
+    if damage:
+        raise InputError(
+            f"{printable(path)} is damaged ({damage[0]}); replace the file, convert it to WAV if nothing is missing, or"
+            " leave it out"
+        )
 
 
 def _check_channel(path: Path, channels: int, channel: int | None) -> None:

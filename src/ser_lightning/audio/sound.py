@@ -65,22 +65,22 @@ def open_sound(path: Path) -> Iterator[Sound]:
     with file:
         check_header(file, path, samples=file.frames, seconds=HOURS * 3600, most=None)
         blocks = _checked(_blocks(file, path), path, rate=file.samplerate)
-        cut = file.format == "OGG" and not _ends_ogg(path)
-        yield Sound(
-            int(file.samplerate), file.channels, blocks, ["the end of the Ogg stream is missing"] if cut else []
-        )
+        yield Sound(int(file.samplerate), file.channels, blocks, damage_of_ogg(file, path))
 
 
-def _ends_ogg(path: Path) -> bool:
-    """Return whether the last page of an Ogg file is marked as the end of its stream.
+def damage_of_ogg(file: soundfile.SoundFile, path: Path) -> list[str]:
+    """Return that the end is missing, if the last page of an Ogg file is not marked as the end of its stream.
 
     Source: RFC 3533, section 6
     """
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2 * OGG_PAGE))
-        content = file.read()
+    if file.format != "OGG":
+        return []
+    with path.open("rb") as raw:
+        raw.seek(max(0, path.stat().st_size - 2 * OGG_PAGE))
+        content = raw.read()
     start = content.rfind(b"OggS")
-    return start >= 0 and len(content) > start + 5 and bool(content[start + 5] & OGG_END)
+    ends = start >= 0 and len(content) > start + 5 and content[start + 5] & OGG_END
+    return [] if ends else ["the end of the Ogg stream is missing"]
 
 
 def decoded_by_ffmpeg(path: Path) -> bool:
