@@ -43,7 +43,7 @@ class Output:
 
     @property
     def is_standard_output(self) -> bool:
-        """Whether the target is standard output, where messages would mix with the data."""
+        """True if the target is standard output, where messages would mix with the data."""
         return self.descriptor == 1
 
     def check_differs(self, paths: Sequence[str | Path]) -> None:

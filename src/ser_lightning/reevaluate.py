@@ -39,7 +39,7 @@ class Reevaluation:
 
     @property
     def equal(self) -> bool:
-        """Whether all metrics are equal to the last digit."""
+        """True if all metrics are equal to the last digit."""
         return all(value == self.before[subset][name] for subset, name, value in self.rows())
 
     def rows(self) -> Iterator[tuple[str, str, Any]]:

@@ -9,16 +9,13 @@ import pytest
 import soundfile
 import soxr
 import torch
+from tests.cli.run_files import result_of
 from tests.conftest import without_calibration
 
 from ser_lightning.calibration.calibration import Calibration
 from ser_lightning.calibration.temperature import probabilities
 from ser_lightning.checkpoint import complete_checkpoint, read_checkpoint
 from ser_lightning.errors import InputError
-
-
-def result_of(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 def logits_of(folder: Path, subset: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from studies.torture import events
+from tests.cli.run_files import result_of
 from tests.cli.test_resume import stop
 from tests.configs import configured
 from tests.conftest import run_command, without_calibration
@@ -52,10 +53,6 @@ def runs(small, tmp_path_factory) -> Path:
 
 
 every = pytest.mark.parametrize("experiment", QUICK)
-
-
-def result_of(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 @every

@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from studies.soak import descendants
+from tests.cli.run_files import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,13 +43,6 @@ def start(small: list[str], tmp_path: Path) -> Iterator[Callable[..., subprocess
         process.kill()
         process.wait()
         process.stderr.close()
-
-
-def wait_for(happened: Callable[[], bool], *, patience: float = 120) -> None:
-    until = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -101,7 +94,7 @@ def test_workers_end_with_a_killed_sweep(start):
     assert len(family) >= 3
     process.kill()
     process.wait(timeout=60)
-    wait_for(lambda: not any(map(alive, family)), patience=120)  # a job has a minute to end
+    wait_for(lambda: not any(map(alive, family)))  # a job has a minute to end
 
 
 def test_slurm_signals_requeue_the_job(start, tmp_path):

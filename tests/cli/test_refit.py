@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.cli.run_files import result_of
 from tests.cli.test_resume import assert_same_end, stop
 from tests.conftest import run_command
 
@@ -85,10 +86,6 @@ def baselines(train) -> dict[str, Path]:
 @pytest.fixture(params=[pytest.param("networks", marks=pytest.mark.slow), "baselines"])
 def runs(request) -> dict[str, Path]:
     return request.getfixturevalue(request.param)
-
-
-def result_of(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 def selection_of(folder: Path) -> dict:

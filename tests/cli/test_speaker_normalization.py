@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cli.run_files import result_of
 from tests.conftest import run_command, settings
 
 import ser_lightning
@@ -19,10 +20,6 @@ def runs(small, tmp_path_factory) -> Path:
         words = ["experiment=logistic", *given, f"output_root={root}", f"data.normalize={mode}", f"run_id=by-{mode}"]
         assert run_command("train", *words, "model.c=[0.1]")[0] == 0
     return root / "logistic"
-
-
-def result_of(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 def test_result_says_that_it_is_transductive(runs):

@@ -17,6 +17,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from studies.soak import descendants
+from tests.cli.run_files import wait_for
 
 from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
@@ -44,13 +45,6 @@ def one_by_one(command: Callable, small: list[str], root: Path, *words: str, see
 def results(root: Path) -> dict[str, dict]:
     found = {p.parent.relative_to(root / "sweep"): json.loads(p.read_text()) for p in root.rglob("result.json")}
     return {str(folder): result["metrics"] for folder, result in sorted(found.items())}
-
-
-def wait_for(happened: Callable[[], object], *, patience: float = 300) -> None:
-    until = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

@@ -10,14 +10,11 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.cli.run_files import result_of
 from tests.conftest import run_command
 
 from ser_lightning.errors import InputError
 from ser_lightning.labels import RAVDESS
-
-
-def result_of(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
 
 
 def rows_of(folder: Path, subset: str) -> list[dict]:

@@ -10,7 +10,7 @@ import pytest
 from studies.soak import descendants
 from tests.cli.test_sweep import launch, one_by_one, results, sweep
 
-from ser_lightning.cli.stacks import Settings
+from ser_lightning.cli.stacks import LauncherSettings
 from ser_lightning.errors import InputError
 
 STACKED = "hydra/launcher=stacked"
@@ -72,4 +72,4 @@ def test_killed_stack_goes_on(small, tmp_path):
 def test_options_are_checked(values):
     usual = {"n_jobs": 2, "max_runs": None, "batched": None, "save_every": 30}
     with pytest.raises(InputError, match=f"hydra.launcher.{next(iter(values))}"):
-        Settings(**usual | values)
+        LauncherSettings(**usual | values)

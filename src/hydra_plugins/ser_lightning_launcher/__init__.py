@@ -32,9 +32,9 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs of a sweep."""
-        from ser_lightning.cli.stacks import Settings, launch  # Hydra imports this module in every command
+        from ser_lightning.cli.stacks import LauncherSettings, launch  # Hydra imports this module in every command
 
-        settings: Any = Settings(
+        settings: Any = LauncherSettings(
             n_jobs=self.n_jobs, max_runs=self.max_runs, batched=self.batched, save_every=self.save_every
         )
         return launch(

@@ -9,7 +9,7 @@ from typing import NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, Segment, read_audio, to_mono
+from ser_lightning.audio.reader import DOWNMIXES, RESAMPLERS, FilePart, read_audio, to_mono
 from ser_lightning.audio.vad import check_vad, voiced_frames
 from ser_lightning.errors import InputError, printable, suggestion
 
@@ -85,7 +85,7 @@ class Audio:
         resampler = ("soxr",) if self.resampler == "soxr" else ()
         return ("soundfile", *resampler, *(() if self.vad_mode is None else ("webrtcvad-wheels",)))
 
-    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[Segment]) -> LoadedClip:
+    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[FilePart]) -> LoadedClip:
         """Load a file, or a segment of it, as a mono clip.
 
         Args:

@@ -29,7 +29,7 @@ DOWNMIXES = ("mean", "interleave", "right")
 RESAMPLERS = ("soxr", "linear")
 
 
-class Segment(TypedDict, total=False):
+class FilePart(TypedDict, total=False):
     """The part of a file to read; an absent value is the same as None.
 
     Args:

@@ -41,7 +41,7 @@ class EpochLines(pl.callbacks.Checkpoint):  # a Checkpoint, so that it is called
             due = self.done == MEASURED or last or now - self.printed >= INTERVAL
         if due and trainer.is_global_zero:
             self.printed = now
-            left = "" if last else f"; about {spoken((now - self.started) / self.done * (epochs - epoch))} left"
+            left = "" if last else f"; about {duration_text((now - self.started) / self.done * (epochs - epoch))} left"
             values = _format(cast(EmotionTask, pl_module).history.epochs[-1]["values"])
             print(f"{self.run}: {self.epoch_name} {epoch} of {epochs}{values}{left}", flush=True)
 
@@ -56,10 +56,10 @@ def _format(values: Mapping[str, float]) -> str:
     return "".join(f", {text.format(factor * values[name])}" for name, text, factor in shown if name in values)
 
 
-def spoken(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration in the unit that suits it.
 
-    >>> spoken(42.3), spoken(600), spoken(9000)
+    >>> duration_text(42.3), duration_text(600), duration_text(9000)
     ('42 s', '10 min', '2.5 h')
     """
     if seconds < 90:

@@ -35,7 +35,7 @@ class FolderGuard(pl.Callback):
 
     @property
     def is_intact(self) -> bool:
-        """Whether the folder still is the one in which the run started."""
+        """True while the folder is the one in which the run started."""
         return self._identify() == self.identity
 
     def check(self) -> None:

@@ -76,17 +76,17 @@ def run(
         if refused:
             raise refused[0]
     except MissingConfigException as error:  # also an OSError, so it must come before that
-        _exit_with_error(command, explain(error, config_name))
+        _exit_with_error(command, error_line(error, config_name))
     except OSError as error:
         if (message := describe_os_error(error)) is None:
             raise
         _exit_with_error(command, message)
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        _exit_with_error(command, explain(error, config_name))
+        _exit_with_error(command, error_line(error, config_name))
     except ValueError as error:
         if entered:
             raise
-        _exit_with_error(command, explain(error, config_name))  # raised by Hydra for an invalid override
+        _exit_with_error(command, error_line(error, config_name))  # raised by Hydra for an invalid override
     except InterruptedRunError as error:
         _exit_with_error(command, error.message, code=error.code)
     except KeyboardInterrupt:
@@ -156,7 +156,7 @@ def plain(config: DictConfig, *, needs: tuple[str, ...] = ()) -> dict[str, Any]:
     return values
 
 
-def explain(error: BaseException, config_name: str) -> str:
+def error_line(error: BaseException, config_name: str) -> str:
     """Return an error as one line, with the closest valid name if a name was unknown."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())

@@ -30,7 +30,7 @@ LEFT, FAILED = "left", "failed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class LauncherSettings:
     """Options of the launcher; see ``conf/hydra/launcher/stacked.yaml``."""
 
     n_jobs: int
@@ -67,7 +67,7 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     *,
     first: int,
-    settings: Settings,
+    settings: LauncherSettings,
     context: HydraContext,
     config: DictConfig,
     function: TaskFunction,
@@ -127,7 +127,7 @@ def _hydra_config(composed: DictConfig) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def _train_stacks(jobs: Sequence[SweepJob], *, settings: Settings, sweep: Path) -> set[int]:
+def _train_stacks(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep: Path) -> set[int]:
     """Train what can be stacked; return the numbers of the jobs that have ended."""
     resolved = [job for job in jobs if job.plain is not None]
     groups = group_runs([_plain(job) for job in resolved])
@@ -153,7 +153,7 @@ def _print_others(others: Mapping[str, str]) -> None:
         print(f"ser-train: not stacked: {runs[0]}{more}: {reason}", file=sys.stderr)
 
 
-def _train_stack(jobs: Sequence[SweepJob], *, settings: Settings, sweep: Path) -> dict[str, dict[str, str]]:
+def _train_stack(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep: Path) -> dict[str, dict[str, str]]:
     """Train a stack, on a CPU in several processes; return the outcome of each run by its folder."""
     parts = min(settings.n_jobs, len(jobs) // 2) if uses_cpu(_plain(jobs[0])) else 1
     divided = [jobs[part::parts] for part in range(parts)]
@@ -181,7 +181,7 @@ def _train_stack(jobs: Sequence[SweepJob], *, settings: Settings, sweep: Path) -
     return outcomes
 
 
-def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: Settings, sweep: Path) -> Path:
+def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: LauncherSettings, sweep: Path) -> Path:
     """Write the request for a process that trains a stack."""
     name = hashlib.sha256(json.dumps([_folder(job) for job in jobs]).encode()).hexdigest()[:16]
     request = {
@@ -238,7 +238,11 @@ def _finished_job(job: SweepJob, context: HydraContext, function: TaskFunction) 
 
 
 def _one_by_one(
-    jobs: Sequence[SweepJob], settings: Settings, context: HydraContext, config: DictConfig, function: TaskFunction
+    jobs: Sequence[SweepJob],
+    settings: LauncherSettings,
+    context: HydraContext,
+    config: DictConfig,
+    function: TaskFunction,
 ) -> list[JobReturn]:
     """Run jobs as ``hydra/launcher=local`` does."""
     if not jobs:

@@ -1,4 +1,4 @@
-"""Whether a network is exported to ONNX.
+"""The mode in which the operations of a forward pass are recorded for export to ONNX.
 
 Export records the operations on one example clip. Its length must stay a variable: it may not become a Python int, and
 operations without a counterpart in ONNX are replaced. The batch is one clip without padding.

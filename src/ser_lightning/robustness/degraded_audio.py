@@ -9,7 +9,7 @@ from typing import Self, Unpack
 import numpy as np
 
 from ser_lightning.audio.audio import Audio, LoadedClip
-from ser_lightning.audio.reader import Segment, read_audio, to_mono
+from ser_lightning.audio.reader import FilePart, read_audio, to_mono
 from ser_lightning.augment.clip_generator import clip_generator
 from ser_lightning.corpora.utterance import Utterance
 from ser_lightning.robustness.condition import Condition, Floats, RecordingContext
@@ -78,7 +78,7 @@ class DegradedAudio(Audio):
             voices=tuple(chosen),
         )
 
-    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[Segment]) -> LoadedClip:
+    def load(self, path: str | Path, *, corpus: str | None = None, **segment: Unpack[FilePart]) -> LoadedClip:
         """Load a test utterance under the condition; see :meth:`Audio.load`."""
         utterance = self.utterances[Path(path), segment.get("start"), segment.get("end"), segment.get("channel")]
         wave, rate = self._mono(utterance)

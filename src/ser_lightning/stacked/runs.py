@@ -111,7 +111,7 @@ class StackedRun:
 
     @property
     def validates(self) -> bool:
-        """Whether the run has validation clips."""
+        """True if the run has validation clips."""
         return self.stage.epochs is None
 
     def rows_of_epoch(self) -> list[list[int]]:
