@@ -26,6 +26,8 @@ def test_model_is_measured_on_held_out_speakers_and_packaged(emodb_made_up, comm
     assert model.stat().st_size < default_model.LARGEST
     assert read_checkpoint(model).calibration.clips == len(clips)
     assert f"{100 * uar:.1f}" in card
+    assert "\n- EmoDB: CC0" in card
+    assert "Other corpora" not in card  # it was evaluated on none
     for path in (str(tmp_path), str(emodb_made_up)):
         assert path not in card
         assert path.encode() not in model.read_bytes()

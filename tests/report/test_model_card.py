@@ -1,5 +1,7 @@
 """Model cards of runs."""
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
@@ -60,6 +62,7 @@ def test_card_names_the_leaks_and_the_law_and_no_folder(trained, card):
         assert article in page
     assert str(trained.parents[2]) not in page
     assert "synthetic speech" in page
+    assert not re.search(r"[a-z]- ", page)  # every list item is a line
 
 
 def test_intervals_over_speakers_need_eight(tmp_path):
