@@ -177,8 +177,8 @@ def manifests(folder: Path) -> Callable[[object], None]:
 
 def results(folder: Path) -> Callable[[object], None]:
     """Return a test of the readers of result.json and predictions.csv."""
-    from ser_lightning.reevaluate import read_result
     from ser_lightning.report.runs import read_runs
+    from ser_lightning.results import read_result
 
     def test(content: object) -> None:
         assert isinstance(content, tuple)

@@ -5,7 +5,7 @@ import csv
 import pytest
 from studies.calibration import MIXED, RANDOM, UNSEEN, page, tables, write_mixed_split
 
-from ser_lightning.reevaluate import read_result
+from ser_lightning.results import read_result
 from ser_lightning.splits.split import read_split
 
 

@@ -10,10 +10,10 @@ import pytest
 from ser_lightning.checkpoint import read_checkpoint
 from ser_lightning.errors import InputError
 from ser_lightning.measure_robustness import _read, default_section, make_plan, measure_robustness
-from ser_lightning.reevaluate import read_result
 from ser_lightning.report.export import export_runs
 from ser_lightning.report.report import make_report
 from ser_lightning.report.robustness import pool_runs, read_robustness
+from ser_lightning.results import read_result
 from tests.conftest import run_command, settings
 
 QUICK = [

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ser_lightning.data.datamodule import SpeechDataModule
     from ser_lightning.evaluation import Evaluation
 
+TEACHER = ("teacher", "teacher_sha256", "teacher_share", "teacher_temperature")  # keys of ``data``
+
 
 def build_split(config: Mapping[str, Any]) -> Strategy:
     """Build the split as the config describes it, whether or not the run is refitted.
@@ -109,6 +111,9 @@ def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:
 
 
 def _divide(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the values of ``data`` into those of the preparation and those of the data module."""
+    """Split the values of ``data`` into those of the preparation and those of the data module.
+
+    Those of a teacher belong to neither: only training reads it, see :mod:`ser_lightning.distillation`.
+    """
     first = {key: value for key, value in values.items() if key in inspect.signature(Preparation).parameters}
-    return first, {key: value for key, value in values.items() if key not in first}
+    return first, {key: value for key, value in values.items() if key not in first and key not in TEACHER}

@@ -143,6 +143,7 @@ def write_results(
         "audit": dict(audit),
         **_describe_data(data),
         "encoder": getattr(preparation.features, "encoder_facts", None),
+        "teacher": data.teacher,
         "normalization": describe_normalization(preparation.normalize),
         **facts,
         "seconds": preparation.seconds,

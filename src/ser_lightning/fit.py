@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 # Parts of a config that only apply to the training and evaluation of networks.
 OF_NETWORKS = (
     *("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance"),
+    *("data.teacher_sha256", "data.teacher_share", "data.teacher_temperature"),
     *("init_from_sha256", "ensemble", "freeze", "lr_factors"),
 )
 BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight

@@ -65,6 +65,7 @@ def audit_run(data: SpeechDataModule, model: nn.Module, config: Mapping[str, Any
             *audit_split(preparation.utterances, preparation.split, contents),
             audit_rows(rows, preparation.split),
             *_encoder_findings(preparation),
+            *data.teacher_findings,
             audit_adaptation(describe_normalization(preparation.normalize)),
             *([audit_siblings(rows)] if preparation.augment_first else []),
             audit_normalizer(fitted, frames),

@@ -14,10 +14,9 @@ from ser_lightning.build import usable_backends
 from ser_lightning.checkpoint import Checkpoint, read_checkpoint, rebuild_model
 from ser_lightning.config_files import values_by_key
 from ser_lightning.data.datamodule import SpeechDataModule
-from ser_lightning.errors import InputError, printable
 from ser_lightning.evaluation import Evaluation, check_batches, predict_subset
 from ser_lightning.progress import show_progress
-from ser_lightning.results import check_checkpoint, science_digest
+from ser_lightning.results import science_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,28 +123,6 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
         changed=list(_changed(values_by_key(usable_backends(checkpoint.config)), values_by_key(config))),
         same_config=science_digest(config) == result["digest"],
     )
-
-
-def read_result(folder: Path) -> dict[str, Any]:
-    """Read the ``result.json`` of a run.
-
-    Raises:
-        InputError: the folder is not a finished run, or the file cannot be read
-
-    """
-    path = folder / "result.json"
-    try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        result["digest"], result["metrics"]
-        check_checkpoint(result["checkpoint"])  # validated because it becomes part of a path
-    except OSError as error:
-        hint = "; values of the configuration are given as --set key=value" if "=" in str(folder) else ""
-        raise InputError(
-            f"{printable(folder)} is no finished run: it has no result.json; give a run folder that has one{hint}"
-        ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{printable(path)} cannot be read ({error!r}); train the run again") from error
-    return result
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

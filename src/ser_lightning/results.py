@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ser_lightning.atomic import write_atomically
-from ser_lightning.errors import InputError
-from ser_lightning.file_digest import model_digest
+from ser_lightning.errors import InputError, printable
+from ser_lightning.file_digest import file_digest, model_digest
 
 FORMAT = 1
 LIBRARIES = (
@@ -29,7 +29,7 @@ MAKES_RESULTS = ("src", "conf", "pyproject.toml", "constraints.txt")
 UNSCIENTIFIC = (
     *("name", "run_id", "output_root", "folder", "logger", "trust", "init_from", "calibrate"),
     *("corpus.root", "corpus.download", "corpus.follow_links", "corpus.workers", "features.download"),
-    *("data.feature_cache", "data.feature_workers", "data.shard", "data.shards"),
+    *("data.feature_cache", "data.feature_workers", "data.teacher", "data.shard", "data.shards"),
     *("callbacks.best.dirpath", "callbacks.last.dirpath", "trainer.enable_progress_bar"),
 )
 
@@ -37,7 +37,13 @@ UNSCIENTIFIC = (
 BACKENDS = ("features.backend", "augment.backend")
 NATIVE = ("native", "auto")
 # Keys with the values that leave a run as it was before they were added, so that its digest stays the same.
-LATER = {"ensemble": 1, "data.eval_copies": False}
+LATER = {
+    "ensemble": 1,
+    "data.eval_copies": False,
+    "data.teacher_sha256": None,
+    "data.teacher_share": 0.5,
+    "data.teacher_temperature": 2.0,
+}
 
 
 def is_unscientific(key: str) -> bool:
@@ -73,13 +79,13 @@ def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def with_checkpoint_digest(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with the digests of the file ``init_from`` and of an encoder's folder, which identify a run.
+    """Return a config with the digests of ``init_from``, the teacher and an encoder's folder, which identify a run.
 
     Raises:
         InputError: there is no such file, or its digest is not the one that the config requires
 
     """
-    config = _with_encoder_digest(config)
+    config = _with_teacher_digest(_with_encoder_digest(config))
     path, required = config["init_from"], config["init_from_sha256"]
     if path is None:
         if required is not None:
@@ -100,6 +106,42 @@ def _with_encoder_digest(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(name, str) and features.get("sha256", "") is None and Path(name).expanduser().is_dir():
         return {**config, "features": {**features, "sha256": model_digest(Path(name).expanduser())}}
     return dict(config)
+
+
+def _with_teacher_digest(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with ``data.teacher_sha256``, the digest of the checkpoint of the run ``data.teacher``.
+
+    Raises:
+        InputError: the folder is no finished run, or its digest is not the one that the config requires
+
+    """
+    data: Mapping[str, Any] = config.get("data", {})
+    folder, required = data.get("teacher"), data.get("teacher_sha256")
+    if folder is None:
+        if required is not None:
+            raise InputError(
+                f"data.teacher_sha256 is {required!r} without data.teacher; give data.teacher=<run folder>"
+            )
+        return dict(config)
+    if not isinstance(folder, str):
+        raise InputError(f"data.teacher is {folder!r}; expected the folder of a finished run, or null")
+    path = reported_checkpoint(Path(folder))
+    if not path.is_file():
+        raise InputError(f"data.teacher has no checkpoint {path}; train the teacher again")
+    digest = file_digest(path)
+    if required not in (None, digest):
+        raise InputError(f"{path} has the SHA-256 digest {digest}; data.teacher_sha256 requires {required}")
+    return {**config, "data": {**data, "teacher_sha256": digest}}
+
+
+def reported_checkpoint(folder: Path) -> Path:
+    """Return the path of the checkpoint whose metrics are the result of a finished run.
+
+    Raises:
+        InputError: the folder is no finished run, or its ``result.json`` is damaged
+
+    """
+    return folder / "checkpoints" / f"{read_result(folder)['checkpoint']}.ckpt"
 
 
 def check_checkpoint(which: object) -> None:
@@ -140,6 +182,28 @@ def finished(folder: Path, config: Mapping[str, Any], *, name: str = "result.jso
             f"{folder} holds a run of another configuration (digest {found}, this one is {digest});"
             " choose another name= or run_id=, or remove the folder"
         )
+    return result
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the ``result.json`` of a run.
+
+    Raises:
+        InputError: the folder is not a finished run, or the file cannot be read
+
+    """
+    path = folder / "result.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result["digest"], result["metrics"]
+        check_checkpoint(result["checkpoint"])  # validated because it becomes part of a path
+    except OSError as error:
+        hint = "; values of the configuration are given as --set key=value" if "=" in str(folder) else ""
+        raise InputError(
+            f"{printable(folder)} is no finished run: it has no result.json; give a run folder that has one{hint}"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{printable(path)} cannot be read ({error!r}); train the run again") from error
     return result
 
 

@@ -19,6 +19,7 @@ from ser_lightning.callbacks.requeue import Requeue
 from ser_lightning.callbacks.resume import Resume
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.feature_cache import corpus_digest
+from ser_lightning.distillation import read_teacher
 from ser_lightning.errors import InputError, full_disk
 from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.evaluation import check_batches
@@ -124,6 +125,7 @@ def _train_network(
     data = assemble_data(config, progress=progress, split=stage.split)
     preparation = data.preparation
     task, initialization = build_task(config, data)
+    teacher = read_teacher(config)
     rows, resume = LoggedRows(), Resume(versions=versions())
     record = Record(log_file=stage.log_file, rows=rows, epoch_name=stage.name)
     callbacks = [resume, record, Requeue(), *([] if guard is None else [guard])]
@@ -139,6 +141,8 @@ def _train_network(
     preparation.scan()
     preparation.require(stage.subsets)
     check_batches(data, evaluation=task.evaluation)
+    if teacher is not None:
+        data.teacher, data.teacher_findings = teacher.facts, teacher.check(preparation)
     if unfinished is not None:
         check_same_data(unfinished, folder=folder, corpus=corpus_digest(preparation.utterances), versions=versions())
 
@@ -148,6 +152,8 @@ def _train_network(
         trainer.loggers = [*build_loggers(config), rows]
     data.prepare_data()
     data.setup()
+    if teacher is not None:
+        teacher.soften(data, config)
     log_subsets(data)
 
     _fit(trainer, task, data, checkpoint=None if unfinished is None else last_checkpoint(folder))

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from tests.report.conftest import edit, write_sweep
 
-from ser_lightning.reevaluate import read_result
 from ser_lightning.report.report import make_report
+from ser_lightning.results import read_result
 
 
 @pytest.fixture(scope="module")

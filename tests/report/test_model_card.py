@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from ser_lightning.reevaluate import read_result
 from ser_lightning.report.model_card import metrics_table
 from ser_lightning.report.predictions import load_predictions
+from ser_lightning.results import read_result
 
 
 @pytest.fixture(scope="module")

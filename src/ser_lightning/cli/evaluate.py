@@ -103,8 +103,8 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     from ser_lightning.checkpoint import read_checkpoint
     from ser_lightning.cli.checkpoint_config import config_of_run
     from ser_lightning.cli.robustness import Options, divide
-    from ser_lightning.reevaluate import FinishedRun, read_result
-    from ser_lightning.results import check_checkpoint
+    from ser_lightning.reevaluate import FinishedRun
+    from ser_lightning.results import check_checkpoint, read_result
 
     options = Options(settings=[], only=condition or [], noise=noise, rooms=rooms, again=again)
     options.check(robustness=robustness, corpora=corpus or [])

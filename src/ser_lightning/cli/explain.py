@@ -180,12 +180,12 @@ def checkpoint_path(model: str) -> str:
         InputError: the folder is no finished run
 
     """
-    from ser_lightning.reevaluate import read_result
+    from ser_lightning.results import reported_checkpoint
 
     path = Path(expand_user(model))
     if not path.is_dir():
         return str(path)
-    return str(path / "checkpoints" / f"{read_result(path)['checkpoint']}.ckpt")
+    return str(reported_checkpoint(path))
 
 
 APP = make_app("ser-explain", explain, epilog=EPILOG)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 # Keys of paths and names. Hydra would parse name=2026_11_27 as the number 20261127 and output_root=1e5 as 100000.0.
 TEXT_KEYS = re.compile(
-    r"name|run_id|folder|output_root|(labels\.)?output|data_card|init_from|data\.feature_cache|split\.(path|manifest)"
+    r"name|run_id|folder|output_root|(labels\.)?output|data_card|init_from|data\.(feature_cache|teacher)|split\.(path|manifest)"
     r"|corpus(\.parts\.[^.]+)?\.(root|path|name)|(callbacks|logger)\.[^.]+\.(dirpath|save_dir|name)"
 )
 NEVER_NULL = ("name", "run_id", "output_root")  # name=null is the name "null"; every other key may be null

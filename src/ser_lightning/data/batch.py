@@ -21,7 +21,8 @@ class Batch(NamedTuple):
         lengths: (B,), number of real frames of each clip
         target: (B,), class index of each clip
         row: (B,), row of each clip in its dataset
-        shares: (B, classes), share of each class in each clip of a batch of mixtures; None if no clips are mixed
+        shares: (B, classes), share of each class in the target of each clip, for mixtures and for soft targets;
+            None if the target of each clip is its class alone
 
     """
 
@@ -83,6 +84,9 @@ class FeatureDataset(BatchDataset):
         targets: (N,), class index of each row
         utterances: (N,), utterance id of each row
 
+    Attributes:
+        shares: (N, classes), soft targets, which a teacher sets; None without
+
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class FeatureDataset(BatchDataset):
         self.lengths = torch.from_numpy(lengths)
         self.targets = torch.from_numpy(targets)
         self.utterances = utterances
+        self.shares: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -111,7 +116,8 @@ class FeatureDataset(BatchDataset):
         frames = np.zeros((len(rows), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)  # (B, K, F)
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
-        return Batch(torch.from_numpy(frames), lengths, self.targets[index], index)
+        shares = None if self.shares is None else self.shares[index]
+        return Batch(torch.from_numpy(frames), lengths, self.targets[index], index, shares)
 
     def all_frames(self) -> Tensor:
         """Return the frames of all rows, concatenated, (R, F)."""

@@ -37,7 +37,7 @@ class AugmentedBatches(BatchDataset):
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return the rows as an augmented batch, in the given order.
 
-        The target of a mixed clip is the class of the clip with the larger share.
+        The target of a mixed clip is the class of the clip with the larger share. Soft targets are mixed like labels.
         """
         batch = self.dataset.__getitems__(rows)
         frames, lengths, partner, share = self.augment.augment_batch(
@@ -49,8 +49,8 @@ class AugmentedBatches(BatchDataset):
         batch = batch._replace(features=torch.from_numpy(frames), lengths=torch.from_numpy(lengths))
         if partner is None:
             return batch
-        other = batch.target[torch.from_numpy(partner)]
-        one_hot = F.one_hot(torch.stack([batch.target, other]), self.classes).float()  # (2, B, classes)
+        index = torch.from_numpy(partner)
+        own = F.one_hot(batch.target, self.classes).float() if batch.shares is None else batch.shares  # (B, classes)
         return batch._replace(
-            target=batch.target if share >= 0.5 else other, shares=share * one_hot[0] + (1 - share) * one_hot[1]
+            target=batch.target if share >= 0.5 else batch.target[index], shares=share * own + (1 - share) * own[index]
         )

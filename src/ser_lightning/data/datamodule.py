@@ -1,6 +1,7 @@
 """Lightning data module over the feature cache."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.errors import InputError, suggestion
+from ser_lightning.splits.findings import Finding
 from ser_lightning.splits.split import SUBSETS
 
 BALANCES = ("none", "classes")
@@ -37,6 +39,10 @@ class SpeechDataModule(pl.LightningDataModule):
             length with ``bucket``). The order matters only if the logits of a clip depend on the other clips in its
             batch
         seed: seed of the order of the clips and of batch augmentation
+
+    Attributes:
+        teacher: facts of the run whose probabilities are part of the training targets; None without
+        teacher_findings: leak checks of this run
 
     Raises:
         InputError: a batch size is too small, or ``balance`` is unknown
@@ -69,6 +75,8 @@ class SpeechDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.bucket, self.eval_shuffle, self.seed = bucket, eval_shuffle, seed
         self.datasets: dict[str, FeatureDataset] = {}
+        self.teacher: Mapping[str, Any] | None = None
+        self.teacher_findings: Sequence[Finding] = ()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # a process may get no clips of a small subset
 
     def prepare_data(self) -> None:

@@ -23,6 +23,7 @@ class ResidentDataset(BatchDataset):
         self.frames = torch.cat([frames, padding]).to(device)  # (R + 1, F)
         self.longest = dataset.lengths.tolist()
         self.lengths, self.targets = dataset.lengths.to(device), dataset.targets.to(device)
+        self.shares = None if dataset.shares is None else dataset.shares.to(device)
         self.offsets = self.lengths.cumsum(0) - self.lengths
         self.device = device
 
@@ -36,7 +37,8 @@ class ResidentDataset(BatchDataset):
         time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
         source = (self.offsets[index][:, None] + time).where(time < lengths[:, None], len(self.frames) - 1)  # (B, K)
         features = self.frames.index_select(0, source.flatten()).view(*source.shape, -1)  # (B, K, F)
-        return Batch(features, lengths, self.targets[index], index)
+        shares = None if self.shares is None else self.shares[index]
+        return Batch(features, lengths, self.targets[index], index, shares)
 
 
 def fits(dataset: FeatureDataset, device: torch.device) -> bool:

@@ -1,13 +1,62 @@
 """Train/test leakage checks of a training: its rows, features, statistics and choice of checkpoint."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.splits.findings import EVALUATED, LEAK, SHARED, UNCHECKED, Finding, count_pairs
 from ser_lightning.splits.split import Split
+
+
+class TeacherClips(NamedTuple):
+    """Clips of the run that is the teacher of another.
+
+    Args:
+        trained: ids of the clips that its weights were fitted to
+        chosen: ids of the clips by which its checkpoint was chosen
+        speakers: speaker of every clip of its corpus; None if unknown
+
+    """
+
+    trained: Sequence[str]
+    chosen: Sequence[str]
+    speakers: Mapping[str, str | None]
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of all clips that shaped it."""
+        return {*self.trained, *self.chosen}
+
+
+def audit_teacher(name: str, teacher: TeacherClips, *, split: Split, speakers: Mapping[str, str | None]) -> Finding:
+    """Count the evaluated clips that shaped a teacher, themselves or, if a split separates speakers, by their speaker.
+
+    A validation clip of the student may have chosen the teacher's checkpoint, as it chooses that of the student.
+
+    Args:
+        name: name of the teacher
+        teacher: clips of the teacher
+        split: split of the student, as drawn
+        speakers: speaker of each clip of the student's corpus
+
+    """
+    trained_speakers = {speakers[id_] for id_ in split.train} - {None}
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for subset, seen in (("test", teacher.ids), ("val", set(teacher.trained))):
+        ids = getattr(split, subset)
+        evaluated = {speakers[id_] for id_ in ids}
+        separate = trained_speakers.isdisjoint(evaluated)
+        by_speaker = {teacher.speakers[id_]: id_ for id_ in sorted(seen)} if separate else {}
+        pairs[subset] = [
+            (id_, id_ if id_ in seen else by_speaker[speakers[id_]])
+            for id_ in ids
+            if id_ in seen or (speakers[id_] is not None and speakers[id_] in by_speaker)
+        ]
+    of = {subset: len(getattr(split, subset)) for subset in pairs}
+    what = f"clips, or other clips of their held-out speakers, shaped the teacher {name}"
+    return count_pairs("clips seen by the teacher", LEAK, pairs, of, what)
 
 
 def audit_encoder(encoder: Mapping[str, Any], corpora: Iterable[str]) -> Finding:

@@ -73,6 +73,7 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
         "freeze": bool(config["freeze"]),
         "lr_factors": bool(config["lr_factors"]),
         "trust": bool(config["trust"]),
+        "data.teacher": config["data"]["teacher"] is not None,
         "data.normalize": config["data"]["normalize"] != "none",
         "optim": config["optim"].get("_target_") not in OPTIMIZERS or not config["optim"].keys() <= OPTIMIZER_KEYS,
         "loss": config["loss"].get("_target_") != LOSS,
