@@ -137,6 +137,8 @@ def test_teacher_changes_training_and_is_named(distilled, trained, teacher):
     (finding,) = [one for one in result["audit"]["findings"] if one["name"] == "clips seen by the teacher"]
     assert finding["found"] is False
     assert {subset: count["count"] for subset, count in finding["counts"].items()} == {"test": 0, "val": 0}
+    (card,) = distilled.rglob("MODEL_CARD.md")
+    assert facts["run"] in card.read_text()
     assert all(count["of"] == result["counts"][subset] for subset, count in finding["counts"].items())
 
 
@@ -279,7 +281,7 @@ def test_run_whose_test_clips_shaped_the_teacher_is_refused(command, small, teac
     [
         (["corpus.merge={calm: neutral}"], "same emotions"),
         (["data.augment_first=true"], "augment_first"),
-        (["experiment=logistic"], "data.teacher_sha256"),
+        (["experiment=logistic"], "choose a network"),
     ],
 )
 def test_student_that_cannot_have_the_teacher_is_refused(command, small, teacher, tmp_path, words, named):

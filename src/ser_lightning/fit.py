@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 # Parts of a config that only apply to the training and evaluation of networks.
 OF_NETWORKS = (
     *("trainer", "optim", "scheduler", "callbacks", "monitor", "mode", "loss", "evaluation", "data.balance"),
-    *("data.teacher_sha256", "data.teacher_share", "data.teacher_temperature"),
+    *("data.teacher_share", "data.teacher_temperature"),
     *("init_from_sha256", "ensemble", "freeze", "lr_factors"),
 )
 BALANCED = ("loss", "data.balance")  # parts whose replacement is model.class_weight
@@ -184,6 +184,10 @@ def check_fit_config(config: Mapping[str, Any], *, model: str) -> None:
         InputError: an option differs from its default
 
     """
+    if (teacher := config["data"]["teacher"]) is not None:
+        raise InputError(
+            f"data.teacher is {teacher!r}, and {model} is fitted to labels; choose a network, or leave data.teacher out"
+        )
     for part in OF_NETWORKS:
         remedy = (
             "For classes that count alike set model.class_weight=balanced." if part in BALANCED else "Leave it out."

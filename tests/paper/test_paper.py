@@ -174,6 +174,10 @@ def test_nothing_is_bold_without_a_test(tmp_path: Path, arms: tuple[str, ...], s
         ({"config__corpus": {"merge": {"calm": "neutral"}}}, "Changed labels: calm as neutral"),
         ({"config__corpus": {"merge": {"calm": None}}}, "Changed labels: calm left out"),
         ({"config__ensemble": 3}, "probabilities of 3 networks"),
+        (
+            {"config__data": {"teacher": "r", "teacher_share": 0.3}},
+            "0.3 of each target are probabilities of another model",
+        ),
         ({"epochs": 0}, "fitted once"),
         ({"corpus__name": "emodb+emovo"}, r"EmoDB~\cite{emodb} and EMOVO~\cite{emovo}"),
     ],

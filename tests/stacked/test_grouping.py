@@ -49,6 +49,7 @@ def test_strength_of_batch_augmentation_may_differ_and_copies_may_not():
         ("ensemble=2", "ensemble"),
         ("freeze=[lstm]", "freeze"),
         ("data.normalize=speaker", "data.normalize"),
+        ("data.teacher=outputs/run", "data.teacher"),
     ],
 )
 def test_reason_names_what_a_stack_does_not_have(word, named):

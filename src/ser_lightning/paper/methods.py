@@ -153,6 +153,8 @@ def _training(comparison: Comparison) -> str:
         text += " weighted inversely to class frequency"
     if loss.get("label_smoothing"):
         text += f" with label smoothing {loss['label_smoothing']}"
+    if data.get("teacher") and data["teacher_share"]:
+        text += f"; {data['teacher_share']} of each target are probabilities of another model (distillation)"
     if clip := trainer.get("gradient_clip_val"):
         text += f"; gradients are clipped to a norm of {clip}"
     if data.get("balance", "none") != "none":
