@@ -28,7 +28,7 @@ RECORDING ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen calibration robustness fairness default-model model emobox labels torture soak tensorboard dist docs pictures clean
+.PHONY: help setup demo test test-slow coverage fuzz audit pythons lint format parity bench bench-gpu load stream ablation augmentation dropout bugs protocols cross-corpus table unseen recordings calibration robustness fairness default-model model emobox labels torture soak tensorboard dist docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -129,6 +129,9 @@ table: setup  ## evaluate every system on the same clips and folds; RAVDESS_ROOT
 
 unseen: setup  ## evaluate systems on speakers who are not in their training set; RAVDESS_ROOT, EMODB_ROOT, EMOVO_ROOT; SEEDS=3; SWEEPS=encoder selects systems; DOCS=docs also writes docs/unseen_speakers.md
 	$(BIN)/python -m studies.unseen outputs/unseen --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
+
+recordings: setup  ## what do cut pauses and unused validation speakers cost classical systems? RAVDESS_ROOT; SWEEPS=audio_svm selects; DOCS=docs also writes docs/recordings.md
+	$(BIN)/python -m studies.recordings outputs/recordings --seeds $(SEEDS) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(if $(DOCS),--docs $(DOCS)) corpus=ravdess $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))
 
 calibration: setup  ## measure calibration, unsure answers and sets on known and on new speakers; RAVDESS_ROOT; writes docs/calibration_results.md
 	$(BIN)/python -m studies.calibration outputs/calibration --docs docs corpus=ravdess
