@@ -125,9 +125,12 @@ def _with_teacher_digest(config: Mapping[str, Any]) -> dict[str, Any]:
         return dict(config)
     if not isinstance(folder, str):
         raise InputError(f"data.teacher is {folder!r}; expected the folder of a finished run, or null")
-    path = reported_checkpoint(Path(folder))
+    try:
+        path = reported_checkpoint(Path(folder))
+    except InputError as error:
+        raise InputError(f"data.teacher: {error}") from error
     if not path.is_file():
-        raise InputError(f"data.teacher has no checkpoint {path}; train the teacher again")
+        raise InputError(f"data.teacher: there is no checkpoint {path}; train the teacher again")
     digest = file_digest(path)
     if required not in (None, digest):
         raise InputError(f"{path} has the SHA-256 digest {digest}; data.teacher_sha256 requires {required}")
