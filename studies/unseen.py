@@ -20,7 +20,17 @@ import scipy.stats
 import soundfile
 import torch
 from studies.study import Study, call, exit_on_input_error, mean_sd, read_command_line
-from studies.unseen_corpora import Transfer, available, measure_task, name_of, run_task, tasks, transfer_table
+from studies.unseen_corpora import (
+    CORPORA,
+    Transfer,
+    available,
+    choose,
+    measure_task,
+    name_of,
+    run_task,
+    tasks,
+    transfer_table,
+)
 
 import ser_lightning as ser
 from ser_lightning import metrics
@@ -32,7 +42,8 @@ from ser_lightning.results import write_json
 
 TIMED_CLIPS = 20
 RESAMPLES = 10_000
-TRANSFERRED = ("encoder", "encoder_cut", "encoder_adapted")  # systems that are also tested on other corpora
+WHOLE_OR_CUT = ("encoder", "encoder_cut")
+TRANSFERRED = (*WHOLE_OR_CUT, "encoder_adapted")  # systems that are also tested on other corpora
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,6 +403,14 @@ def transfer_section(transfers: Mapping[str, Transfer]) -> list[str]:
             ]
     if not paragraphs:
         return []
+    chosen = {tested: choose(transfers, WHOLE_OR_CUT, tested) for tested in CORPORA}
+    if all(chosen.values()):
+        paragraphs.append(
+            "Whole recordings or cut ones? For each test corpus, the system with the higher mean UAR on the two"
+            " transfers between the other two corpora, so that no figure of the test corpus takes part: "
+            + ", ".join(f"`{system}` for {tested}" for tested, system in chosen.items())
+            + "."
+        )
     return [
         "## Trained on other corpora",
         "All speakers of the training corpora but the first, refitted; tested on all clips of the other corpus with an"

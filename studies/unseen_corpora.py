@@ -123,6 +123,26 @@ def transfer_table(found: Mapping[str, Transfer], system: str) -> str:
     return markdown(pd.DataFrame(rows)) if rows else ""
 
 
+def choose(found: Mapping[str, Transfer], systems: Sequence[str], tested: str) -> str | None:
+    """Return the system with the highest mean UAR on the transfers between the corpora that are not tested.
+
+    Args:
+        found: ``<system>/<task>`` -> result
+        systems: the systems to choose from
+        tested: the test corpus, whose figures have no influence
+
+    Returns:
+        the system; None if a result is missing
+
+    """
+    others = [
+        name_of(trained, other) for trained, other in tasks() if len(trained) == 1 and tested not in (*trained, other)
+    ]
+    if not all(f"{system}/{task}" in found for system in systems for task in others):
+        return None
+    return max(systems, key=lambda system: sum(found[f"{system}/{task}"].uar for task in others))
+
+
 def _run(folder: Path, trained: Sequence[str]) -> Path:
     return folder / f"trained_on_{'_'.join(trained)}"
 

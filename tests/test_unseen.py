@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from studies import unseen
-from studies.unseen import interval, main
+from studies.unseen import WHOLE_OR_CUT, interval, main
+from studies.unseen_corpora import Transfer, choose
 
 from tests.report.conftest import place_runs, scores_by_hand
 
@@ -74,6 +75,18 @@ def test_results_on_other_corpora_are_shown_and_stored(folder, tmp_path):
     shutil.rmtree(folder / "encoder")
     main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
     assert row in (docs / "unseen_speakers.md").read_text()
+
+
+def test_choice_for_a_corpus_ignores_its_own_results():
+    def transfer(uar: float) -> Transfer:
+        return Transfer(uar=uar, accuracy=0.0, emotions=["happy"], clips=1, commit="c", device="cpu")
+
+    uars = {"ravdess->emovo": (40, 45), "emovo->ravdess": (30, 28), "ravdess->emodb": (60, 10), "emodb->emovo": (9, 1)}
+    found = {
+        f"{system}/{task}": transfer(pair[n]) for task, pair in uars.items() for n, system in enumerate(WHOLE_OR_CUT)
+    }
+    assert choose(found, WHOLE_OR_CUT, "emodb") == "encoder_cut"
+    assert choose(found, WHOLE_OR_CUT, "emovo") is None  # emodb->ravdess is missing
 
 
 def test_folder_without_runs_is_refused(tmp_path, capsys):
