@@ -371,7 +371,8 @@ def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study)
         "all folds, mean ± sample standard deviation over seeds. Checkpoints are chosen by validation, and the test "
         "set is evaluated once. *As published* is the protocol of the original authors, with its leaks. The two random "
         "splits share speakers and takes between training and test (`ser-audit`), so only the columns of unseen "
-        "speakers show how well unseen speakers are recognized.",
+        "speakers show how well unseen speakers are recognized. All recordings are cut to speech, and every fold keeps "
+        "four training speakers for validation: [recordings.md](recordings.md) measures what both cost.",
         markdown(results_table(scores, SYSTEMS)),
         "Parameters are those of the column of RAVDESS's unseen speakers, or else of the first column with a result. "
         "Seconds are the training time of the median run, on one core or a GPU of a machine shared with other runs; "
