@@ -88,6 +88,16 @@ def test_inconsistent_run_within_arm_raises(sweep: Path, change, message: str) -
     assert "dropout-p25/seed-1" in str(raised.value)
 
 
+def test_runs_from_before_a_key_was_added_have_its_default(sweep: Path) -> None:
+    run = sweep / "dropout-p25/seed-1"
+    edit(run, lambda r: r["config"].setdefault("data", {}).update(teacher_sha256=None, teacher_share=0.5))
+    assert compare(sweep).arms == ["none", "p25"]
+
+    edit(run, lambda r: r["config"]["data"].update(teacher_share=0.9))
+    with pytest.raises(InputError, match=r"differ in data\.teacher_share: 0\.5 and 0\.9"):
+        compare(sweep)
+
+
 def test_confounded_arm_raises(sweep: Path) -> None:
     edit_all(
         sweep,

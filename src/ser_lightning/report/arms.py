@@ -25,7 +25,7 @@ import pandas as pd
 from ser_lightning.config_files import flat
 from ser_lightning.errors import InputError
 from ser_lightning.report.runs import MEASURES
-from ser_lightning.results import is_unscientific
+from ser_lightning.results import LATER, is_unscientific
 
 ABSENT = "absent"
 FOLD = "split.fold"
@@ -238,7 +238,7 @@ def _check_equal(values: pd.Series, arm: str) -> None:
 
 def _settings(run: Any) -> dict[str, str]:
     """Return config key -> JSON text of a run, with the run's own folder replaced by a placeholder."""
-    values = dict(flat(run.config))
+    values = LATER | dict(flat(run.config))
     values |= {f"corpus.{name}": run.corpus[name] for name in ("name", "digest", "utterances")}
     values |= {"result.checkpoint": run.checkpoint, "result.emotions": list(run.emotions)}
     # Callbacks and loggers receive the run's folder, which identifies the run and is not a setting.
