@@ -1,9 +1,14 @@
 """Study of whole recordings and of refitted systems: every run of it can be composed."""
 
+from pathlib import Path
+
 import pytest
-from studies.recordings import CLASSICAL, SWEEPS
+from studies.recordings import CLASSICAL, RECORDINGS, SWEEPS
+from studies.sweeps import RESULTS
 
 from tests.configs import composed
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
@@ -23,3 +28,10 @@ def test_run_ids_name_arm_fold_and_seed():
         (run_id,) = [word for word in sweep.overrides if word.startswith("run_id=")]
         arm = "${hydra:runtime.choices.audio}" if sweep.arm == "audio" else "${split.refit}"
         assert all(part in run_id for part in (arm, "fold-${split.fold}", "seed-${seed}"))
+
+
+@pytest.mark.slow
+def test_published_page_matches_published_results(tmp_path):
+    text = (DOCS / "recordings.md").read_text()
+    command = text.split("Made by:\n\n```sh\n")[1].split("\n```")[0]
+    assert RECORDINGS.write(DOCS / RESULTS / "recordings", tmp_path, command=command).read_text() == text
