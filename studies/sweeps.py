@@ -90,7 +90,7 @@ class SweepStudy:
         copies = docs / RESULTS / self.name
         for sweep in self.sweeps:
             source, target = folder / sweep.name, copies / sweep.name
-            if source.is_dir():
+            if has_results(source):
                 found = sweep.report(source)
                 for item in found.left_out:
                     print(f"left out {sweep.name}/{item.path}: {item.reason}", file=sys.stderr)
@@ -111,7 +111,7 @@ class SweepStudy:
 
         """
         reports = {
-            sweep.name: sweep.report(folder / sweep.name) for sweep in self.sweeps if (folder / sweep.name).is_dir()
+            sweep.name: sweep.report(folder / sweep.name) for sweep in self.sweeps if has_results(folder / sweep.name)
         }
         if not reports:
             raise InputError(
@@ -179,6 +179,11 @@ class SweepStudy:
                 print(self.publish(study.folder, study.docs, command=study.command))
 
         exit_on_input_error(self.name, run)
+
+
+def has_results(folder: Path) -> bool:
+    """Return whether a run of a sweep is finished; a study that was stopped may have begun a sweep without."""
+    return any(folder.rglob("result.json"))
 
 
 def train(folder: Path, sweep: Sweep, *, seeds: int, rest: Sequence[str]) -> None:

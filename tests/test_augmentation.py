@@ -100,6 +100,15 @@ def test_expensive_sweeps_run_only_on_request(monkeypatch, tmp_path, words, ran)
         assert (f"Not run yet: `{sweep.name}`" in text) == (sweep.name not in ran)
 
 
+@pytest.mark.usefixtures("few_draws")
+def test_sweep_without_a_finished_run_is_listed_as_not_run(tmp_path):
+    balance, weights = SWEEPS[1:3]
+    make(tmp_path, balance)
+    (tmp_path / weights.name / "true" / "seed-0").mkdir(parents=True)
+    text = AUGMENTATION.write(tmp_path, tmp_path, command="make augmentation").read_text()
+    assert f"Not run yet: `{weights.name}`" in text
+
+
 def test_unknown_sweep_raises(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--seeds", "1", "--sweeps", "speaker"])
