@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
         config: resolved config of the run, to which the default may refer
 
     """
-    primary: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"))
+    primary = _config_file("train.yaml")
     first = part.partition(".")[0]
     if first in primary:
         default = primary[first]
@@ -220,10 +221,16 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
         (chosen,) = [entry[first] for entry in primary["defaults"] if isinstance(entry, dict) and first in entry]
         default = {}
         for option in [chosen] if isinstance(chosen, str) else chosen:
-            values: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / first / f"{option}.yaml"))
-            default |= values
+            default |= _config_file(f"{first}/{option}.yaml")
     resolved: Any = OmegaConf.create({**config, first: default})
     return _value_of({first: OmegaConf.to_object(resolved[first]) if isinstance(default, dict) else default}, part)
+
+
+@cache
+def _config_file(name: str) -> dict[str, Any]:
+    """Return the content of a file of the config folder, which is read once: parsing takes longer than the checks."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / name))
+    return content
 
 
 def _value_of(config: Mapping[str, Any], key: str) -> Any:

@@ -13,7 +13,7 @@ from ser_lightning.metrics import METRICS, Counts, mean_ratio
 from ser_lightning.report.arms import Comparison
 from ser_lightning.report.bootstrap import ClusterInterval, cluster_interval, mean_interval
 from ser_lightning.report.clip_tests import CochranQ, McNemar, cochran_q, mcnemar
-from ser_lightning.report.runs import HEADLINE, confusion_of
+from ser_lightning.report.runs import HEADLINE, class_codes
 from ser_lightning.report.statistics import (
     Pair,
     PairedDifference,
@@ -190,8 +190,10 @@ def names_speakers(clips: pd.DataFrame) -> bool:
 
 def speaker_counts(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Counts:
     """Return the confusion counts of each speaker, in the order of the clips: (S, C, C)."""
-    speakers = clips.groupby("speaker", sort=False)
-    return np.stack([confusion_of(own, emotions) for _, own in speakers]).astype(float)
+    speakers, names = pd.factorize(clips.speaker)
+    counts = np.zeros((len(names), len(emotions), len(emotions)))
+    np.add.at(counts, (speakers, *class_codes(clips, emotions)), 1)
+    return counts
 
 
 def summary_over_speakers(comparison: Comparison, arm: str, key: str) -> Summary | None:

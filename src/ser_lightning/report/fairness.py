@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ser_lightning.metrics import METRICS, Counts, accuracy_sums, mean_ratio, uar_sums
 from ser_lightning.report.bootstrap import FEWEST, metric_interval
+from ser_lightning.report.runs import class_codes
 from ser_lightning.report.statistics import CONFIDENCE, SEED, holm, permutation_p
 
 ATTRIBUTES = ("gender", "speaker", "age", "language", "statement", "intensity")
@@ -97,9 +98,8 @@ def _counts(
     clips: pd.DataFrame, emotions: Sequence[str], index: tuple[NDArray[np.int64], ...], weights: NDArray[np.float64]
 ) -> Counts:
     """Return the confusion counts of each speaker and group, (speakers, groups, C, C)."""
-    pair = tuple(pd.Categorical(clips[column], emotions).codes for column in ("target", "prediction"))
     counts = np.zeros((*(codes.max() + 1 for codes in index), len(emotions), len(emotions)))
-    np.add.at(counts, (*index, *pair), weights)
+    np.add.at(counts, (*index, *class_codes(clips, emotions)), weights)
     return counts
 
 

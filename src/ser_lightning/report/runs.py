@@ -3,12 +3,13 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ser_lightning.config_files import flat
 from ser_lightning.errors import InputError
@@ -185,10 +186,15 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 def confusion_of(clips: pd.DataFrame, emotions: tuple[str, ...]) -> Confusion:
     """Return the (C, C) confusion counts of some clips."""
+    return confusion_matrix(*class_codes(clips, emotions), len(emotions))
+
+
+def class_codes(clips: pd.DataFrame, emotions: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of the true and of the predicted emotions of clips in ``emotions``, both (N,)."""
     target, prediction = (
         pd.Categorical(clips[column], emotions).codes.astype(np.int64) for column in ("target", "prediction")
     )
-    return confusion_matrix(target, prediction, len(emotions))
+    return target, prediction
 
 
 def _percent(result: Mapping[str, Any], key: str) -> float:
