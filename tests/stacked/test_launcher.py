@@ -13,32 +13,38 @@ from tests.cli.test_sweep import launch, one_by_one, results, sweep
 from ser_lightning.cli.stacks import LauncherSettings
 from ser_lightning.errors import InputError
 
-STACKED = "hydra/launcher=stacked"
+STACKED = ("hydra/launcher=stacked", "hydra.launcher.n_jobs=1")
 
 
 @pytest.mark.slow
 def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_path):
-    """Four runs are stacked, one of which fails; the fifth differs in its network."""
-    words = ("model.hidden=4,5", "optim.lr=0.001,0.002,1e30")
-    done = launch(small, tmp_path, STACKED, *words, "hydra.launcher.batched=true", "trainer.max_epochs=1")
-    folders = [f"model.hidden-{hidden}/optim.lr-{lr}/dropout-p25/seed-0" for hidden in (4, 5) for lr in (0.001, 0.002)]
-    assert list(results(tmp_path)) == folders, done.stderr
+    """Three runs are stacked, one of which fails; later, two finished ones and two with another network."""
+    run_id = "run_id='model.hidden-${model.hidden}/optim.lr-${optim.lr}'"
+    words = (*STACKED, "trainer.max_epochs=1", run_id)
+    done = launch(small, tmp_path, *words, "model.hidden=4", "optim.lr=0.001,0.002,1e30", "hydra.launcher.batched=true")
+    folders = [f"model.hidden-{hidden}/optim.lr-{lr}" for hidden in (4, 5) for lr in (0.001, 0.002)]
+    assert list(results(tmp_path)) == folders[:2], done.stderr
     assert done.returncode == 1
-    assert done.stderr.count("lower optim.lr") == 2
-    assert "ser-train: 2 of 6 jobs failed." in done.stderr
+    assert done.stderr.count("lower optim.lr") == 1
+    assert "ser-train: 1 of 3 jobs failed." in done.stderr
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*.ckpt")}
+    again = launch(small, tmp_path, *words, "model.hidden=4,5", "optim.lr=0.001,0.002")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("already finished") == 4
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert "not stacked" not in again.stderr
+    assert list(results(tmp_path)) == folders
     one_by_one(command, small, tmp_path / "here", "model.hidden=4", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
     (expected,) = results(tmp_path / "here").values()
     found = json.loads((tmp_path / "sweep" / folders[1] / "result.json").read_text())
     assert found["metrics"]["test"] == pytest.approx(expected["test"], abs=1e-5)
     assert found["choices"]["hydra/launcher"] == "stacked"
     assert found["overrides"][-1] == f"run_id='{folders[1]}'"
-    again = launch(small, tmp_path, STACKED, *words, "trainer.max_epochs=1")
-    assert again.stderr.count("already finished") == 4
 
 
 @pytest.mark.slow
 def test_runs_that_are_not_stacked_are_trained_one_by_one(small, tmp_path):
-    done = launch(small, tmp_path, STACKED, "model.hidden=4", "trainer.max_epochs=1", "ensemble=1,2")
+    done = launch(small, tmp_path, *STACKED, "model.hidden=4", "trainer.max_epochs=1", "ensemble=1,2")
     assert done.returncode == 0, done.stderr
     assert len(results(tmp_path)) == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("ser-train: not stacked: ")]
@@ -48,7 +54,7 @@ def test_runs_that_are_not_stacked_are_trained_one_by_one(small, tmp_path):
 
 @pytest.mark.slow
 def test_killed_stack_goes_on(small, tmp_path):
-    words = (STACKED, "model.hidden=4", "seed=0,1", "trainer.max_epochs=40", "hydra.launcher.save_every=0")
+    words = (*STACKED, "model.hidden=4", "seed=0,1", "trainer.max_epochs=10", "hydra.launcher.save_every=0")
     saved = tmp_path / "sweep" / ".stacks"
     with subprocess.Popen(sweep(small, tmp_path, *words), stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 300

@@ -132,8 +132,9 @@ NETWORKS = [
     "experiment=paper model.conv_activation=leaky_relu model.pool_strides=[2,1] optim=sgd scheduler=plateau",
     "model=mlp features=functionals split=kfold optim=adamw scheduler=one_cycle",
     "model=encoder_head loss.class_weights=true",
-    "model=res_lstm scheduler=cosine_restarts",
-    "experiment=generalist split=random model.channels=[4,8] model.blocks=1 model.attention=4 model.dropout=0.3",
+    "model=res_lstm features=mfcc_chroma model.hidden=16 scheduler=cosine_restarts",
+    "experiment=generalist split=random model.channels=[4,8] model.blocks=1 model.attention=4 model.dropout=0.3"
+    " features.n_mels=32 audio.duration_s=1",
 ]
 
 
