@@ -10,7 +10,6 @@ from studies.dropout import DROPOUT, SWEEPS, main
 from studies.sweeps import RESULTS
 
 from ser_lightning.errors import InputError
-from ser_lightning.report.report import make_report
 from tests.configs import composed, options
 from tests.report.conftest import write_run
 
@@ -38,8 +37,9 @@ def test_page_is_made_from_the_published_copies_of_the_runs(folder, tmp_path, ca
     of_deleted_run.mkdir(parents=True)
     text = DROPOUT.publish(folder, tmp_path / "docs", command="make dropout").read_text()
     assert not of_deleted_run.exists()
+    reports = {sweep.name: sweep.report(copies / sweep.name) for sweep in SWEEPS[1:]}
     for sweep in SWEEPS[1:]:
-        report = make_report(copies / sweep.name)
+        report = reports[sweep.name]
         assert f"(`{sweep.name}`): **{report.answer}**" in text
         assert all(f"- {caution}" in text for caution in report.cautions)
         assert (tmp_path / "docs" / "figures" / f"dropout-{sweep.name}-paired.png").stat().st_size > 10_000
@@ -47,7 +47,6 @@ def test_page_is_made_from_the_published_copies_of_the_runs(folder, tmp_path, ca
     assert "Not run yet: `released`" in text
     assert "left out speakers/dropout-p25/seed-1/fold-5: unfinished" in capsys.readouterr().err
     assert {path.name for path in copies.rglob("*") if path.is_file()} == {"result.json", "predictions.csv.gz"}
-    reports = {sweep.name: sweep.report(copies / sweep.name) for sweep in SWEEPS[1:]}
     assert DROPOUT.page(reports, command="make dropout")[0] == text
 
 
