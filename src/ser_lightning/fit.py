@@ -230,7 +230,7 @@ def default_of(part: str, config: Mapping[str, Any]) -> Any:
 def _config_file(name: str) -> dict[str, Any]:
     """Return the content of a file of the config folder, which is read once: parsing takes longer than the checks."""
     content: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / name))
-    return content
+    return dict(content)
 
 
 def _value_of(config: Mapping[str, Any], key: str) -> Any:
