@@ -56,8 +56,8 @@ test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROO
 	$(PYTEST) -n 2 -m 'not slow'
 
 test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
-	@# Four at once, because these tests wait for other processes more than they compute.
-	$(PYTEST) -n 4 -m slow
+	@# Three at once on two cores, since some tests wait for other processes; those that share costly fixtures run together.
+	$(PYTEST) -n 3 --dist loadgroup -m slow
 
 coverage: setup  ## run the fast tests with coverage; fails below 93 %. Measuring costs a third of the time, so the slow tests run without
 	$(PYTEST) -n 2 -m 'not slow' --cov --cov-report=term
