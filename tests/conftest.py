@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 # Set before importing libraries that read it: pytest workers share the cores, and more threads would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as the package does; some tests import onnxruntime before it
 
 import hypothesis
 import numpy as np

@@ -3,6 +3,7 @@
 Public names are imported on first use, so that importing the package takes milliseconds.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from ser_lightning.classifier import Classifier, Prediction
     from ser_lightning.report.predictions import read_predictions
     from ser_lightning.report.runs import read_results
+
+# Unless this is set before its first session, onnxruntime from version 1.29 on reports its use to Microsoft and leaves a
+# device identifier in the user's cache. The user's own setting is kept.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Prediction", "extract", "load", "load_corpus", "read_predictions", "read_results"]

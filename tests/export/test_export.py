@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tests.export.conftest import WITHOUT_TORCH, sounds
 from ser_lightning.cli.model_file import open_model
 from ser_lightning.errors import InputError
 from ser_lightning.predict.onnx_scorer import OnnxScorer
+
+UNSET = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")  # environment variables that a user does not have
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +46,18 @@ def exported(trained, tmp_path_factory) -> Path:
     return path
 
 
-def test_onnx_file_predicts_as_checkpoint_without_torch(trained, exported, recordings, command):
+def test_onnx_file_predicts_as_checkpoint_without_torch(trained, exported, recordings, command, tmp_path):
+    """The prediction leaves nothing in the home folder, where onnxruntime would keep what it reports to its makers."""
     checkpoint = command("predict", str(recordings), "--model", str(trained / "checkpoints" / "best.ckpt"))
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, str(recordings), "--model", str(exported)],
         capture_output=True,
         text=True,
         check=False,
+        env={name: value for name, value in os.environ.items() if name not in UNSET} | {"HOME": str(tmp_path)},
     )
     assert (done.returncode, checkpoint.code) == (0, 0), done.stderr
+    assert not list(tmp_path.rglob("*"))
     found, expected = (list(csv.DictReader(io.StringIO(text))) for text in (done.stdout, checkpoint.out))
     emotions = OnnxScorer(exported, workers=1).emotions
     assert len(found) == len(expected) > len(list(recordings.iterdir()))  # the longest one has several utterances
