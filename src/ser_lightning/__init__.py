@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ser_lightning.report.predictions import read_predictions
     from ser_lightning.report.runs import read_results
 
-# Unless this is set before its first session, onnxruntime from version 1.29 on reports its use to Microsoft and leaves a
-# device identifier in the user's cache. The user's own setting is kept.
+# Without this, onnxruntime from version 1.29 on reports its use to Microsoft and leaves a device identifier in the
+# cache of the user. It is set before onnxruntime is imported; a value that the user has set is kept.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
