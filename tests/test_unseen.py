@@ -83,10 +83,10 @@ def test_choice_for_a_corpus_ignores_its_own_results():
 
     uars = {"ravdess->emovo": (40, 45), "emovo->ravdess": (30, 28), "ravdess->emodb": (60, 10), "emodb->emovo": (9, 1)}
     found = {
-        f"{system}/{task}": transfer(pair[n]) for task, pair in uars.items() for n, system in enumerate(WHOLE_OR_CUT)
+        f"{system}/{task}": transfer(pair[n]) for task, pair in uars.items() for n, system in enumerate(WHOLE_OR_CUT[0])
     }
-    assert choose(found, WHOLE_OR_CUT, "emodb") == "encoder_cut"
-    assert choose(found, WHOLE_OR_CUT, "emovo") is None  # emodb->ravdess is missing
+    assert choose(found, WHOLE_OR_CUT[0], "emodb") == "encoder_cut"
+    assert choose(found, WHOLE_OR_CUT[0], "emovo") is None  # emodb->ravdess is missing
 
 
 def test_folder_without_runs_is_refused(tmp_path, capsys):
