@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from studies.torture import contents, epoch_lines, events
+from tests.cli.run_files import LEAN
 from tests.conftest import run_command
 
 from ser_lightning import evaluate
@@ -123,6 +124,7 @@ def test_stopped_run_resumes_after_being_moved(succeed, small, moved, whole):
     ids=["mixup, balance, plateau", "spec_augment, loss, cosine_restarts"],
 )
 def test_batch_augmentation_and_scheduler_resume_exactly(command, small, tmp_path, more):
+    more = [*more, "calibrate=false"]
     assert command("train", *words(small, tmp_path / "whole"), *more).code == 0
     stop(
         [*words(small, tmp_path), *more],
@@ -138,6 +140,7 @@ def test_batch_augmentation_and_scheduler_resume_exactly(command, small, tmp_pat
 def test_run_from_other_weights_resumes_exactly(command, succeed, small, tmp_path, trained):
     """A run that started from a checkpoint, with frozen modules and two learning rates, resumes from its own."""
     start = [f"init_from={trained / 'checkpoints' / 'best.ckpt'}", "freeze=[convolutions]", "lr_factors={lstm: 0.1}"]
+    start += ["calibrate=false"]
     assert command("train", *words(small, tmp_path / "whole"), *start).code == 0
     stop(
         [*words(small, tmp_path), *start],
@@ -214,12 +217,12 @@ def test_checkpoint_not_from_the_end_of_an_epoch_is_skipped(stopped, tmp_path, c
 
 def test_resume_with_validation_every_other_epoch(command, small, tmp_path):
     """A checkpoint is also written after epochs without validation."""
-    odd = "trainer.check_val_every_n_epoch=2"
+    odd = ("trainer.check_val_every_n_epoch=2", "calibrate=false")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*could not find the monitored key.*")  # before the first validation
-        assert command("train", *words(small, tmp_path / "whole"), odd).code == 0
-        stop([*words(small, tmp_path), odd], EmotionTask, "training_step", lambda task, *_: task.current_epoch == 3)
-        assert command("train", *words(small, tmp_path), odd).code == 0
+        assert command("train", *words(small, tmp_path / "whole"), *odd).code == 0
+        stop([*words(small, tmp_path), *odd], EmotionTask, "training_step", lambda task, *_: task.current_epoch == 3)
+        assert command("train", *words(small, tmp_path), *odd).code == 0
     assert_same_end(folder_of(tmp_path), folder_of(tmp_path / "whole"))
 
 
@@ -243,6 +246,7 @@ def test_run_stopped_while_writing_its_result_resumes(succeed, small, tmp_path, 
 def test_resume_does_not_train_after_early_stopping(command, small, tmp_path):
     """A resumed run must not train the epochs that early stopping skipped."""
     early = [
+        *LEAN,
         *("+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/loss"),
         *("+callbacks.early.mode=max", "+callbacks.early.patience=1", "+callbacks.early.min_delta=9"),
     ]

@@ -17,7 +17,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from studies.soak import descendants
-from tests.cli.run_files import wait_for
+from tests.cli.run_files import LEAN, wait_for
 
 from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
@@ -26,7 +26,7 @@ TRAIN = Path(sys.executable).parent / "ser-train"
 
 
 def sweep(small: list[str], root: Path, *words: str) -> list[str]:
-    return [str(TRAIN), "--multirun", *small, f"output_root={root}", "name=sweep", *words]
+    return [str(TRAIN), "--multirun", *small, *LEAN, f"output_root={root}", "name=sweep", *words]
 
 
 def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedPro
 def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
     """Run the jobs of a sweep one after another in this process, without a launcher."""
     for seed in seeds:
-        assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
+        assert command("train", *small, *LEAN, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
 
 
 def results(root: Path) -> dict[str, dict]:
@@ -49,18 +49,37 @@ def results(root: Path) -> dict[str, dict]:
 
 @pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_stop_the_others(small, tmp_path):
-    done = launch(small, tmp_path, "model.hidden=0,4", "name=2026_11_27")
-    assert done.returncode == 1
+    """A terminal shows a table of the jobs."""
+    code, text = in_a_terminal(sweep(small, tmp_path, "model.hidden=0,4", "name=2026_11_27"))
+    assert code == 1
+    for word in ("validation UAR", "2 of 2", "done", "failed", "expected whole numbers of at least 1"):
+        assert word in text, text[-3000:]
     folder = tmp_path / "2026_11_27"  # the name is kept as typed, although Hydra would read it as a number
     (path,) = tmp_path.rglob("result.json")
     assert path == folder / "model.hidden-4" / "dropout-p25" / "seed-0" / "result.json"
     assert json.loads(path.read_text())["name"] == "2026_11_27"
-    failure, summary = done.stderr.splitlines()[-2:]
+    failure, summary = text.splitlines()[-2:]
     reason = "model: model.hidden is [0]; expected whole numbers of at least 1"
-    assert failure == f"ser-train: failed: {folder}/model.hidden-0/dropout-p25/seed-0: {reason}"
+    # The code that shows the cursor again comes before it.
+    assert failure.endswith(f"ser-train: failed: {folder}/model.hidden-0/dropout-p25/seed-0: {reason}")
     assert summary.startswith("ser-train: 1 of 2 jobs failed.")
     assert {path.name for path in folder.iterdir()} == {"model.hidden-4", "multirun.yaml"}
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in text
+
+
+def in_a_terminal(words: list[str]) -> tuple[int, str]:
+    """Run a command in a terminal; return its exit code and all that it showed."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(words, stdout=follower, stderr=follower, env=os.environ | {"COLUMNS": "200"}) as process:
+        os.close(follower)
+        shown = bytearray()
+        try:
+            while part := os.read(leader, 65536):
+                shown += part
+        except OSError:
+            pass  # Linux raises an error once no process holds the terminal
+    os.close(leader)
+    return process.returncode, shown.decode(errors="replace")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -99,25 +118,6 @@ def writes(pid: int, folder: Path) -> bool:
         return any(str(folder) in str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
-
-
-@pytest.mark.slow
-def test_terminal_shows_a_table_of_jobs(small, tmp_path):
-    leader, follower = pty.openpty()
-    words = sweep(small, tmp_path, "model.hidden=0,4", "seed=0")
-    with subprocess.Popen(words, stdout=follower, stderr=follower, env=os.environ | {"COLUMNS": "200"}) as process:
-        os.close(follower)
-        shown = bytearray()
-        try:
-            while part := os.read(leader, 65536):
-                shown += part
-        except OSError:
-            pass  # Linux raises an error once no process holds the terminal
-    os.close(leader)
-    assert process.returncode == 1
-    text = shown.decode(errors="replace")
-    for words_ in ("validation UAR", "2 of 2", "done", "failed", "expected whole numbers of at least 1"):
-        assert words_ in text, text[-3000:]
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
@@ -308,14 +308,14 @@ def test_tuning_grid_points_have_distinct_folders(run_ids):
 def test_optuna_trials_have_distinct_folders(small, tmp_path):
     """Optuna maximizes the validation UAR, and a failed trial does not stop the others."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    search = ("direction=maximize", "n_trials=4", "n_jobs=2", "max_failure_rate=1.0", "sampler.seed=1")
+    search = ("direction=maximize", "n_trials=3", "n_jobs=1", "max_failure_rate=1.0", "sampler.seed=1")
     words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
     words += ("model.hidden=choice(0,4)", "optim.lr=interval(0.001,0.01)")
     done = launch(small, tmp_path, *words, "trainer.max_epochs=1")
     found = {path.parent.relative_to(tmp_path / "sweep"): path for path in tmp_path.rglob("result.json")}
     failed = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
-    assert len(found) + len(failed) == 4
-    assert found
+    assert len(found) + len(failed) == 3
+    assert len(found) >= 2
     assert failed
     assert done.returncode == 1, done.stderr
     for folder in found:
@@ -370,11 +370,10 @@ def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
 @pytest.mark.slow
 def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
     (full_disk / "fill").write_bytes(bytes(128 << 10))
-    done = launch(small, full_disk, "seed=0,1")
+    done = launch(small, full_disk, "seed=0")
     assert done.returncode == 1
-    failures = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
-    assert len(failures) == 2
-    assert all("No space left on device" in line for line in failures)
+    (failure,) = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
+    assert "No space left on device" in failure
     assert {path.name for path in (full_disk / "sweep").iterdir()} <= {"multirun.yaml"}
 
 

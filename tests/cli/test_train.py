@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.cli.run_files import result_of
+from tests.cli.run_files import LEAN, result_of
 from tests.conftest import run_command
 
 from ser_lightning.errors import InputError
@@ -157,7 +157,7 @@ def same(one: dict, two: dict) -> bool:
 
 @pytest.mark.slow
 def test_same_seed_gives_identical_results_for_any_worker_count(command, trained, small, tmp_path):
-    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.feature_workers=1"]
+    words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", "data.feature_workers=1"]
     words = [
         w for w in words if not w.startswith("data.feature_cache")
     ]  # use a separate feature cache, built by one process
@@ -179,7 +179,7 @@ def test_same_seed_gives_identical_results_for_any_worker_count(command, trained
     ],
 )
 def test_swept_values_change_the_result(command, trained, small, tmp_path, change):
-    words = ["experiment=corrected", *small, f"output_root={tmp_path}", change, "run_id=other"]
+    words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", change, "run_id=other"]
     assert command("train", *words).code == 0
     assert not same(result_of(tmp_path / "corrected" / "other"), result_of(trained))
 
@@ -237,7 +237,7 @@ def _words(metrics: dict) -> str:
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
     """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""
-    assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
+    assert command("train", "experiment=released", *small, *LEAN, f"output_root={tmp_path}", change).code == 0
     retrained = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
     assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
     assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == retrained["test"]
@@ -256,7 +256,7 @@ def test_study_style_validation_does_not_change_the_weights(succeed, trained, sm
     """Only running statistics change, on request, and two runs are identical."""
     states, results = [], []
     for name in ("one", "two"):
-        words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"run_id={name}", *switches]
+        words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", f"run_id={name}", *switches]
         succeed("train", *words)
         results.append(result_of(tmp_path / "corrected" / name))
         path = tmp_path / "corrected" / name / "checkpoints" / "last.ckpt"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.run_files import LEAN
 from tests.features.test_backends import BOUNDS
 
 from ser_lightning.build import config_folder
@@ -16,7 +17,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import FEATURES_COST, PITCH_COST, resolve_backend
 from ser_lightning.kernels.library import library
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("without_libraries")]
 
 SOURCE = Path(__file__).parents[2] / "src" / "ser_lightning"
 TRAIN = "import sys; sys.argv[0] = 'ser-train'; from ser_lightning.cli.train import main; main()"
@@ -35,6 +36,20 @@ def uncompiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(package.parent), "CC": "/bin/false"}
 
 
+# Several commands in one process, to import torch once; the first that fails ends it.
+TRAIN_ALL = """
+import json, sys
+from ser_lightning.cli.train import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["ser-train", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
+
+
 def run(code: str, *words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *words], env=env, capture_output=True, text=True, check=False)
 
@@ -43,7 +58,15 @@ def run(code: str, *words: str, env: dict[str, str]) -> subprocess.CompletedProc
 def words(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     # Shift by an octave: for 3 semitones torchaudio needs a minute and gigabytes to build its kernel.
     root = tmp_path_factory.mktemp("runs")
-    return [*small, "trainer.max_epochs=1", "augment.pitch_steps=[12]", f"output_root={root}", "name=x", "run_id=y"]
+    return [
+        *small,
+        *LEAN,
+        "trainer.max_epochs=1",
+        "augment.pitch_steps=[12]",
+        f"output_root={root}",
+        "name=x",
+        "run_id=y",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +96,19 @@ def test_sweep_without_a_compiler_warns_once(done, uncompiled, words):
     assert (sweep.stdout + sweep.stderr).count(COST) == 1
 
 
-def test_naming_the_reference_backend_keeps_the_configuration(done, uncompiled, words):
+def test_naming_a_backend_keeps_the_configuration_or_is_an_error(done, uncompiled, words):
     assert done.returncode == 0
     before = result_of(words)
-    named = run(TRAIN, *words, "features.backend=librosa", "augment.backend=torchaudio", env=uncompiled)
-    assert named.returncode == 0, named.stderr
+    reference = [*words, "features.backend=librosa", "augment.backend=torchaudio"]
+    native = [*words, "run_id=z", "features.backend=librosa", "augment.backend=native"]
+    named = run(TRAIN_ALL, json.dumps([reference, native]), env=uncompiled)
     assert COST not in named.stdout + named.stderr  # no warning, because the backend was requested
     assert result_of(words) == before
+    assert "already finished" in named.stderr
+    assert named.returncode == 1
+    (line,) = [line for line in named.stderr.splitlines() if line.startswith("ser-train: ")]
+    assert all(word in line for word in ("augment.backend is native", "/bin/false", "augment.backend=auto"))
+    assert "Traceback" not in named.stderr
 
 
 def test_native_kernels_are_another_configuration(done, words, command):
@@ -91,14 +120,6 @@ def test_native_kernels_are_another_configuration(done, words, command):
     assert native.code == 1
     assert "another configuration" in native.err
     assert result_of(words)["config"]["features"]["backend"] == "librosa"
-
-
-def test_requested_kernels_that_cannot_be_used_are_an_error(uncompiled, words):
-    refused = run(TRAIN, *words, "run_id=z", "augment.backend=native", env=uncompiled)
-    assert refused.returncode == 1
-    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("ser-train: ")]
-    assert all(word in line for word in ("augment.backend is native", "/bin/false", "augment.backend=auto"))
-    assert "Traceback" not in refused.stderr
 
 
 def test_every_feature_option_works_without_kernels(uncompiled, tmp_path):
