@@ -377,10 +377,6 @@ def page(scores: Mapping[str, Score], transfers: Mapping[str, Transfer], study: 
             ]
     parts += transfer_section(transfers)
     encoders = sorted({score.encoder for score in scores.values() if score.encoder})
-    lacking = [f"`{s.name}` ({p.name})" for s in SYSTEMS for p in PARTS if f"{s.name}/{p.name}" not in scores]
-    lacking += [
-        f"`{s}` ({t})" for s in TRANSFERRED for t in (name_of(*task) for task in tasks()) if f"{s}/{t}" not in transfers
-    ]
     commits = sorted(
         {commit for score in scores.values() for commit in score.commits} | {one.commit for one in transfers.values()}
     )
@@ -390,13 +386,25 @@ def page(scores: Mapping[str, Score], transfers: Mapping[str, Transfer], study: 
         chosen,
         *[f"`encoder` was trained on: {text}" for text in encoders],
         "Milliseconds are processor time, the median over clips of the corpus: decoded audio to answer, on one core.",
-        f"Not run yet: {', '.join(lacking)}. The command below resumes." if lacking else "",
+        not_run_yet(scores, transfers),
         "## Origin",
         f"Commit {', '.join(commits)} (+: with uncommitted changes). The numbers of every seed are in unseen.json. Made"
         " by this command, with `RAVDESS_ROOT`, `EMODB_ROOT` and `EMOVO_ROOT` set:"
         f"\n\n```sh\n{study.command_for_all}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def not_run_yet(scores: Mapping[str, Score], transfers: Mapping[str, Transfer]) -> str:
+    """Return the parts and transfers without a result as a list with one line per system; empty if all have one."""
+    lines = []
+    for system in SYSTEMS:
+        missing = [part.name for part in PARTS if f"{system.name}/{part.name}" not in scores]
+        if system.name in TRANSFERRED:
+            missing += [name for task in tasks() if f"{system.name}/{(name := name_of(*task))}" not in transfers]
+        if missing:
+            lines.append(f"- `{system.name}`: {', '.join(missing)}")
+    return "Not run yet; the command below resumes:\n\n" + "\n".join(lines) if lines else ""
 
 
 def transfer_section(transfers: Mapping[str, Transfer]) -> list[str]:

@@ -40,6 +40,12 @@ def test_scores_pool_the_folds_of_each_seed(folder):
     assert score["speakers"] == 24
 
 
+def missing(page: str, system: str) -> list[str]:
+    """Return the parts and transfers of a system that a page lists as not run."""
+    (line,) = [line for line in page.splitlines() if line.startswith(f"- `{system}`: ") and "ser-train" not in line]
+    return line.partition(": ")[2].split(", ")
+
+
 def test_adapted_systems_have_their_own_table(folder):
     main([str(folder), "--seeds", "3", "--table"])
     text = (folder / "unseen_speakers.md").read_text()
@@ -47,7 +53,7 @@ def test_adapted_systems_have_their_own_table(folder):
     assert "| `cnn_bilstm`" in above
     assert "| `encoder_adapted`" not in above
     assert "| `encoder_adapted`" in adapted.split("##")[0]
-    assert "`res_lstm` (ravdess_emobox)" in text
+    assert "ravdess_emobox" in missing(text, "res_lstm")
 
 
 def test_stored_scores_stay_when_the_runs_are_gone(folder, tmp_path):
@@ -70,8 +76,8 @@ def test_results_on_other_corpora_are_shown_and_stored(folder, tmp_path):
     text = (docs / "unseen_speakers.md").read_text()
     (row,) = [line for line in text.splitlines() if line.startswith("| ravdess, emodb")]
     assert [cell.strip() for cell in row.split("|")[2:7]] == ["emovo", "51.2", "49.3", "2", "90"]
-    assert "`encoder` (ravdess+emodb->emovo)" not in text
-    assert "`encoder` (ravdess->emodb)" in text
+    assert "ravdess->emodb" in missing(text, "encoder")
+    assert "ravdess+emodb->emovo" not in missing(text, "encoder")
     shutil.rmtree(folder / "encoder")
     main([str(folder), "--seeds", "3", "--table", "--docs", str(docs)])
     assert row in (docs / "unseen_speakers.md").read_text()
