@@ -189,16 +189,16 @@ def _allowed_class(name: str, target: str, *, trust: Sequence[str]) -> type:
             f"{name}._target_ is {target!r}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
     try:
-        found = getattr(module, last)
+        part_class = getattr(module, last)
     except AttributeError as error:
         raise InputError(
             f"{name}._target_ is {target!r}, which cannot be imported: {path} has no"
             f" {last}{suggestion(last, dir(module))}"
         ) from error
     # The module's namespace also contains its imports, which are not allowed.
-    if not isinstance(found, type) or not f"{found.__module__}.".startswith(homes):
+    if not isinstance(part_class, type) or not f"{part_class.__module__}.".startswith(homes):
         raise InputError(f"{name}._target_ is {target!r}, which is no class of {homes[0]}*; {only}")
-    return found
+    return part_class
 
 
 def check_values(name: str, cls: type, config: Mapping[str, Any], arguments: Mapping[str, object]) -> None:

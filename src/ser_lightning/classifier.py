@@ -52,8 +52,8 @@ class Classifier:
         from ser_lightning.checkpoint import read_checkpoint  # imports torch, which takes a second
         from ser_lightning.predict.torch_scorer import TorchScorer
 
-        found = read_checkpoint(checkpoint, trust=trust)
-        config = usable_backends(found.config)
+        loaded = read_checkpoint(checkpoint, trust=trust)
+        config = usable_backends(loaded.config)
         mode = config.get("data", {}).get("normalize", "none")
         if mode != "none":
             raise InputError(
@@ -61,13 +61,13 @@ class Classifier:
                 " their speaker, whom a waveform does not name. Use ser-predict --one-speaker with several recordings."
             )
         self.checkpoint = Path(checkpoint)
-        self._labels = found.emotions
+        self._labels = loaded.emotions
         features = dict(config["features"])
         if "download" in features:
             features["download"] = False
         self._audio = build("audio", config["audio"], trust=trust)
-        self._scorer = TorchScorer(found, {**config, "features": features}, path=checkpoint, one_speaker=False)
-        self._training_data = found.training_data
+        self._scorer = TorchScorer(loaded, {**config, "features": features}, path=checkpoint, one_speaker=False)
+        self._training_data = loaded.training_data
         self.model = self._scorer.model
 
     @property
@@ -224,8 +224,8 @@ class Classifier:
                 (vector,) = embed(self.model, *self._batch(waveform, sampling_rate), classes=len(self._labels))
         except InputError as error:
             raise InputError(f"{self.checkpoint}: {error}") from error
-        found: npt.NDArray[np.float32] = vector.numpy()
-        return found
+        embedding: npt.NDArray[np.float32] = vector.numpy()
+        return embedding
 
     def _batch(self, waveform: Waveform, sampling_rate: int) -> tuple[Any, Any]:
         import torch

@@ -61,14 +61,14 @@ def chosen_by(chosen: Mapping[str, str | None]) -> dict[str, str | None]:
     >>> chosen_by({"corpus": "ravdess"})
     {'split': 'released'}
     """
-    found: dict[str, str | None] = {}
+    overridden: dict[str, str | None] = {}
     for group, option in chosen.items():
         if isinstance(option, str) and group != "experiment" and option in options(group):
             for entry in read_file(f"{group}/{option}").get("defaults", []):
                 for key, value in entry.items() if isinstance(entry, dict) else ():
                     if key.startswith("override /"):
-                        found[key.removeprefix("override /").partition("@")[0]] = value
-    return found
+                        overridden[key.removeprefix("override /").partition("@")[0]] = value
+    return overridden
 
 
 def values_of(group: str, option: str) -> dict[str, Any]:
@@ -114,13 +114,13 @@ def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
         chosen: group -> option that replaces the default option
 
     """
-    found = dict(flat(primary_values(name)))
+    values = dict(flat(primary_values(name)))
     chosen = chosen or {}
     for group, option in (default_options(name) | chosen_by(chosen) | chosen).items():
         for one in option if isinstance(option, list) else [option]:
             if one is not None and group != "experiment" and one in options(group):
-                found |= dict(flat(values_of(group, one), f"{group}."))
-    return found
+                values |= dict(flat(values_of(group, one), f"{group}."))
+    return values
 
 
 def values_by_key(values: Mapping[str, Any]) -> dict[str, Any]:

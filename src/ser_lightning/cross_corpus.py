@@ -56,7 +56,7 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
         )
     run = open_run(checkpoint, config, path=path, data=data)
     predictions = predict_subset(run.model, data, "test", evaluation=run.evaluation, device=torch.device("cpu"))
-    found = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
+    shared_predictions = over_shared(predictions, corpus.emotions, checkpoint.emotions, shared)
     utterances = preparation.utterances
     left_out = Counter(utterance.emotion for utterance in utterances if utterance.emotion not in shared)
     never = [emotion for emotion in checkpoint.emotions if emotion not in shared]
@@ -65,9 +65,9 @@ def evaluate_on_corpus(config: Mapping[str, Any], *, path: Path) -> dict[str, An
         "emotions": list(shared),
         "left_out": dict(left_out),
         "never_predicted": never,
-        "clips": len(found.target),
-        "metrics": found.summary(),
-        "confusion_matrix": found.confusion.tolist(),
+        "clips": len(shared_predictions.target),
+        "metrics": shared_predictions.summary(),
+        "confusion_matrix": shared_predictions.confusion.tolist(),
         "problems": [{"path": problem.path, "reason": problem.reason} for problem in preparation.problems],
         "config": dict(config),
     }

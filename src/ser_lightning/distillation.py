@@ -181,11 +181,11 @@ class Teacher:
                 " the corpus"
             )
         model = rebuild_model(replace(self.checkpoint, config=own), path=reported_checkpoint(self.folder))
-        found = predict_subset(model, data, "test", evaluation=EVALUATION_MODE, device=torch.device("cpu")).logits
+        logits = predict_subset(model, data, "test", evaluation=EVALUATION_MODE, device=torch.device("cpu")).logits
         # The cache file only saves time: a full or read-only disk must not fail the run.
         with suppress(OSError), write_atomically(path, "wb") as file:
-            np.save(file, found)
-        return found
+            np.save(file, logits)
+        return logits
 
     def _config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of the teacher with the student's corpus and feature cache."""

@@ -80,7 +80,7 @@ def evaluate_and_save(
         training,
         predictions=tested[config["checkpoint"]].predictions,
         evaluated=evaluated,
-        in_evaluation_mode={which: found.predictions for which, found in in_evaluation_mode.items()},
+        in_evaluation_mode={which: outcome.predictions for which, outcome in in_evaluation_mode.items()},
         facts=facts,
         audit=audit_run(data, task.model, config),
         loggers=loggers,
@@ -239,7 +239,7 @@ def _evaluated(
     which = config["checkpoint"]
     evaluated: dict[str, Any] = {
         "metrics": tested[which].metrics,
-        "checkpoints": {name: {"epoch": found.epoch, "metrics": found.metrics} for name, found in tested.items()},
+        "checkpoints": {name: {"epoch": outcome.epoch, "metrics": outcome.metrics} for name, outcome in tested.items()},
     }
     if in_evaluation_mode is not tested:
         evaluated["evaluation_mode_metrics"] = in_evaluation_mode[which].metrics

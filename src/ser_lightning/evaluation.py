@@ -176,10 +176,12 @@ def predict_subset(
 
     """
     loaders = [data.eval_dataloader(subset), *(data.copy_dataloaders(subset) if subset != "train" else [])]
-    found = [predict(model, loader, evaluation=evaluation, device=device) for loader in loaders]
-    if len(found) == 1:
-        return found[0]
-    return Predictions(found[0].target, mean_logits([torch.from_numpy(each.logits) for each in found]).numpy())
+    predictions = [predict(model, loader, evaluation=evaluation, device=device) for loader in loaders]
+    if len(predictions) == 1:
+        return predictions[0]
+    return Predictions(
+        predictions[0].target, mean_logits([torch.from_numpy(each.logits) for each in predictions]).numpy()
+    )
 
 
 @torch.no_grad()

@@ -160,16 +160,16 @@ def _check_folder(folder: Path, digest: str) -> None:
     if not path.exists():
         return
     try:
-        found = science_digest(load_plain(path)[KEY]["config"])
+        stored_digest = science_digest(load_plain(path)[KEY]["config"])
     except (
         InputError,
         KeyError,
         TypeError,
     ):  # a damaged checkpoint, for example after a power failure, may be overwritten
         return
-    if found != digest:
+    if stored_digest != digest:
         raise InputError(
-            f"{folder} holds an unfinished run of another configuration (digest {found}, this one is {digest})."
+            f"{folder} holds an unfinished run of another configuration (digest {stored_digest}, this one is {digest})."
             " Choose another name= or run_id=, or remove the folder."
         )
 

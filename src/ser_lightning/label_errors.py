@@ -83,8 +83,8 @@ def find_label_errors(config: Mapping[str, Any], *, emotions: Sequence[str], fol
     emotions = [emotion for emotion in emotions if emotion in present]
     targets = np.array([emotions.index(utterance.emotion) for utterance in utterances])
     speakers = [f"{utterance.corpus}/{utterance.speaker}" if utterance.speaker else "" for utterance in utterances]
-    found = suspects(held_out_probabilities(vectors, targets, speakers, folds=folds, c=c), targets)
-    return LabelErrors(utterances, emotions, found)
+    suspected = suspects(held_out_probabilities(vectors, targets, speakers, folds=folds, c=c), targets)
+    return LabelErrors(utterances, emotions, suspected)
 
 
 def clip_vectors(config: Mapping[str, Any], *, emotions: Sequence[str]) -> tuple[Sequence[Utterance], Doubles]:
@@ -146,10 +146,10 @@ def held_out_probabilities(
     splits = StratifiedGroupKFold(count, shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of classes in training fold|The least populated class")
-        found: Doubles = cross_val_predict(
+        probabilities: Doubles = cross_val_predict(
             classifier, vectors, targets, groups=groups, cv=splits, method="predict_proba"
         )
-    return found
+    return probabilities
 
 
 def suspects(probabilities: Doubles, targets: npt.NDArray[np.int64]) -> list[Suspect]:
@@ -168,8 +168,8 @@ def suspects(probabilities: Doubles, targets: npt.NDArray[np.int64]) -> list[Sus
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     best = confident.argmax(1)
     clips = np.flatnonzero((confident.max(1) >= 0) & (best != targets))
-    found = [Suspect(int(n), int(best[n]), float(own[n]), float(probabilities[n, best[n]])) for n in clips]
-    return sorted(found, key=lambda each: -each.margin)
+    suspected = [Suspect(int(n), int(best[n]), float(own[n]), float(probabilities[n, best[n]])) for n in clips]
+    return sorted(suspected, key=lambda each: -each.margin)
 
 
 def write_suspects(

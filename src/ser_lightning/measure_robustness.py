@@ -115,18 +115,18 @@ def measure_robustness(
     """
     tester = _Tester(config, path)
     former = {} if again else _read(folder / NAME)
-    found = tester.without_condition(result, seed=plan.seed)
-    if all(former.get(key) == found[key] for key in IDENTITY):
-        found["conditions"] = former["conditions"]
-    report(f"without a condition: UAR {100 * found['clean']['uar']:.1f} %")
+    content = tester.without_condition(result, seed=plan.seed)
+    if all(former.get(key) == content[key] for key in IDENTITY):
+        content["conditions"] = former["conditions"]
+    report(f"without a condition: UAR {100 * content['clean']['uar']:.1f} %")
     for name, condition in plan.conditions.items():
         if missing := condition.missing or tester.missing(condition):
             report(f"{name}: left out, {missing}")
             continue
-        _measure_condition(found, name, condition, tester=tester, plan=plan, file=folder / NAME, report=report)
-    _write(folder / NAME, found)
+        _measure_condition(content, name, condition, tester=tester, plan=plan, file=folder / NAME, report=report)
+    _write(folder / NAME, content)
     write_model_card(folder, result, tester.corpus)
-    return found
+    return content
 
 
 def _measure_condition(
@@ -230,9 +230,11 @@ class _Tester:
                 preparation.cache_folder = Path(temporary)
             preparation.prepare()
             data.setup()
-            found = predict_subset(self.model, data, "test", evaluation=self.evaluation, device=torch.device("cpu"))
+            predictions = predict_subset(
+                self.model, data, "test", evaluation=self.evaluation, device=torch.device("cpu")
+            )
         self.keys = preparation.members["test"]  # without clips that cannot be read
-        return found
+        return predictions
 
     def without_condition(self, result: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
         """Return the content of ``robustness.json`` without conditions.
@@ -272,13 +274,13 @@ class _Tester:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found["conditions"].items()
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["conditions"].items()
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); remove it, or give --again") from error
-    return found
+    return content
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -156,8 +156,8 @@ def mean_ratio(sums: Counts) -> NDArray[np.float64]:
     numerator, denominator = sums[..., 0, :], sums[..., 1, :]
     present = denominator > 0
     ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
-    found: Counts = ratios.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-    return found
+    mean: Counts = ratios.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

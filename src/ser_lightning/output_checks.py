@@ -66,8 +66,8 @@ def check_path(name: str | Path, *, formats: Sequence[str], default: str, printe
     if status is not None and not os.access(path, os.W_OK):
         raise InputError(f"{printed} cannot be written: you have no write permission; give another output")
     if status is not None and not stat.S_ISREG(status.st_mode):
-        found = _format(path, formats) or default
-        return Output(name=printed, format=found, path=path, descriptor=None, replaced=False)
+        file_format = _format(path, formats) or default
+        return Output(name=printed, format=file_format, path=path, descriptor=None, replaced=False)
     real = Path(os.path.realpath(path))
     ending = _format(path, formats) or (_format(real, formats) if path.is_symlink() else None)
     if ending is None:

@@ -119,7 +119,7 @@ class TrainingData:
                     for measure in MEASURES
                 },
             )
-            if not all(math.isfinite(value) for found in read.quantiles.values() for value in found.values()):
+            if not all(math.isfinite(value) for quantiles in read.quantiles.values() for value in quantiles.values()):
                 raise ValueError("a quantile is not finite")
             if not read.sampling_rates:
                 raise ValueError("there is no sampling rate")
@@ -182,5 +182,5 @@ def _warnings(training_data: TrainingData, conditions: Conditions, *, whole: boo
 
 def _range(training_data: TrainingData, measure: str) -> tuple[float, float]:
     """Return the first and the last percentile of a measure over the training clips."""
-    found = training_data.quantiles[measure]
-    return found["p1"], found["p99"]
+    quantiles = training_data.quantiles[measure]
+    return quantiles["p1"], quantiles["p99"]

@@ -118,7 +118,7 @@ def reevaluate(config: Mapping[str, Any], *, path: Path, result: Mapping[str, An
         for subset in run.data.subsets()
     }
     return Reevaluation(
-        metrics={subset: found.summary() for subset, found in predictions.items()},
+        metrics={subset: subset_predictions.summary() for subset, subset_predictions in predictions.items()},
         before=result["metrics"],
         changed=list(_changed(values_by_key(usable_backends(checkpoint.config)), values_by_key(config))),
         same_config=science_digest(config) == result["digest"],

@@ -175,14 +175,14 @@ def finished(folder: Path, config: Mapping[str, Any], *, name: str = "result.jso
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found, before = result["digest"], result["config"]
+        stored_digest, before = result["digest"], result["config"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); remove the folder to run again") from error
-    if found != digest:
+    if stored_digest != digest:
         if (hint := _how_to_train_longer(folder, before, config)) is not None:
             raise InputError(hint)
         raise InputError(
-            f"{folder} holds a run of another configuration (digest {found}, this one is {digest});"
+            f"{folder} holds a run of another configuration (digest {stored_digest}, this one is {digest});"
             " choose another name= or run_id=, or remove the folder"
         )
     return result
@@ -239,11 +239,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and the libraries in use."""
-    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+    by_library = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
     for name in EXTRAS:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            by_library[name] = importlib.metadata.version(name)
+    return by_library
 
 
 def provenance() -> dict[str, Any]:

@@ -33,9 +33,9 @@ def calibrate(
         fitted = (selection.get("calibration") or {}).get("fitted")
         return {} if fitted is None else dict.fromkeys(predictions, Calibration.from_plain(fitted))
     return {
-        which: fit_calibration(found["val"].logits, found["val"].target)
-        for which, found in predictions.items()
-        if "val" in found
+        which: fit_calibration(by_subset["val"].logits, by_subset["val"].target)
+        for which, by_subset in predictions.items()
+        if "val" in by_subset
     }
 
 
@@ -67,7 +67,7 @@ def describe_calibration(
     if selection is not None:
         section["val"] = selection["calibration"]["val"]
     return section | {
-        subset: describe_subset(calibration, found.logits, found.target)
-        for subset, found in predictions[which].items()
+        subset: describe_subset(calibration, subset_predictions.logits, subset_predictions.target)
+        for subset, subset_predictions in predictions[which].items()
         if subset in ("val", "test")
     }

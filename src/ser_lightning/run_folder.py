@@ -71,10 +71,10 @@ def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unf
         except InputError as error:
             log.warning("%s", _skipped(error))
             continue
-        found = science_digest(raw[KEY]["config"])
-        if found != digest:
+        stored = science_digest(raw[KEY]["config"])
+        if stored != digest:
             raise InputError(
-                f"{folder} holds an unfinished run of another configuration (digest {found}, this one is {digest});"
+                f"{folder} holds an unfinished run of another configuration (digest {stored}, this one is {digest});"
                 " choose another name= or run_id=, or remove the folder"
             )
         if averaged and not raw[RESUME]["finished"] and raw["epoch"] + 1 >= raw[KEY]["config"]["trainer"]["max_epochs"]:

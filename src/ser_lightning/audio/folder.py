@@ -29,7 +29,7 @@ def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
         raise InputError(f"{printable(path)} does not exist; give an audio file or a folder of audio files")
     if not path.is_dir():
         return [path], []
-    found: list[Path] = []
+    audio_files: list[Path] = []
     problems: list[str] = []
 
     def unreadable(error: OSError) -> None:
@@ -37,23 +37,23 @@ def list_audio_files(path: str | Path) -> tuple[list[Path], list[str]]:
 
     for folder, subfolders, names in os.walk(path, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [p for name in subfolders if (p := Path(folder, name)).suffix.lower() in SUFFIXES]
+        audio_files += [p for name in subfolders if (p := Path(folder, name)).suffix.lower() in SUFFIXES]
         problems += [
             f"{printable(link)} is a link to a folder, which is not followed; give that folder itself"
             for name in subfolders
             if (link := Path(folder, name)).is_symlink() and link.suffix.lower() not in SUFFIXES
         ]
         files = [Path(folder, name) for name in names if name[0] != "."]
-        found += [file for file in files if file.suffix.lower() in SUFFIXES]
+        audio_files += [file for file in files if file.suffix.lower() in SUFFIXES]
         problems += [
             f"{printable(file)} is sound or film by its ending and is not read; convert it to WAV or FLAC"
             for file in sorted(files)
             if file.suffix.lower() in UNREAD
         ]
-    if not found:
+    if not audio_files:
         reasons = "".join(f"; {problem}" for problem in problems[:3])
         raise InputError(
             f"the folder {printable(path)} contains no audio file (such as {', '.join(SUFFIXES[:6])}); give another"
             f" folder{reasons}"
         )
-    return sorted(found), problems
+    return sorted(audio_files), problems

@@ -56,8 +56,8 @@ class SileroDetector:
         while len(wave) - CONTEXT - at >= size:
             part = np.lib.stride_tricks.sliding_window_view(wave[at : at + CONTEXT + size], CONTEXT + FRAME)[::FRAME]
             inputs = {"input": np.ascontiguousarray(part), "h": self.hidden, "c": self.cell}
-            found, self.hidden, self.cell = self.session.run(["speech_probs", "hn", "cn"], inputs)
-            flags += [self._decide(probability) for probability in found.reshape(-1).tolist()]
+            probabilities, self.hidden, self.cell = self.session.run(["speech_probs", "hn", "cn"], inputs)
+            flags += [self._decide(probability) for probability in probabilities.reshape(-1).tolist()]
             at += size
         self.rest = wave[at:].copy()
         return flags
@@ -81,8 +81,8 @@ def open_silero() -> Any:
         InputError: silero-vad or onnxruntime is not installed
 
     """
-    found = find_spec("silero_vad")
-    folders = [] if found is None else found.submodule_search_locations or []
+    spec = find_spec("silero_vad")
+    folders = [] if spec is None else spec.submodule_search_locations or []
     path = next((Path(folder) / FILE for folder in folders if (Path(folder) / FILE).is_file()), None)
     if path is None or find_spec("onnxruntime") is None:
         missing = "silero-vad 6.2.3 or later" if path is None else "onnxruntime"

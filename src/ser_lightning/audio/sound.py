@@ -187,8 +187,8 @@ def check_header(file: soundfile.SoundFile, path: Path, *, samples: int, seconds
             f" {seconds} s{also}: cut it, or fix its header"
         )
     # libsndfile reads a truncated file as a shorter one and only logs the mismatch.
-    for found in CUT.finditer(file.extra_info):
-        claimed, there = map(int, found.groups())
+    for match in CUT.finditer(file.extra_info):
+        claimed, there = map(int, match.groups())
         if there < claimed < STREAMED:
             raise InputError(
                 f"{printable(path)} is truncated: it contains {there} of the {claimed} bytes that its header names;"

@@ -96,13 +96,13 @@ def fit_calibration(logits: Logits, target: Labels) -> Calibration:
     """
     all_correct = bool((logits.argmax(axis=1) == target).all())
     temperature = 1.0 if all_correct else fit_temperature(logits, target)
-    found = probabilities(logits, temperature)
+    softmax = probabilities(logits, temperature)
     return Calibration(
         temperature=temperature,
         clips=len(target),
-        confidences=np.quantile(found.max(axis=1), SHARES).tolist(),
+        confidences=np.quantile(softmax.max(axis=1), SHARES).tolist(),
         coverage=COVERAGE,
-        least_probability=least_probability(found, target, coverage=COVERAGE),
+        least_probability=least_probability(softmax, target, coverage=COVERAGE),
     )
 
 

@@ -76,11 +76,11 @@ def measure(logits: Logits, target: Labels, temperature: float | None = None) ->
         temperature: divides the logits; None is 1
 
     """
-    found = probabilities(logits, temperature)
+    softmax = probabilities(logits, temperature)
     likelihood = log_probabilities(logits, temperature)[np.arange(len(target)), target]
     return {
-        "ece": reliability(found, target).error,
-        "brier": brier_score(found, target),
+        "ece": reliability(softmax, target).error,
+        "brier": brier_score(softmax, target),
         "nll": -float(likelihood.mean()),
     }
 

@@ -26,16 +26,16 @@ def probabilities(logits: Logits, temperature: float | None = None) -> Probabili
     """
     scaled = np.asarray(logits, np.float64) / (1.0 if temperature is None else temperature)
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    found: Probabilities = powers / powers.sum(axis=1, keepdims=True)
-    return found
+    softmax: Probabilities = powers / powers.sum(axis=1, keepdims=True)
+    return softmax
 
 
 def log_probabilities(logits: Logits, temperature: float | None = None) -> npt.NDArray[np.float64]:
     """Return the logarithm of :func:`probabilities`; it stays finite where a probability is rounded to zero."""
     scaled = np.asarray(logits, np.float64) / (1.0 if temperature is None else temperature)
     shifted = scaled - scaled.max(axis=1, keepdims=True)
-    found: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return found
+    log_softmax: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_softmax
 
 
 def fit_temperature(logits: Logits, target: Labels) -> float:
@@ -58,5 +58,5 @@ def fit_temperature(logits: Logits, target: Labels) -> float:
         scaled = log_probabilities(logits[rows], math.exp(exponent))
         return -float(scaled[np.arange(len(rows)), target[rows]].mean())
 
-    found = minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded")
-    return math.exp(found.x)
+    optimum = minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded")
+    return math.exp(optimum.x)

@@ -28,10 +28,10 @@ class FolderGuard(pl.Callback):
 
     def _identify(self) -> tuple[int, int] | None:
         try:
-            found = self.folder.stat()
+            status = self.folder.stat()
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     @property
     def is_intact(self) -> bool:

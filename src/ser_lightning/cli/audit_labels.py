@@ -47,9 +47,9 @@ def audit_labels(
         InputError: the corpus has a single speaker or emotion
 
     """
-    utterances, emotions, found = find_label_errors(config, emotions=emotions, folds=folds, c=c)
-    write_suspects(path, found, utterances=utterances, emotions=emotions)
-    _print(console, found, utterances, emotions)
+    utterances, emotions, suspects = find_label_errors(config, emotions=emotions, folds=folds, c=c)
+    write_suspects(path, suspects, utterances=utterances, emotions=emotions)
+    _print(console, suspects, utterances, emotions)
     print(path)
 
 

@@ -128,13 +128,13 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     quiet = any(target.is_standard_output for target in outputs)
     loaded = FinishedRun(folder, _checkpoint_path(folder, config["checkpoint"]), result, config)
     if corpus:
-        found, failed = _on_corpus(loaded, quiet=quiet)
+        values, failed = _on_corpus(loaded, quiet=quiet)
     elif robustness:
-        found, failed = _robustness(loaded, options, quiet=quiet)
+        values, failed = _robustness(loaded, options, quiet=quiet)
     else:
-        found, failed = _again(loaded, quiet=quiet)
+        values, failed = _again(loaded, quiet=quiet)
     identity = {"run": str(folder), "digest": result["digest"], "checkpoint": config["checkpoint"]}
-    content = json_format.dumps(identity | {"seed": config["seed"]} | found, indent=1, allow_nan=False) + "\n"
+    content = json_format.dumps(identity | {"seed": config["seed"]} | values, indent=1, allow_nan=False) + "\n"
     for target in outputs:
         target.write(content)
         if not target.is_standard_output and not quiet:
@@ -145,10 +145,10 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
 def _on_corpus(run: "FinishedRun", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     from ser_lightning.cross_corpus import evaluate_on_corpus
 
-    found = evaluate_on_corpus(run.config, path=run.path)
+    values = evaluate_on_corpus(run.config, path=run.path)
     if not quiet:
-        _print_cross_corpus(found)
-    return found, False
+        _print_cross_corpus(values)
+    return values, False
 
 
 def _again(run: "FinishedRun", *, quiet: bool) -> tuple[dict[str, Any], bool]:
@@ -157,20 +157,20 @@ def _again(run: "FinishedRun", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     again = reevaluate(run.config, path=run.path, result=run.result)
     if not quiet:
         _print_comparison(again, run.path)
-    found = {"changed": again.changed, "equal": again.equal, "metrics": again.metrics, "config": run.config}
-    return found, again.same_config and not again.equal
+    values = {"changed": again.changed, "equal": again.equal, "metrics": again.metrics, "config": run.config}
+    return values, again.same_config and not again.equal
 
 
 def _robustness(run: "FinishedRun", options: "Options", *, quiet: bool) -> tuple[dict[str, Any], bool]:
     from ser_lightning.cli.robustness import evaluate_robustness
     from ser_lightning.report.robustness import NAME
 
-    found = evaluate_robustness(run, options, quiet=quiet)
+    values = evaluate_robustness(run, options, quiet=quiet)
     if not quiet:
         print(run.folder / NAME)
-        if not found["equal"]:
+        if not values["equal"]:
             print("Without a condition, the predictions differ: another corpus, machine or library version?")
-    return found, not found["equal"]
+    return values, not values["equal"]
 
 
 def _checkpoint_path(folder: Path, which: str) -> Path:

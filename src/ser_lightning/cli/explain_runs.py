@@ -48,13 +48,15 @@ def explain_importance(
 ) -> None:
     """Measure the importance of feature groups on the test clips, write the files and print the result."""
     groups = importance_groups(runs[0].data.preparation.features)
-    score, found = permutation_importance(runs, groups, repeats=repeats, seed=SEED)
+    score, importances = permutation_importance(runs, groups, repeats=repeats, seed=SEED)
     values = {
         **{"runs": list(paths), "uar": score, "repeats": repeats, "seed": SEED},
-        "importance": [asdict(each) for each in found],
+        "importance": [asdict(each) for each in importances],
     }
-    table = results.importance_table(found)
-    results.write_explanation(folder, "importance", values=values, table=table, figure=results.importance_figure(found))
+    table = results.importance_table(importances)
+    results.write_explanation(
+        folder, "importance", values=values, table=table, figure=results.importance_figure(importances)
+    )
     _print(table, values, as_json=as_json)
 
 
@@ -68,16 +70,16 @@ def explain_embeddings(
         labels = embeddings.labels_of(utterances)
         if len(utterances) < 3 or not labels:
             raise InputError("the test clips have neither several emotions nor several speakers; give another run")
-        nearness.append({name: embeddings.measure_nearness(found, labels) for name, found in vectors.items()})
+        nearness.append({name: embeddings.measure_nearness(space, labels) for name, space in vectors.items()})
         maps.append((vectors, labels, utterances))
     vectors, labels, utterances = maps[0]  # the spaces of different networks cannot be drawn in one map
-    places = {name: embeddings.project(found, method=method) for name, found in vectors.items()}
+    places = {name: embeddings.project(space, method=method) for name, space in vectors.items()}
     values = {
         **{"runs": list(paths), "map": method},
         "nearness": [_plain(each) for each in nearness],
         "clips": [utterance.id for utterance in utterances],
-        "labels": {name: found.tolist() for name, found in labels.items()},
-        "places": {name: np.round(found.astype(float), 4).tolist() for name, found in places.items()},
+        "labels": {name: texts.tolist() for name, texts in labels.items()},
+        "places": {name: np.round(points.astype(float), 4).tolist() for name, points in places.items()},
     }
     table = results.nearness_table(nearness)
     figure = results.embedding_figure(places, labels, nearness[0])

@@ -123,10 +123,10 @@ def _exported(
         read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features, tolerance=tolerance
     )
     waves = _waves(made, recordings)
-    found = compare(made.content, made.scorer, at_ten_lengths(waves, rate=made.scorer.sampling_rate))
-    if not found.difference <= tolerance:
+    comparison = compare(made.content, made.scorer, at_ten_lengths(waves, rate=made.scorer.sampling_rate))
+    if not comparison.difference <= tolerance:
         raise InputError(
-            f"the ONNX model differs from {path} by {found.difference:.1e} in a probability; expected at most"
+            f"the ONNX model differs from {path} by {comparison.difference:.1e} in a probability; expected at most"
             f" {tolerance:g}. Give other --clips, --only-features, or a larger --tolerance."
         )
     content, small = made.content, None
@@ -136,8 +136,8 @@ def _exported(
     facts = {
         "input": made.metadata.input,
         "bytes": len(content),
-        "lengths": found.waveforms,
-        "largest_difference": found.difference,
+        "lengths": comparison.waveforms,
+        "largest_difference": comparison.difference,
     }
     return content, facts | _int8_facts(small)
 

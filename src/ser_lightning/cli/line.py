@@ -223,8 +223,8 @@ def complete_override(incomplete: str, given: Sequence[str], config_name: str) -
     keys = config_files.keys(config_name, chosen)
     if equals:
         start = value[: max(value.rfind(","), value.rfind("[")) + 1]  # a sweep or a list
-        found = [f"{name}={start}{option}" for option in config_files.options(name)]
-        return [prefix + text for text in found or _with_value(name, keys) if text.startswith(word)]
+        assignments = [f"{name}={start}{option}" for option in config_files.options(name)]
+        return [prefix + text for text in assignments or _with_value(name, keys) if text.startswith(word)]
     if "." not in word:
         sections = {key.partition(".")[0] for key in keys if "." in key}
         tops = [key for key in keys if "." not in key and key not in config_files.groups()]

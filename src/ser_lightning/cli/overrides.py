@@ -61,11 +61,11 @@ def typed_text(override: Override) -> str:
 def quote_text_values(words: Sequence[str]) -> list[str]:
     """Quote the values of paths and names that Hydra would not parse as text; in a simple sweep, each value alone."""
     quoted = []
-    for word, found in ((word, parse_overrides([word])) for word in words):
-        if not found or not TEXT_KEYS.fullmatch(found[0].key_or_group):
+    for word, parsed in ((word, parse_overrides([word])) for word in words):
+        if not parsed or not TEXT_KEYS.fullmatch(parsed[0].key_or_group):
             quoted.append(word)
             continue
-        (override,) = found
+        (override,) = parsed
         key, value, text = override.key_or_group, override.value(), typed_text(override)
         if isinstance(value, ChoiceSweep):
             texts = text.split(",")

@@ -129,14 +129,14 @@ def processor_cores(threads: int, *, sweep: str) -> Iterator[None]:
     needed = min(max(1, threads), cores)
     while True:
         with contextlib.ExitStack() as held:
-            found = 0
+            acquired = 0
             for lock in locks:
-                if found == needed:
+                if acquired == needed:
                     break
                 with contextlib.suppress(filelock.Timeout):
                     held.enter_context(lock.acquire(timeout=0))
-                    found += 1
-            if found == needed:
+                    acquired += 1
+            if acquired == needed:
                 yield
                 return
         time.sleep(WAIT * random.uniform(0.5, 1.5))

@@ -130,13 +130,13 @@ def _print(report: "Report", path: Path) -> None:
         console.print(SYNTHETIC, style="bold", soft_wrap=True)
     for line in (report.answer, *(f"- {note}" for note in report.cautions)):
         console.print(line, soft_wrap=True)
-    found = arms_table(report.comparison)
+    arms = arms_table(report.comparison)
     table = Table(caption="percent; mean ± sd")
     # Arms become columns, because a terminal has more room for metrics in rows.
-    for number, title in enumerate([found.columns[0], *found.iloc[:, 0]]):
+    for number, title in enumerate([arms.columns[0], *arms.iloc[:, 0]]):
         table.add_column(title, justify="right" if number else "left")
-    for title in found.columns[1:]:
-        table.add_row(title, *found[title])
+    for title in arms.columns[1:]:
+        table.add_row(title, *arms[title])
     console.print(table)
     print(path)  # without the console, which would wrap a long path
 

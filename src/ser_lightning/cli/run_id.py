@@ -88,8 +88,8 @@ def _reads_back(item: Any) -> bool:
     if isinstance(item, list | dict):
         return False
     text = item if isinstance(item, str) else json.dumps(item)
-    found = parse_overrides([f"x={text}"])
-    return "+" not in text and bool(found) and json.dumps(_plain(found[0].value())) == json.dumps(item)
+    parsed = parse_overrides([f"x={text}"])
+    return "+" not in text and bool(parsed) and json.dumps(_plain(parsed[0].value())) == json.dumps(item)
 
 
 # Registered on import, because a launcher's worker resolves the folder of a job before it calls the job.

@@ -91,8 +91,8 @@ def launch(
     ]
     stacked = _train_stacks(jobs, settings=settings, sweep=Path(str(config.hydra.sweep.dir)).absolute())
     others = [job for job in jobs if job.number not in stacked]
-    found = _one_by_one(others, settings, context, config, function)
-    returns = {job.number: result for job, result in zip(others, found, strict=True)}
+    results = _one_by_one(others, settings, context, config, function)
+    returns = {job.number: result for job, result in zip(others, results, strict=True)}
     for job in jobs:
         if job.number in stacked:
             returns[job.number] = _finished_job(job, context, function)

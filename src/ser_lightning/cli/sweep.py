@@ -238,11 +238,11 @@ def last_epoch(log_file: Path) -> tuple[int, float | None]:
     try:
         with log_file.open("rb") as file:
             file.seek(max(0, log_file.stat().st_size - _TAIL))
-            found = _EPOCH.findall(file.read().decode(errors="replace"))
+            epochs = _EPOCH.findall(file.read().decode(errors="replace"))
     except OSError:
         return 0, None
-    if not found:
+    if not epochs:
         return 0, None
-    epoch, values = found[-1]
+    epoch, values = epochs[-1]
     uar = re.search(r"val/uar=([\d.]+)", values)
     return int(epoch) + 1, float(uar[1]) if uar else None

@@ -73,7 +73,7 @@ class AudformatCorpus(RowCorpus):
         for number, (index, emotion) in enumerate(series["emotion"].items(), start=1):
             file, start, end = index if isinstance(index, tuple) else (index, None, None)
             values = {"path": str(file), "emotion": _text(emotion)}
-            values |= {field: _text(found.get(file)) for field, found in by_file.items()}
+            values |= {field: _text(value_of.get(file)) for field, value_of in by_file.items()}
             values |= {"start": _text(start), "end": _text(end)}
             rows.append(Row(f"row {number}", values))
         return rows, []
@@ -88,10 +88,10 @@ class AudformatCorpus(RowCorpus):
                 " null leaves the field out"
             )
         try:
-            found: pd.Series[Any] = database[table][column].get(map=mapped or None)
+            values: pd.Series[Any] = database[table][column].get(map=mapped or None)
         except ValueError as error:
             raise InputError(f"corpus.columns.{field} is {self._columns[field]!r}: {error}") from error
-        return found
+        return values
 
 
 def _text(value: Any) -> str:

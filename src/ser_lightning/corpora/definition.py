@@ -128,24 +128,24 @@ class Definition:
         match = re.fullmatch(self.pattern, stem)
         if match is None:
             raise InputError(f"not a file name of {self.title}: expected one such as {self.example}")
-        found = {group: code for group, code in match.groupdict().items() if code is not None}
+        codes = {group: code for group, code in match.groupdict().items() if code is not None}
         for folder in path.parts[:-1]:
-            found = self._with_folder(found, folder)
+            codes = self._with_folder(codes, folder)
         if annotations is not None:
-            id_ = self._id(stem, found)
+            id_ = self._id(stem, codes)
             if id_ not in annotations and self.partly_labeled:
                 return {"id": id_, "emotion": None}
             if id_ not in annotations:
                 raise InputError("not in the label files of the corpus")
-            found |= annotations[id_]
+            codes |= annotations[id_]
         for group, values in self.codes.items():
-            code = found.get(group)
+            code = codes.get(group)
             if code not in values:
                 got = f"got {code}" if code else "neither the file name nor a folder gives it"
                 raise InputError(f"wrong {group}: {got}, expected {_listed(values)}")
-        annotation = {group: self.codes.get(group, {}).get(code, code) for group, code in found.items()}
-        annotation |= {name: template.format(**found) for name, template in self.templates.items()}
-        annotation |= {"id": self._id(stem, found), **self.constants}
+        annotation = {group: self.codes.get(group, {}).get(code, code) for group, code in codes.items()}
+        annotation |= {name: template.format(**codes) for name, template in self.templates.items()}
+        annotation |= {"id": self._id(stem, codes), **self.constants}
         if self.genders:
             annotation["gender"] = self.genders[annotation["speaker"]]
         return {name: value for name, value in annotation.items() if name in FIELDS}

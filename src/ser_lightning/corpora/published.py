@@ -99,7 +99,7 @@ class PublishedCorpus:
         present = {self._id(path) for path in [*files, *(PurePath(problem.path) for problem in problems)]}
         missing = (ids or set()) - present - definition.unusable.keys()
 
-        found: list[Utterance] = []
+        utterances: list[Utterance] = []
         left_out: list[Problem] = []
         unlabeled = 0
         for file in files:
@@ -113,16 +113,18 @@ class PublishedCorpus:
                 if annotation["id"] in definition.unusable:
                     left_out.append(Problem(path=printable(file), reason=definition.unusable[annotation["id"]]))
                     continue
-                found.append(Utterance(**annotation, corpus=self.name, path=root / file, digest=sha256(root / file)))
+                utterances.append(
+                    Utterance(**annotation, corpus=self.name, path=root / file, digest=sha256(root / file))
+                )
             except InputError as error:
                 problems.append(Problem(path=printable(file), reason=str(error)))
             except OSError as error:
                 problems.append(Problem(path=printable(file), reason=f"unreadable file: {error.strerror}"))
 
-        found, replaced = drop_replaced(found, root=root, corrected=definition.corrected)
+        utterances, replaced = drop_replaced(utterances, root=root, corrected=definition.corrected)
         left_out += replaced
-        kept, copies = keep_one_per_id(found, root=root)
-        problems += summarize_copied_folder(copies, total=len(found), note=definition.copies)
+        kept, copies = keep_one_per_id(utterances, root=root)
+        problems += summarize_copied_folder(copies, total=len(utterances), note=definition.copies)
         kept, mislabeled = drop_mislabeled(kept, root=root, same_recording=definition.same_recording)
         problems += mislabeled
         problems += [Problem(path=id_, reason="missing") for id_ in missing]

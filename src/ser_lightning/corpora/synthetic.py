@@ -217,10 +217,10 @@ class Synthetic:
         files, problems = list_corpus_files(self.folder, follow_links=False)
         if problems:
             raise self._damaged(self.folder / problems[0].path, problems[0].reason)
-        found = {self.folder / file for file in files}
-        if found != listed.keys():
-            path = min(found ^ listed.keys())
-            raise self._damaged(path, "not a clip of the corpus" if path in found else "missing")
+        present = {self.folder / file for file in files}
+        if present != listed.keys():
+            path = min(present ^ listed.keys())
+            raise self._damaged(path, "not a clip of the corpus" if path in present else "missing")
         return tuple(self._utterance(stem, path, listed[path]) for stem, path in sorted(paths.items()))
 
     def _utterance(self, stem: str, path: Path, digest: str) -> Utterance:

@@ -68,11 +68,11 @@ def read_contents(
     with RowFile(BANDS, np.float16) as signatures:
         with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
             results = progress(_map_in_batches(pool, read, list(paths)), len(paths))
-            for content, found in zip(paths, results, strict=True):
-                if isinstance(found, InputError):
-                    unread[content] = str(found)
+            for content, result in zip(paths, results, strict=True):
+                if isinstance(result, InputError):
+                    unread[content] = str(result)
                     continue
-                samples[content], own = found
+                samples[content], own = result
                 if own is not None and samples[content] not in source:
                     source[samples[content]] = content
                     signatures.append(own)

@@ -33,7 +33,7 @@ def describe_training_data(preparation: Preparation) -> TrainingData:
     if not any(utterance.id in training for utterance in sample):
         sample = _sample([utterance for utterance in preparation.utterances if utterance.id in training])
     measured = measure_recordings(sample, folder=preparation.cache_folder, workers=preparation.feature_workers)
-    clips = [found for utterance, found in zip(sample, measured, strict=True) if utterance.id in training]
+    clips = [conditions for utterance, conditions in zip(sample, measured, strict=True) if utterance.id in training]
     return summarize_conditions(clips, model_rate=preparation.audio.sampling_rate)
 
 
@@ -62,9 +62,9 @@ def measure_recordings(utterances: Sequence[Utterance], *, folder: Path, workers
     if cached is not None and len(cached) == len(contents):
         return cached
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_measure, utterances))
-    write_cached(path, found)
-    return found
+        conditions = list(pool.map(_measure, utterances))
+    write_cached(path, conditions)
+    return conditions
 
 
 def _measure(utterance: Utterance) -> Conditions:

@@ -95,18 +95,18 @@ def measure_clips(
     """
     needed = {utterance.content for utterance in utterances}
     path = cache_file(folder, "clip-audio", [FORMAT, sorted(needed)])
-    found = read_cached(path, lambda read: {content: ClipAudio(*read[content]) for content in needed})
+    audio = read_cached(path, lambda read: {content: ClipAudio(*read[content]) for content in needed})
     measured: dict[str, ClipAudio] = {}
 
     def measure(content: str, wave: npt.NDArray[np.float32], rate: int) -> None:
         measured[content] = measure_wave(wave, rate)
 
     contents = cached_contents(
-        utterances, folder=folder, workers=workers, progress=progress, observe=measure if found is None else None
+        utterances, folder=folder, workers=workers, progress=progress, observe=measure if audio is None else None
     )
     if contents.unread:
         raise InputError(next(iter(contents.unread.values())))
-    if found is None:
-        found = measured
-        write_cached(path, found)
-    return {utterance.id: found[utterance.content] for utterance in utterances}, contents
+    if audio is None:
+        audio = measured
+        write_cached(path, audio)
+    return {utterance.id: audio[utterance.content] for utterance in utterances}, contents

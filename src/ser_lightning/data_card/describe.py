@@ -172,13 +172,13 @@ def _associations(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the strength of the dependence between the emotion and each condition that varies."""
     from scipy import stats  # slow to import
 
-    found = []
+    associations = []
     for key, name in CATEGORIES.items():
         counts = pd.crosstab(rows.emotion, rows[key])  # without rows that lack the value
         if min(counts.shape) > 1:
             value = stats.contingency.association(counts.to_numpy(), method="cramer")
             p = stats.chi2_contingency(counts).pvalue
-            found.append((name, "Cramer's V", value, p, STRONGEST_V))
+            associations.append((name, "Cramer's V", value, p, STRONGEST_V))
     for key, name in MEASURES.items():
         groups = [own.to_numpy() for _, own in rows.groupby("emotion")[key] if len(own) > 1]
         values = np.concatenate(groups) if groups else np.empty(0)
@@ -187,7 +187,7 @@ def _associations(rows: pd.DataFrame) -> list[dict[str, Any]]:
             between = sum(len(group) * (group.mean() - mean) ** 2 for group in groups)
             eta = between / ((values - mean) ** 2).sum()
             p = stats.f_oneway(*groups).pvalue if any(np.ptp(group) for group in groups) else 0.0
-            found.append((name, "eta squared", eta, p, STRONGEST_ETA))
+            associations.append((name, "eta squared", eta, p, STRONGEST_ETA))
     return [
         {
             "condition": name,
@@ -197,7 +197,7 @@ def _associations(rows: pd.DataFrame) -> list[dict[str, Any]]:
             "bound": bound,
             "strong": bool(value >= bound and p < LARGEST_P),
         }
-        for name, measure, value, p, bound in found
+        for name, measure, value, p, bound in associations
     ]
 
 
@@ -205,9 +205,9 @@ def _warnings(rows: pd.DataFrame, card: Mapping[str, Any]) -> Iterator[tuple[str
     """Yield the name of each check that found something, and what it found."""
     yield from _speaker_warnings(rows, card)
     if rows.gender.nunique() > 1:
-        for emotion, found in card["emotions"].items():
-            if len(found["genders"]) == 1:
-                text = f"All speakers of {emotion} have one gender, {next(iter(found['genders']))}."
+        for emotion, facts in card["emotions"].items():
+            if len(facts["genders"]) == 1:
+                text = f"All speakers of {emotion} have one gender, {next(iter(facts['genders']))}."
                 yield "emotion of one gender", text
     for item in card["associations"]:
         if item["strong"]:
@@ -230,15 +230,15 @@ def _speaker_warnings(rows: pd.DataFrame, card: Mapping[str, Any]) -> Iterator[t
     if not card["speakers"]:
         yield "no speakers", "The corpus gives no speakers: leakage over speakers cannot be checked."
     if card["speakers"] > 1:
-        for emotion, found in card["emotions"].items():
-            if found["speakers"] == 1:
+        for emotion, facts in card["emotions"].items():
+            if facts["speakers"] == 1:
                 speaker = rows.speaker[rows.emotion == emotion].dropna().iloc[0]
                 text = f"Only speaker {speaker} has the emotion {emotion}: no unseen speaker can be tested on it."
                 yield "emotion of one speaker", text
         lonely = {
-            speaker: next(emotion for emotion, count in found["emotions"].items() if count)
-            for speaker, found in card["by_speaker"].items()
-            if sum(count > 0 for count in found["emotions"].values()) == 1
+            speaker: next(emotion for emotion, count in facts["emotions"].items() if count)
+            for speaker, facts in card["by_speaker"].items()
+            if sum(count > 0 for count in facts["emotions"].values()) == 1
         }
         if lonely and len(card["emotions"]) > 1:
             first = ", ".join(f"{speaker} ({emotion})" for speaker, emotion in list(lonely.items())[:3])

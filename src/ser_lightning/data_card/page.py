@@ -54,12 +54,15 @@ def write_card(card: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def facts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each fact that fits in one line."""
-    rows, found = card["rows"], card["quantiles"]
+    rows, quantiles = card["rows"], card["quantiles"]
     speakers = f", {card['speakers']} speakers" if card["speakers"] else ", speakers not given"
     yield "size", f"{rows} clips, {card['hours']:.2f} h{speakers}, {len(card['emotions'])} emotions"
-    yield "emotions", ", ".join(_emotion_text(emotion, found) for emotion, found in card["emotions"].items())
+    yield (
+        "emotions",
+        ", ".join(_emotion_text(emotion, emotion_facts) for emotion, emotion_facts in card["emotions"].items()),
+    )
     for key, name in describe.MEASURES.items():
-        low, middle, high = (_short(found[key][q]) for q in ("p5", "p50", "p95"))
+        low, middle, high = (_short(quantiles[key][q]) for q in ("p5", "p50", "p95"))
         yield name, f"median {middle}, 5 % to 95 %: {low} to {high}"
     for key, name in (("sampling_rate", "sampling rates (Hz)"), ("channels", "channels"), ("suffix", "file formats")):
         yield name, ", ".join(f"{value} ({count})" for value, count in card[key].items())
@@ -92,13 +95,13 @@ def _short(value: float) -> str:
 
 
 def _emotions_table(card: Mapping[str, Any]) -> pd.DataFrame:
-    genders = sorted({gender for found in card["emotions"].values() for gender in found["genders"]})
+    genders = sorted({gender for emotion_facts in card["emotions"].values() for gender in emotion_facts["genders"]})
     return pd.DataFrame(
         [
-            {"emotion": emotion, "clips": str(found["rows"]), "hours": f"{found['hours']:.2f}"}
-            | ({"speakers": str(found["speakers"])} if card["speakers"] else {})
-            | {gender: str(found["genders"].get(gender, 0)) for gender in genders}
-            for emotion, found in card["emotions"].items()
+            {"emotion": emotion, "clips": str(emotion_facts["rows"]), "hours": f"{emotion_facts['hours']:.2f}"}
+            | ({"speakers": str(emotion_facts["speakers"])} if card["speakers"] else {})
+            | {gender: str(emotion_facts["genders"].get(gender, 0)) for gender in genders}
+            for emotion, emotion_facts in card["emotions"].items()
         ]
     )
 
@@ -108,9 +111,9 @@ def _speakers_table(card: Mapping[str, Any]) -> pd.DataFrame | None:
         return None
     return pd.DataFrame(
         [
-            {"speaker": speaker, "gender": found["gender"] or NOTHING}
-            | {emotion: str(count) for emotion, count in found["emotions"].items()}
-            for speaker, found in card["by_speaker"].items()
+            {"speaker": speaker, "gender": speaker_facts["gender"] or NOTHING}
+            | {emotion: str(count) for emotion, count in speaker_facts["emotions"].items()}
+            for speaker, speaker_facts in card["by_speaker"].items()
         ]
     )
 
@@ -155,7 +158,9 @@ def _panels(card: Mapping[str, Any]) -> dict[str, Panel]:
     if 0 < card["speakers"] <= MOST_SPEAKERS:
         panels["speakers"] = Panel("Clips by speaker and emotion", _speakers_figure(card))
     for key, name in describe.MEASURES.items():
-        ranges = {e: found["quantiles"][key] for e, found in card["emotions"].items() if found["rows"]}
+        ranges = {
+            e: emotion_facts["quantiles"][key] for e, emotion_facts in card["emotions"].items() if emotion_facts["rows"]
+        }
         panels[key] = Panel(f"By emotion: {name}", _ranges_figure(ranges, name))
     return panels
 

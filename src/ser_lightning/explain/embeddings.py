@@ -63,14 +63,14 @@ def represent(run: OpenRun) -> tuple[dict[str, Doubles], list[Utterance]]:
                 parts[EMBEDDING].append(embed(run.model, batch.features, batch.lengths, classes=classes))
     order = torch.cat(rows).argsort()
     utterance_of = {utterance.id: utterance for utterance in run.data.preparation.utterances}
-    vectors = {name: torch.cat(found)[order].double().numpy() for name, found in parts.items() if found}
+    vectors = {name: torch.cat(batches)[order].double().numpy() for name, batches in parts.items() if batches}
     return vectors, [utterance_of[id_] for id_ in clips.utterances]
 
 
 def labels_of(utterances: Sequence[Utterance]) -> dict[str, Names]:
     """Return the emotion, the speaker and the corpus of each clip, without those that are the same for all."""
-    found = {name: np.array([getattr(each, name) or "" for each in utterances]) for name in APART}
-    return {name: values for name, values in found.items() if len(set(values)) > 1}
+    labels = {name: np.array([getattr(each, name) or "" for each in utterances]) for name in APART}
+    return {name: values for name, values in labels.items() if len(set(values)) > 1}
 
 
 def measure_nearness(vectors: Doubles, labels: Mapping[str, Names]) -> dict[str, Nearness]:
@@ -122,12 +122,12 @@ def project(vectors: Doubles, *, method: str) -> Doubles:
     standardized = StandardScaler().fit_transform(vectors)
     most = len(vectors) - 1  # neighbors of a clip
     if method == "umap":
-        found: Doubles = _umap(standardized, min(15, most))
+        places: Doubles = _umap(standardized, min(15, most))
     elif method == "tsne":
-        found = TSNE(2, perplexity=min(30, most), random_state=SEED).fit_transform(standardized)
+        places = TSNE(2, perplexity=min(30, most), random_state=SEED).fit_transform(standardized)
     else:
-        found = PCA(2, random_state=SEED).fit_transform(standardized)
-    return found
+        places = PCA(2, random_state=SEED).fit_transform(standardized)
+    return places
 
 
 def check_map(method: str) -> None:

@@ -36,7 +36,7 @@ def feature_groups(names: Sequence[str]) -> list[FeatureGroup]:
     columns: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         columns.setdefault(_group_name(name), []).append(index)
-    return [FeatureGroup(name, np.array(found)) for name, found in columns.items()]
+    return [FeatureGroup(name, np.array(indices)) for name, indices in columns.items()]
 
 
 def feature_bands(extractor: Any, *, bands: int) -> list[FeatureGroup]:
@@ -47,10 +47,10 @@ def feature_bands(extractor: Any, *, bands: int) -> list[FeatureGroup]:
         bands: number of bands of a spectral block
 
     """
-    found = []
+    groups = []
     for group in feature_groups(feature_names(extractor)):
-        found += _divide(group, extractor, bands) if group.name in SPECTRAL else [group]
-    return found
+        groups += _divide(group, extractor, bands) if group.name in SPECTRAL else [group]
+    return groups
 
 
 def feature_names(extractor: Any) -> Sequence[str]:
@@ -83,12 +83,12 @@ def _divide(group: FeatureGroup, extractor: Any, bands: int) -> list[FeatureGrou
     present = np.unique(numbers)
     edges = _edges(group.name, extractor)  # (numbers + 1,), Hz
     prefix = "" if group.name in ("mel", "bin") else f"{group.name} "
-    found = []
+    parts = []
     for part in np.array_split(present, min(bands, len(present))):
         first, last = part[0] - present[0], part[-1] - present[0]
         columns = group.columns[np.isin(numbers, part)]
-        found.append(FeatureGroup(prefix + hertz(edges[first], edges[last + 1]), columns))
-    return found
+        parts.append(FeatureGroup(prefix + hertz(edges[first], edges[last + 1]), columns))
+    return parts
 
 
 def _edges(name: str, extractor: Any) -> npt.NDArray[np.float64]:

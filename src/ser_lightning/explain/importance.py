@@ -76,13 +76,13 @@ def permutation_importance(
     check_runs(runs)
     before = [_confusions([_predict(run, _test_clips(run))], run) for run in runs]
     plain = _by_speaker(before)
-    found = []
+    importances = []
     for group in groups:
         generator = np.random.default_rng(seed)
         permuted = [_permuted(run, group, generator, repeats) for run in runs]
         after = [_confusions(predictions, run) for predictions, run in zip(permuted, runs, strict=True)]
-        found.append(_importance(group, plain, after, repeats))
-    return 100 * uar(plain.sum((0, 1)).astype(np.int64)), found
+        importances.append(_importance(group, plain, after, repeats))
+    return 100 * uar(plain.sum((0, 1)).astype(np.int64)), importances
 
 
 def exchange(clips: FeatureDataset, columns: npt.NDArray[np.int64], donors: npt.NDArray[np.int64]) -> FeatureDataset:

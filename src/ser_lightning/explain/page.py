@@ -65,7 +65,7 @@ class ExplainedClip:
             "probabilities": self.probabilities,
             "emotion": self.emotion,
             "logit": self.logit,
-            "explanations": [found.as_dict() for found in self.explanations],
+            "explanations": [explanation.as_dict() for explanation in self.explanations],
         }
 
 
@@ -79,8 +79,10 @@ def render_clips(clips: Sequence[ExplainedClip], *, model: str) -> str:
     """
     body = html_template("ser_lightning.explain", "clips.html.j2").render(
         model=model,
-        clips=[(clip, _audio(clip), [_map(found, clip) for found in clip.explanations]) for clip in clips],
-        methods={found.method: METHODS[found.method] for clip in clips for found in clip.explanations},
+        clips=[(clip, _audio(clip), [_map(explanation, clip) for explanation in clip.explanations]) for clip in clips],
+        methods={
+            explanation.method: METHODS[explanation.method] for clip in clips for explanation in clip.explanations
+        },
         colors=COLORS,
     )
     return make_page(Markup(body), title=f"Explanations of {model}")  # noqa: S704 - the template escapes its values

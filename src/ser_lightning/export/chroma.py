@@ -59,8 +59,8 @@ class Chroma(nn.Module):
         guess = ((deviation + 0.5) * BINS).floor().long().clamp(0, BINS - 1)
         below = (deviation < self.edges[guess]) & (guess > 0)
         above = (deviation >= self.edges[guess + 1]) & (guess < BINS - 1)
-        found = guess - below.long() + above.long()
-        counts = torch.zeros(BINS, dtype=torch.int64).scatter_add(0, found, torch.ones_like(found))
+        bins = guess - below.long() + above.long()
+        counts = torch.zeros(BINS, dtype=torch.int64).scatter_add(0, bins, torch.ones_like(bins))
         return torch.where(counts.sum() > 0, counts.argmax(), UNTUNED)
 
     def _pitches(self, magnitude: Tensor) -> Tensor:

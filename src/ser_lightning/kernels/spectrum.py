@@ -143,11 +143,11 @@ def pitches(spectrum: Floats, *, low: int, high: int, height: float, sampling_ra
     if not 1 <= low <= high < bins:
         raise ValueError(f"expected 1 <= low <= high < {bins} but got {low} and {high}")
     pitch = np.empty(count * (1 + (high - low) // 2), np.float32)  # neighbors cannot both be peaks
-    found: int = library().peaks(
+    peak_count: int = library().peaks(
         *(input_ptr(spectrum, np.float32), count, bins, low, high, height, sampling_rate, 2 * (bins - 1)),
         output_ptr(pitch),
     )
-    return check_success(found < 0, pitch)[:found]
+    return check_success(peak_count < 0, pitch)[:peak_count]
 
 
 def mode_of_deviations(octaves: Floats, *, n_chroma: int, edges: Doubles) -> int:

@@ -36,13 +36,13 @@ def recording_folders(corpus: str, config: Mapping[str, Any]) -> dict[str, Path]
         variable = f"{name.upper()}_ROOT"
         given = config.get("parts", {}).get(name, config).get("root")
         roots = [root for root in map(expand_path, (given, os.environ.get(variable))) if root is not None]
-        found = next((root for root in roots if root.is_dir()), None)
-        if found is None:
+        folder = next((root for root in roots if root.is_dir()), None)
+        if folder is None:
             where = " and ".join(printable(root) for root in roots) or "no folder is known"
             raise InputError(
                 f"The recordings of {DEFINITIONS[name].title} were not found ({where}). Set {variable} to their folder."
             )
-        folders[name] = found
+        folders[name] = folder
     return folders
 
 
@@ -59,7 +59,7 @@ def recordings_by_id(folders: Mapping[str, Path], config: Mapping[str, Any]) -> 
     """
     if not folders:
         return {utterance.id: utterance for utterance in build_corpus(config).scan().utterances}
-    found: dict[str, Utterance] = {}
+    utterances: dict[str, Utterance] = {}
     for name, root in folders.items():
         corpus = PublishedCorpus(
             name=name,
@@ -71,8 +71,8 @@ def recordings_by_id(folders: Mapping[str, Path], config: Mapping[str, Any]) -> 
             merge=None,
         )
         prefix = f"{name}/" if len(folders) > 1 else ""  # as in a pooled corpus
-        found |= {prefix + utterance.id: utterance for utterance in corpus.scan().utterances}
-    return found
+        utterances |= {prefix + utterance.id: utterance for utterance in corpus.scan().utterances}
+    return utterances
 
 
 def listener_rates(recordings: Mapping[str, Utterance], folders: Mapping[str, Path]) -> dict[str, float]:

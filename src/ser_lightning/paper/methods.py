@@ -267,8 +267,8 @@ def _settings(comparison: Comparison, section: str) -> str:
 
 
 def _config(comparison: Comparison, section: str) -> dict[str, Any]:
-    found = comparison.runs.config.iloc[0].get(section)
-    return found if isinstance(found, dict) else {}
+    values = comparison.runs.config.iloc[0].get(section)
+    return values if isinstance(values, dict) else {}
 
 
 def _short(value: Any) -> str:
@@ -288,7 +288,7 @@ def _unique(values: Iterable[Any]) -> str:
     ('96 to 120', '864', 'a / b')
 
     """
-    found = list(dict.fromkeys(values))
-    if len(found) > 3 and all(isinstance(value, int) for value in found):
-        return f"{min(found)} to {max(found)}"
-    return " / ".join(map(str, found))
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) > 3 and all(isinstance(value, int) for value in distinct):
+        return f"{min(distinct)} to {max(distinct)}"
+    return " / ".join(map(str, distinct))

@@ -51,12 +51,12 @@ class Certainty:
 
     def decide(self, values: npt.NDArray[np.float64]) -> Answer:
         """Return the answer for the calibrated probabilities (C,) of a segment."""
-        found = values[None]
-        order = np.argsort(-found[0], kind="stable")
-        sets = None if self.bound is None else prediction_sets(found, self.bound)[0]
+        batch = values[None]
+        order = np.argsort(-batch[0], kind="stable")
+        sets = None if self.bound is None else prediction_sets(batch, self.bound)[0]
         return Answer(
-            text=UNSURE if unsure(found, self.threshold)[0] else self.emotions[order[0]],
-            probabilities=dict(zip(self.emotions, found[0].tolist(), strict=True)),
+            text=UNSURE if unsure(batch, self.threshold)[0] else self.emotions[order[0]],
+            probabilities=dict(zip(self.emotions, batch[0].tolist(), strict=True)),
             emotions=None if sets is None else tuple(self.emotions[index] for index in order if sets[index]),
         )
 

@@ -58,38 +58,38 @@ def csv_text(rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _csv_row(found: SegmentPrediction, emotions: Emotions, *, sets: bool = False) -> list[str]:
-    times = [f"{seconds:.3f}" for seconds in (found.start, found.end, found.speech)]
-    group = found.emotions or ()
+def _csv_row(row: SegmentPrediction, emotions: Emotions, *, sets: bool = False) -> list[str]:
+    times = [f"{seconds:.3f}" for seconds in (row.start, row.end, row.speech)]
+    group = row.emotions or ()
     of_set = [str(len(group)) if group else "", "; ".join(group)] if sets else []
-    warnings = "; ".join(found.warnings)
-    return [found.path, found.channel, *times, found.answer, *_digits(found, emotions), *of_set, warnings]
+    warnings = "; ".join(row.warnings)
+    return [row.path, row.channel, *times, row.answer, *_digits(row, emotions), *of_set, warnings]
 
 
-def _digits(found: SegmentPrediction, emotions: Emotions) -> list[str]:
+def _digits(row: SegmentPrediction, emotions: Emotions) -> list[str]:
     """Return the probabilities as text; empty without speech."""
-    values = found.probabilities
+    values = row.probabilities
     return [f"{values[name]:.{DIGITS}f}" if values else "" for name in emotions]
 
 
-def plain_row(found: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
+def plain_row(row: SegmentPrediction, *, sets: bool = False) -> dict[str, Any]:
     """Return a row as plain values, as JSON holds it."""
-    values, group = found.probabilities, found.emotions
+    values, group = row.probabilities, row.emotions
     return {
-        "path": found.path,
-        "channel": found.channel,
-        "start": round(found.start, 3),
-        "end": round(found.end, 3),
-        "speech": round(found.speech, 3),
-        "prediction": found.answer,
+        "path": row.path,
+        "channel": row.channel,
+        "start": round(row.start, 3),
+        "end": round(row.end, 3),
+        "speech": round(row.speech, 3),
+        "prediction": row.answer,
         "probabilities": values and {name: round(value, DIGITS) for name, value in values.items()},
         **({"set_size": group and len(group), "set": group and list(group)} if sets else {}),
-        "warnings": list(found.warnings),
+        "warnings": list(row.warnings),
     }
 
 
 def _json(rows: Rows, emotions: Emotions, first: bool, *, sets: bool = False) -> str:
-    lines = [json.dumps(plain_row(found, sets=sets), ensure_ascii=False) for found in rows]
+    lines = [json.dumps(plain_row(row, sets=sets), ensure_ascii=False) for row in rows]
     return ("" if first else ",\n") + ",\n".join(lines)
 
 
@@ -100,16 +100,13 @@ def _audformat(rows: Rows, emotions: Emotions, first: bool) -> str:
         InputError: a segment has a channel of its own, for which the format has no place
 
     """
-    for found in rows:
-        if found.channel not in ("mono", "mean"):
+    for row in rows:
+        if row.channel not in ("mono", "mean"):
             raise InputError(
-                f"{found.path}: segments of audformat have no channel, got {found.channel!r}; give another --format"
+                f"{row.path}: segments of audformat have no channel, got {row.channel!r}; give another --format"
             )
     return csv_text(
-        [
-            [found.path, _timedelta(found.start), _timedelta(found.end), found.answer, *_digits(found, emotions)]
-            for found in rows
-        ]
+        [[row.path, _timedelta(row.start), _timedelta(row.end), row.answer, *_digits(row, emotions)] for row in rows]
     )
 
 
@@ -138,9 +135,9 @@ def _clock(seconds: float, *, digits: int) -> str:
 def _rttm(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return rows of NIST's RTTM, whose fields hold no blanks."""
     return "".join(
-        f"SPEAKER {_field(found.path)} {_channel_number(found.channel)} {found.start:.3f}"
-        f" {found.end - found.start:.3f} <NA> <NA> {_field(found.answer)} {_confidence(found)} <NA>\n"
-        for found in rows
+        f"SPEAKER {_field(row.path)} {_channel_number(row.channel)} {row.start:.3f}"
+        f" {row.end - row.start:.3f} <NA> <NA> {_field(row.answer)} {_confidence(row)} <NA>\n"
+        for row in rows
     )
 
 
@@ -152,28 +149,27 @@ def _channel_number(channel: str) -> int:
     return int(channel) if channel.isdigit() else 2 if channel == "right" else 1
 
 
-def _confidence(found: SegmentPrediction) -> str:
-    values = found.probabilities
+def _confidence(row: SegmentPrediction) -> str:
+    values = row.probabilities
     return "<NA>" if not values else f"{max(values.values()):.3f}"
 
 
-def _label(found: SegmentPrediction) -> str:
+def _label(row: SegmentPrediction) -> str:
     """Return the answer with its probability, such as ``angry 0.93``."""
-    values = found.probabilities
-    return found.answer if not values else f"{found.answer} {max(values.values()):.2f}"
+    values = row.probabilities
+    return row.answer if not values else f"{row.answer} {max(values.values()):.2f}"
 
 
 def channels_of(rows: Rows) -> list[str]:
     """Return the channels of rows, in their order."""
-    return list(dict.fromkeys(found.channel for found in rows))
+    return list(dict.fromkeys(row.channel for row in rows))
 
 
 def _audacity(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return labels of Audacity; with several channels, a label starts with its channel."""
     several = len(channels_of(rows)) > 1
     return "".join(
-        f"{found.start:.6f}\t{found.end:.6f}\t{f'{found.channel}: ' if several else ''}{_label(found)}\n"
-        for found in rows
+        f"{row.start:.6f}\t{row.end:.6f}\t{f'{row.channel}: ' if several else ''}{_label(row)}\n" for row in rows
     )
 
 
@@ -181,9 +177,9 @@ def _vtt(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return captions of WebVTT; with several channels, a caption names its channel as the voice."""
     several = len(channels_of(rows)) > 1
     cues = [
-        f"{_clock(found.start, digits=3)} --> {_clock(found.end, digits=3)}\n"
-        f"{f'<v {found.channel}>' if several else ''}{_escaped(_label(found))}\n"
-        for found in rows
+        f"{_clock(row.start, digits=3)} --> {_clock(row.end, digits=3)}\n"
+        f"{f'<v {row.channel}>' if several else ''}{_escaped(_label(row))}\n"
+        for row in rows
     ]
     return "WEBVTT\n\n" + "\n".join(cues)
 
@@ -194,12 +190,12 @@ def _escaped(text: str) -> str:
 
 def _textgrid(rows: Rows, emotions: Emotions, first: bool) -> str:
     """Return a TextGrid of Praat with one tier per channel, whose overlapping windows end where the next one starts."""
-    end = max(found.duration for found in rows)
+    end = max(row.duration for row in rows)
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}"]
     channels = channels_of(rows)
     lines += ["tiers? <exists>", f"size = {len(channels)}", "item []:"]
     for number, channel in enumerate(channels, 1):
-        intervals = _intervals([found for found in rows if found.channel == channel], end=end)
+        intervals = _intervals([row for row in rows if row.channel == channel], end=end)
         lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{channel}"']
         lines += ["        xmin = 0", f"        xmax = {end:.6f}", f"        intervals: size = {len(intervals)}"]
         for index, (start, stop, label) in enumerate(intervals, 1):
@@ -211,29 +207,29 @@ def _textgrid(rows: Rows, emotions: Emotions, first: bool) -> str:
 
 def _intervals(rows: Rows, *, end: float) -> list[tuple[float, float, str]]:
     """Return consecutive intervals from 0 to ``end``, with empty ones between the segments."""
-    ordered = sorted(rows, key=lambda found: found.start)
-    stops = np.minimum([found.end for found in ordered], [*(found.start for found in ordered[1:]), end])
+    ordered = sorted(rows, key=lambda row: row.start)
+    stops = np.minimum([row.end for row in ordered], [*(row.start for row in ordered[1:]), end])
     intervals, now = [], 0.0
-    for found, stop in zip(ordered, stops.tolist(), strict=True):
-        if found.start > now:
-            intervals.append((now, found.start, ""))
-        if stop > found.start:
-            intervals.append((found.start, stop, _label(found)))
+    for row, stop in zip(ordered, stops.tolist(), strict=True):
+        if row.start > now:
+            intervals.append((now, row.start, ""))
+        if stop > row.start:
+            intervals.append((row.start, stop, _label(row)))
         now = max(now, stop)
     return [*intervals, (now, end, "")] if end > now else intervals
 
 
 FORMATS = {
-    found.name: found
-    for found in (
+    output_format.name: output_format
+    for output_format in (
         Format(
             "csv",
             ".csv",
-            lambda rows, emotions, first: csv_text([_csv_row(found, emotions) for found in rows]),
+            lambda rows, emotions, first: csv_text([_csv_row(row, emotions) for row in rows]),
             start=lambda emotions: csv_text([[*COLUMNS, *emotions, "warnings"]]),
         ),
         Format("json", ".json", _json, start=lambda emotions: "[\n", end="\n]\n"),
-        Format("jsonl", ".jsonl", lambda rows, emotions, first: json_lines([plain_row(found) for found in rows])),
+        Format("jsonl", ".jsonl", lambda rows, emotions, first: json_lines([plain_row(row) for row in rows])),
         Format(
             "audformat",
             ".audformat.csv",
@@ -250,11 +246,11 @@ FORMATS = {
 WITH_SETS = {
     "csv": replace(
         FORMATS["csv"],
-        rows=lambda rows, emotions, first: csv_text([_csv_row(found, emotions, sets=True) for found in rows]),
+        rows=lambda rows, emotions, first: csv_text([_csv_row(row, emotions, sets=True) for row in rows]),
         start=lambda emotions: csv_text([[*COLUMNS, *emotions, "set_size", "set", "warnings"]]),
     ),
     "json": replace(FORMATS["json"], rows=partial(_json, sets=True)),
     "jsonl": replace(
-        FORMATS["jsonl"], rows=lambda rows, emotions, first: json_lines([plain_row(found, sets=True) for found in rows])
+        FORMATS["jsonl"], rows=lambda rows, emotions, first: json_lines([plain_row(row, sets=True) for row in rows])
     ),
 }

@@ -123,9 +123,9 @@ class Predictor:
 
     def _answer(self, clip: _Clip, logits: npt.NDArray[np.float64] | None) -> SegmentPrediction:
         segment = clip.segment
-        found = None if logits is None else self.certainty.answer(logits)
+        answer = None if logits is None else self.certainty.answer(logits)
         warnings = segment.warnings
-        if found is not None and self.scorer.training_data is not None:
+        if answer is not None and self.scorer.training_data is not None:
             conditions = measure_conditions(segment.wave, segment.rate)
             whole = segment.end - segment.start > segment.duration - TOLERANCE
             warnings += unlike(self.scorer.training_data, conditions, whole=whole)
@@ -136,8 +136,8 @@ class Predictor:
             start=segment.start,
             end=segment.end,
             speech=clip.speech,
-            answer=NO_SPEECH if found is None else found.text,
-            probabilities=None if found is None else found.probabilities,
-            emotions=None if found is None else found.emotions,
+            answer=NO_SPEECH if answer is None else answer.text,
+            probabilities=None if answer is None else answer.probabilities,
+            emotions=None if answer is None else answer.emotions,
             warnings=warnings,
         )

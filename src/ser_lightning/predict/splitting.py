@@ -262,11 +262,11 @@ class Splitter:
         """Yield the segments of a long recording; its seconds are infinite while a stream goes on."""
         rate = self.audio.sampling_rate
         parts = [(channel, Resampler(sound.rate, rate, self.audio.resampler), self.segmenter()) for channel in channels]
-        found: set[str] = set()
+        with_segments: set[str] = set()
 
         def segments(channel: Channel, segmenter: Segmenter, samples: Floats, *, last: bool) -> Iterator[Segment]:
             for span in [*segmenter.feed(samples), *(segmenter.finish() if last else [])]:
-                found.add(channel.name)
+                with_segments.add(channel.name)
                 start = span.start / rate
                 end = min(start + len(span.wave) / rate, seconds)
                 yield self._segment(path, channel, (start, end, seconds), span.wave)
@@ -279,7 +279,7 @@ class Splitter:
         seconds = samples / sound.rate
         for channel, resampler, segmenter in parts:
             yield from segments(channel, segmenter, resampler.finish(), last=True)
-            if channel.name not in found:  # nothing but silence
+            if channel.name not in with_segments:  # nothing but silence
                 yield self._segment(path, channel, (0.0, seconds, seconds), np.zeros(rate, np.float32))
 
     def _segment(self, path: str, channel: Channel, times: tuple[float, float, float], wave: Floats) -> Segment:

@@ -20,11 +20,11 @@ def summaries(
     """
     rows: list[SegmentPrediction] = []
     for batch in batches:
-        for found in batch:
-            if rows and found.path != rows[0].path:
+        for row in batch:
+            if rows and row.path != rows[0].path:
                 yield summarize(rows, certainty)
                 rows = []
-            rows.append(found)
+            rows.append(row)
     if rows:
         yield summarize(rows, certainty)
 
@@ -34,16 +34,16 @@ def summarize(rows: Sequence[SegmentPrediction], certainty: Certainty) -> list[S
 
     The probabilities are the mean over the segments, weighted by their seconds of speech.
     """
-    channels = dict.fromkeys(found.channel for found in rows)
-    return [_summary([found for found in rows if found.channel == channel], certainty) for channel in channels]
+    channels = dict.fromkeys(row.channel for row in rows)
+    return [_summary([row for row in rows if row.channel == channel], certainty) for channel in channels]
 
 
 def _summary(rows: Sequence[SegmentPrediction], certainty: Certainty) -> SegmentPrediction:
-    scored = [found for found in rows if found.probabilities is not None]
+    scored = [row for row in rows if row.probabilities is not None]
     answer = None
     if scored:
-        weights = np.array([found.speech for found in scored])
-        values = np.array([list((found.probabilities or {}).values()) for found in scored])
+        weights = np.array([row.speech for row in scored])
+        values = np.array([list((row.probabilities or {}).values()) for row in scored])
         mean = np.average(values, axis=0, weights=weights if weights.any() else None)
         answer = certainty.decide(mean)
     first = rows[0]
@@ -57,15 +57,15 @@ def _summary(rows: Sequence[SegmentPrediction], certainty: Certainty) -> Segment
         answer=NO_SPEECH if answer is None else answer.text,
         probabilities=None if answer is None else answer.probabilities,
         emotions=None if answer is None else answer.emotions,
-        warnings=tuple(dict.fromkeys(warning for found in rows for warning in found.warnings)),
+        warnings=tuple(dict.fromkeys(warning for row in rows for warning in row.warnings)),
     )
 
 
 def _seconds_of_speech(rows: Sequence[SegmentPrediction]) -> float:
     """Return the seconds of speech in segments; in windows that overlap, it is counted once."""
     covered, now = 0.0, 0.0
-    for found in sorted(rows, key=lambda found: found.start):
-        covered += max(0.0, found.end - max(found.start, now))
-        now = max(now, found.end)
-    total = sum(found.end - found.start for found in rows)
-    return sum(found.speech for found in rows) * covered / total if total else 0.0
+    for row in sorted(rows, key=lambda row: row.start):
+        covered += max(0.0, row.end - max(row.start, now))
+        now = max(now, row.end)
+    total = sum(row.end - row.start for row in rows)
+    return sum(row.speech for row in rows) * covered / total if total else 0.0

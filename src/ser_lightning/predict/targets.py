@@ -31,12 +31,12 @@ def choose_format(output: str, *, name: str | None, json: bool, sets: bool = Fal
         InputError: there is no such format, or it holds no sets
 
     """
-    found = _format_of(output, name=name, json=json)
+    chosen = _format_of(output, name=name, json=json)
     if not sets:
-        return found
-    if found.name not in WITH_SETS:
-        raise InputError(f"the format {found.name} holds no sets; leave out --set-size or give --format csv or jsonl")
-    return WITH_SETS[found.name]
+        return chosen
+    if chosen.name not in WITH_SETS:
+        raise InputError(f"the format {chosen.name} holds no sets; leave out --set-size or give --format csv or jsonl")
+    return WITH_SETS[chosen.name]
 
 
 def _format_of(output: str, *, name: str | None, json: bool) -> Format:
@@ -45,9 +45,9 @@ def _format_of(output: str, *, name: str | None, json: bool) -> Format:
             raise InputError(f"--format is {name!r}; expected one of {', '.join(FORMATS)}{suggestion(name, FORMATS)}")
         return FORMATS[name]
     known = [FORMATS[each] for each in JSON_FORMATS] if json else list(FORMATS.values())
-    for found in sorted(known, key=lambda found: -len(found.ending)):
-        if output.lower().endswith(found.ending.lower()):
-            return found
+    for known_format in sorted(known, key=lambda known_format: -len(known_format.ending)):
+        if output.lower().endswith(known_format.ending.lower()):
+            return known_format
     return known[0]
 
 

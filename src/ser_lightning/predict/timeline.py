@@ -67,9 +67,9 @@ def channel_of(block: npt.NDArray[np.float32], channel: str) -> npt.NDArray[np.f
 
 def visible_spans(rows: Rows) -> list[tuple[SegmentPrediction, float, float]]:
     """Return each row of a channel with the part that no later row covers: windows end where the next one starts."""
-    ordered = sorted(rows, key=lambda found: found.start)
-    starts = [*(found.start for found in ordered[1:]), np.inf]
-    return [(found, found.start, min(found.end, start)) for found, start in zip(ordered, starts, strict=True)]
+    ordered = sorted(rows, key=lambda row: row.start)
+    starts = [*(row.start for row in ordered[1:]), np.inf]
+    return [(row, row.start, min(row.end, start)) for row, start in zip(ordered, starts, strict=True)]
 
 
 def draw_timeline(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> bytes:
@@ -86,7 +86,7 @@ def draw_timeline(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> 
     FigureCanvasAgg(figure)
     grid = figure.subplots(2 * len(channels), 1, sharex=True, squeeze=False, height_ratios=[1, 1.2] * len(channels))
     for number, channel in enumerate(channels):
-        own = [found for found in rows if found.channel == channel]
+        own = [row for row in rows if row.channel == channel]
         waveform, shares = grid[2 * number][0], grid[2 * number + 1][0]
         envelope = read_envelope(open_recording, channel, seconds=seconds, bins=BINS)
         _draw_waveform(waveform, envelope, own, emotions, seconds=seconds)
@@ -96,7 +96,7 @@ def draw_timeline(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> 
     last.set_xlim(0, seconds)
     last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
     last.set_xlabel("time")
-    answers = dict.fromkeys([*emotions, *(found.answer for found in rows if found.answer not in emotions)])
+    answers = dict.fromkeys([*emotions, *(row.answer for row in rows if row.answer not in emotions)])
     handles = [Patch(color=color_of(answer, emotions), label=answer) for answer in answers]
     figure.legend(handles=handles, loc="outside upper center", ncols=10, frameon=False, fontsize=9)
     content = io.BytesIO()
@@ -122,10 +122,10 @@ def _draw_waveform(
     axes.fill_between(times, *envelope, color="#333333", linewidth=0)
     peak = max(float(np.abs(envelope).max()), 1e-3)
     axes.set_ylim(-peak, 1.35 * peak)
-    for found, start, end in visible_spans(rows):
-        axes.axvspan(start, end, color=color_of(found.answer, emotions), alpha=0.28, linewidth=0)
-        if (end - start) / seconds > 0.007 * len(found.answer):
-            axes.text((start + end) / 2, 1.3 * peak, found.answer, ha="center", va="top", fontsize=8)
+    for row, start, end in visible_spans(rows):
+        axes.axvspan(start, end, color=color_of(row.answer, emotions), alpha=0.28, linewidth=0)
+        if (end - start) / seconds > 0.007 * len(row.answer):
+            axes.text((start + end) / 2, 1.3 * peak, row.answer, ha="center", va="top", fontsize=8)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
 
@@ -137,7 +137,7 @@ def _draw_probabilities(axes: Axes, rows: Rows, emotions: Sequence[str]) -> None
     widths = np.array([end for _, _, end in spans]) - starts
     bottom = np.zeros(len(spans))
     for emotion in emotions:
-        shares = np.array([(found.probabilities or {})[emotion] for found, _, _ in spans])
+        shares = np.array([(row.probabilities or {})[emotion] for row, _, _ in spans])
         axes.bar(starts, shares, width=widths, bottom=bottom, align="edge", color=color_of(emotion, emotions))
         bottom += shares
     axes.set_ylim(0, 1)

@@ -33,7 +33,7 @@ def make_page(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> str:
 
     """
     seconds = rows[0].duration
-    answers = dict.fromkeys([*emotions, *(found.answer for found in rows if found.answer not in emotions)])
+    answers = dict.fromkeys([*emotions, *(row.answer for row in rows if row.answer not in emotions)])
     text: str = _template().render(
         name=rows[0].path,
         seconds=seconds,
@@ -44,8 +44,8 @@ def make_page(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> str:
         emotions=emotions,
         colors={answer: color_of(answer, emotions) for answer in answers},
         channels=[_channel(rows, channel, open_recording, emotions) for channel in channels_of(rows)],
-        rows=[(found, _tenths(found.start), _tenths(found.end)) for found in rows],
-        warnings=dict.fromkeys(warning for found in rows for warning in found.warnings),
+        rows=[(row, _tenths(row.start), _tenths(row.end)) for row in rows],
+        warnings=dict.fromkeys(warning for row in rows for warning in row.warnings),
     )
     return text
 
@@ -64,18 +64,18 @@ def _channel(rows: Rows, channel: str, open_recording: Open, emotions: Sequence[
     envelope = 50 - 50 * envelope / max(float(np.abs(envelope).max()), 1e-3)
     points = [*enumerate(envelope[1]), *reversed(list(enumerate(envelope[0])))]
     path = "M" + "L".join(f"{100 * x / bins:.3f} {y:.1f}" for x, y in points) + "Z"
-    own = [found for found in rows if found.channel == channel]
+    own = [row for row in rows if row.channel == channel]
     return {"name": channel, "waveform": path, "segments": [_segment(*span, emotions) for span in visible_spans(own)]}
 
 
-def _segment(found: SegmentPrediction, start: float, end: float, emotions: Sequence[str]) -> dict[str, Any]:
-    left, width = 100 * start / found.duration, 100 * (end - start) / found.duration
+def _segment(row: SegmentPrediction, start: float, end: float, emotions: Sequence[str]) -> dict[str, Any]:
+    left, width = 100 * start / row.duration, 100 * (end - start) / row.duration
     bars, top = [], 0.0
-    for emotion in emotions if found.probabilities else ():
-        share = 100 * (found.probabilities or {})[emotion]
+    for emotion in emotions if row.probabilities else ():
+        share = 100 * (row.probabilities or {})[emotion]
         bars.append((emotion, top, share))
         top += share
-    return {"row": found, "left": left, "width": width, "bars": bars}
+    return {"row": row, "left": left, "width": width, "bars": bars}
 
 
 def _tenths(seconds: float) -> str:

@@ -81,10 +81,10 @@ class DocumentWriter:
 
     def write(self, predictions: Sequence[SegmentPrediction]) -> None:
         """Take predictions, and write the recordings that they complete."""
-        for found in predictions:
-            if self.rows and found.path != self.rows[0].path:
+        for row in predictions:
+            if self.rows and row.path != self.rows[0].path:
                 self._finish()
-            self.rows.append(found)
+            self.rows.append(row)
 
     def _finish(self) -> None:
         if self.rows:

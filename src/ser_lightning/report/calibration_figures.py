@@ -62,8 +62,10 @@ def draw_reliability(arms: Mapping[str, Sequence[Mapping[str, Any]]], stage: str
     axes = figure.subplots()
     for number, sections in enumerate(arms.values()):
         bins = [section["reliability"][stage] for section in sections]
-        fewest = min(len(found["clips"]) for found in bins)
-        mean = {key: np.mean([found[key][:fewest] for found in bins], axis=0) for key in ("confidence", "accuracy")}
+        fewest = min(len(run_bins["clips"]) for run_bins in bins)
+        mean = {
+            key: np.mean([run_bins[key][:fewest] for run_bins in bins], axis=0) for key in ("confidence", "accuracy")
+        }
         _draw_reliability(axes, mean, color=arm_color(number), marker=arm_marker(number))
     _finish_reliability(axes)
     add_legend(figure, arm_handles(arms), columns=4)

@@ -63,8 +63,8 @@ def mcnemar(arm: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> McNemar | No
     arm_only, baseline_only = int((arm & ~baseline).sum()), int((baseline & ~arm).sum())
     both, neither = int((arm & baseline).sum()), int((~arm & ~baseline).sum())
     exact = arm_only + baseline_only < FEW_DISCORDANT
-    found = contingency_tables.mcnemar([[both, arm_only], [baseline_only, neither]], exact=exact, correction=True)
-    return McNemar(clips=arm.size, arm_only=arm_only, baseline_only=baseline_only, p=min(1.0, float(found.pvalue)))
+    test = contingency_tables.mcnemar([[both, arm_only], [baseline_only, neither]], exact=exact, correction=True)
+    return McNemar(clips=arm.size, arm_only=arm_only, baseline_only=baseline_only, p=min(1.0, float(test.pvalue)))
 
 
 def cochran_q(correct: NDArray[np.bool_]) -> CochranQ | None:
@@ -75,8 +75,8 @@ def cochran_q(correct: NDArray[np.bool_]) -> CochranQ | None:
 
     Source: Cochran 1950, Biometrika 37, 256-266.
     """
-    found = correct.sum(axis=1)
-    if not ((found > 0) & (found < correct.shape[1])).any():
+    right_arms = correct.sum(axis=1)
+    if not ((right_arms > 0) & (right_arms < correct.shape[1])).any():
         return None
     test = contingency_tables.cochrans_q(correct.astype(int))
     return CochranQ(clips=len(correct), q=float(test.statistic), df=int(test.df), p=float(test.pvalue))

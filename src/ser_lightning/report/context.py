@@ -75,9 +75,9 @@ def report_context(comparison: Comparison) -> dict[str, Any]:
         "audit": " / ".join(dict.fromkeys(audit["summary"] for audit in runs.audit)),
         "encoders": [_encoder(encoder) for encoder in runs.encoder if encoder],
         "normalizations": [
-            f"by {found['mode']}, transductive: {found['statistics']}, unlabeled"
-            for found in runs.normalization
-            if found
+            f"by {normalization['mode']}, transductive: {normalization['statistics']}, unlabeled"
+            for normalization in runs.normalization
+            if normalization
         ],
         "commits": [git.get("commit") or "unknown" for git in runs.git],
         "dirty": any(git.get("dirty") for git in runs.git),

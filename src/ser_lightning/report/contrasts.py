@@ -73,13 +73,13 @@ def contrasts(comparison: Comparison) -> Contrasts:
     """Compare every arm with the baseline in every metric."""
     others = comparison.arms[1:]
     correct = correct_clips(comparison)
-    found: dict[str, dict[str, Contrast]] = {arm: {} for arm in others}
+    by_arm: dict[str, dict[str, Contrast]] = {arm: {} for arm in others}
     for key in comparison.measures:
         unadjusted = [_contrast(comparison, arm, key, correct) for arm in others]
         adjusted = {test: holm([contrast.p[test] for contrast in unadjusted]) for test in TESTS}
         for number, (arm, contrast) in enumerate(zip(others, unadjusted, strict=True)):
-            found[arm][key] = replace(contrast, p_holm={test: adjusted[test][number] for test in TESTS})
-    return found
+            by_arm[arm][key] = replace(contrast, p_holm={test: adjusted[test][number] for test in TESTS})
+    return by_arm
 
 
 def _contrast(comparison: Comparison, arm: str, key: str, correct: pd.DataFrame) -> Contrast:
@@ -171,9 +171,9 @@ def _over_speakers(comparison: Comparison, arm: str, key: str) -> ClusterInterva
         if not names_speakers(paired):
             return None
         counts.append(sums(speaker_counts(paired, comparison.emotions)))
-    found = cluster_interval(*counts)
-    percent = None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1])
-    return found._replace(mean=100 * found.mean, interval=percent)
+    estimate = cluster_interval(*counts)
+    percent = None if estimate.interval is None else (100 * estimate.interval[0], 100 * estimate.interval[1])
+    return estimate._replace(mean=100 * estimate.mean, interval=percent)
 
 
 def speaker_sums(key: str) -> Any:

@@ -66,9 +66,9 @@ def fairness(clips: pd.DataFrame, emotions: Sequence[str]) -> Fairness:
         codes, names = pd.factorize(values[known], sort=True)
         speakers = np.zeros_like(codes) if attribute == "speaker" else pd.factorize(own.speaker)[0]
         counts = _counts(own, emotions, (speakers, codes), weights[known])
-        found = [_group(counts[:, number]) for number in range(len(names))]
-        order = sorted(range(len(names)), key=lambda number: found[number]["uar"])
-        groups += [{"attribute": attribute, "group": names[number], **found[number]} for number in order]
+        metrics = [_group(counts[:, number]) for number in range(len(names))]
+        order = sorted(range(len(names)), key=lambda number: metrics[number]["uar"])
+        groups += [{"attribute": attribute, "group": names[number], **metrics[number]} for number in order]
         if attribute == "speaker":
             comparisons.append({"attribute": attribute, "group": "all", "others": "", **_compare_speakers(counts[0])})
             continue
@@ -157,14 +157,14 @@ def _compare(group: Counts, others: Counts) -> dict[str, Any]:
 
 def _two_sample_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of the permutation test of two groups of speakers."""
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (first, second),
         lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis),
         n_resamples=RESAMPLES,
         vectorized=True,
         rng=np.random.default_rng(SEED),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _compare_speakers(counts: Counts) -> dict[str, Any]:

@@ -99,16 +99,18 @@ def forest_figure(panels: Mapping[str, Mapping[str, Mapping[str, PairedDifferenc
 
     """
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
-    series = list(dict.fromkeys(name for rows in panels.values() for found in rows.values() for name in found))
+    series = list(
+        dict.fromkeys(name for rows in panels.values() for differences in rows.values() for name in differences)
+    )
     figure = new_figure(2.2 + 4.2 * len(panels), 1.6 + 0.42 * len(names))
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axes, (title, rows) in zip(grid.flat, panels.items(), strict=True):
-        for row, found in rows.items():
+        for row, differences in rows.items():
             for number, name in enumerate(series):
-                if name in found:
+                if name in differences:
                     # The series of one row are stacked symmetrically around the row's line.
                     _draw_difference(
-                        axes, found[name], names.index(row) + 0.24 * (number - (len(series) - 1) / 2), number
+                        axes, differences[name], names.index(row) + 0.24 * (number - (len(series) - 1) / 2), number
                     )
         axes.axvline(0, color="0.5", linewidth=1, zorder=0)
         axes.set_yticks(range(len(names)), names)

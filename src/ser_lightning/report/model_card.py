@@ -44,7 +44,7 @@ def model_card(
     emotions = list(result["emotions"])
     test = predictions[predictions.subset == "test"]
     encoder = result["encoder"]
-    found = fairness(test, emotions)
+    group_results = fairness(test, emotions)
     text = render_markdown(
         "model_card.md.j2",
         {},
@@ -55,20 +55,20 @@ def model_card(
         synthetic=SYNTHETIC if "synthetic" in result["corpus"]["name"].lower() else "",
         metrics=metrics_table(result, predictions),
         recall=recall_table(result),
-        worst=worst_table({"": found}),
+        worst=worst_table({"": group_results}),
         worst_of_many=False,
         robustness=None if robustness is None else robustness_table({"": pool_runs([robustness])}),
         many=False,
-        groups=groups_table(found),
-        comparisons=comparisons_table(found),
+        groups=groups_table(group_results),
+        comparisons=comparisons_table(group_results),
         calibration=result["calibration"],
         calibrated=calibration_table(result["calibration"]),
         rejection=rejection_table(result["calibration"]),
         conditions=conditions_table(result["training_data"]),
         encoder=None if encoder is None else {**encoder, "name": PurePath(str(encoder["name"])).name},
         findings=sorted(
-            (found for found in result["audit"]["findings"] if found["found"]),
-            key=lambda found: SEVERITIES.index(found["severity"]),
+            (finding for finding in result["audit"]["findings"] if finding["found"]),
+            key=lambda finding: SEVERITIES.index(finding["severity"]),
         ),
         fold=result["config"]["split"].get("fold"),
     )
@@ -172,11 +172,11 @@ def rejection_table(section: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _rejections(section: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    for share, found in section.get("test", {}).get("reject", {}).items():
-        error = NOTHING if found["error"] is None else f"{100 * found['error']:.1f}"
+    for share, rejection in section.get("test", {}).get("reject", {}).items():
+        error = NOTHING if rejection["error"] is None else f"{100 * rejection['error']:.1f}"
         yield {
             "--reject": share,
-            "test clips answered unsure (%)": f"{100 * found['rejected']:.1f}",
+            "test clips answered unsure (%)": f"{100 * rejection['rejected']:.1f}",
             "errors among the others (%)": error,
         }
 

@@ -138,7 +138,7 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
     """
     results = read_runs(folder)
     comparison = compare_arms(results.runs, results.predictions, arm=arm, baseline=baseline)
-    found = contrasts(comparison)
+    differences = contrasts(comparison)
     robust = {arm: robustness_of_runs(Path(folder), comparison.runs_of(arm)) for arm in comparison.arms}
     command = ["ser-report", str(folder)]
     command += ["--arm", arm] if arm != DEFAULT_ARM else []
@@ -148,10 +148,10 @@ def make_report(folder: str | Path, *, arm: str = DEFAULT_ARM, baseline: str | N
         command=shlex.join(command),
         comparison=comparison,
         left_out=results.left_out,
-        contrasts=found,
+        contrasts=differences,
         cochran=cochran(comparison),
         fairness={arm: fairness(comparison.clips("test", arm), comparison.emotions) for arm in comparison.arms},
         robustness={arm: table for arm, table in robust.items() if not table.empty},
-        answer=answer(comparison, found),
-        cautions=cautions(comparison, found, results.left_out),
+        answer=answer(comparison, differences),
+        cautions=cautions(comparison, differences, results.left_out),
     )

@@ -28,15 +28,15 @@ def read_robustness(run: Path) -> dict[str, Any] | None:
     """
     path = run / NAME
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']}, expected {FORMAT}")
-        pool_runs([found])
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, expected {FORMAT}")
+        pool_runs([content])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r}); compute it again by ser-evaluate --robustness") from error
-    return found
+    return content
 
 
 def robustness_of_runs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
@@ -50,13 +50,13 @@ def robustness_of_runs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
         InputError: a file is damaged
 
     """
-    found = [read_robustness(folder / path) for path in runs.path]
+    contents = [read_robustness(folder / path) for path in runs.path]
     present = [
-        own
-        for own, accuracy in zip(found, runs["test/accuracy"], strict=True)
-        if own is not None and abs(own["clean"]["accuracy"] - accuracy / 100) < SAME
+        content
+        for content, accuracy in zip(contents, runs["test/accuracy"], strict=True)
+        if content is not None and abs(content["clean"]["accuracy"] - accuracy / 100) < SAME
     ]
-    return pool_runs(present) if len(present) == len(found) else pd.DataFrame()
+    return pool_runs(present) if len(present) == len(contents) else pd.DataFrame()
 
 
 def pool_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -116,14 +116,14 @@ def _measures(counts: Counts, clean: Counts) -> dict[str, float]:
 def robustness_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tabulate the UAR at every level as text; with one arm, also the change from no condition."""
     columns: dict[str, dict[tuple[str, str], str]] = {}
-    for arm, found in tables.items():
+    for arm, table in tables.items():
         levels = list(
-            zip(found.condition.str.replace("_", " "), (found.level + " " + found.unit).str.strip(), strict=True)
+            zip(table.condition.str.replace("_", " "), (table.level + " " + table.unit).str.strip(), strict=True)
         )
-        cells = {"UAR (%)": found.uar.map("{:.1f}".format), "95 % over speakers": _intervals(found.low, found.high)}
+        cells = {"UAR (%)": table.uar.map("{:.1f}".format), "95 % over speakers": _intervals(table.low, table.high)}
         if len(tables) == 1:
-            cells |= {"change (points)": found.change.map("{:+z.1f}".format)}
-            cells |= {"95 % of the change": _intervals(found.change_low, found.change_high)}
+            cells |= {"change (points)": table.change.map("{:+z.1f}".format)}
+            cells |= {"95 % of the change": _intervals(table.change_low, table.change_high)}
         for title, texts in cells.items():
             if all(text == NOTHING for text in texts):
                 continue  # too few speakers for intervals

@@ -137,11 +137,11 @@ def read_runs(folder: str | Path) -> Results:
             rows.append({"path": name, **row})
             predictions[name] = clips
     if not rows:
-        found = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
+        reasons = "; ".join(f"{item.path}: {item.reason}" for item in left_out[:5])
         more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         raise InputError(
             f"{folder} holds no finished run to report. "
-            + (f"Found {found}{more}." if found else "Found no run folder. Train first, or give another folder.")
+            + (f"Found {reasons}{more}." if reasons else "Found no run folder. Train first, or give another folder.")
         )
     runs = pd.DataFrame(rows).set_index("path", drop=False).rename_axis(None)
     return Results(runs, pd.concat(predictions, names=["run"]).reset_index("run").reset_index(drop=True), left_out)
@@ -166,7 +166,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     predictions = load_predictions(folder)
     check_emotions(predictions, emotions)
     clips = dict(iter(predictions.groupby("subset")))
-    confusion = {subset: confusion_of(found, emotions) for subset, found in clips.items()}
+    confusion = {subset: confusion_of(rows, emotions) for subset, rows in clips.items()}
     metrics = {subset: values for subset, values in result["metrics"].items() if isinstance(values, dict)}
     for subset in ("val", "test"):
         if subset in metrics:
@@ -178,7 +178,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         "fold": "" if fold is None else str(fold),
         **{key: result[key] if isinstance(result.get(key), dict) else {} for key in OPTIONAL},
         "confusion": confusion,
-        "clip_sets": {subset: clip_digest(found) for subset, found in clips.items()},
+        "clip_sets": {subset: clip_digest(rows) for subset, rows in clips.items()},
         "all_metrics": metrics,
     }
     return row | {key: _percent(result, key) for key in MEASURES}, predictions[list(COLUMNS)]
@@ -248,7 +248,8 @@ def _check_fields(result: Mapping[str, Any]) -> None:
     if not all(isinstance(emotion, str) for emotion in emotions) or len(set(emotions)) < len(emotions):
         raise UnusableRunError("result.json: expected emotions to be distinct names")
     if not all(
-        isinstance(found, dict) and {"name", "severity", "found", "sentence"} <= found.keys() for found in findings
+        isinstance(finding, dict) and {"name", "severity", "found", "sentence"} <= finding.keys()
+        for finding in findings
     ):
         raise UnusableRunError("result.json: an audit finding lacks name, severity, found or sentence")
     if not all(isinstance(value, int | float) for value in result["seconds"].values()):
@@ -260,12 +261,12 @@ def _check_metrics(subset: str, metrics: Mapping[str, float], matrix: Any, confu
     if confusion is None:
         raise UnusableRunError(f"predictions.csv has no row of {subset}, but result.json has its metrics")
     for name in RECOMPUTED:
-        found, expected = metrics.get(name), METRICS[name].compute(confusion)
-        if not isinstance(found, float | int):
+        stored, expected = metrics.get(name), METRICS[name].compute(confusion)
+        if not isinstance(stored, float | int):
             raise UnusableRunError(f"result.json lacks metrics.{subset}.{name}")
-        if not abs(found - expected) <= TOLERANCE:  # written this way so that NaN counts as a mismatch
+        if not abs(stored - expected) <= TOLERANCE:  # written this way so that NaN counts as a mismatch
             raise UnusableRunError(
-                f"result.json says {subset} {name} {found:.4f}, its predictions.csv gives {expected:.4f}"
+                f"result.json says {subset} {name} {stored:.4f}, its predictions.csv gives {expected:.4f}"
             )
     if matrix != confusion.tolist():
         raise UnusableRunError(f"the {subset} confusion matrix of result.json is not that of predictions.csv")

@@ -58,10 +58,10 @@ def speakers_table(comparison: Comparison) -> pd.DataFrame:
     """Tabulate mean and sample standard deviation over speakers by arm, with all runs of an arm pooled."""
     table = pd.DataFrame({comparison.arm: comparison.arms, "speakers": NOTHING})
     for key in filter(speaker_sums, comparison.measures):
-        found = [summary_over_speakers(comparison, arm, key) for arm in comparison.arms]
-        table[MEASURES[key]] = list(map(_mean_sd, found))
+        summaries = [summary_over_speakers(comparison, arm, key) for arm in comparison.arms]
+        table[MEASURES[key]] = list(map(_mean_sd, summaries))
         if key == HEADLINE:
-            table["speakers"] = [NOTHING if summary is None else str(summary.n) for summary in found]
+            table["speakers"] = [NOTHING if summary is None else str(summary.n) for summary in summaries]
     return table
 
 
@@ -210,9 +210,9 @@ def left_out_table(left_out: Sequence[LeftOut]) -> pd.DataFrame:
 
 def summaries_by_metric(comparison: Comparison, *, over: str) -> dict[str, dict[str, Summary]]:
     """Return arm -> metric -> mean and spread over ``"seeds"`` or ``"speakers"``, without missing summaries."""
-    summary = summary_over_seeds if over == "seeds" else summary_over_speakers
+    summarize = summary_over_seeds if over == "seeds" else summary_over_speakers
     return {
-        arm: {key: found for key in comparison.measures if (found := summary(comparison, arm, key)) is not None}
+        arm: {key: summary for key in comparison.measures if (summary := summarize(comparison, arm, key)) is not None}
         for arm in comparison.arms
     }
 

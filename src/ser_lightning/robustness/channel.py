@@ -91,8 +91,8 @@ class Codec(Condition):
     @property
     def missing(self) -> str:
         """Reason why the condition cannot be measured."""
-        found = CODECS[self.codec]
-        writable = found.format in soundfile.available_formats() and soundfile.check_format(found.format, found.subtype)
+        codec = CODECS[self.codec]
+        writable = codec.format in soundfile.available_formats() and soundfile.check_format(codec.format, codec.subtype)
         return "" if writable else f"libsndfile {soundfile.__libsndfile_version__} does not write {self.codec}"
 
     def __call__(self, wave: Floats, level: float, recording: RecordingContext) -> Floats:

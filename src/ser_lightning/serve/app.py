@@ -93,8 +93,8 @@ def make_app(engine: Engine, *, emotions: Sequence[str], model: str, card: str, 
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        found = error.errors()[0]
-        return JSONResponse({"detail": f"{'.'.join(map(str, found['loc']))}: {found['msg']}"}, 422)
+        first_error = error.errors()[0]
+        return JSONResponse({"detail": f"{'.'.join(map(str, first_error['loc']))}: {first_error['msg']}"}, 422)
 
     @app.middleware("http")
     async def add_headers(request: Request, call_next: Any) -> Response:

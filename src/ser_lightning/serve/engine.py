@@ -94,7 +94,7 @@ class Engine:
 
         try:
             segments = self.splitter.split(name, partial(_open_limited, path, seconds=self.limits.length))
-            return [found for rows in self.predictor.predict(in_time(segments), on_failure=fail) for found in rows]
+            return [row for rows in self.predictor.predict(in_time(segments), on_failure=fail) for row in rows]
         except InputError as error:
             raise type(error)(str(error).replace(str(path), name)) from error
 

@@ -81,7 +81,7 @@ def count_pairs(
         what: end of the sentence after the counts
 
     """
-    counts = {subset: (len(found), of[subset]) for subset, found in pairs.items()}
+    counts = {subset: (len(subset_pairs), of[subset]) for subset, subset_pairs in pairs.items()}
     affected = {subset: count for subset, count in counts.items() if count[0]} or counts
     *most, last = (f"{count} of {total} {subset}" for subset, (count, total) in affected.items())
     return Finding(
@@ -90,5 +90,5 @@ def count_pairs(
         found=any(count for count, _ in counts.values()),
         counts=counts,
         sentence=f"{', '.join(most)}{' and ' * bool(most)}{last} {what}",
-        examples=tuple(pair for found in pairs.values() for pair in found)[:EXAMPLES],
+        examples=tuple(pair for subset_pairs in pairs.values() for pair in subset_pairs)[:EXAMPLES],
     )

@@ -81,8 +81,8 @@ def signature(wave: Wave) -> Signature | None:
     bins = BANDS * -(-len(unit) // BANDS)
     power = np.square(np.abs(scipy.fft.rfft(unit, 2 * bins)), dtype=np.float64)
     energy = (power[:-1] + power[1:]).reshape(BANDS, -1).sum(axis=1)
-    found: Signature = np.sqrt(energy / energy.sum()).astype(np.float16)
-    return found
+    root_shares: Signature = np.sqrt(energy / energy.sum()).astype(np.float16)
+    return root_shares
 
 
 def near_duplicates(
@@ -106,9 +106,9 @@ def near_duplicates(
 
     @lru_cache(_KEPT)
     def unit(index: int) -> Wave:
-        found = _unit(load(names[index]))
-        assert found is not None  # noqa: S101 - a wave with a signature is neither short nor constant
-        return found
+        wave = _unit(load(names[index]))
+        assert wave is not None  # noqa: S101 - a wave with a signature is neither short nor constant
+        return wave
 
     pairs = []
     for first, second in _likely_pairs(signatures):

@@ -92,10 +92,10 @@ class Gatherer:
         if self.union is None:
             return self._fold([self.datasets[run].__getitems__(own) if own else None for run, own in enumerate(rows)])
         per_run = max(map(len, rows))
-        found = [self.row_in_union[run][own] for run, own in enumerate(rows)]
-        filled = np.stack([np.pad(own, (0, per_run - len(own))) for own in found])
+        in_union = [self.row_in_union[run][own] for run, own in enumerate(rows)]
+        filled = np.stack([np.pad(own, (0, per_run - len(own))) for own in in_union])
         batch = self.union.__getitems__(filled.flatten().tolist())
-        longest = [max((self.union.longest[row] for row in own), default=1) for own in found]
+        longest = [max((self.union.longest[row] for row in own), default=1) for own in in_union]
         target = batch.target.view(len(rows), per_run)
         features = batch.features.to(self.dtype)
         return FoldedBatch(features, batch.lengths, target, None, [len(own) for own in rows], longest)

@@ -68,7 +68,7 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
     """Return why a run cannot be part of any stack, or None."""
     if is_baseline(config["model"]):
         return "a classical model is fitted once, without epochs"
-    found = {
+    is_set = {
         "ensemble": config["ensemble"] != 1,
         "freeze": bool(config["freeze"]),
         "lr_factors": bool(config["lr_factors"]),
@@ -80,7 +80,7 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
         **{f"trainer.{name}": True for name in _unsupported_options(config["trainer"])},
         **{f"callbacks.{name}": True for name in _unsupported_callbacks(config["callbacks"])},
     }
-    unsupported = [key for key, given in found.items() if given]
+    unsupported = [key for key, given in is_set.items() if given]
     return f"{', '.join(unsupported)} is set to what a stack does not have" if unsupported else None
 
 

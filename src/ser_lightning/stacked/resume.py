@@ -54,7 +54,7 @@ def _state(run: StackedRun, optimizer: State) -> dict[str, Any]:
 
 def read_states(paths: Sequence[Path]) -> dict[tuple[str, str], State]:
     """Return the newest state of each run, by its folder and digest; log files that cannot be read."""
-    found: dict[tuple[str, str], State] = {}
+    newest: dict[tuple[str, str], State] = {}
     for path in paths:
         try:
             states: list[State] = load_plain(path)["runs"]
@@ -63,9 +63,9 @@ def read_states(paths: Sequence[Path]) -> dict[tuple[str, str], State]:
             continue
         for state in states:
             key = (state["folder"], state["digest"])
-            if key not in found or len(found[key]["epochs"]) < len(state["epochs"]):
-                found[key] = state
-    return found
+            if key not in newest or len(newest[key]["epochs"]) < len(state["epochs"]):
+                newest[key] = state
+    return newest
 
 
 def restore_run(run: StackedRun, state: State) -> None:

@@ -16,10 +16,10 @@ def annotate(root: Path) -> dict[str, dict[str, str]]:
     for path in sorted(root.rglob("labels_consensus.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                found = {"emotion": row["EmoClass"], "split": row["Split_Set"], "gender": row["Gender"]}
+                annotation = {"emotion": row["EmoClass"], "split": row["Split_Set"], "gender": row["Gender"]}
                 if row["SpkrID"] != "Unknown":
-                    found["speaker"] = row["SpkrID"]
-                labels[Path(row["FileName"]).stem] = found
+                    annotation["speaker"] = row["SpkrID"]
+                labels[Path(row["FileName"]).stem] = annotation
     return labels
 
 

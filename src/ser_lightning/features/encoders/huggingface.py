@@ -66,13 +66,13 @@ def find_source(name: str | None, *, revision: str | None, sha256: str | None, d
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
-        found = model_digest(folder)
-        if sha256 not in (None, found):
+        digest = model_digest(folder)
+        if sha256 not in (None, digest):
             raise InputError(
-                f"The encoder {printable(folder)} has the digest {found}; features.sha256 requires {sha256}. Use the"
+                f"The encoder {printable(folder)} has the digest {digest}; features.sha256 requires {sha256}. Use the"
                 " folder that the run was made with."
             )
-        source = EncoderSource(str(folder), None, found, False)
+        source = EncoderSource(str(folder), None, digest, False)
     elif not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
         raise InputError(
             f"features.encoder is {name!r}, which is no folder and no name on the Hugging Face hub; expected a"

@@ -43,10 +43,10 @@ def find_model() -> Path:
         raise InputError(
             f"the encoder smart_turn is not installed ({PACKAGE} has no file {FILE}); install it with: {INSTALL}"
         )
-    found = hashlib.sha256(paths[0].read_bytes()).hexdigest()
-    if found != SHA256:
+    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    if digest != SHA256:
         raise InputError(
-            f"{paths[0]} is another version of the encoder (SHA-256 {found[:12]}, expected {SHA256[:12]}). Install it:"
+            f"{paths[0]} is another version of the encoder (SHA-256 {digest[:12]}, expected {SHA256[:12]}). Install it:"
             f" {INSTALL}"
         )
     return paths[0]
