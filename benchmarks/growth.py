@@ -54,8 +54,10 @@ class Repeated:
 
     def scan(self) -> Scan:
         """List the recordings and their copies, and write missing copies."""
-        found = self.corpus.scan().utterances
-        return Scan(utterances=(*found, *(self.copy(u, n) for n in range(1, self.times) for u in found)), problems=())
+        utterances = self.corpus.scan().utterances
+        return Scan(
+            utterances=(*utterances, *(self.copy(u, n) for n in range(1, self.times) for u in utterances)), problems=()
+        )
 
     def copy(self, utterance: Utterance, number: int) -> Utterance:
         """Return copy ``number`` of an utterance, and write its file if it is missing."""

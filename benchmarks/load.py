@@ -44,7 +44,7 @@ def load(url: str, process: psutil.Process, recording: Path, *, clients: int, re
         response = client.post(f"{url}/predict", files={"file": (recording.name, content)})
         return response.status_code, time.perf_counter() - start
 
-    found: list[tuple[int, float]] = []
+    responses: list[tuple[int, float]] = []
     memory = []
     start = time.perf_counter()
     with (
@@ -53,12 +53,12 @@ def load(url: str, process: psutil.Process, recording: Path, *, clients: int, re
     ):
         for part in range(10):
             count = requests * (part + 1) // 10 - requests * part // 10
-            found += pool.map(lambda _: send(client), range(count))
+            responses += pool.map(lambda _: send(client), range(count))
             memory.append(process.memory_info().rss / 1e6)
-            yield f"{len(found)} requests, {memory[-1]:.0f} MB, {process.num_fds()} open files"
+            yield f"{len(responses)} requests, {memory[-1]:.0f} MB, {process.num_fds()} open files"
     seconds = time.perf_counter() - start
-    codes = Counter(code for code, _ in found)
-    median, high = np.quantile([each for _, each in found], [0.5, 0.99])
+    codes = Counter(code for code, _ in responses)
+    median, high = np.quantile([each for _, each in responses], [0.5, 0.99])
     cpu = sum(process.cpu_times()[:2])
     yield (
         f"{clients} clients, {requests} requests: {dict(codes)}; {requests / seconds:.1f} requests/s; latency median"

@@ -71,8 +71,8 @@ def linked(folder: Path, paths: list[str]) -> Path:
     return folder
 
 
-def both(work: str, found: list[Seconds], target: str) -> Iterator[Row]:
+def both(work: str, runs: list[Seconds], target: str) -> Iterator[Row]:
     """Yield the median elapsed time and the median processor time of a command."""
-    elapsed, processor = (median(each) for each in zip(*found, strict=True))
+    elapsed, processor = (median(each) for each in zip(*runs, strict=True))
     yield Row(work=work, baseline="", unit="s", plain=None, ours=elapsed, target=target)
     yield Row(work=f"{work}, processor time", baseline="", unit="s", plain=None, ours=processor)

@@ -164,8 +164,8 @@ def main() -> None:
             for step in arguments.steps:
                 command = [sys.executable, "-m", "benchmarks.scale", "--one", step, str(table)]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
-                found = json.loads(done.stdout.splitlines()[-1])
-                print(count, step, {key: round(value, 2) for key, value in found.items()}, flush=True)
+                figures = json.loads(done.stdout.splitlines()[-1])
+                print(count, step, {key: round(value, 2) for key, value in figures.items()}, flush=True)
 
 
 if __name__ == "__main__":

@@ -191,10 +191,10 @@ def main() -> None:
     table: dict[str, Any] = {
         first.name: measure(first, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=1)
     }
-    found = parts(
+    part_seconds = parts(
         folder, chosen.corpus, runs=min(40, max(chosen.runs)), epochs=max(2, chosen.epochs // 2), device=device
     )
-    for name, seconds in found.items():
+    for name, seconds in part_seconds.items():
         print(f"{name:40} {seconds:8.2f} s")
     for sweep in sweeps(chosen.runs, epochs=chosen.epochs, whole=chosen.whole):
         if time.monotonic() + sweep.expected > end:
@@ -204,7 +204,7 @@ def main() -> None:
         table[sweep.name] = row
         print(f"{sweep.name:40} {row['wall']:8.1f} s, {row['epoch_of_a_run']:.4f} s an epoch of a run", flush=True)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    content = {"device": name, "torch": torch.__version__, "rows": table, "parts": found}
+    content = {"device": name, "torch": torch.__version__, "rows": table, "parts": part_seconds}
     (folder / "stacked.json").write_text(json.dumps(content, indent=2) + "\n")
 
 

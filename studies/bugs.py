@@ -198,11 +198,11 @@ def _settings(overrides: Sequence[str]) -> list[str]:
 def _measured(run: Path, output: Path, overrides: Sequence[str]) -> bool:
     """Return whether a file holds the result of exactly this run under these overrides."""
     try:
-        found, result = (json.loads(path.read_text(encoding="utf-8")) for path in (output, run / "result.json"))
-        config, wanted = OmegaConf.create(found["config"]), OmegaConf.from_dotlist(list(overrides))
+        stored, result = (json.loads(path.read_text(encoding="utf-8")) for path in (output, run / "result.json"))
+        config, wanted = OmegaConf.create(stored["config"]), OmegaConf.from_dotlist(list(overrides))
         keys = [word.partition("=")[0] for word in overrides]
         same = all(OmegaConf.select(config, key) == OmegaConf.select(wanted, key) for key in keys)
-        return bool(same and found["digest"] == result["digest"] and "test" in found["metrics"])
+        return bool(same and stored["digest"] == result["digest"] and "test" in stored["metrics"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -221,8 +221,8 @@ def read_effects(folder: Path, *, seeds: int) -> tuple[list[Effect], dict[str, V
         InputError: no base was run, or runs of one base differ in their epochs, corpus or test clips
 
     """
-    found, _, left_out = read_runs(folder)
-    runs = found[found.seed < seeds]
+    every_run, _, left_out = read_runs(folder)
+    runs = every_run[every_run.seed < seeds]
     if not runs.path.str.startswith(tuple(f"{base}/base/" for base in BASES)).any():
         raise InputError(f"{folder} has no run of a base with a seed below {seeds}. Run without --table first.")
     arms = {(base, arm): runs[runs.path.str.startswith(f"{base}/{arm}/")] for base in BASES for arm in ARMS}
@@ -266,14 +266,14 @@ def _read_measured(folder: Path, base: str, bug: Bug, *, runs: pd.DataFrame) -> 
 
 
 def _differences(arm: Values, baseline: Values) -> dict[str, PairedDifference]:
-    found = {}
+    differences = {}
     for name in METRICS:
         one, other = (
             {seed: figures[name] for seed, figures in values.items() if name in figures} for values in (arm, baseline)
         )
         if one and other:
-            found[name] = paired_difference(one, other)
-    return found
+            differences[name] = paired_difference(one, other)
+    return differences
 
 
 def _check_alike(runs: pd.DataFrame) -> None:
@@ -304,13 +304,13 @@ def table(effects: Sequence[Effect], base: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[f"bug, {CHANGE[base]}", *metrics, "pairs", "how", "changed"])
 
 
-def _cells(found: PairedDifference | None) -> tuple[str, str]:
-    if found is None or found.mean is None:
+def _cells(paired: PairedDifference | None) -> tuple[str, str]:
+    if paired is None or paired.mean is None:
         return NOTHING, NOTHING
-    interval = found.why_no_interval if found.interval is None else interval_text(*found.interval)
-    if found.interval is None and all(abs(difference) < 1e-9 for difference in found.differences):
+    interval = paired.why_no_interval if paired.interval is None else interval_text(*paired.interval)
+    if paired.interval is None and all(abs(difference) < 1e-9 for difference in paired.differences):
         interval = "no change at any seed"
-    return f"{found.mean:+z.1f}", interval
+    return f"{paired.mean:+z.1f}", interval
 
 
 def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
@@ -326,7 +326,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
     effects, bases, runs, left_out = read_effects(folder, seeds=seeds)
     panels = {
         f"{base}, one bug {CHANGE[base]}": {
-            effect.bug.name: {TITLES[name]: found for name, found in effect.found.items()}
+            effect.bug.name: {TITLES[name]: difference for name, difference in effect.found.items()}
             for effect in effects
             if effect.base == base
         }
@@ -343,7 +343,7 @@ def write(folder: Path, *, seeds: int, command: str, docs: Path | None) -> Path:
         "effects": [
             {"bug": effect.bug.name, "base": effect.base, "how": effect.bug.how[effect.base]}
             | {"overrides": list(effect.bug.overrides(effect.base))}
-            | {name: asdict(found) for name, found in effect.found.items()}
+            | {name: asdict(difference) for name, difference in effect.found.items()}
             for effect in effects
         ],
     }

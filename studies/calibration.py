@@ -79,12 +79,12 @@ def tables(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
     rows: dict[str, list[dict[str, str]]] = {"calibration": [], "rejection": [], "sets": []}
     for protocol, runs in results.items():
         for name, result in runs.items():
-            found = result["calibration"]
-            test, first = found["test"], {"run": name, "protocol": protocol}
+            section = result["calibration"]
+            test, first = section["test"], {"run": name, "protocol": protocol}
             rows["calibration"].append(
                 first
                 | {"test accuracy (%)": f"{100 * result['metrics']['test']['accuracy']:.1f}"}
-                | {"temperature": f"{found['fitted']['temperature']:.2f}"}
+                | {"temperature": f"{section['fitted']['temperature']:.2f}"}
                 | {
                     f"{title} {stage}": f"{scale * test[stage][key]:.{digits}f}"
                     for key, title, scale, digits in (("ece", "ECE (%)", 100, 1), ("nll", "NLL", 1, 2))
@@ -118,7 +118,7 @@ def tables(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
 
 def page(results: Mapping[str, Mapping[str, Mapping[str, Any]]], *, command: str) -> str:
     """Return the page as Markdown."""
-    found = tables(results)
+    page_tables = tables(results)
     first = next(iter(results[RANDOM].values()))
     commits = sorted({str((r["git"] or {}).get("commit"))[:12] for runs in results.values() for r in runs.values()})
     return f"""# Calibration on known and on new speakers
@@ -130,7 +130,7 @@ of all other clips, which are of training speakers.
 
 ## Calibration error
 
-{markdown(found["calibration"])}
+{markdown(page_tables["calibration"])}
 
 ECE: expected calibration error, 15 bins of equal mass. NLL: mean negative log-likelihood. All on test clips.
 
@@ -141,7 +141,7 @@ Test clips of the `emobox` folds.
 
 ## Errors when the least certain answers are left out
 
-{markdown(found["rejection"])}
+{markdown(page_tables["rejection"])}
 
 Percent of wrong answers among the test clips that are answered. The threshold of each column leaves that share of the
 validation clips unanswered; in brackets the share of the test clips that it leaves unanswered. AURC: area under the
@@ -151,7 +151,7 @@ risk-coverage curve.
 
 ## Sets of emotions
 
-{markdown(found["sets"])}
+{markdown(page_tables["sets"])}
 
 Sets are made for a coverage of {100 * COVERAGE:.0f} % of clips that are exchangeable with the validation clips. The
 expected range is that of 95 % of test sets of this size, if the bound of the sets were exact.

@@ -45,15 +45,15 @@ def conversation(
         rows = [row for row in csv.DictReader(file) if row["subset"] == subset]
     paths = {path.stem: path for path in root.rglob("*") if path.suffix in (".flac", ".wav")}
     order = np.random.default_rng(0).permutation(len(rows))[:clips]
-    waves, found, now = [], [], 0
+    waves, spans, now = [], [], 0
     for row in (rows[index] for index in order):
         wave, rate = soundfile.read(paths[row["utterance"]], dtype="float32", always_2d=True)
         alone = classifier.predict(wave, rate).label
         mono = soxr.resample(wave.mean(axis=1), rate, RATE)
         waves.append(mono)
-        found.append(Clip(row["target"], alone, now / RATE, (now + len(mono)) / RATE))
+        spans.append(Clip(row["target"], alone, now / RATE, (now + len(mono)) / RATE))
         now += len(mono)
-    return np.concatenate(waves), found
+    return np.concatenate(waves), spans
 
 
 def count_changes(clips: Sequence[Clip], segments: Sequence[SegmentPrediction], *, tolerance: float) -> dict[str, int]:
@@ -70,7 +70,7 @@ def count_changes(clips: Sequence[Clip], segments: Sequence[SegmentPrediction], 
 
 def labels_of(clips: Sequence[Clip], segments: Sequence[SegmentPrediction]) -> list[str]:
     """Return the label of each clip: that of the segment with which it shares the longest time."""
-    shared = [[min(clip.end, found.end) - max(clip.start, found.start) for found in segments] for clip in clips]
+    shared = [[min(clip.end, segment.end) - max(clip.start, segment.start) for segment in segments] for clip in clips]
     return [segments[int(np.argmax(times))].answer for times in shared]
 
 

@@ -98,25 +98,25 @@ def cell(folder: Path, runs: pd.DataFrame, trained: str, tested: str, *, seeds: 
         if run.seed < seeds and (trained == tested or figures.exists()):
             own = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
             parts[run.seed].append(own if trained == tested else _read(figures))
-    complete = {seed: found for seed, found in sorted(parts.items()) if len(found) == FOLDS[trained]}
+    complete = {seed: folds for seed, folds in sorted(parts.items()) if len(folds) == FOLDS[trained]}
     if not complete:
         return None
     first = next(iter(complete.values()))
-    sums = [np.sum([each["confusion_matrix"] for each in found], axis=0) for found in complete.values()]
+    sums = [np.sum([each["confusion_matrix"] for each in folds], axis=0) for folds in complete.values()]
     return Cell(
         trained=trained,
         tested=tested,
         emotions=tuple(first[0]["emotions"]),
         clips=int(sums[0].sum()) if trained == tested else int(np.sum(first[0]["confusion_matrix"])),
         left_out=first[0]["left_out"],
-        values={seed: _values(found, together=trained == tested) for seed, found in complete.items()},
+        values={seed: _values(folds, together=trained == tested) for seed, folds in complete.items()},
         unfinished=sorted(set(parts) - set(complete)),
     )
 
 
-def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, float]:
+def _values(folds: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, float]:
     """Return accuracy and UAR in percent, over the pooled folds or as the mean over folds."""
-    matrices = [np.asarray(each["confusion_matrix"]) for each in found]
+    matrices = [np.asarray(each["confusion_matrix"]) for each in folds]
     measured = [np.sum(matrices, axis=0)] if together else matrices
     return {
         name: 100 * float(np.mean([metric(matrix) for matrix in measured]))
@@ -126,10 +126,10 @@ def _values(found: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, 
 
 def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> pd.DataFrame:
     """Return a table with one row per training corpus and one column per test corpus."""
-    found = {(cell.trained, cell.tested): cell for cell in cells}
+    by_corpora = {(cell.trained, cell.tested): cell for cell in cells}
 
     def text(trained: str, tested: str) -> str:
-        cell = found.get((trained, tested))
+        cell = by_corpora.get((trained, tested))
         if cell is None:
             return NOTHING
         return f"{mean_sd([values[metric] for values in cell.values.values()])} ({len(cell.emotions)})"
@@ -153,7 +153,9 @@ def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, doc
             runs, _, lacking = read_runs(folder / trained)
             every.append(runs)
             left_out += [LeftOut(f"{trained}/{item.path}", item.reason) for item in lacking]
-            cells += [found for other in corpora if (found := cell(folder, runs, trained, other, seeds=seeds))]
+            cells += [
+                complete_cell for other in corpora if (complete_cell := cell(folder, runs, trained, other, seeds=seeds))
+            ]
     if not cells:
         raise InputError(f"{folder} has no corpus with all its folds. Run without --table first.")
     every_run = pd.concat(every)

@@ -161,13 +161,13 @@ def describe(
 
 def other_corpora(folder: Path, corpora: Sequence[str]) -> dict[str, Any]:
     """Evaluate the model on corpora that it was not trained on."""
-    found = {}
+    by_corpus = {}
     for name in corpora:
         path = folder / f"on_{name}.json"
         call("ser-evaluate", str(folder), "--corpus", name, "--output", str(path))
         figures = json.loads(path.read_text(encoding="utf-8"))
-        found[name] = {key: figures[key] for key in ("emotions", "clips", "metrics", "left_out")}
-    return found
+        by_corpus[name] = {key: figures[key] for key in ("emotions", "clips", "metrics", "left_out")}
+    return by_corpus
 
 
 def package(folder: Path, target: Path, corpora: Sequence[str]) -> None:

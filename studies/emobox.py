@@ -128,8 +128,8 @@ def table(audits: Mapping[str, Sequence[tuple[Fold, dict[str, Any]]]]) -> pd.Dat
             "test clips": tested,
         }
         for name, heading in CHECKS.items():
-            compared = all(found["audio"] for _, found in folds) or name not in OF_AUDIO
-            count = sum(found["findings"][name]["counts"]["test"]["count"] for _, found in folds)
+            compared = all(fold_audit["audio"] for _, fold_audit in folds) or name not in OF_AUDIO
+            count = sum(fold_audit["findings"][name]["counts"]["test"]["count"] for _, fold_audit in folds)
             row[heading] = f"{count} ({100 * count / tested:.0f} %)" if compared else "no audio"
         rows.append(row)
     return pd.DataFrame(rows)
@@ -140,13 +140,13 @@ def page(audits: Mapping[str, Sequence[tuple[Fold, dict[str, Any]]]]) -> str:
     shared = [
         DEFINITIONS[corpus].title
         for corpus, folds in audits.items()
-        if any(found["findings"]["same speaker in training"]["found"] for _, found in folds)
+        if any(fold_audit["findings"]["same speaker in training"]["found"] for _, fold_audit in folds)
     ]
     takes = [
-        f"{DEFINITIONS[corpus].title} {fold.name}: {found['findings']['other take in training']['sentence']}"
+        f"{DEFINITIONS[corpus].title} {fold.name}: {fold_audit['findings']['other take in training']['sentence']}"
         for corpus, folds in audits.items()
-        for fold, found in folds
-        if found["findings"]["other take in training"]["found"]
+        for fold, fold_audit in folds
+        if fold_audit["findings"]["other take in training"]["found"]
     ]
     disjoint = [DEFINITIONS[corpus].title for corpus in audits if DEFINITIONS[corpus].title not in shared]
     parts = [

@@ -31,9 +31,9 @@ TITLES = {"svm_egemaps": "svm, eGeMAPS"}
 
 def train(folder: Path, overrides: Sequence[str]) -> None:
     """Train all systems on all folds."""
-    for name, own in SYSTEMS.items():
+    for name, system_words in SYSTEMS.items():
         for fold in range(FOLDS):
-            words = [*own, "seed=0", f"output_root={folder.parent}", f"name={folder.name}"]
+            words = [*system_words, "seed=0", f"output_root={folder.parent}", f"name={folder.name}"]
             call("ser-train", *words, f"split.fold={fold}", f"run_id={name}/fold-{fold}", *overrides)
 
 
@@ -53,14 +53,14 @@ def compare(folder: Path, docs: Path) -> dict[str, Fairness]:
 def annotated(clips: pd.DataFrame) -> pd.DataFrame:
     """Return predictions on RAVDESS with the annotation of its file names, which predictions of older runs lack."""
     fields = [DEFINITIONS["ravdess"].parse(PurePath(f"{id_}.wav")) for id_ in clips.utterance]
-    return clips.assign(**{name: [own.get(name, "") for own in fields] for name in ATTRIBUTES})
+    return clips.assign(**{name: [annotation.get(name, "") for annotation in fields] for name in ATTRIBUTES})
 
 
-def answer(found: Mapping[str, Fairness]) -> str:
+def answer(systems: Mapping[str, Fairness]) -> str:
     """Return the differences that remain after Holm's adjustment, as Markdown."""
     lines = []
-    for title, own in found.items():
-        held = own.comparisons[own.comparisons.p_holm.astype(float) < LEVEL]
+    for title, system in systems.items():
+        held = system.comparisons[system.comparisons.p_holm.astype(float) < LEVEL]
         texts = [
             f"{row.group} {row.difference:+.1f} points against {row.others} (by {row.attribute})"
             if row.others
@@ -71,15 +71,15 @@ def answer(found: Mapping[str, Fairness]) -> str:
     return "\n".join(lines)
 
 
-def page(found: Mapping[str, Fairness], *, command: str) -> str:
+def page(results: Mapping[str, Fairness], *, command: str) -> str:
     """Return the page as Markdown."""
-    systems = {TITLES.get(name, name): own for name, own in found.items()}
+    systems = {TITLES.get(name, name): system for name, system in results.items()}
     details = "\n\n".join(
-        f"<details><summary>All groups of {title}</summary>\n\n{markdown(groups_table(own))}\n\n"
-        f"{markdown(comparisons_table(own))}\n\n</details>"
-        for title, own in systems.items()
+        f"<details><summary>All groups of {title}</summary>\n\n{markdown(groups_table(system))}\n\n"
+        f"{markdown(comparisons_table(system))}\n\n</details>"
+        for title, system in systems.items()
     )
-    gender = found["encoder"].groups.query("attribute == 'gender'")
+    gender = results["encoder"].groups.query("attribute == 'gender'")
     clips = gender.clips.sum()
     return f"""# Fairness
 
@@ -135,11 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file.write(page(read(path), command=study.command))
 
 
-def write(path: Path, found: Mapping[str, Fairness]) -> None:
+def write(path: Path, systems: Mapping[str, Fairness]) -> None:
     """Write the tables of all systems as JSON."""
     tables = {
-        name: {key: json.loads(t.to_json(orient="records")) for key, t in own._asdict().items()}
-        for name, own in found.items()
+        name: {key: json.loads(t.to_json(orient="records")) for key, t in system._asdict().items()}
+        for name, system in systems.items()
     }
     write_compact_json(path, tables)
 
@@ -148,7 +148,8 @@ def read(path: Path) -> dict[str, Fairness]:
     """Read the tables that :func:`write` wrote."""
     tables: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {
-        name: Fairness(**{key: pd.DataFrame(t, dtype=object) for key, t in own.items()}) for name, own in tables.items()
+        name: Fairness(**{key: pd.DataFrame(t, dtype=object) for key, t in content.items()})
+        for name, content in tables.items()
     }
 
 

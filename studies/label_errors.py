@@ -55,11 +55,11 @@ def plant(targets: Targets, probabilities: Doubles, *, rate: float, kind: str, s
     return planted, np.sort(clips)
 
 
-def evaluate(found: Sequence[Any], probabilities: Doubles, labels: Targets, planted: Targets) -> dict[str, float]:
+def evaluate(ranking: Sequence[Any], probabilities: Doubles, labels: Targets, planted: Targets) -> dict[str, float]:
     """Return how well the planted errors are found.
 
     Args:
-        found: the suspects, the most confident first
+        ranking: the suspects, the most confident first
         probabilities: (N, classes), held out
         labels: (N,), the labels with errors
         planted: the clips with planted errors
@@ -67,15 +67,15 @@ def evaluate(found: Sequence[Any], probabilities: Doubles, labels: Targets, plan
     """
     true = np.zeros(len(labels), bool)
     true[planted] = True
-    suspected = np.array([each.clip for each in found], dtype=np.int64)
+    suspected = np.array([each.clip for each in ranking], dtype=np.int64)
     own = probabilities[np.arange(len(labels)), labels]
     rivals = probabilities.copy()
     rivals[np.arange(len(labels)), labels] = -1
     first = suspected[: len(planted)]
     return {
         "planted": len(planted),
-        "suspects": len(found),
-        "precision": float(true[suspected].mean()) if len(found) else 0.0,
+        "suspects": len(ranking),
+        "precision": float(true[suspected].mean()) if len(ranking) else 0.0,
         "recall": float(true[suspected].sum() / len(planted)),
         "precision_of_first": float(true[first].mean()) if len(first) else 0.0,
         "average_precision": float(average_precision_score(true, rivals.max(1) - own)),
@@ -100,8 +100,8 @@ def measure(overrides: Sequence[str], *, features: str, seeds: int) -> dict[str,
             for seed in range(seeds):
                 labels, planted = plant(targets, clean, rate=rate, kind=kind, seed=seed)
                 shares = held_out_probabilities(vectors, labels, speakers, folds=FOLDS, c=C)
-                found = evaluate(suspects(shares, labels), shares, labels, planted)
-                rows.append({"kind": kind, "rate": rate, "seed": seed, **found})
+                figures = evaluate(suspects(shares, labels), shares, labels, planted)
+                rows.append({"kind": kind, "rate": rate, "seed": seed, **figures})
     published = suspects(clean, targets)
     return {
         "clips": len(targets),
@@ -115,8 +115,8 @@ def measure(overrides: Sequence[str], *, features: str, seeds: int) -> dict[str,
 def table(results: Mapping[str, Any]) -> pd.DataFrame:
     """Tabulate the results as means over seeds with their standard deviation, in percent."""
     rows = []
-    for features, found in results.items():
-        for (kind, rate), group in pd.DataFrame(found["planted"]).groupby(["kind", "rate"], sort=False):
+    for features, result in results.items():
+        for (kind, rate), group in pd.DataFrame(result["planted"]).groupby(["kind", "rate"], sort=False):
             numbers = {
                 title: f"{100 * group[key].mean():.0f} ± {100 * group[key].std():.0f}"
                 for title, key in (
@@ -133,10 +133,10 @@ def table(results: Mapping[str, Any]) -> pd.DataFrame:
 
 def conclusion(results: Mapping[str, Any]) -> str:
     """Return what the study says about the choice of features."""
-    rate = min(row["rate"] for found in results.values() for row in found["planted"])
+    rate = min(row["rate"] for result in results.values() for row in result["planted"])
     means = {
-        name: pd.DataFrame([row for row in found["planted"] if row["rate"] == rate])[["precision", "recall"]].mean()
-        for name, found in results.items()
+        name: pd.DataFrame([row for row in result["planted"] if row["rate"] == rate])[["precision", "recall"]].mean()
+        for name, result in results.items()
     }
     best = max(means, key=lambda name: means[name].precision)
     precision, recall = (f"{100 * value:.0f} %" for value in means[best])
@@ -153,11 +153,11 @@ def page(results: Mapping[str, Any], *, corpus: str, seeds: int) -> str:
         [
             {
                 "features": name,
-                "vector": str(found["features"]),
-                "UAR of the classifier (%)": f"{100 * found['uar']:.1f}",
-                "suspects among the published labels": f"{found['published_suspects']} of {found['clips']}",
+                "vector": str(result["features"]),
+                "UAR of the classifier (%)": f"{100 * result['uar']:.1f}",
+                "suspects among the published labels": f"{result['published_suspects']} of {result['clips']}",
             }
-            for name, found in results.items()
+            for name, result in results.items()
         ]
     )
     return PAGE.format(

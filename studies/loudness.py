@@ -24,10 +24,10 @@ def measure(run: Path, root: Path, *, clips: int) -> list[tuple[int, bool, float
     for row in rows:
         wave, rate = soundfile.read(paths[row["utterance"]], dtype="float32", always_2d=True)
         for level, normalize in right:
-            (found,) = classifier.segments(
+            (prediction,) = classifier.segments(
                 wave * 10 ** (level / 20), rate, whole=True, min_speech=0.0, normalize_loudness=normalize
             )
-            right[level, normalize] += found.answer == row["target"]
+            right[level, normalize] += prediction.answer == row["target"]
     return [(level, normalize, count / len(rows)) for (level, normalize), count in right.items()]
 
 

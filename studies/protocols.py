@@ -95,8 +95,8 @@ def write(study: Study) -> Path:
         InputError: no protocol is complete for any seed
 
     """
-    found, left_out = measure(study, {protocol.split: protocol.folds or 1 for protocol in PROTOCOLS})
-    return publish(study, found, lambda scores: _page(scores, left_out, study))
+    measured, left_out = measure(study, {protocol.split: protocol.folds or 1 for protocol in PROTOCOLS})
+    return publish(study, measured, lambda scores: _page(scores, left_out, study))
 
 
 def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:

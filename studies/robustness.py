@@ -66,9 +66,9 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Read the results of the arms that have all folds, without paths of this machine."""
     arms: dict[str, list[dict[str, Any]]] = {}
     for arm in {**SYSTEMS, **AUGMENTATIONS}:
-        found = [read_robustness(folder / arm / f"fold-{fold}") for fold in FOLDS]
-        if None not in found:
-            arms[arm] = [run for run in found if run]
+        results = [read_robustness(folder / arm / f"fold-{fold}") for fold in FOLDS]
+        if None not in results:
+            arms[arm] = [run for run in results if run]
     return arms
 
 
@@ -82,19 +82,19 @@ def differences(runs: Runs, arm: str) -> pd.DataFrame:
             pool_counts(own, [_entry(run, name, number) for run in own], names) * [[100.0], [1.0]]
             for own in (first, second)
         ]
-        found = cluster_interval(sides[0], sides[1], draws=2000)
-        interval = "" if found.interval is None else f" ({interval_text(*found.interval)})"
-        rows.append({"condition": label, f"{_title(arm)} - none": f"{found.mean:+z.1f}{interval}"})
+        change = cluster_interval(sides[0], sides[1], draws=2000)
+        interval = "" if change.interval is None else f" ({interval_text(*change.interval)})"
+        rows.append({"condition": label, f"{_title(arm)} - none": f"{change.mean:+z.1f}{interval}"})
     return pd.DataFrame(rows)
 
 
 def _levels(run: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """Return condition, number of the level and label, first that without a condition."""
-    found = [("", 0, "none")]
+    levels = [("", 0, "none")]
     for name, section in run["conditions"].items():
         for number, level in enumerate(section["levels"]):
-            found.append((name, number, f"{name.replace('_', ' ')}, {level['level']:g} {section['unit']}"))
-    return found
+            levels.append((name, number, f"{name.replace('_', ' ')}, {level['level']:g} {section['unit']}"))
+    return levels
 
 
 def _entry(run: Mapping[str, Any], name: str, number: int) -> Mapping[str, Any]:

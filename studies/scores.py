@@ -67,7 +67,9 @@ class Score:
         parts: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
         for run in runs.itertuples():
             parts[run.seed].append(np.asarray(run.confusion["test"]))
-        complete = {seed: sum(found[1:], found[0]) for seed, found in sorted(parts.items()) if len(found) == folds}
+        complete = {
+            seed: sum(matrices[1:], matrices[0]) for seed, matrices in sorted(parts.items()) if len(matrices) == folds
+        }
         if not complete:
             return None
         return cls(
@@ -104,9 +106,11 @@ def origin(scores: Sequence[Score]) -> str:
     return f"Commit {', '.join(commits)}; trained on {', '.join(devices)}; torch {', '.join(torch)}."
 
 
-def merge(kept: Mapping[str, Score], found: Mapping[str, Score]) -> dict[str, Score]:
+def merge(kept: Mapping[str, Score], computed: Mapping[str, Score]) -> dict[str, Score]:
     """Replace stored scores by newly computed ones, unless these have fewer seeds."""
-    better = {name: one for name, one in found.items() if name not in kept or len(one.values) >= len(kept[name].values)}
+    better = {
+        name: one for name, one in computed.items() if name not in kept or len(one.values) >= len(kept[name].values)
+    }
     return {**kept, **better}
 
 
@@ -178,14 +182,14 @@ def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], l
         return {}, []
     runs, _, left_out = read_runs(study.folder)
     counted = runs[runs.seed < study.seeds]
-    found = {
+    scores = {
         name: Score.from_runs(counted[counted.path.str.startswith(f"{name}/")], folds=number)
         for name, number in folds.items()
     }
-    return {name: one for name, one in found.items() if one is not None}, left_out
+    return {name: one for name, one in scores.items() if one is not None}, left_out
 
 
-def publish(study: Study, found: Mapping[str, Score], page: Callable[[Mapping[str, Score]], str]) -> Path:
+def publish(study: Study, computed: Mapping[str, Score], page: Callable[[Mapping[str, Score]], str]) -> Path:
     """Write a page and its scores; return the path of the page.
 
     The folder of the runs receives the scores computed from it; ``--docs`` receives them merged with those stored
@@ -193,7 +197,7 @@ def publish(study: Study, found: Mapping[str, Score], page: Callable[[Mapping[st
 
     Args:
         study: the study
-        found: name -> score, of the runs in the folder
+        computed: name -> score, of the runs in the folder
         page: renders scores as text
 
     Raises:
@@ -201,12 +205,12 @@ def publish(study: Study, found: Mapping[str, Score], page: Callable[[Mapping[st
 
     """
     written = []
-    if found:
-        written.append(_write(study, found, page(found), numbers=study.folder, text=study.folder))
+    if computed:
+        written.append(_write(study, computed, page(computed), numbers=study.folder, text=study.folder))
     if study.docs is not None:
         numbers = study.docs / "results"
         kept = read_scores(numbers / f"{study.name}.json", overrides=study.overrides)
-        if scores := merge(kept, found):
+        if scores := merge(kept, computed):
             written.append(_write(study, scores, page(scores), numbers=numbers, text=study.docs))
     if not written:
         raise InputError(f"{study.folder} has no seed with all its folds. Run without --table first.")

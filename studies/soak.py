@@ -56,14 +56,14 @@ class Sample:
 
 def descendants(pid: int) -> list[int]:
     """Return the process ids of a process and all its descendants."""
-    found = [pid]
-    for process in found:
+    ids = [pid]
+    for process in ids:
         for thread in _listed(f"/proc/{process}/task"):
             try:
-                found += [int(child) for child in Path(f"/proc/{process}/task/{thread}/children").read_text().split()]
+                ids += [int(child) for child in Path(f"/proc/{process}/task/{thread}/children").read_text().split()]
             except OSError:
                 continue  # the thread has ended
-    return found
+    return ids
 
 
 def _listed(folder: str | Path) -> list[str]:
@@ -122,13 +122,13 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     """Return the resources that grew with the number of runs, ignoring the warm-up."""
     kept = [one for one in samples if one.runs > WARM_UP * samples[-1].runs and one.processes == samples[-2].processes]
     part = max(1, len(kept) // 4)
-    found = []
+    growing = []
     for what in ("memory", "descriptors", "threads", "disk", "files", "folders"):
         early, late = (_median(getattr(one, what) for one in some) for some in (kept[:part], kept[-part:]))
         slack = SLACK["memory"] * early if what in ("memory", "disk") else SLACK.get(what, 1)
         if late > early + slack:
-            found.append(f"{what} {early:.0f} -> {late:.0f}")
-    return found
+            growing.append(f"{what} {early:.0f} -> {late:.0f}")
+    return growing
 
 
 def _median(values: Iterable[float]) -> float:

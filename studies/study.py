@@ -176,7 +176,7 @@ def mean_sd(values: Sequence[float]) -> str:
 
 def commits(runs: pd.DataFrame) -> str:
     """Return the commits and devices of the runs as text."""
-    found = sorted({str(git.get("commit") or "unknown")[:12] for git in runs.git})
+    hashes = sorted({str(git.get("commit") or "unknown")[:12] for git in runs.git})
     dirty = " with uncommitted changes" if any(git.get("dirty") for git in runs.git) else ""
     devices = ", ".join(sorted(set(runs.device)))
-    return f"commit {', '.join(found)}{dirty}; trained on {devices}"
+    return f"commit {', '.join(hashes)}{dirty}; trained on {devices}"

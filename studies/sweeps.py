@@ -91,11 +91,11 @@ class SweepStudy:
         for sweep in self.sweeps:
             source, target = folder / sweep.name, copies / sweep.name
             if has_results(source):
-                found = sweep.report(source)
-                for item in found.left_out:
+                report = sweep.report(source)
+                for item in report.left_out:
                     print(f"left out {sweep.name}/{item.path}: {item.reason}", file=sys.stderr)
                 shutil.rmtree(target, ignore_errors=True)
-                export_runs(found.comparison, source, target)
+                export_runs(report.comparison, source, target)
         return self.write(copies, docs, command=command)
 
     def write(self, folder: Path, place: Path, *, command: str) -> Path:

@@ -283,14 +283,14 @@ def results_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
     for system in systems:
         if system.name not in scores:
             continue
-        found = scores[system.name]
-        one = found.get(UNSEEN_SPEAKERS) or next(iter(found.values()))
-        cells = [_cell(found.get(part.name)) for part in parts]
-        seeds = ", ".join(sorted({str(len(one.values)) for one in found.values()}))
+        by_part = scores[system.name]
+        one = by_part.get(UNSEEN_SPEAKERS) or next(iter(by_part.values()))
+        cells = [_cell(by_part.get(part.name)) for part in parts]
+        seeds = ", ".join(sorted({str(len(one.values)) for one in by_part.values()}))
         rows.append(
             (
                 f"`{system.name}`",
-                _parameters(one, found.get(OWN.name)),
+                _parameters(one, by_part.get(OWN.name)),
                 *cells,
                 NOTHING if one.seconds is None else f"{one.seconds:.0f}",
                 ", ".join(one.devices),
@@ -333,9 +333,9 @@ def published_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
 def contrast_table(scores: Scores) -> pd.DataFrame:
     """Return a table of the effect of DAARIP copies made after and before the split."""
     rows = [
-        (words, found.mean_sd("accuracy"), found.mean_sd("uar"), str(found.clips), "yes" if found.leaks else "no")
+        (words, score.mean_sd("accuracy"), score.mean_sd("uar"), str(score.clips), "yes" if score.leaks else "no")
         for name, part, words in CONTRAST
-        if (found := scores.get(name, {}).get(part))
+        if (score := scores.get(name, {}).get(part))
     ]
     return pd.DataFrame(rows, columns=["DRCNN, random 60/15/25", "accuracy", "UAR", "rows tested", "leak"])
 
@@ -348,8 +348,8 @@ def write(study: Study) -> Path:
 
     """
     folds = {f"{system.name}/{part.name}": part.folds for system in SYSTEMS for part in parts_of(system)}
-    found, left_out = measure(study, folds)
-    return publish(study, found, lambda scores: _page(scores, left_out, study))
+    measured, left_out = measure(study, folds)
+    return publish(study, measured, lambda scores: _page(scores, left_out, study))
 
 
 def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:

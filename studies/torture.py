@@ -275,51 +275,51 @@ def epoch_lines(log: Path) -> list[str]:
 
 def contents(run: Path) -> dict[str, Any]:
     """Return the content of all files of a run in a comparable form."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name = path.relative_to(run).as_posix()
         if path.suffix == ".ckpt":
-            found[name] = load_plain(path)
+            values[name] = load_plain(path)
         elif path.suffix == ".json":
-            found[name] = json.loads(path.read_text())
+            values[name] = json.loads(path.read_text())
         elif path.name.startswith("events.out."):
-            found.setdefault("tensorboard", []).extend(events(path))
+            values.setdefault("tensorboard", []).extend(events(path))
         elif path.name == "train.log":
-            found[name] = epoch_lines(path)
+            values[name] = epoch_lines(path)
         elif path.name == "MODEL_CARD.md":
-            found[name] = [line for line in path.read_text().splitlines() if not line.startswith("- commit:")]
+            values[name] = [line for line in path.read_text().splitlines() if not line.startswith("- commit:")]
         else:
-            found[name] = path.read_bytes()
-    found.get("tensorboard", []).sort(key=repr)
-    return found
+            values[name] = path.read_bytes()
+    values.get("tensorboard", []).sort(key=repr)
+    return values
 
 
 def events(path: Path) -> list[tuple[str, int, float | None]]:
     """Return tag, step and, for scalars, the value of every event in a TensorBoard file."""
-    found = []
+    points = []
     for event in EventFileLoader(str(path)).Load():
         for value in event.summary.value:
             number = value.tensor.float_val[0] if value.tensor.float_val else None
-            found.append((value.tag, event.step, number))
-    return found
+            points.append((value.tag, event.step, number))
+    return points
 
 
-def differences(expected: Any, found: Any, name: str = "") -> list[str]:
+def differences(expected: Any, actual: Any, name: str = "") -> list[str]:
     """Return the names of all values that differ, except for times and the commit."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        missing = [f"{name}/{key}" for key in expected.keys() ^ found.keys()]
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        missing = [f"{name}/{key}" for key in expected.keys() ^ actual.keys()]
         return missing + [
             line
-            for key in expected.keys() & found.keys()
+            for key in expected.keys() & actual.keys()
             if key not in APART
-            for line in differences(expected[key], found[key], f"{name}/{key}")
+            for line in differences(expected[key], actual[key], f"{name}/{key}")
         ]
-    if isinstance(expected, Tensor) and isinstance(found, Tensor):
-        return [] if expected.dtype == found.dtype and torch.equal(expected, found) else [name]
-    if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and len(expected) == len(found):
-        pairs = enumerate(zip(expected, found, strict=True))
+    if isinstance(expected, Tensor) and isinstance(actual, Tensor):
+        return [] if expected.dtype == actual.dtype and torch.equal(expected, actual) else [name]
+    if isinstance(expected, list | tuple) and isinstance(actual, list | tuple) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
         return [line for i, (one, two) in pairs for line in differences(one, two, f"{name}[{i}]")]
-    return [] if type(expected) is type(found) and expected == found else [name]
+    return [] if type(expected) is type(actual) and expected == actual else [name]
 
 
 @dataclass(kw_only=True)
@@ -345,11 +345,11 @@ def torture(folder: Path, *, kills: int, seed: int) -> bool:
         while suffered < wanted and not (torturer.run / "result.json").exists():
             suffered += torturer.kill(variant)
         torturer.let_through(variant)
-        found = differences(torturer.expected[variant], contents(torturer.run))
+        unequal = differences(torturer.expected[variant], contents(torturer.run))
         score.kills += suffered
         score.runs += 1
-        if found:
-            print(f"DIFFERENT after {suffered} kills ({variant}): {', '.join(found[:10])}", flush=True)
+        if unequal:
+            print(f"DIFFERENT after {suffered} kills ({variant}): {', '.join(unequal[:10])}", flush=True)
             shutil.copytree(torturer.run, folder / f"different-{score.runs}")
         else:
             score.equal += suffered
