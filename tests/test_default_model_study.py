@@ -15,7 +15,9 @@ def test_model_is_measured_on_held_out_speakers_and_packaged(emodb_made_up, comm
     monkeypatch.setenv("EMODB_ROOT", str(emodb_made_up))
     folder, package = tmp_path / "model", tmp_path / "package"
     words = ["--corpora", "emodb", "--split", "speaker", "--folds", "3", "--package", str(package)]
-    default_model.main([str(folder), *words, "corpus.on_problem=skip", "augment=none"])
+    default_model.main(
+        [str(folder), *words, "corpus.on_problem=skip", "augment=none", "model.c=[0.01,0.03]", "logger=[]"]
+    )
     clips = sorted(emodb_made_up.iterdir())
     result = json.loads((folder / "result.json").read_text())
     assert result["counts"] == {"train": len(clips), "val": 0, "test": len(clips), "train_with_copies": len(clips)}
