@@ -449,12 +449,12 @@ def epoch_seconds(run: Path) -> list[float]:
 
 def python(*words: str, given: str) -> str:
     """Run code in a new interpreter and return the last line that it printed."""
-    done = subprocess.run(  # noqa: S603 - code from this file
+    process = subprocess.run(  # noqa: S603 - code from this file
         [sys.executable, *words], input=given, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise SystemExit(f"{words} failed:\n{done.stderr}")
-    return done.stdout.splitlines()[-1]
+    if process.returncode:
+        raise SystemExit(f"{words} failed:\n{process.stderr}")
+    return process.stdout.splitlines()[-1]
 
 
 def main() -> None:

@@ -188,8 +188,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as copies:
         for times in SIZES:
             command = [sys.executable, "-m", "benchmarks.growth", "--one", str(times), copies]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+            process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
+            results.append(json.loads(process.stdout.splitlines()[-1]))
             print(results[-1], flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "growth.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -28,12 +28,12 @@ def voiced(path: Path) -> np.ndarray:
     mono = soxr.resample(wave.mean(1), rate, RATE)
     pcm = np.round(mono * 32767).astype(np.int16)
     detector = webrtcvad.Vad(2)
-    kept = []
+    speech = []
     for start in range(0, len(pcm), FRAME):
         frame = np.pad(pcm[start : start + FRAME], (0, max(0, start + FRAME - len(pcm))))
         if detector.is_speech(frame.tobytes(), RATE):
-            kept.append(frame)
-    return (np.concatenate(kept) if kept else pcm).astype(np.float32) / 32768
+            speech.append(frame)
+    return (np.concatenate(speech) if speech else pcm).astype(np.float32) / 32768
 
 
 def save(folder: Path, name: str, wave: np.ndarray) -> Path:

@@ -48,11 +48,11 @@ class Row:
 
 def run_command(command: str, *words: str, quiet: bool = False) -> None:
     """Run one of the project's commands."""
-    done = subprocess.run(  # noqa: S603 - this project's own command
+    process = subprocess.run(  # noqa: S603 - this project's own command
         [BIN / f"ser-{command}", *words], capture_output=quiet, text=True, check=False
     )
-    if done.returncode:
-        raise SystemExit(f"ser-{command} {' '.join(words)} failed:\n{done.stderr}")
+    if process.returncode:
+        raise SystemExit(f"ser-{command} {' '.join(words)} failed:\n{process.stderr}")
 
 
 def show(rows: Sequence[Row], title: str) -> None:

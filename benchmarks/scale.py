@@ -163,8 +163,8 @@ def main() -> None:
             table = write_corpus(Path(folder), count)
             for step in arguments.steps:
                 command = [sys.executable, "-m", "benchmarks.scale", "--one", step, str(table)]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
-                figures = json.loads(done.stdout.splitlines()[-1])
+                process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this module
+                figures = json.loads(process.stdout.splitlines()[-1])
                 print(count, step, {key: round(value, 2) for key, value in figures.items()}, flush=True)
 
 

@@ -67,12 +67,12 @@ def measure(sweep: Sweep, *, folder: Path, corpus: list[str], words: list[str], 
         f"hydra.launcher.n_jobs={jobs}",
     ]
     start = time.perf_counter()
-    done = subprocess.run([*line, *words], capture_output=True, text=True, check=False)  # noqa: S603
+    process = subprocess.run([*line, *words], capture_output=True, text=True, check=False)  # noqa: S603
     wall = time.perf_counter() - start
     results = [json.loads(path.read_text()) for path in root.rglob("result.json")]
-    if done.returncode or not results:
-        sys.exit(f"bench-gpu: {sweep.name}: {done.stderr.strip().splitlines()[-1:]}")
-    alone = [line for line in done.stderr.splitlines() if "not stacked" in line]
+    if process.returncode or not results:
+        sys.exit(f"bench-gpu: {sweep.name}: {process.stderr.strip().splitlines()[-1:]}")
+    alone = [line for line in process.stderr.splitlines() if "not stacked" in line]
     print("\n".join(alone), end="\n" if alone else "")
     epochs = [result["seconds"]["train"] / result["epochs"] for result in results]
     return {"runs": len(results), "wall": wall, "epoch_of_a_run": statistics.mean(epochs)}

@@ -268,22 +268,22 @@ def _read_measured(folder: Path, base: str, bug: Bug, *, runs: pd.DataFrame) -> 
 def _differences(arm: Values, baseline: Values) -> dict[str, PairedDifference]:
     differences = {}
     for name in METRICS:
-        one, other = (
+        arm_values, baseline_values = (
             {seed: figures[name] for seed, figures in values.items() if name in figures} for values in (arm, baseline)
         )
-        if one and other:
-            differences[name] = paired_difference(one, other)
+        if arm_values and baseline_values:
+            differences[name] = paired_difference(arm_values, baseline_values)
     return differences
 
 
 def _check_alike(runs: pd.DataFrame) -> None:
     for run in runs.itertuples():
-        one, other = (
+        expected, facts = (
             {"epochs": each.epochs, "corpus": each.corpus["digest"], "test utterances": each.clip_sets["test"]}
             for each in (runs.iloc[0], run)
         )
-        for name in one:
-            if one[name] != other[name]:
+        for name in expected:
+            if expected[name] != facts[name]:
                 raise InputError(
                     f"runs {runs.index[0]} and {run.path} differ in {name}, so they cannot be paired. Move one out of "
                     "the folder."

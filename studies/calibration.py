@@ -44,8 +44,8 @@ def run_ids(system: str) -> dict[str, list[str]]:
 
 def train(folder: Path, overrides: Sequence[str]) -> None:
     """Train all systems under all protocols."""
-    for system, own in SYSTEMS.items():
-        words = [f"experiment={system}", *own, "seed=0", f"output_root={folder.parent}", f"name={folder.name}"]
+    for system, system_words in SYSTEMS.items():
+        words = [f"experiment={system}", *system_words, "seed=0", f"output_root={folder.parent}", f"name={folder.name}"]
         words += overrides
         call("ser-train", *words, "split=random", f"run_id={system}/random")
         for fold in FOLDS:

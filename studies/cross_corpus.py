@@ -96,8 +96,8 @@ def cell(folder: Path, runs: pd.DataFrame, trained: str, tested: str, *, seeds: 
     for run in runs.itertuples():
         figures = result_on(folder / trained / run.path, tested)
         if run.seed < seeds and (trained == tested or figures.exists()):
-            own = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
-            parts[run.seed].append(own if trained == tested else _read(figures))
+            measured = {"emotions": run.emotions, "confusion_matrix": run.confusion["test"], "left_out": {}}
+            parts[run.seed].append(measured if trained == tested else _read(figures))
     complete = {seed: folds for seed, folds in sorted(parts.items()) if len(folds) == FOLDS[trained]}
     if not complete:
         return None
@@ -134,8 +134,8 @@ def table(cells: Sequence[Cell], corpora: Sequence[str], metric: str) -> pd.Data
             return NOTHING
         return f"{mean_sd([values[metric] for values in cell.values.values()])} ({len(cell.emotions)})"
 
-    rows = [(f"`{one}`", *(text(one, other) for other in corpora)) for one in corpora]
-    return pd.DataFrame(rows, columns=["trained \\ tested", *(f"`{other}`" for other in corpora)])
+    rows = [(f"`{trained}`", *(text(trained, tested) for tested in corpora)) for trained in corpora]
+    return pd.DataFrame(rows, columns=["trained \\ tested", *(f"`{tested}`" for tested in corpora)])
 
 
 def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, docs: Path | None) -> Path:
@@ -164,9 +164,17 @@ def write(folder: Path, corpora: Sequence[str], *, seeds: int, command: str, doc
         "unit": "percent",
         "synthetic": is_synthetic(every_run),
         "cells": [
-            {"trained": one.trained, "tested": one.tested, "emotions": list(one.emotions), "clips": one.clips}
-            | {"left_out": dict(one.left_out), "seeds": {str(seed): value for seed, value in one.values.items()}}
-            for one in cells
+            {
+                "trained": pair.trained,
+                "tested": pair.tested,
+                "emotions": list(pair.emotions),
+                "clips": pair.clips,
+            }
+            | {
+                "left_out": dict(pair.left_out),
+                "seeds": {str(seed): value for seed, value in pair.values.items()},
+            }
+            for pair in cells
         ],
     }
     page = _page(cells, corpora, every_run, left_out, command=command)
@@ -183,15 +191,15 @@ def _page(
     cells: Sequence[Cell], corpora: Sequence[str], runs: pd.DataFrame, left_out: Sequence[LeftOut], *, command: str
 ) -> str:
     first = runs.iloc[0]
-    missing = [f"{one.trained} on {one.tested} (seeds {', '.join(map(str, one.unfinished))})" for one in cells]
-    missing = [text for text, one in zip(missing, cells, strict=True) if one.unfinished]
+    missing = [f"{pair.trained} on {pair.tested} (seeds {', '.join(map(str, pair.unfinished))})" for pair in cells]
+    missing = [text for text, pair in zip(missing, cells, strict=True) if pair.unfinished]
     lost = [
-        f"{one.trained} on {one.tested}: {', '.join(f'{n} {emotion}' for emotion, n in sorted(one.left_out.items()))}"
-        for one in cells
-        if one.left_out
+        f"{pair.trained} on {pair.tested}: {', '.join(f'{n} {name}' for name, n in sorted(pair.left_out.items()))}"
+        for pair in cells
+        if pair.left_out
     ]
     folds = ", ".join(f"{corpus} {FOLDS[corpus]}" for corpus in corpora)
-    sizes = ", ".join(f"{one.tested} {one.clips}" for one in cells if one.trained == one.tested)
+    sizes = ", ".join(f"{pair.tested} {pair.clips}" for pair in cells if pair.trained == pair.tested)
     parts = [
         "# Trained on one corpus, tested on another",
         f"**{SYNTHETIC}**" if is_synthetic(runs) else "",

@@ -92,11 +92,11 @@ def train_on_all(folder: Path, config: dict[str, Any]) -> tuple[SpeechDataModule
 
 def portable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that the checkpoint stores, without the paths of this machine."""
-    kept = {key: config[key] for key in KEPT if key in config}
-    split = {key: value for key, value in kept["split"].items() if key != "fold"}
-    data = kept["data"] | {"feature_cache": FEATURE_CACHE}
-    corpus = _without_roots(kept["corpus"])
-    return kept | {"name": EXPERIMENT, "run_id": "all", "corpus": corpus, "data": data, "split": split}
+    stored = {key: config[key] for key in KEPT if key in config}
+    split = {key: value for key, value in stored["split"].items() if key != "fold"}
+    data = stored["data"] | {"feature_cache": FEATURE_CACHE}
+    corpus = _without_roots(stored["corpus"])
+    return stored | {"name": EXPERIMENT, "run_id": "all", "corpus": corpus, "data": data, "split": split}
 
 
 def _without_roots(corpus: Mapping[str, Any]) -> dict[str, Any]:

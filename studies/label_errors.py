@@ -68,7 +68,7 @@ def evaluate(ranking: Sequence[Any], probabilities: Doubles, labels: Targets, pl
     true = np.zeros(len(labels), bool)
     true[planted] = True
     suspected = np.array([each.clip for each in ranking], dtype=np.int64)
-    own = probabilities[np.arange(len(labels)), labels]
+    confidence = probabilities[np.arange(len(labels)), labels]
     rivals = probabilities.copy()
     rivals[np.arange(len(labels)), labels] = -1
     first = suspected[: len(planted)]
@@ -78,7 +78,7 @@ def evaluate(ranking: Sequence[Any], probabilities: Doubles, labels: Targets, pl
         "precision": float(true[suspected].mean()) if len(ranking) else 0.0,
         "recall": float(true[suspected].sum() / len(planted)),
         "precision_of_first": float(true[first].mean()) if len(first) else 0.0,
-        "average_precision": float(average_precision_score(true, rivals.max(1) - own)),
+        "average_precision": float(average_precision_score(true, rivals.max(1) - confidence)),
     }
 
 

@@ -66,14 +66,14 @@ def table(scores: Mapping[str, Score]) -> pd.DataFrame:
     reference = scores[REFERENCE].values if REFERENCE in scores else {}
     rows = []
     for protocol in PROTOCOLS:
-        if (one := scores.get(protocol.split)) is None:
+        if (score := scores.get(protocol.split)) is None:
             continue
-        shared = sorted(set(one.values) & set(reference))
-        inflation = [one.values[seed]["uar"] - reference[seed]["uar"] for seed in shared]
+        shared = sorted(set(score.values) & set(reference))
+        inflation = [score.values[seed]["uar"] - reference[seed]["uar"] for seed in shared]
         against = NOTHING if protocol.split == REFERENCE or not shared else mean_sd(inflation)
-        runs = f"{len(one.values)} x {protocol.folds or 1}"
-        figures = (one.mean_sd("accuracy"), one.mean_sd("uar"), against, "yes" if one.leaks else "no")
-        rows.append((f"`{protocol.split}`", protocol.new, runs, str(one.training_clips), str(one.clips), *figures))
+        runs = f"{len(score.values)} x {protocol.folds or 1}"
+        figures = (score.mean_sd("accuracy"), score.mean_sd("uar"), against, "yes" if score.leaks else "no")
+        rows.append((f"`{protocol.split}`", protocol.new, runs, str(score.training_clips), str(score.clips), *figures))
     headings = (
         "split",
         "new in the test",
@@ -101,11 +101,11 @@ def write(study: Study) -> Path:
 
 def _page(scores: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:
     missing = [
-        f"{name} (seeds {', '.join(map(str, one.unfinished))})" for name, one in scores.items() if one.unfinished
+        f"{name} (seeds {', '.join(map(str, score.unfinished))})" for name, score in scores.items() if score.unfinished
     ]
     corpus = _corpus(study)
     lacking = [f"`{p.split}`" for p in PROTOCOLS if p.split not in scores and p.only in (None, corpus)]
-    epochs = sorted({one.epochs for one in scores.values()})
+    epochs = sorted({score.epochs for score in scores.values()})
     parts = [
         "# One configuration under every protocol",
         f"**{SYNTHETIC}**" if "synthetic" in corpus else "",

@@ -53,10 +53,10 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # arm -> robustness.json of ea
 def measure(folder: Path, overrides: Sequence[str]) -> None:
     """Train all systems and augmentations, and evaluate them under all conditions."""
     chosen = [word for name in LEVELS for word in ("--condition", name)]
-    levels = [f"robustness.conditions.{name}.levels=[{','.join(map(str, own))}]" for name, own in LEVELS.items()]
+    levels = [f"robustness.conditions.{name}.levels=[{','.join(map(str, values))}]" for name, values in LEVELS.items()]
     for fold in FOLDS:
-        for arm, own in {**SYSTEMS, **AUGMENTATIONS}.items():
-            words = [*own, "seed=0", f"output_root={folder.parent}", f"name={folder.name}", *overrides]
+        for arm, arm_words in {**SYSTEMS, **AUGMENTATIONS}.items():
+            words = [*arm_words, "seed=0", f"output_root={folder.parent}", f"name={folder.name}", *overrides]
             call("ser-train", *words, "split=emobox", f"split.fold={fold}", f"run_id={arm}/fold-{fold}")
             settings = [word for level in levels for word in ("--set", level)]
             call("ser-evaluate", str(folder / arm / f"fold-{fold}"), "--robustness", *chosen, *settings)
@@ -79,8 +79,8 @@ def differences(runs: Runs, arm: str) -> pd.DataFrame:
     rows = []
     for name, number, label in _levels(first[0]):
         sides = [
-            pool_counts(own, [_entry(run, name, number) for run in own], names) * [[100.0], [1.0]]
-            for own in (first, second)
+            pool_counts(arm_runs, [_entry(run, name, number) for run in arm_runs], names) * [[100.0], [1.0]]
+            for arm_runs in (first, second)
         ]
         change = cluster_interval(sides[0], sides[1], draws=2000)
         interval = "" if change.interval is None else f" ({interval_text(*change.interval)})"

@@ -100,18 +100,20 @@ def _commit(git: Mapping[str, Any]) -> str:
 
 def origin(scores: Sequence[Score]) -> str:
     """Return a sentence with the commits, devices and torch versions of the runs."""
-    commits = sorted({one for score in scores for one in score.commits})
-    devices = sorted({one for score in scores for one in score.devices})
+    commits = sorted({commit for score in scores for commit in score.commits})
+    devices = sorted({device for score in scores for device in score.devices})
     torch = sorted({score.torch for score in scores})
     return f"Commit {', '.join(commits)}; trained on {', '.join(devices)}; torch {', '.join(torch)}."
 
 
-def merge(kept: Mapping[str, Score], computed: Mapping[str, Score]) -> dict[str, Score]:
+def merge(stored: Mapping[str, Score], computed: Mapping[str, Score]) -> dict[str, Score]:
     """Replace stored scores by newly computed ones, unless these have fewer seeds."""
     better = {
-        name: one for name, one in computed.items() if name not in kept or len(one.values) >= len(kept[name].values)
+        name: score
+        for name, score in computed.items()
+        if name not in stored or len(score.values) >= len(stored[name].values)
     }
-    return {**kept, **better}
+    return {**stored, **better}
 
 
 def setting(overrides: Sequence[str]) -> list[str]:
@@ -186,7 +188,7 @@ def measure(study: Study, folds: Mapping[str, int]) -> tuple[dict[str, Score], l
         name: Score.from_runs(counted[counted.path.str.startswith(f"{name}/")], folds=number)
         for name, number in folds.items()
     }
-    return {name: one for name, one in scores.items() if one is not None}, left_out
+    return {name: score for name, score in scores.items() if score is not None}, left_out
 
 
 def publish(study: Study, computed: Mapping[str, Score], page: Callable[[Mapping[str, Score]], str]) -> Path:
@@ -209,8 +211,8 @@ def publish(study: Study, computed: Mapping[str, Score], page: Callable[[Mapping
         written.append(_write(study, computed, page(computed), numbers=study.folder, text=study.folder))
     if study.docs is not None:
         numbers = study.docs / "results"
-        kept = read_scores(numbers / f"{study.name}.json", overrides=study.overrides)
-        if scores := merge(kept, computed):
+        stored = read_scores(numbers / f"{study.name}.json", overrides=study.overrides)
+        if scores := merge(stored, computed):
             written.append(_write(study, scores, page(scores), numbers=numbers, text=study.docs))
     if not written:
         raise InputError(f"{study.folder} has no seed with all its folds. Run without --table first.")

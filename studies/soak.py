@@ -120,11 +120,15 @@ def soak(folder: Path, *, runs: int) -> tuple[list[Sample], int]:
 
 def grown(samples: Sequence[Sample]) -> list[str]:
     """Return the resources that grew with the number of runs, ignoring the warm-up."""
-    kept = [one for one in samples if one.runs > WARM_UP * samples[-1].runs and one.processes == samples[-2].processes]
-    part = max(1, len(kept) // 4)
+    measured = [
+        point
+        for point in samples
+        if point.runs > WARM_UP * samples[-1].runs and point.processes == samples[-2].processes
+    ]
+    part = max(1, len(measured) // 4)
     growing = []
     for what in ("memory", "descriptors", "threads", "disk", "files", "folders"):
-        early, late = (_median(getattr(one, what) for one in some) for some in (kept[:part], kept[-part:]))
+        early, late = (_median(getattr(point, what) for point in some) for some in (measured[:part], measured[-part:]))
         slack = SLACK["memory"] * early if what in ("memory", "disk") else SLACK.get(what, 1)
         if late > early + slack:
             growing.append(f"{what} {early:.0f} -> {late:.0f}")
@@ -144,7 +148,7 @@ def table(samples: Sequence[Sample]) -> str:
         *("runs done", "processes", "memory, MiB", "open files", "threads", "disk a run, KiB", "files a run"),
         "folders of unfinished runs",
     )
-    rows = [tuple(f"{value:.0f}" for value in astuple(one)) for one in shown]
+    rows = [tuple(f"{value:.0f}" for value in astuple(point)) for point in shown]
     return markdown(pd.DataFrame(rows, columns=header))
 
 

@@ -261,8 +261,8 @@ Scores = Mapping[str, Mapping[str, Score]]  # system -> part
 
 def parts_of(system: System) -> list[Part]:
     """Return the parts on which a system is evaluated."""
-    own = [] if system.own is None else [replace(OWN, words=(*OWN.words, *system.own), folds=system.own_folds)]
-    return [*own, *PARTS]
+    own_parts = [] if system.own is None else [replace(OWN, words=(*OWN.words, *system.own), folds=system.own_folds)]
+    return [*own_parts, *PARTS]
 
 
 def train(folder: Path, system: System, part: Part, *, seeds: int, rest: Sequence[str]) -> None:
@@ -284,16 +284,16 @@ def results_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
         if system.name not in scores:
             continue
         by_part = scores[system.name]
-        one = by_part.get(UNSEEN_SPEAKERS) or next(iter(by_part.values()))
+        score = by_part.get(UNSEEN_SPEAKERS) or next(iter(by_part.values()))
         cells = [_cell(by_part.get(part.name)) for part in parts]
-        seeds = ", ".join(sorted({str(len(one.values)) for one in by_part.values()}))
+        seeds = ", ".join(sorted({str(len(score.values)) for score in by_part.values()}))
         rows.append(
             (
                 f"`{system.name}`",
-                _parameters(one, by_part.get(OWN.name)),
+                _parameters(score, by_part.get(OWN.name)),
                 *cells,
-                NOTHING if one.seconds is None else f"{one.seconds:.0f}",
-                ", ".join(one.devices),
+                NOTHING if score.seconds is None else f"{score.seconds:.0f}",
+                ", ".join(score.devices),
                 seeds,
             )
         )
@@ -301,15 +301,19 @@ def results_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header)
 
 
-def _parameters(one: Score, own: Score | None) -> str:
-    shown = f"{one.parameters:,}"
-    return shown if own is None or own.parameters == one.parameters else f"{shown}; as published {own.parameters:,}"
+def _parameters(score: Score, published: Score | None) -> str:
+    shown = f"{score.parameters:,}"
+    return (
+        shown
+        if published is None or published.parameters == score.parameters
+        else f"{shown}; as published {published.parameters:,}"
+    )
 
 
-def _cell(one: Score | None) -> str:
-    if one is None:
+def _cell(score: Score | None) -> str:
+    if score is None:
         return NOTHING
-    return one.mean_sd("uar") + (" (leak)" if one.leaks else "")
+    return score.mean_sd("uar") + (" (leak)" if score.leaks else "")
 
 
 def published_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
@@ -320,12 +324,12 @@ def published_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
         (
             f"`{system.name}`",
             system.published,
-            f"{words[system.metric]} {one.mean_sd(system.metric)} ({titles[system.beside]})" if one else NOTHING,
+            f"{words[system.metric]} {score.mean_sd(system.metric)} ({titles[system.beside]})" if score else NOTHING,
             system.differs,
         )
         for system in systems
         if system.name in scores
-        for one in [scores[system.name].get(system.beside)]
+        for score in [scores[system.name].get(system.beside)]
     ]
     return pd.DataFrame(rows, columns=["system", "published", "here", "why they differ"])
 
@@ -354,10 +358,12 @@ def write(study: Study) -> Path:
 
 def _page(named: Mapping[str, Score], left_out: Sequence[LeftOut], study: Study) -> str:
     scores: dict[str, dict[str, Score]] = {}
-    for name, one in named.items():
+    for name, score in named.items():
         system, part = name.split("/")
-        scores.setdefault(system, {})[part] = one
-    missing = [f"{name} (seeds {', '.join(map(str, one.unfinished))})" for name, one in named.items() if one.unfinished]
+        scores.setdefault(system, {})[part] = score
+    missing = [
+        f"{name} (seeds {', '.join(map(str, score.unfinished))})" for name, score in named.items() if score.unfinished
+    ]
     contrast = contrast_table(scores)
     lacking = [
         f"`{system.name}` ({', '.join(parts)})"
@@ -411,9 +417,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if study.table or not os.environ.get(part.root):
                 continue
             for system in chosen:
-                for own in parts_of(system):
-                    if own.name == part.name:
-                        train(study.folder, system, own, seeds=study.seeds, rest=study.overrides)
+                for own_part in parts_of(system):
+                    if own_part.name == part.name:
+                        train(study.folder, system, own_part, seeds=study.seeds, rest=study.overrides)
                         write(study)
         print(write(study))
 

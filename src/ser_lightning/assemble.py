@@ -93,10 +93,10 @@ def assemble_data(
         )
     if preparation is None:
         preparation = assemble_preparation(config, progress=progress, split=split)
-    rest = {"preparation": preparation, "seed": config["seed"]}
+    given = {"preparation": preparation, "seed": config["seed"]}
     _, values = _divide(config["data"])
-    check_values("data", SpeechDataModule, values, rest)
-    return SpeechDataModule(**values, **rest)
+    check_values("data", SpeechDataModule, values, given)
+    return SpeechDataModule(**values, **given)
 
 
 def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:

@@ -81,18 +81,18 @@ def read_checkpoint(path: str | Path, *, trust: Sequence[str] = ()) -> Checkpoin
             f"{path} is not a checkpoint of ser_lightning: it contains no config; ser-import turns the released weights"
             " into one"
         )
-    own = raw[KEY]
-    if own.get("format") != FORMAT:
-        raise InputError(f"{path} has checkpoint format {own.get('format')}, expected {FORMAT}; train it again")
+    stored = raw[KEY]
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{path} has checkpoint format {stored.get('format')}, expected {FORMAT}; train it again")
     try:
         checkpoint = Checkpoint(
-            config=dict(own["config"]),
-            emotions=tuple(own["emotions"]),
-            features=int(own["features"]),
+            config=dict(stored["config"]),
+            emotions=tuple(stored["emotions"]),
+            features=int(stored["features"]),
             epoch=int(raw.get("epoch", 0)),
             state={name: value for name, value in raw["state_dict"].items() if isinstance(value, Tensor)},
-            calibration=_read(Calibration.from_plain, own.get("calibration"), path),
-            training_data=_read(TrainingData.from_plain, own.get("training_data"), path),
+            calibration=_read(Calibration.from_plain, stored.get("calibration"), path),
+            training_data=_read(TrainingData.from_plain, stored.get("training_data"), path),
         )
         checkpoint.config["model"]["_target_"], checkpoint.config["features"]["standardize"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -197,11 +197,11 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, path: str | Path)
         InputError: tensors are missing, unknown or of the wrong shape
 
     """
-    own = module.state_dict()
-    shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in own.keys() & state.keys()}
+    expected = module.state_dict()
+    shapes = {name: (tuple(state[name].shape), tuple(expected[name].shape)) for name in expected.keys() & state.keys()}
     for what, names in (
-        ("lacks", sorted(own.keys() - state.keys())),
-        ("has unknown", sorted(state.keys() - own.keys())),
+        ("lacks", sorted(expected.keys() - state.keys())),
+        ("has unknown", sorted(state.keys() - expected.keys())),
         ("has misshaped", [f"{name} {a} for {b}" for name, (a, b) in sorted(shapes.items()) if a != b]),
     ):
         if names:

@@ -95,15 +95,15 @@ def primary_values(name: str) -> dict[str, Any]:
 def primary_text(name: str) -> str:
     """Return the lines with values of a primary config and the configs it inherits from, with their comments."""
     texts = [primary_text(e) for e in read_file(name).get("defaults", []) if isinstance(e, str) and e != "_self_"]
-    kept, keep = [], False
+    lines, keep = [], False
     for line in (config_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         if line[:1].isalpha():
             keep = line.partition(":")[0] not in ("defaults", HYDRA)
         elif line.startswith("#"):
             keep = False
         if keep and line.strip():
-            kept.append(line)
-    return "\n".join([text for text in texts if text] + kept)
+            lines.append(line)
+    return "\n".join([text for text in texts if text] + lines)
 
 
 def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
@@ -117,9 +117,9 @@ def keys(name: str, chosen: dict[str, str] | None = None) -> dict[str, Any]:
     values = dict(flat(primary_values(name)))
     chosen = chosen or {}
     for group, option in (default_options(name) | chosen_by(chosen) | chosen).items():
-        for one in option if isinstance(option, list) else [option]:
-            if one is not None and group != "experiment" and one in options(group):
-                values |= dict(flat(values_of(group, one), f"{group}."))
+        for choice in option if isinstance(option, list) else [option]:
+            if choice is not None and group != "experiment" and choice in options(group):
+                values |= dict(flat(values_of(group, choice), f"{group}."))
     return values
 
 

@@ -158,8 +158,10 @@ class Teacher:
             InputError: a clip cannot be read
 
         """
-        own = self._config(config)
-        key = json.dumps([FORMAT, self.facts["sha256"], own["audio"], [utterance.content for utterance in clips]])
+        teacher_config = self._config(config)
+        key = json.dumps(
+            [FORMAT, self.facts["sha256"], teacher_config["audio"], [utterance.content for utterance in clips]]
+        )
         name = f"teacher-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
         path = Path(config["data"]["feature_cache"]) / name
         with suppress(OSError, ValueError, EOFError):
@@ -172,7 +174,7 @@ class Teacher:
             others = {utterance.id for utterance in utterances}.difference(ids)
             return Split(train=(), val=(), test=ids, unused=tuple(sorted(others)))
 
-        data = assemble_data(own, progress=show_progress("features of the teacher"), split=only)
+        data = assemble_data(teacher_config, progress=show_progress("features of the teacher"), split=only)
         data.prepare_data()
         data.setup()
         if (readable := len(data.datasets["test"])) < len(ids):
@@ -180,7 +182,7 @@ class Teacher:
                 f"data.teacher={self.folder} can read {readable} of {len(ids)} training clips; leave the others out of"
                 " the corpus"
             )
-        model = rebuild_model(replace(self.checkpoint, config=own), path=reported_checkpoint(self.folder))
+        model = rebuild_model(replace(self.checkpoint, config=teacher_config), path=reported_checkpoint(self.folder))
         logits = predict_subset(model, data, "test", evaluation=EVALUATION_MODE, device=torch.device("cpu")).logits
         # The cache file only saves time: a full or read-only disk must not fail the run.
         with suppress(OSError), write_atomically(path, "wb") as file:
@@ -189,14 +191,14 @@ class Teacher:
 
     def _config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of the teacher with the student's corpus and feature cache."""
-        own = usable_backends(self.checkpoint.config)
+        teacher_config = usable_backends(self.checkpoint.config)
         caching = {key: config["data"][key] for key in ("feature_cache", "feature_workers")}
-        offline = {"download": False} if "download" in own["features"] else {}
+        offline = {"download": False} if "download" in teacher_config["features"] else {}
         return {
-            **own,
+            **teacher_config,
             "corpus": config["corpus"],
-            "features": {**own["features"], **offline},
-            "data": {**own["data"], **caching},
+            "features": {**teacher_config["features"], **offline},
+            "data": {**teacher_config["data"], **caching},
         }
 
 

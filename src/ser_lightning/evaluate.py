@@ -186,11 +186,13 @@ def _describe_predictions(predictions: Mapping[str, Predictions], emotions: Sequ
         "per_class_recall": {
             subset: {
                 emotion: None if recall != recall else float(recall)  # noqa: PLR0124 - NaN if the class has no clip
-                for emotion, recall in zip(emotions, recall_per_class(own.confusion), strict=True)
+                for emotion, recall in zip(emotions, recall_per_class(subset_predictions.confusion), strict=True)
             }
-            for subset, own in predictions.items()
+            for subset, subset_predictions in predictions.items()
         },
-        "confusion_matrix": {subset: own.confusion.tolist() for subset, own in predictions.items()},
+        "confusion_matrix": {
+            subset: subset_predictions.confusion.tolist() for subset, subset_predictions in predictions.items()
+        },
     }
 
 

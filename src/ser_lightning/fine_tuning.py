@@ -47,9 +47,9 @@ def initialize(
     prefix = "model."
     stored = {n.removeprefix(prefix): value for n, value in checkpoint.state.items() if n.startswith(prefix)}
     output = _output_layer(config, features=features, classes=len(emotions))
-    own = model.state_dict()
+    expected = model.state_dict()
     new: dict[str, str] = {}
-    for name, value in own.items():
+    for name, value in expected.items():
         if name not in stored:
             new[name] = "not in the checkpoint"
         elif name in output and checkpoint.emotions != tuple(emotions):
@@ -58,14 +58,14 @@ def initialize(
             new[name] = f"shape {tuple(stored[name].shape)} in the checkpoint, {tuple(value.shape)} here"
         elif name.startswith("standardize.") and "standardize" not in config["freeze"]:
             new[name] = "fitted to the training set"
-    taken = [name for name in own if name not in new]
-    unused = sorted(stored.keys() - own.keys())
+    taken = [name for name in expected if name not in new]
+    unused = sorted(stored.keys() - expected.keys())
     if not taken:
         name, reason = next(iter(new.items()))
         raise InputError(f"init_from: no weight of {path} fits this network ({name}: {reason}); expected its model=")
     model.load_state_dict({name: stored[name] for name in taken}, strict=False)
     warnings = list(_warnings(checkpoint, config))
-    log.info("init_from: %d of %d tensors taken from %s", len(taken), len(own), path)
+    log.info("init_from: %d of %d tensors taken from %s", len(taken), len(expected), path)
     for name, reason in new.items():
         log.info("init_from: %s is new (%s)", name, reason)
     if unused:

@@ -124,13 +124,15 @@ def fit(training: Training, *, guard: FolderGuard | None, identity: Mapping[str,
 
 def _evaluated(predictions: Mapping[str, Predictions], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics of the result; the best and last checkpoints are the same."""
-    metrics = {subset: own.summary() for subset, own in predictions.items()}
+    metrics = {subset: subset_predictions.summary() for subset, subset_predictions in predictions.items()}
     evaluated: dict[str, Any] = {
         "metrics": metrics,
         "checkpoints": {which: {"epoch": 0, "metrics": metrics} for which in ("best", "last")},
     }
     if config["study_metric"]:
-        evaluated["study_metric"] = {subset: study_metric(own.confusion) for subset, own in predictions.items()}
+        evaluated["study_metric"] = {
+            subset: study_metric(subset_predictions.confusion) for subset, subset_predictions in predictions.items()
+        }
     return evaluated
 
 

@@ -163,12 +163,12 @@ def suspects(probabilities: Doubles, targets: npt.NDArray[np.int64]) -> list[Sus
     >>> [(each.clip, each.suggestion) for each in suspects(rows, np.array([0, 0, 1, 0]))]
     [(3, 1)]
     """
-    own = probabilities[np.arange(len(targets)), targets]
-    thresholds = np.array([own[targets == number].mean() for number in range(probabilities.shape[1])])
+    confidence = probabilities[np.arange(len(targets)), targets]
+    thresholds = np.array([confidence[targets == number].mean() for number in range(probabilities.shape[1])])
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     best = confident.argmax(1)
     clips = np.flatnonzero((confident.max(1) >= 0) & (best != targets))
-    suspected = [Suspect(int(n), int(best[n]), float(own[n]), float(probabilities[n, best[n]])) for n in clips]
+    suspected = [Suspect(int(n), int(best[n]), float(confidence[n]), float(probabilities[n, best[n]])) for n in clips]
     return sorted(suspected, key=lambda each: -each.margin)
 
 

@@ -141,8 +141,10 @@ def summarize_conditions(clips: Sequence[Conditions], *, model_rate: int) -> Tra
         model_rate=model_rate,
         sampling_rates={str(rate): rates[rate] for rate in sorted(rates)},
         quantiles={
-            measure: {f"p{q}": float(value) for q, value in zip(QUANTILES, np.percentile(own, QUANTILES), strict=True)}
-            for measure, own in values.items()
+            measure: {
+                f"p{q}": float(value) for q, value in zip(QUANTILES, np.percentile(measured, QUANTILES), strict=True)
+            }
+            for measure, measured in values.items()
         },
     )
 

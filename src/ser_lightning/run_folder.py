@@ -84,8 +84,10 @@ def find_unfinished(folder: Path, digest: str, *, averaged: bool = False) -> Unf
         except (InputError, OSError) as error:
             log.warning("%s", _skipped(error))
             break  # the best checkpoint is lost and can only be restored by training again
-        own = raw[RESUME]
-        return Unfinished(path=path, epochs=raw["epoch"] + 1, corpus=own["corpus"], versions=own["versions"])
+        resume_state = raw[RESUME]
+        return Unfinished(
+            path=path, epochs=raw["epoch"] + 1, corpus=resume_state["corpus"], versions=resume_state["versions"]
+        )
     if paths:
         log.warning("no checkpoint in %s can be used: the run starts from the beginning", last.parent)
     return None

@@ -102,8 +102,8 @@ def _read_decoded(
     """Read a file, or a segment of it, that FFmpeg decodes."""
     with open_sound(path) as sound:
         _check_channel(path, sound.channels, channel)
-        kept = slice(None) if channel is None else slice(channel, channel + 1)
-        blocks = [block[:, kept] for block in _limited(sound.blocks, path, rate=sound.rate)]
+        columns = slice(None) if channel is None else slice(channel, channel + 1)
+        blocks = [block[:, columns] for block in _limited(sound.blocks, path, rate=sound.rate)]
         _check_intact(path, sound.damage)
     wave = np.concatenate(blocks)
     first, last = round((start or 0) * sound.rate), len(wave) if end is None else round(end * sound.rate)

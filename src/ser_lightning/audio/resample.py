@@ -57,6 +57,6 @@ class Resampler:
         weight = (part / self.sampling_rate).astype(np.float32)
         resampled: Floats = self.rest[before] + weight * (self.rest[after] - self.rest[before])
         self.written = end
-        done = min(end * self.rate // self.sampling_rate - self.read, len(self.rest))
-        self.rest, self.read = self.rest[done:], self.read + done
+        used = min(end * self.rate // self.sampling_rate - self.read, len(self.rest))
+        self.rest, self.read = self.rest[used:], self.read + used
         return resampled

@@ -95,18 +95,18 @@ def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[npt.NDArray[np.fl
         InputError: the file cannot be read, or has fewer samples than its header claims
 
     """
-    done = 0
-    while done < file.frames:
+    samples = 0
+    while samples < file.frames:
         try:
             wave = read_samples(file, BLOCK)
         except UNREADABLE as error:
             raise unreadable(path, error) from error
         if not len(wave):
             raise InputError(
-                f"{printable(path)} is truncated: it contains {done} of the {file.frames} samples that its header"
+                f"{printable(path)} is truncated: it contains {samples} of the {file.frames} samples that its header"
                 " names; replace the file or leave it out"
             )
-        done += len(wave)
+        samples += len(wave)
         yield wave
 
 

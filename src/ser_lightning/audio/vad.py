@@ -27,8 +27,8 @@ def voiced_frames(
 
     """
     frames, voiced = detect(wave, sampling_rate=sampling_rate, mode=mode, frame_ms=frame_ms)
-    kept: npt.NDArray[np.float32] = frames[voiced].reshape(-1)
-    return kept
+    samples: npt.NDArray[np.float32] = frames[voiced].reshape(-1)
+    return samples
 
 
 def detect(

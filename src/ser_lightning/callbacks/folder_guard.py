@@ -84,8 +84,8 @@ class FolderGuard(pl.Callback):
 
     def remove_partial_run(self) -> None:
         """Remove the files of a failed run that has neither a checkpoint to resume from nor a result."""
-        kept = ("result.json", "checkpoints/*.ckpt", "selection/checkpoints/*.ckpt")
-        if any(any(self.folder.glob(pattern)) for pattern in kept):
+        valuable = ("result.json", "checkpoints/*.ckpt", "selection/checkpoints/*.ckpt")
+        if any(any(self.folder.glob(pattern)) for pattern in valuable):
             return
         for name in PARTIAL_RUN:
             path = self.folder / name

@@ -137,11 +137,11 @@ def forget_epochs(log_file: Path, *, name: str, done: int) -> None:
         return
     text = log_file.read_text(encoding="utf-8", errors="replace")
     lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
-    kept = [line for line in lines if not ((match := _line_of_epoch(name).match(line)) and int(match[1]) >= done)]
-    if "".join(kept) == text:
+    remaining = [line for line in lines if not ((match := _line_of_epoch(name).match(line)) and int(match[1]) >= done)]
+    if "".join(remaining) == text:
         return
     for handler in logging.getLogger().handlers:  # a handler with the file open would keep writing to the old file
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename) == log_file.absolute():
             handler.close()  # reopens the file for the next line
     with write_atomically(log_file) as file:
-        file.writelines(kept)
+        file.writelines(remaining)

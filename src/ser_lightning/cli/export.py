@@ -119,22 +119,22 @@ def _exported(
     from ser_lightning.export.clips import at_ten_lengths
     from ser_lightning.export.export import compare, export_checkpoint, open_content, quantize
 
-    made = export_checkpoint(
+    exported = export_checkpoint(
         read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features, tolerance=tolerance
     )
-    waves = _waves(made, recordings)
-    comparison = compare(made.content, made.scorer, at_ten_lengths(waves, rate=made.scorer.sampling_rate))
+    waves = _waves(exported, recordings)
+    comparison = compare(exported.content, exported.scorer, at_ten_lengths(waves, rate=exported.scorer.sampling_rate))
     if not comparison.difference <= tolerance:
         raise InputError(
             f"the ONNX model differs from {path} by {comparison.difference:.1e} in a probability; expected at most"
             f" {tolerance:g}. Give other --clips, --only-features, or a larger --tolerance."
         )
-    content, small = made.content, None
+    content, small = exported.content, None
     if int8:
-        content = quantize(made.content, made.metadata)
-        small = compare(content, open_content(made.content), waves)
+        content = quantize(exported.content, exported.metadata)
+        small = compare(content, open_content(exported.content), waves)
     facts = {
-        "input": made.metadata.input,
+        "input": exported.metadata.input,
         "bytes": len(content),
         "lengths": comparison.waveforms,
         "largest_difference": comparison.difference,
@@ -152,13 +152,13 @@ def _recordings(clips: Sequence[str]) -> list[Path]:
     return paths[::step]
 
 
-def _waves(made: "Export", recordings: Sequence[Path]) -> list[Any]:
+def _waves(exported: "Export", recordings: Sequence[Path]) -> list[Any]:
     """Return the prepared waveforms of recordings, or of generated sounds."""
     from ser_lightning.export.clips import generated
 
     if recordings:
-        return [made.audio.load(path).wave for path in recordings]
-    return [generated(rate=made.scorer.sampling_rate)]
+        return [exported.audio.load(path).wave for path in recordings]
+    return [generated(rate=exported.scorer.sampling_rate)]
 
 
 def _int8_facts(small: "Comparison | None") -> dict[str, Any]:

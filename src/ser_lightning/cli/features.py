@@ -69,8 +69,8 @@ def features(  # noqa: PLR0917 - Typer passes options by name
         if listing is not None:
             source, path = (str(name).encode("utf-8", "backslashreplace").decode() for name in (file.source, file.path))
             listing.write(json_lines([{"path": source, "features": path, "shape": list(file.shape)}]))
-    done = f"{total - len(failures)} of {total} recordings: features in {printable(folder)}"
-    print(done, file=sys.stderr if json else sys.stdout)
+    summary = f"{total - len(failures)} of {total} recordings: features in {printable(folder)}"
+    print(summary, file=sys.stderr if json else sys.stdout)
     return report_failures("ser-features", failures, total=total)
 
 

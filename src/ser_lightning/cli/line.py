@@ -218,7 +218,7 @@ def complete_override(incomplete: str, given: Sequence[str], config_name: str) -
     prefix = incomplete[: len(incomplete) - len(incomplete.lstrip("+~"))]
     word = incomplete[len(prefix) :]
     name, equals, value = word.partition("=")
-    pairs = [other.partition("=")[::2] for other in given]
+    pairs = [override.partition("=")[::2] for override in given]
     chosen = {group: option for group, option in pairs if group in config_files.groups()}
     keys = config_files.keys(config_name, chosen)
     if equals:

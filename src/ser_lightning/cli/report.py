@@ -95,25 +95,25 @@ def report(  # noqa: PLR0917 - Typer passes options by name
 
         check_not_committed(target or folder)
         check_recordings(folder)
-    made = make_report(folder, arm=arm, baseline=baseline)
+    sweep_report = make_report(folder, arm=arm, baseline=baseline)
     if copies is not None:
-        export_runs(made.comparison, folder, copies)
+        export_runs(sweep_report.comparison, folder, copies)
     if with_audio:
         from ser_lightning.listening.page import write_errors_page
 
-        page = write_errors_page(made, target or folder, most=clips or CLIPS)
-    path = made.write(target)
+        page = write_errors_page(sweep_report, target or folder, most=clips or CLIPS)
+    path = sweep_report.write(target)
     if latex:
         from ser_lightning.paper.write import write_latex
 
-        write_latex(made, target or folder)
-    for item in made.left_out:
+        write_latex(sweep_report, target or folder)
+    for item in sweep_report.left_out:
         print(f"ser-report: left out {item.path}: {item.reason}", file=sys.stderr)
     if json:
         text = path.with_name("report.json").read_text(encoding="utf-8")
         check_output(STANDARD_OUTPUT, formats=(".json",), default=".json").write(text)
     else:
-        _print(made, path)
+        _print(sweep_report, path)
         if with_audio:
             print(page)
 

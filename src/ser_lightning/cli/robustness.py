@@ -48,8 +48,10 @@ class Options:
 
 def divide(options: Options, settings: Sequence[str]) -> tuple[Options, list[str]]:
     """Return the options with the settings of the conditions, and the other settings, which are of the run."""
-    own = [setting for setting in settings if setting.lstrip("+~ ").startswith(PREFIX)]
-    return replace(options, settings=own), [setting for setting in settings if setting not in own]
+    condition_settings = [setting for setting in settings if setting.lstrip("+~ ").startswith(PREFIX)]
+    return replace(options, settings=condition_settings), [
+        setting for setting in settings if setting not in condition_settings
+    ]
 
 
 def evaluate_robustness(run: "FinishedRun", options: Options, *, quiet: bool) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def make_corpus(folder: Path, names: Sequence[str], *, workers: int) -> None:
     ):
         bar = progress.add_task("synthetic corpus: speaking", total=len(names))
         try:
-            made = [pool.submit(make_clips, folder, group, bases[key]) for (_, key), group in groups.items()]
-            for clips in as_completed(made):
+            futures = [pool.submit(make_clips, folder, group, bases[key]) for (_, key), group in groups.items()]
+            for clips in as_completed(futures):
                 digests |= clips.result()
                 progress.update(bar, completed=len(digests))
         except BaseException:

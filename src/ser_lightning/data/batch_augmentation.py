@@ -50,7 +50,8 @@ class AugmentedBatches(BatchDataset):
         if partner is None:
             return batch
         index = torch.from_numpy(partner)
-        own = F.one_hot(batch.target, self.classes).float() if batch.shares is None else batch.shares  # (B, classes)
+        shares = F.one_hot(batch.target, self.classes).float() if batch.shares is None else batch.shares  # (B, classes)
         return batch._replace(
-            target=batch.target if share >= 0.5 else batch.target[index], shares=share * own + (1 - share) * own[index]
+            target=batch.target if share >= 0.5 else batch.target[index],
+            shares=share * shares + (1 - share) * shares[index],
         )

@@ -72,10 +72,10 @@ def read_contents(
                 if isinstance(result, InputError):
                     unread[content] = str(result)
                     continue
-                samples[content], own = result
-                if own is not None and samples[content] not in source:
+                samples[content], bands = result
+                if bands is not None and samples[content] not in source:
                     source[samples[content]] = content
-                    signatures.append(own)
+                    signatures.append(bands)
         with threadpool_limits(workers):
             near = near_duplicates(list(source), signatures.rows(), load)
     return Contents(samples=samples, near=near, unread=unread)

@@ -225,11 +225,11 @@ class Preparation:
             raise ProblemsError(f"{first}{more}; {key}=skip leaves such clips out and lists them", problems)
         self.problems += problems
         self.utterances = tuple(u for u in self.utterances if u.id not in failures)
-        kept = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in (*SUBSETS, UNUSED)}
+        readable = {s: tuple(i for i in getattr(self.split, s) if i not in failures) for s in (*SUBSETS, UNUSED)}
         self.members = {s: [key for key in keys if key[0] not in failures] for s, keys in self.members.items()}
         needed = [subset for subset in SUBSETS if getattr(self.split, subset)]
         source = "the split without unreadable clips"
-        self.split = check_split(Split(**kept), self.utterances, source=source, needed=needed)
+        self.split = check_split(Split(**readable), self.utterances, source=source, needed=needed)
 
 
 def _shard(number: int | None, count: int) -> Shard | None:

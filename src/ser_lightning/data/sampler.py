@@ -135,11 +135,11 @@ def draw_equally(classes: npt.NDArray[np.int64], generator: np.random.Generator)
     present = np.unique(classes)
     least, spare = divmod(len(classes), len(present))
     wanted = dict.fromkeys(present.tolist(), least)
-    for one in generator.permutation(present)[:spare].tolist():
-        wanted[one] += 1
+    for class_number in generator.permutation(present)[:spare].tolist():
+        wanted[class_number] += 1
     drawn = []
-    for one, count in wanted.items():
-        rows = np.flatnonzero(classes == one)
+    for class_number, count in wanted.items():
+        rows = np.flatnonzero(classes == class_number)
         repeats, rest = divmod(count, len(rows))
         drawn += [np.tile(rows, repeats), generator.choice(rows, rest, replace=False)]
     return np.concatenate(drawn)

@@ -120,11 +120,11 @@ def _describe_emotion(rows: pd.DataFrame) -> dict[str, Any]:
 def _describe_speakers(rows: pd.DataFrame, emotions: Sequence[str]) -> dict[str, Any]:
     return {
         str(speaker): {
-            "gender": next(iter(own.gender.dropna()), None),
-            "rows": len(own),
-            "emotions": {emotion: int((own.emotion == emotion).sum()) for emotion in emotions},
+            "gender": next(iter(clips.gender.dropna()), None),
+            "rows": len(clips),
+            "emotions": {emotion: int((clips.emotion == emotion).sum()) for emotion in emotions},
         }
-        for speaker, own in rows.groupby("speaker")
+        for speaker, clips in rows.groupby("speaker")
     }
 
 
@@ -180,7 +180,7 @@ def _associations(rows: pd.DataFrame) -> list[dict[str, Any]]:
             p = stats.chi2_contingency(counts).pvalue
             associations.append((name, "Cramer's V", value, p, STRONGEST_V))
     for key, name in MEASURES.items():
-        groups = [own.to_numpy() for _, own in rows.groupby("emotion")[key] if len(own) > 1]
+        groups = [clips.to_numpy() for _, clips in rows.groupby("emotion")[key] if len(clips) > 1]
         values = np.concatenate(groups) if groups else np.empty(0)
         if len(groups) > 1 and np.ptp(values) > 0:
             mean = values.mean()

@@ -150,11 +150,11 @@ def compare(content: bytes, other: Scorer, waves: Sequence[Floats]) -> Compariso
         waves: (samples,) each, at the sampling rate of the models
 
     """
-    one, two = (probabilities(scorer, waves) for scorer in (open_content(content), other))
+    exported, original = (probabilities(scorer, waves) for scorer in (open_content(content), other))
     return Comparison(
         waveforms=len(waves),
-        difference=float(np.abs(one - two).max()),
-        agreement=float((one.argmax(1) == two.argmax(1)).mean()),
+        difference=float(np.abs(exported - original).max()),
+        agreement=float((exported.argmax(1) == original.argmax(1)).mean()),
     )
 
 

@@ -35,9 +35,9 @@ def compiled(folder: Path = FOLDER) -> Path:
     path = folder / f"{name}-{source_digest(folder)}.so"
     if not path.exists():
         _compile(sorted(folder.glob("*.c")), path)
-        for other in folder.glob(f"{name}-*.so"):
-            if other != path:
-                other.unlink(missing_ok=True)
+        for library in folder.glob(f"{name}-*.so"):
+            if library != path:
+                library.unlink(missing_ok=True)
     return path
 
 
@@ -57,9 +57,9 @@ def _compile(sources: list[Path], path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kernels.") as folder:
             output = Path(folder, path.name)
             command = [*compiler.split(), *FLAGS, "-o", str(output), *map(str, sources), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-            if done.returncode:
-                reason = next((line for line in done.stderr.splitlines() if "error" in line), "it gives no reason")
+            process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            if process.returncode:
+                reason = next((line for line in process.stderr.splitlines() if "error" in line), "it gives no reason")
                 raise InputError(f"{compiler} cannot compile the kernels: {reason}; {remedy}")
             output.replace(path)
     except OSError as error:

@@ -158,8 +158,8 @@ def _pairs(
 
 def _speakers(clips: pd.DataFrame, rates: Mapping[str, float]) -> list[dict[str, Any]]:
     rows = []
-    for name, own in clips.groupby("speaker"):
-        wrong = Counter(zip(own.target, own.prediction, strict=True))
+    for name, speaker_clips in clips.groupby("speaker"):
+        wrong = Counter(zip(speaker_clips.target, speaker_clips.prediction, strict=True))
         (target, predicted), count = max(
             ((pair, count) for pair, count in wrong.items() if pair[0] != pair[1]),
             key=lambda item: item[1],
@@ -168,10 +168,10 @@ def _speakers(clips: pd.DataFrame, rates: Mapping[str, float]) -> list[dict[str,
         rows.append(
             {
                 "name": name,
-                "gender": own.gender.iloc[0],
-                "accuracy": 100 * float((own.target == own.prediction).mean()),
+                "gender": speaker_clips.gender.iloc[0],
+                "accuracy": 100 * float((speaker_clips.target == speaker_clips.prediction).mean()),
                 "confusion": f"{target} as {predicted} ({count})" if count else "-",
-                "listeners": _mean([rates[clip] for clip in own.utterance.unique() if clip in rates]),
+                "listeners": _mean([rates[clip] for clip in speaker_clips.utterance.unique() if clip in rates]),
             }
         )
     return sorted(rows, key=lambda row: row["accuracy"])

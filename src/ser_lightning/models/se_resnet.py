@@ -125,8 +125,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output (B, T', F', C') and the lengths of the clips in it."""
-        kept = x if self.shortcut is None else self.shortcut(x, lengths)[0]
+        shortcut = x if self.shortcut is None else self.shortcut(x, lengths)[0]
         y, lengths = self.first(x, lengths)
         y, lengths = self.second(y.relu(), lengths)
         squeezed = y.sum((1, 2)) / (lengths * y.size(2))[:, None]  # (B, C), the mean over real frames
-        return (y * self.excite(squeezed)[:, None, None] + kept).relu(), lengths
+        return (y * self.excite(squeezed)[:, None, None] + shortcut).relu(), lengths

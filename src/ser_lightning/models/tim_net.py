@@ -136,8 +136,8 @@ class _Block(nn.Module):
             convolution = cast(nn.Conv1d, layer)
             y = norm(_causal(y, convolution.weight, cast(Tensor, convolution.bias), time, self.dilation)).relu()
             if self.training:  # dropout of whole channels of a clip
-                kept = self.dropout(y.new_ones(clips, self.channels))
-                y = y * F.pad(kept, (0, y.size(1) - self.channels))[clip]
+                mask = self.dropout(y.new_ones(clips, self.channels))
+                y = y * F.pad(mask, (0, y.size(1) - self.channels))[clip]
         return x * torch.sigmoid(y)
 
 

@@ -75,9 +75,9 @@ def _data(comparison: Comparison) -> str:
 def _split(comparison: Comparison) -> str:
     runs = comparison.runs
     counts = [
-        f"{_unique(own.get(subset, 0) for own in runs.counts)} {title}"
+        f"{_unique(run_counts.get(subset, 0) for run_counts in runs.counts)} {title}"
         for subset, title in (("train", "training"), ("val", "validation"), ("test", "test"))
-        if any(own.get(subset) for own in runs.counts)
+        if any(run_counts.get(subset) for run_counts in runs.counts)
     ]
     values = _settings(comparison, "split")
     folds = f" with {len(comparison.folds)} folds" if comparison.folds else ""
@@ -126,7 +126,9 @@ def _augmentation(comparison: Comparison) -> str:
         and augment.get("pitch_steps") == []
     ):
         return "The training data are not augmented."
-    copies = _unique(own.get("train_with_copies", own.get("train", 0)) for own in comparison.runs.counts)
+    copies = _unique(
+        run_counts.get("train_with_copies", run_counts.get("train", 0)) for run_counts in comparison.runs.counts
+    )
     text = (
         f"Augmentation of the training data: {_described(comparison, 'augment')}; "
         f"{copies} training examples with the copies."
@@ -217,8 +219,10 @@ def _arms(comparison: Comparison) -> str:
         return ""
     differences = []
     for key, values in list(comparison.varied.items())[:MOST_KEYS]:
-        kept = (lambda text: text.rpartition(".")[2]) if key.endswith("_target_") else str
-        by_arm = [f"{escape(arm)}: {escape(kept(_short(value)))}" for arm, value in values.items() if value != ABSENT]
+        shorten = (lambda text: text.rpartition(".")[2]) if key.endswith("_target_") else str
+        by_arm = [
+            f"{escape(arm)}: {escape(shorten(_short(value)))}" for arm, value in values.items() if value != ABSENT
+        ]
         differences.append(f"{code(key)} ({', '.join(by_arm)})")
     left = len(comparison.varied) - MOST_KEYS
     more = f" and {left} more keys" if left > 0 else ""

@@ -155,8 +155,8 @@ def document_outputs(
     folder = Path(expand_user(output))
     one = len(recordings) == 1 and not output.endswith("/") and not folder.is_dir()
     if one:
-        own = Path(output).suffix.lower() or _suffix(ending)
-        target = check_output(output, formats=(own,), default=ending)
+        suffix = Path(output).suffix.lower() or _suffix(ending)
+        target = check_output(output, formats=(suffix,), default=ending)
         return {valid_text(recordings[0].path): target}, target.name
     if output != STANDARD_OUTPUT and output.lower().endswith(ending.lower()) and not folder.is_dir():
         raise InputError(

@@ -45,15 +45,17 @@ def read_envelope(open_recording: Open, channel: str, *, seconds: float, bins: i
         bins: number of parts
 
     """
-    envelope, done = np.zeros((2, bins), np.float32), 0
+    envelope, position = np.zeros((2, bins), np.float32), 0
     with open_recording() as sound:
         samples = max(1.0, seconds * sound.rate)
         for block in sound.blocks:
             wave = channel_of(block, channel)
-            index = np.minimum((np.arange(done, done + len(wave)) * (bins / samples)).astype(np.int64), bins - 1)
+            index = np.minimum(
+                (np.arange(position, position + len(wave)) * (bins / samples)).astype(np.int64), bins - 1
+            )
             np.minimum.at(envelope[0], index, wave)
             np.maximum.at(envelope[1], index, wave)
-            done += len(wave)
+            position += len(wave)
     return envelope
 
 
@@ -86,11 +88,11 @@ def draw_timeline(rows: Rows, open_recording: Open, emotions: Sequence[str]) -> 
     FigureCanvasAgg(figure)
     grid = figure.subplots(2 * len(channels), 1, sharex=True, squeeze=False, height_ratios=[1, 1.2] * len(channels))
     for number, channel in enumerate(channels):
-        own = [row for row in rows if row.channel == channel]
+        channel_rows = [row for row in rows if row.channel == channel]
         waveform, shares = grid[2 * number][0], grid[2 * number + 1][0]
         envelope = read_envelope(open_recording, channel, seconds=seconds, bins=BINS)
-        _draw_waveform(waveform, envelope, own, emotions, seconds=seconds)
-        _draw_probabilities(shares, own, emotions)
+        _draw_waveform(waveform, envelope, channel_rows, emotions, seconds=seconds)
+        _draw_probabilities(shares, channel_rows, emotions)
         waveform.set_ylabel("waveform" if len(channels) == 1 else channel)
     last = grid[-1][0]
     last.set_xlim(0, seconds)

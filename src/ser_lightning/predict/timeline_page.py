@@ -64,8 +64,12 @@ def _channel(rows: Rows, channel: str, open_recording: Open, emotions: Sequence[
     envelope = 50 - 50 * envelope / max(float(np.abs(envelope).max()), 1e-3)
     points = [*enumerate(envelope[1]), *reversed(list(enumerate(envelope[0])))]
     path = "M" + "L".join(f"{100 * x / bins:.3f} {y:.1f}" for x, y in points) + "Z"
-    own = [row for row in rows if row.channel == channel]
-    return {"name": channel, "waveform": path, "segments": [_segment(*span, emotions) for span in visible_spans(own)]}
+    channel_rows = [row for row in rows if row.channel == channel]
+    return {
+        "name": channel,
+        "waveform": path,
+        "segments": [_segment(*span, emotions) for span in visible_spans(channel_rows)],
+    }
 
 
 def _segment(row: SegmentPrediction, start: float, end: float, emotions: Sequence[str]) -> dict[str, Any]:
@@ -96,8 +100,8 @@ def encode_audio(open_recording: Open) -> str:
         resamplers = [Resampler(sound.rate, RATE, "soxr") for _ in range(channels)]
         with soundfile.SoundFile(content, "w", RATE, channels, format="MP3", subtype="MPEG_LAYER_III") as file:
             for block in sound.blocks:
-                kept = block if channels == sound.channels else block.mean(axis=1, keepdims=True)
-                parts = [each.feed(np.ascontiguousarray(kept[:, n])) for n, each in enumerate(resamplers)]
+                samples = block if channels == sound.channels else block.mean(axis=1, keepdims=True)
+                parts = [each.feed(np.ascontiguousarray(samples[:, n])) for n, each in enumerate(resamplers)]
                 file.write(np.clip(np.stack(parts, axis=1), -1, 1))
             file.write(np.clip(np.stack([each.finish() for each in resamplers], axis=1), -1, 1))
     return base64.b64encode(content.getvalue()).decode()

@@ -193,10 +193,10 @@ def _about_pairs(comparison: Comparison) -> list[str]:
     pairs = {arm: set(map(_pair, comparison.runs_of(arm).itertuples())) for arm in comparison.arms}
     everywhere = set.intersection(*pairs.values())
     notes = [
-        f"Not every arm has {_pairs(own - everywhere)} of {arm}: "
+        f"Not every arm has {_pairs(arm_pairs - everywhere)} of {arm}: "
         "counted in the means of its arm, and in pairs only where there is a partner."
-        for arm, own in pairs.items()
-        if own - everywhere
+        for arm, arm_pairs in pairs.items()
+        if arm_pairs - everywhere
     ]
     folds = len(comparison.folds)
     incomplete = [

@@ -117,8 +117,8 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
     settings = settings.loc[runs.index]
     _check_pairs(runs, arm)
     prefix = arm.replace("/", ".")
-    own = [key for key in settings if key == prefix or key.startswith(f"{prefix}.")]
-    varied, nuisance = _check_settings(runs, settings, arm=arm, own=own)
+    arm_keys = [key for key in settings if key == prefix or key.startswith(f"{prefix}.")]
+    varied, nuisance = _check_settings(runs, settings, arm=arm, arm_keys=arm_keys)
     # Checked last, so that a config difference is reported before missing pairs.
     _check_shared(runs, arm)
     fixed = {
@@ -137,7 +137,7 @@ def compare_arms(runs: pd.DataFrame, predictions: pd.DataFrame, *, arm: str, bas
         varied=varied,
         nuisance=nuisance,
         fixed=fixed,
-        bundle=not own,
+        bundle=not arm_keys,
     )
 
 
@@ -189,7 +189,7 @@ def _check_shared(runs: pd.DataFrame, arm: str) -> None:
         name: list(zip(members.seed, members.fold, strict=True)) for name, members in runs.groupby("arm", sort=False)
     }
     baseline, *others = pairs.values()
-    if others and not any(set(baseline) & set(other) for other in others):
+    if others and not any(set(baseline) & set(arm_pairs) for arm_pairs in others):
         what = "seed and fold" if (runs.fold != "").any() else "seed"
         held = "; ".join(
             f"{name} has {', '.join(map(_pair, members.head(6).itertuples()))}"
@@ -203,7 +203,7 @@ def _check_shared(runs: pd.DataFrame, arm: str) -> None:
 
 
 def _check_settings(
-    runs: pd.DataFrame, settings: pd.DataFrame, *, arm: str, own: list[str]
+    runs: pd.DataFrame, settings: pd.DataFrame, *, arm: str, arm_keys: list[str]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return the keys that differ between and within arms; raise InputError for any difference that is not allowed."""
     varied, nuisance = {}, []
@@ -216,22 +216,22 @@ def _check_settings(
             continue
         for _, members in values.groupby(runs.arm, sort=False):
             _check_equal(members, arm)
-        if key == "result.emotions" or (own and not any(values.equals(settings[mine]) for mine in own)):
+        if key == "result.emotions" or (arm_keys and not any(values.equals(settings[mine]) for mine in arm_keys)):
             _check_equal(values, arm)
         varied[key] = values.groupby(runs.arm, sort=False).first().to_dict()
     return varied, nuisance
 
 
-def _repeats(values: pd.Series, own: pd.Series) -> bool:
-    return bool((own != "").all() and (values.str.strip('"') == own).all())
+def _repeats(values: pd.Series, repeated: pd.Series) -> bool:
+    return bool((repeated != "").all() and (values.str.strip('"') == repeated).all())
 
 
 def _check_equal(values: pd.Series, arm: str) -> None:
-    other = values[values != values.iloc[0]]
-    if len(other):
+    unequal = values[values != values.iloc[0]]
+    if len(unequal):
         raise InputError(
-            f"Runs {values.index[0]} and {other.index[0]} differ in {values.name}: {values.iloc[0]} and "
-            f"{other.iloc[0]}. Arms of {arm} must be equal in all else: move the runs that do not belong out of the "
+            f"Runs {values.index[0]} and {unequal.index[0]} differ in {values.name}: {values.iloc[0]} and "
+            f"{unequal.iloc[0]}. Arms of {arm} must be equal in all else: move the runs that do not belong out of the "
             "folder, or compare another arm (--arm <group or key>)."
         )
 

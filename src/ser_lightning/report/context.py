@@ -58,15 +58,15 @@ def report_context(comparison: Comparison) -> dict[str, Any]:
         "synthetic": SYNTHETIC if is_synthetic(runs) else "",
         "seeds": f"{seeds[comparison.baseline]} in every arm"
         if equal_seeds
-        else "; ".join(f"{arm} {own}" for arm, own in seeds.items()),
+        else "; ".join(f"{arm} {arm_seeds}" for arm, arm_seeds in seeds.items()),
         "choices": [
             f"{group}={option}"
             for group, option in sorted(choices.items())
-            if not group.startswith("hydra/") and all(other.get(group) == option for other in runs.choices)
+            if not group.startswith("hydra/") and all(run_choices.get(group) == option for run_choices in runs.choices)
         ],
         "corpora": [f"{c['name']}, {c['utterances']} utterances, digest {c['digest'][:12]}" for c in runs.corpus],
         "splits": [choices.get("split", "unnamed") for choices in runs.choices],
-        "counts": {subset: [own.get(subset, 0) for own in runs.counts] for subset in runs.counts.iloc[0]},
+        "counts": {subset: [counts.get(subset, 0) for counts in runs.counts] for subset in runs.counts.iloc[0]},
         "fixed": pd.DataFrame(list(comparison.fixed.items()), columns=["config key", "value"]),
         "by_emotion": accuracy_of_parts(comparison, "target"),
         "by_gender": accuracy_of_parts(comparison, "gender"),

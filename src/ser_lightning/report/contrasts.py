@@ -83,8 +83,8 @@ def contrasts(comparison: Comparison) -> Contrasts:
 
 
 def _contrast(comparison: Comparison, arm: str, key: str, correct: pd.DataFrame) -> Contrast:
-    own, other = (values_by_pair(comparison.runs_of(name), key) for name in (arm, comparison.baseline))
-    difference = paired_difference(own, other)
+    arm_values, baseline_values = (values_by_pair(comparison.runs_of(name), key) for name in (arm, comparison.baseline))
+    difference = paired_difference(arm_values, baseline_values)
     values = difference.differences
     spread = difference.sd if difference.interval is not None else None
     test = None
@@ -97,7 +97,7 @@ def _contrast(comparison: Comparison, arm: str, key: str, correct: pd.DataFrame)
         bootstrap_over_pairs=mean_interval(np.array(values)) if values else None,
         bootstrap_over_speakers=_over_speakers(comparison, arm, key),
         cohen_d=cohen_d(values),
-        cliff_delta=cliff_delta(list(own.values()), list(other.values())),
+        cliff_delta=cliff_delta(list(arm_values.values()), list(baseline_values.values())),
         p={
             "t": difference.p,
             "wilcoxon": wilcoxon_p(values),
@@ -153,9 +153,11 @@ def fair_pairs(comparison: Comparison, arm: str, subset: str) -> list[tuple[int,
     Return ``None`` if there are none or if the runs of a pair were evaluated on different clips.
     """
     sides = [comparison.runs_of(name) for name in (arm, comparison.baseline)]
-    own, other = ({(run.seed, run.fold): run.clip_sets.get(subset) for run in side.itertuples()} for side in sides)
-    pairs = [pair for pair in own if pair in other]
-    fair = all(own[pair] is not None and own[pair] == other[pair] for pair in pairs)
+    arm_clips, baseline_clips = (
+        {(run.seed, run.fold): run.clip_sets.get(subset) for run in side.itertuples()} for side in sides
+    )
+    pairs = [pair for pair in arm_clips if pair in baseline_clips]
+    fair = all(arm_clips[pair] is not None and arm_clips[pair] == baseline_clips[pair] for pair in pairs)
     return pairs if pairs and fair else None
 
 

@@ -76,9 +76,9 @@ def _public(result: dict[str, Any]) -> dict[str, Any]:
 
 def _scientific(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the config without the values outside the digest of a run, and without sections that this empties."""
-    kept = {}
+    scientific = {}
     for key, value in section.items():
         inner = _scientific(value, f"{prefix}{key}.") if isinstance(value, dict) else value
         if not is_unscientific(prefix + key) and (inner != {} or value == {}):
-            kept[key] = inner
-    return kept
+            scientific[key] = inner
+    return scientific

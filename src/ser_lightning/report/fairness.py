@@ -62,10 +62,10 @@ def fairness(clips: pd.DataFrame, emotions: Sequence[str]) -> Fairness:
         known = (values != "").to_numpy()
         if not 2 <= values[known].nunique() <= (math.inf if attribute == "speaker" else MOST_GROUPS):
             continue
-        own = clips[known]
+        known_clips = clips[known]
         codes, names = pd.factorize(values[known], sort=True)
-        speakers = np.zeros_like(codes) if attribute == "speaker" else pd.factorize(own.speaker)[0]
-        counts = _counts(own, emotions, (speakers, codes), weights[known])
+        speakers = np.zeros_like(codes) if attribute == "speaker" else pd.factorize(known_clips.speaker)[0]
+        counts = _counts(known_clips, emotions, (speakers, codes), weights[known])
         metrics = [_group(counts[:, number]) for number in range(len(names))]
         order = sorted(range(len(names)), key=lambda number: metrics[number]["uar"])
         groups += [{"attribute": attribute, "group": names[number], **metrics[number]} for number in order]

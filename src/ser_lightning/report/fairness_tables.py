@@ -21,8 +21,8 @@ def worst_table(fairness_by_arm: Mapping[str, Fairness], *, title: str = "arm") 
     """
     rows = []
     for arm, (groups, comparisons) in fairness_by_arm.items():
-        for attribute, own in groups.groupby("attribute", sort=False) if len(groups) else ():
-            large = own[own.clips >= FEWEST_CLIPS]
+        for attribute, members in groups.groupby("attribute", sort=False) if len(groups) else ():
+            large = members[members.clips >= FEWEST_CLIPS]
             if large.empty:
                 continue
             worst, tests = large.iloc[0], comparisons[comparisons.attribute == attribute]

@@ -54,8 +54,8 @@ def comparison_json(comparison: Comparison, contrasts: Contrasts, cochran_q: Coc
 def fairness_json(fairness_by_arm: Mapping[str, Fairness]) -> dict[str, Any]:
     """Return the metrics by group of every arm as values that JSON can represent."""
     tables = {
-        arm: {name: table.to_dict("records") for name, table in own._asdict().items()}
-        for arm, own in fairness_by_arm.items()
+        arm: {name: table.to_dict("records") for name, table in arm_fairness._asdict().items()}
+        for arm, arm_fairness in fairness_by_arm.items()
     }
     numbers: dict[str, Any] = _plain(tables)
     return numbers

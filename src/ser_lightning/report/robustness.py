@@ -76,9 +76,13 @@ def pool_runs(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     clean = pool_counts(runs, [run["clean"] for run in runs], names)
     rows = [{"condition": "", "level": CLEAN, "unit": "", **_measures(clean, clean)}]
     for name, section in first["conditions"].items():
-        others = [run["conditions"].get(name, {"values": None, "levels": []}) for run in runs]
+        sections = [run["conditions"].get(name, {"values": None, "levels": []}) for run in runs]
         for number, level in enumerate(section["levels"]):
-            entries = [_at(other, level["level"]) for other in others if other["values"] == section["values"]]
+            entries = [
+                _at(run_section, level["level"])
+                for run_section in sections
+                if run_section["values"] == section["values"]
+            ]
             if len(entries) == len(runs) and None not in entries:
                 pooled = pool_counts(runs, [entry for entry in entries if entry], names)
                 label = f"{section['levels'][number]['level']:g}"

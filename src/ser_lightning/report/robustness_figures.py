@@ -52,15 +52,15 @@ def _figure(names: list[str], tables: Mapping[str, pd.DataFrame], chance: float)
 def _draw_condition(axes: Axes, name: str, tables: Mapping[str, pd.DataFrame], chance: float) -> None:
     labels: list[str] = []
     for number, table in enumerate(tables.values()):
-        own = table[table.condition.isin(["", name])]
-        if len(own) < 2:
+        levels = table[table.condition.isin(["", name])]
+        if len(levels) < 2:
             continue  # the arm was not measured under this condition
-        labels = labels or [CLEAN, *own.level[1:]]
-        places = [labels.index(level) for level in own.level if level in labels]
-        own = own[own.level.isin(labels)]
-        axes.plot(places, own.uar, color=arm_color(number), marker="o", markersize=3.5, linewidth=1.4)
-        axes.fill_between(places, own.low, own.high, color=arm_color(number), alpha=0.15, linewidth=0)
-        unit = own.unit.iloc[-1]
+        labels = labels or [CLEAN, *levels.level[1:]]
+        places = [labels.index(level) for level in levels.level if level in labels]
+        levels = levels[levels.level.isin(labels)]
+        axes.plot(places, levels.uar, color=arm_color(number), marker="o", markersize=3.5, linewidth=1.4)
+        axes.fill_between(places, levels.low, levels.high, color=arm_color(number), alpha=0.15, linewidth=0)
+        unit = levels.unit.iloc[-1]
     axes.axhline(chance, color=SOFT, linestyle="--", linewidth=1)
     axes.set_xticks(range(len(labels)), labels, fontsize=SMALL)
     axes.set_xlim(-0.3, max(len(labels), 3) - 0.7)

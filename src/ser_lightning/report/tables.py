@@ -78,7 +78,7 @@ def runs_table(comparison: Comparison) -> pd.DataFrame:
         columns[MEASURES[key]] = runs[key].map(_number)
         if key == HEADLINE:
             edges = zip(100 * low, 100 * high, strict=True)
-            columns["95 % of its utterances"] = [f"{one:.1f} to {other:.1f}" for one, other in edges]
+            columns["95 % of its utterances"] = [f"{lower:.1f} to {upper:.1f}" for lower, upper in edges]
     return pd.DataFrame(columns).astype(str)
 
 

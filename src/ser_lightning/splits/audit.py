@@ -35,15 +35,15 @@ def audit_split(utterances: Sequence[Utterance], split: Split, contents: Content
     members = {subset: [by_id[id_] for id_ in getattr(split, subset)] for subset in SUBSETS}
     samples = {u.id: contents.samples[u.content] for u in utterances if u.content in contents.samples}
     similar_to: dict[str, set[str]] = defaultdict(set)
-    for one, other, _ in contents.near:
-        similar_to[one].add(other)
-        similar_to[other].add(one)
+    for first, second, _ in contents.near:
+        similar_to[first].add(second)
+        similar_to[second].add(first)
     ids_of = defaultdict(list)
     for id_ in sorted(samples):
         ids_of[samples[id_]].append(id_)
-    identical = {id_: [other for other in ids_of[digest] if other != id_] for id_, digest in samples.items()}
+    identical = {id_: [twin for twin in ids_of[digest] if twin != id_] for id_, digest in samples.items()}
     similar = {
-        id_: sorted(other for neighbor in similar_to[digest] for other in ids_of[neighbor])
+        id_: sorted(twin for neighbor in similar_to[digest] for twin in ids_of[neighbor])
         for id_, digest in samples.items()
     }
     return [
@@ -127,40 +127,40 @@ def _duplicates(split: Split, others: Mapping[str, Sequence[str]], name: str, wh
     subset_of = split.subset_of()
     across: dict[str, list[tuple[str, str]]] = {subset: [] for subset in EVALUATED}
     within: dict[str, list[tuple[str, str]]] = {subset: [] for subset in (*EVALUATED, "train")}
-    for subset, own in within.items():
+    for subset, same_subset in within.items():
         for id_ in getattr(split, subset):
             inside = [other for other in others.get(id_, ()) if subset_of[other] == subset]
             outside = [other for other in others.get(id_, ()) if subset_of[other] not in (subset, UNUSED)]
             if inside:
-                own.append((id_, inside[0]))
+                same_subset.append((id_, inside[0]))
             if outside and subset in across:  # a training clip is reported by its duplicate
                 across[subset].append((id_, outside[0]))
-    of = {subset: len(getattr(split, subset)) for subset in within}
+    totals = {subset: len(getattr(split, subset)) for subset in within}
     return (
-        count_pairs(f"{name} across subsets", LEAK, across, of, f"clips have {what} in another subset"),
-        count_pairs(f"{name} within a subset", SHARED, within, of, f"clips have {what} in their own subset"),
+        count_pairs(f"{name} across subsets", LEAK, across, totals, f"clips have {what} in another subset"),
+        count_pairs(f"{name} within a subset", SHARED, within, totals, f"clips have {what} in their own subset"),
     )
 
 
-def audit_folder(kept: Mapping[str, str], left_out: Mapping[str, str]) -> Finding:
+def audit_folder(used: Mapping[str, str], left_out: Mapping[str, str]) -> Finding:
     """Count the unused files of a corpus folder that duplicate another file of the folder.
 
     A program that uses every file of such a folder can have the same clip on both sides of any split.
 
     Args:
-        kept: digest of the content of each used file, by path
+        used: digest of the content of each used file, by path
         left_out: digest of the content of each unused file, by path
 
     """
     paths_of = defaultdict(list)
-    for path, content in (*sorted(kept.items()), *sorted(left_out.items())):
+    for path, content in (*sorted(used.items()), *sorted(left_out.items())):
         paths_of[content].append(path)
     copies = [
         (path, next(other for other in paths_of[content] if other != path))
         for path, content in sorted(left_out.items())
         if len(paths_of[content]) > 1
     ]
-    total = len(kept) + len(left_out)
+    total = len(used) + len(left_out)
     return Finding(
         name="copies in the corpus folder",
         severity=CORPUS_ERROR,

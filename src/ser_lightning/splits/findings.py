@@ -68,7 +68,7 @@ def count_pairs(
     name: str,
     severity: str,
     pairs: Mapping[str, Sequence[tuple[str, str]]],
-    of: Mapping[str, int],
+    totals: Mapping[str, int],
     what: str,
 ) -> Finding:
     """Return the finding of a check that compares every item of a subset.
@@ -77,11 +77,11 @@ def count_pairs(
         name: name of the check
         severity: how serious it is if there is a pair
         pairs: each item found and the item that it matches, by subset
-        of: number of items checked, by subset
+        totals: number of items checked, by subset
         what: end of the sentence after the counts
 
     """
-    counts = {subset: (len(subset_pairs), of[subset]) for subset, subset_pairs in pairs.items()}
+    counts = {subset: (len(subset_pairs), totals[subset]) for subset, subset_pairs in pairs.items()}
     affected = {subset: count for subset, count in counts.items() if count[0]} or counts
     *most, last = (f"{count} of {total} {subset}" for subset, (count, total) in affected.items())
     return Finding(

@@ -51,8 +51,8 @@ class KFoldSplit:
         random.Random(self.seed).shuffle(ids)
         cuts = [len(ids) * n // self.folds for n in range(self.folds + 1)]
         test = ids[cuts[self.fold] : cuts[self.fold + 1]]
-        rest = sorted(set(ids) - set(test))
-        random.Random(f"{self.seed} {self.fold}").shuffle(rest)
-        count = max(1, int(self.val * len(rest) + 1e-6))  # as in RandomSplit, against rounding
-        split = Split(train=tuple(sorted(rest[count:])), val=tuple(sorted(rest[:count])), test=tuple(sorted(test)))
+        others = sorted(set(ids) - set(test))
+        random.Random(f"{self.seed} {self.fold}").shuffle(others)
+        count = max(1, int(self.val * len(others) + 1e-6))  # as in RandomSplit, against rounding
+        split = Split(train=tuple(sorted(others[count:])), val=tuple(sorted(others[:count])), test=tuple(sorted(test)))
         return check_split(split, utterances, source=f"split=kfold over {len(ids)} utterances, fold {self.fold}")

@@ -137,10 +137,10 @@ def _likely_pairs(signatures: Signatures) -> Iterator[tuple[int, int]]:
             file.append(_merge_bands(_block(signatures, start), edges))
         coarse = file.rows()
         for top in starts:
-            own = _block(coarse, top)
+            block = _block(coarse, top)
             for left in range(top, len(signatures), _BLOCK):
                 others = _block(coarse, left)
-                bounds = own @ others.T
+                bounds = block @ others.T
                 rows, columns = np.divmod(np.flatnonzero(bounds >= SAME - _MARGIN), len(others))  # faster than argwhere
                 once = rows + top < columns + left
                 yield from _refine(signatures, rows[once] + top, columns[once] + left, many=_MANY * bounds.size)
@@ -173,19 +173,19 @@ def _refine(
     """
     if len(rows) > many:
         top, left = rows.min(), columns.min()
-        one, other = (signatures[index.min() : index.max() + 1].astype(np.float32) for index in (rows, columns))
-        likely = (one @ other.T)[rows - top, columns - left] >= SAME - _MARGIN
+        first, second = (signatures[index.min() : index.max() + 1].astype(np.float32) for index in (rows, columns))
+        likely = (first @ second.T)[rows - top, columns - left] >= SAME - _MARGIN
         yield from zip(rows[likely].tolist(), columns[likely].tolist(), strict=True)
         return
     for start in range(0, len(rows), _PAIRS):
         i, j = rows[start : start + _PAIRS], columns[start : start + _PAIRS]
-        one, other = (signatures[index].astype(np.float32) for index in (i, j))
-        likely = np.einsum("pb,pb->p", one, other) >= SAME - _MARGIN
+        first, second = (signatures[index].astype(np.float32) for index in (i, j))
+        likely = np.einsum("pb,pb->p", first, second) >= SAME - _MARGIN
         yield from zip(i[likely].tolist(), j[likely].tolist(), strict=True)
 
 
-def correlate(one: Wave, other: Wave) -> float:
+def correlate(first: Wave, second: Wave) -> float:
     """Return the maximum absolute correlation of two waves of norm 1 over all offsets."""
-    size = int(scipy.fft.next_fast_len(len(one) + len(other), real=True))
-    both = scipy.fft.irfft(scipy.fft.rfft(one, size) * np.conj(scipy.fft.rfft(other, size)), size)
+    size = int(scipy.fft.next_fast_len(len(first) + len(second), real=True))
+    both = scipy.fft.irfft(scipy.fft.rfft(first, size) * np.conj(scipy.fft.rfft(second, size)), size)
     return float(np.abs(both).max())

@@ -89,15 +89,15 @@ def _balance_emotions(
     swapped = True
     while swapped:
         swapped = False
-        for one in range(len(fold_of)):
-            given = shares - shares[one]  # what the fold of ``one`` receives from each other speaker instead
-            change = (given * (totals[fold_of[one]] - totals[fold_of] + given)).sum(axis=1)
-            change[(gender_of != gender_of[one]) | (fold_of == fold_of[one])] = 0
-            other = int(np.argmin(change.round(DECIMALS)))
-            if change[other] < -(10**-DECIMALS):
-                totals[fold_of[one]] += given[other]
-                totals[fold_of[other]] -= given[other]
-                fold_of[one], fold_of[other] = fold_of[other], fold_of[one]
+        for speaker in range(len(fold_of)):
+            given = shares - shares[speaker]  # what the fold of ``speaker`` receives from each other speaker instead
+            change = (given * (totals[fold_of[speaker]] - totals[fold_of] + given)).sum(axis=1)
+            change[(gender_of != gender_of[speaker]) | (fold_of == fold_of[speaker])] = 0
+            partner = int(np.argmin(change.round(DECIMALS)))
+            if change[partner] < -(10**-DECIMALS):
+                totals[fold_of[speaker]] += given[partner]
+                totals[fold_of[partner]] -= given[partner]
+                fold_of[speaker], fold_of[partner] = fold_of[partner], fold_of[speaker]
                 swapped = True
 
 

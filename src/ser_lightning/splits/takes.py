@@ -104,8 +104,8 @@ class StatementSplit:
         """
         statements = unique_statements(utterances, split="statement")
         check_fold(self.fold, len(statements), what="statement")
-        rest = [u for u in utterances if u.statement != statements[self.fold]]
-        train, val = draw_takes(rest, fractions=(1 - self.val, self.val), seed=self.seed)
+        others = [u for u in utterances if u.statement != statements[self.fold]]
+        train, val = draw_takes(others, fractions=(1 - self.val, self.val), seed=self.seed)
         test = tuple(sorted(u.id for u in utterances if u.statement == statements[self.fold]))
         split = Split(train=train, val=val, test=test)
         return check_split(split, utterances, source=f"split=statement, fold {self.fold}")

@@ -54,9 +54,9 @@ def audit_teacher(name: str, teacher: TeacherClips, *, split: Split, speakers: M
             for id_ in ids
             if id_ in seen or (speakers[id_] is not None and speakers[id_] in by_speaker)
         ]
-    of = {subset: len(getattr(split, subset)) for subset in pairs}
+    totals = {subset: len(getattr(split, subset)) for subset in pairs}
     what = f"clips, or other clips of their held-out speakers, shaped the teacher {name}"
-    return count_pairs("clips seen by the teacher", LEAK, pairs, of, what)
+    return count_pairs("clips seen by the teacher", LEAK, pairs, totals, what)
 
 
 def audit_encoder(encoder: Mapping[str, Any], corpora: Iterable[str]) -> Finding:
@@ -119,9 +119,9 @@ def audit_rows(rows: Mapping[str, Sequence[tuple[str, str]]], split: Split) -> F
         subset: [(f"{id_} {copy}".rstrip(), subset_of[id_]) for id_, copy in rows[subset] if subset_of[id_] != subset]
         for subset in (*EVALUATED, "train")
     }
-    of = {subset: len(rows[subset]) for subset in pairs}
+    totals = {subset: len(rows[subset]) for subset in pairs}
     return count_pairs(
-        "augmented copies elsewhere", LEAK, pairs, of, "rows are, or were made of, a clip of another subset"
+        "augmented copies elsewhere", LEAK, pairs, totals, "rows are, or were made of, a clip of another subset"
     )
 
 
@@ -139,8 +139,10 @@ def audit_siblings(rows: Mapping[str, Sequence[tuple[str, str]]]) -> Finding:
         subset: [(f"{id_} {copy}".rstrip(), trained[id_]) for id_, copy in rows[subset] if id_ in trained]
         for subset in EVALUATED
     }
-    of = {subset: len(rows[subset]) for subset in pairs}
-    return count_pairs("another copy in training", LEAK, pairs, of, "rows have another copy of their clip in training")
+    totals = {subset: len(rows[subset]) for subset in pairs}
+    return count_pairs(
+        "another copy in training", LEAK, pairs, totals, "rows have another copy of their clip in training"
+    )
 
 
 def audit_normalizer(

@@ -72,12 +72,12 @@ class SequentialArithmetic(Arithmetic):
 
     def train_step(self, rows: Sequence[list[int]], keys: Sequence[Sequence[int]]) -> None:
         """Compute the gradients of a batch of each run."""
-        for run, (task, own) in enumerate(zip(self.tasks, rows, strict=True)):
-            if not own or self.failures[run]:
+        for run, (task, run_rows) in enumerate(zip(self.tasks, rows, strict=True)):
+            if not run_rows or self.failures[run]:
                 continue
             seed_generators(keys[run], device=self.device)
             try:
-                task.training_step(self.train_data.of_one_run(run, own), 0).backward()  # type: ignore[no-untyped-call]
+                task.training_step(self.train_data.of_one_run(run, run_rows), 0).backward()  # type: ignore[no-untyped-call]
             except InputError as error:  # the loss is not finite
                 self.failures[run] = str(error)
 
@@ -175,7 +175,10 @@ class BatchedArithmetic(Arithmetic):
         """Return the validation batches of all runs."""
         batches = [batches_of(loader) for loader in self.val]
         count = max(map(len, batches))
-        return [self.val_data.of_all_runs([own[i] if i < len(own) else [] for own in batches]) for i in range(count)]
+        return [
+            self.val_data.of_all_runs([run_batches[i] if i < len(run_batches) else [] for run_batches in batches])
+            for i in range(count)
+        ]
 
     def _seed_evaluation(self) -> None:
         """Seed the dropout masks of an evaluation in training mode as :func:`evaluation_batches` does."""

@@ -90,15 +90,17 @@ class Gatherer:
     def of_all_runs(self, rows: Sequence[list[int]]) -> FoldedBatch:
         """Return the batches of all runs; ``rows`` is empty for a run without a batch."""
         if self.union is None:
-            return self._fold([self.datasets[run].__getitems__(own) if own else None for run, own in enumerate(rows)])
+            return self._fold(
+                [self.datasets[run].__getitems__(run_rows) if run_rows else None for run, run_rows in enumerate(rows)]
+            )
         per_run = max(map(len, rows))
-        in_union = [self.row_in_union[run][own] for run, own in enumerate(rows)]
-        filled = np.stack([np.pad(own, (0, per_run - len(own))) for own in in_union])
+        in_union = [self.row_in_union[run][run_rows] for run, run_rows in enumerate(rows)]
+        filled = np.stack([np.pad(run_rows, (0, per_run - len(run_rows))) for run_rows in in_union])
         batch = self.union.__getitems__(filled.flatten().tolist())
-        longest = [max((self.union.longest[row] for row in own), default=1) for own in in_union]
+        longest = [max((self.union.longest[row] for row in run_rows), default=1) for run_rows in in_union]
         target = batch.target.view(len(rows), per_run)
         features = batch.features.to(self.dtype)
-        return FoldedBatch(features, batch.lengths, target, None, [len(own) for own in rows], longest)
+        return FoldedBatch(features, batch.lengths, target, None, [len(run_rows) for run_rows in rows], longest)
 
     def _fold(self, batches: Sequence[Batch | None]) -> FoldedBatch:
         present = [batch for batch in batches if batch is not None]

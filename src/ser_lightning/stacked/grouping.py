@@ -114,14 +114,14 @@ def _without(part: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 
 def _common(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values of a config that the runs of a stack have in common."""
-    kept = {}
+    common = {}
     for key, value in section.items():
         path = f"{prefix}{key}"
         is_probability = path.startswith("model.") and "dropout" in key and type(value) in (int, float)
         if path in MAY_DIFFER or is_probability:
             continue
         if path == "augment" and str(value["_target_"]).endswith(BATCH_AUGMENTATIONS):
-            kept[key] = {"_target_": value["_target_"]}
+            common[key] = {"_target_": value["_target_"]}
         else:
-            kept[key] = _common(value, f"{path}.") if isinstance(value, Mapping) else value
-    return kept
+            common[key] = _common(value, f"{path}.") if isinstance(value, Mapping) else value
+    return common

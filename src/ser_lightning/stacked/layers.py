@@ -163,11 +163,11 @@ class StackedBatchNorm(nn.Module):
             count = x.new_full((len(x), 1), x.size(1))
             variance, mean = torch.var_mean(x, dim=1, correction=0)
         else:
-            kept = real[:, :, None].to(x)
-            number = kept.sum(1)  # (R, 1)
+            weights = real[:, :, None].to(x)
+            number = weights.sum(1)  # (R, 1)
             count = number.clamp(min=1)
-            mean = (x * kept).sum(1) / count
-            variance = ((x - mean[:, None]).square() * kept).sum(1) / count
+            mean = (x * weights).sum(1) / count
+            variance = ((x - mean[:, None]).square() * weights).sum(1) / count
         with torch.no_grad():
             weight = x.new_full((len(x), 1), self.momentum)
             if real is not None:
@@ -230,13 +230,13 @@ class StackedDropout(nn.Module):
         mask = torch.ones(clips.runs, len(x) // clips.runs, *x.shape[1:], dtype=x.dtype, device=x.device)
         for run, (size, p) in enumerate(zip(clips.sizes, self.p, strict=True)):
             if p and size:
-                own = mask[run, :size]
+                run_mask = mask[run, :size]
                 if x.dim() > 2:  # frames; alone, the batch would end with the longest clip of the run
                     if x.size(1) != max(clips.longest):
                         raise NotStackableError("a dropout layer follows a layer with a stride over time")
-                    own = own[:, : clips.longest[run]]
-                drawn = torch.empty(own.shape, dtype=x.dtype, device=x.device)
-                own.copy_(drawn.bernoulli_(1 - p, generator=clips.generators[run]).div_(1 - p))
+                    run_mask = run_mask[:, : clips.longest[run]]
+                drawn = torch.empty(run_mask.shape, dtype=x.dtype, device=x.device)
+                run_mask.copy_(drawn.bernoulli_(1 - p, generator=clips.generators[run]).div_(1 - p))
         return x * mask.flatten(0, 1)
 
 

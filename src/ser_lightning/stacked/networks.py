@@ -138,8 +138,8 @@ class StackedCNNBiLSTM(CNNBiLSTM):
         differ = (-(-lengths // self.stride)).minimum(totals)  # steps whose window contains a real frame
         clips = self._convolve(features, lengths, rows=(differ - 1) * self.stride + self.receptive_field)
         nothing = lengths.new_zeros(runs)
-        one = self._convolve(features[:: len(features) // runs], nothing, rows=nothing + self.receptive_field)
-        padding = by_run(one.values, runs)[:, 0]
+        silent = self._convolve(features[:: len(features) // runs], nothing, rows=nothing + self.receptive_field)
+        padding = by_run(silent.values, runs)[:, 0]
         lstm = cast(StackedBiLSTM, self.lstm)
         return lstm.over_padding(clips, padding=padding, totals=totals)
 

@@ -52,8 +52,8 @@ class Schedule:
         """Return the current values of :data:`STEP_SIZES`; 0 for those that the optimizer does not have."""
         group = self.optimizer.param_groups[0]
         beta1, beta2 = group.get("betas", (0.0, 0.0))
-        own = {**group, "beta1": beta1, "beta2": beta2}
-        return [float(own.get(name, 0.0)) for name in STEP_SIZES]
+        values = {**group, "beta1": beta1, "beta2": beta2}
+        return [float(values.get(name, 0.0)) for name in STEP_SIZES]
 
     def after_step(self, index: int) -> None:
         """Step the schedule after an optimizer step, the number ``index`` of its epoch."""
@@ -114,14 +114,14 @@ class StackedOptimizer:
         """Update the weights of the runs that have a batch in this step."""
         idle = [row for row, has_batch in enumerate(active) if not has_batch]
         arrays = (self.weights.values, self.first, self.second)
-        kept = [array[idle] for array in arrays] if idle else []
+        unchanged = [array[idle] for array in arrays] if idle else []
         self.steps = [count + has_batch for count, has_batch in zip(self.steps, active, strict=True)]
         gradients = self.weights.gradients
         if self.clip is not None:
             norm = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
             gradients.mul_((self.clip / (norm + AFTER_NORM)).clamp(max=1.0))
         self._update(gradients)
-        for array, before in zip(arrays, kept, strict=False):
+        for array, before in zip(arrays, unchanged, strict=False):
             array[idle] = before
 
     def _update(self, gradients: Tensor) -> None:
@@ -132,9 +132,9 @@ class StackedOptimizer:
         scale, root = lr / (1 - beta1**count), (1 - beta2**count).sqrt()
         # Differences from 1 are computed in double precision, where they lose no digits.
         given = [lr, decay, 1 - lr * decay, 1 - beta1, beta2, 1 - beta2, eps, momentum, scale, root]
-        lr, decay, kept, new1, beta2, new2, eps, momentum, scale, root = torch.stack(given).to(values)
+        lr, decay, decayed, new1, beta2, new2, eps, momentum, scale, root = torch.stack(given).to(values)
         if self.kind == "AdamW":
-            values.mul_(kept)
+            values.mul_(decayed)
         else:
             gradients.add_(values * decay)
         if self.kind == "SGD":

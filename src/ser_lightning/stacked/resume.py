@@ -73,8 +73,8 @@ def restore_run(run: StackedRun, state: State) -> None:
     run.task.load_state_dict(state["weights"])
     run.task.history.epochs = list(state["epochs"])
     run.schedule.load_state_dict(state["schedule"])
-    for callback, own in zip(run.stopping, state["stopping"], strict=True):
-        callback.load_state_dict(own)
+    for callback, callback_state in zip(run.stopping, state["stopping"], strict=True):
+        callback.load_state_dict(callback_state)
     run.best = None if state["best"] is None else Snapshot(**state["best"])
     run.best_score, run.seconds = state["best_score"], state["seconds"]
     run.rows = [(dict(values), step) for values, step in state["rows"]]

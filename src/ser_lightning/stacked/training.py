@@ -68,12 +68,12 @@ class Stack:
             run.begin_epoch()
         batches = [run.rows_of_epoch() for run in self.runs]
         for step in range(max(map(len, batches))):
-            rows = [own[step] if step < len(own) else [] for own in batches]
+            rows = [run_batches[step] if step < len(run_batches) else [] for run_batches in batches]
             self.weights.gradients.zero_()
             self.arithmetic.train_step(rows, [run.key(step) for run in self.runs])
-            self.optimizer.step([bool(own) for own in rows])
-            for run, own in zip(self.runs, rows, strict=True):
-                if own:
+            self.optimizer.step([bool(run_rows) for run_rows in rows])
+            for run, run_rows in zip(self.runs, rows, strict=True):
+                if run_rows:
                     run.schedule.after_step(step)
         train = self.arithmetic.train_values()
         val: Sequence[Values] = self.arithmetic.validate() if self.arithmetic.val else [{} for _ in self.runs]

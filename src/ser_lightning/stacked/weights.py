@@ -55,8 +55,10 @@ class SharedWeights:
     def backward(self, loss: Tensor) -> None:
         """Set the gradients to those of the parameters that :meth:`stacked` has returned."""
         gradients = torch.autograd.grad(loss, list(self.parameters.values()))
-        own = [self.gradients[:, self.spans[name]].view(parameter.shape) for name, parameter in self.parameters.items()]
-        torch._foreach_copy_(own, gradients)
+        slices = [
+            self.gradients[:, self.spans[name]].view(parameter.shape) for name, parameter in self.parameters.items()
+        ]
+        torch._foreach_copy_(slices, gradients)
 
     def stacked_buffer(self, name: str) -> Tensor:
         """Return one buffer of all networks, (R, ...), of which the buffers of the networks become views."""
