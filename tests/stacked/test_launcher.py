@@ -18,22 +18,23 @@ STACKED = ("hydra/launcher=stacked", "hydra.launcher.n_jobs=1")
 
 @pytest.mark.slow
 def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_path):
-    """Three runs are stacked, one of which fails; later, two finished ones and two with another network."""
+    """Four runs in two stacks, one of which fails; later, two finished runs and two with another network."""
     run_id = "run_id='model.hidden-${model.hidden}/optim.lr-${optim.lr}'"
     words = (*STACKED, "trainer.max_epochs=1", run_id)
-    done = launch(small, tmp_path, *words, "model.hidden=4", "optim.lr=0.001,0.002,1e30", "hydra.launcher.batched=true")
-    folders = [f"model.hidden-{hidden}/optim.lr-{lr}" for hidden in (4, 5) for lr in (0.001, 0.002)]
-    assert list(results(tmp_path)) == folders[:2], done.stderr
+    first = ("model.hidden=4", "optim.lr=0.001,0.002,0.003,1e30")
+    done = launch(small, tmp_path, *words, *first, "hydra.launcher.batched=true", "hydra.launcher.n_jobs=2")
+    folders = [f"model.hidden-4/optim.lr-{lr}" for lr in (0.001, 0.002, 0.003)]
+    assert list(results(tmp_path)) == folders, done.stderr
     assert done.returncode == 1
     assert done.stderr.count("lower optim.lr") == 1
-    assert "ser-train: 1 of 3 jobs failed." in done.stderr
+    assert "ser-train: 1 of 4 jobs failed." in done.stderr
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*.ckpt")}
     again = launch(small, tmp_path, *words, "model.hidden=4,5", "optim.lr=0.001,0.002")
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("already finished") == 4
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert "not stacked" not in again.stderr
-    assert list(results(tmp_path)) == folders
+    assert list(results(tmp_path)) == [*folders, *(f"model.hidden-5/optim.lr-{lr}" for lr in (0.001, 0.002))]
     one_by_one(command, small, tmp_path / "here", "model.hidden=4", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
     (expected,) = results(tmp_path / "here").values()
     found = json.loads((tmp_path / "sweep" / folders[1] / "result.json").read_text())
