@@ -70,14 +70,14 @@ def train_one(clips: FeatureDataset | ResidentDataset, model: nn.Module, device:
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Return the median seconds of several repeats after one warm-up."""
-    taken = []
+    times = []
     for _ in range(REPEATS + 1):
         _wait(device)
         start = time.perf_counter()
         work()
         _wait(device)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[1:])
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
 
 
 def _wait(device: torch.device) -> None:

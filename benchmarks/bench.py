@@ -109,7 +109,7 @@ class Bench:
     def prepare(self) -> Iterable[Row]:
         """Measure ``ser-prepare`` from raw recordings to cached features of ``paper``, including start-up."""
         n_train, n_rest = len(self.split.train), len(self.split.val) + len(self.split.test)
-        train, rest = self.sample("train", plain.BATCH), self.sample("test", plain.BATCH * n_rest // n_train)
+        train, others = self.sample("train", plain.BATCH), self.sample("test", plain.BATCH * n_rest // n_train)
         whole = n_train / len(train)
         runs = [0]
 
@@ -120,11 +120,11 @@ class Bench:
 
         def by(torchaudio_pitch: bool) -> None:
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                plain.prepare(train, rest, folder=Path(folder), torchaudio_pitch=torchaudio_pitch)
+                plain.prepare(train, others, folder=Path(folder), torchaudio_pitch=torchaudio_pitch)
 
         plain.features(self.waves(1)[0])  # warm-up, because librosa compiles on first use
         note = (
-            f"baseline: {len(train)} training and {len(rest)} other clips, times {whole:.0f}; ours: all, start-up too"
+            f"baseline: {len(train)} training and {len(others)} other clips, times {whole:.0f}; ours: all, start-up too"
         )
         seconds, ours = self.compare(lambda: by(False), lambda: command("data_card=null"))
         floor = self.preparation_floor()
@@ -304,15 +304,15 @@ class Bench:
         command = [str(BIN / "ser-train"), *words, f"output_root={self.folder}/outputs"]
         child = subprocess.Popen(command, stdout=follower, stderr=follower, stdin=subprocess.DEVNULL)  # noqa: S603
         os.close(follower)
-        shown = bytearray()
+        output = bytearray()
         try:
             while part := os.read(leader, 65536):
-                shown += part
+                output += part
         except OSError:
             pass  # on Linux, reading from a closed pseudo-terminal raises an error
         os.close(leader)
         if child.wait() != 0:
-            raise SystemExit(f"ser-train {' '.join(words)} failed:\n{shown.decode(errors='replace')[-2000:]}")
+            raise SystemExit(f"ser-train {' '.join(words)} failed:\n{output.decode(errors='replace')[-2000:]}")
         return time.perf_counter() - start
 
     def training_floor(self, experiment: str) -> float:

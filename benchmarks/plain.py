@@ -78,10 +78,10 @@ def features(wave: np.ndarray) -> np.ndarray:
     ).astype(np.float32)
 
 
-def prepare(train: Sequence[Path], rest: Sequence[Path], *, folder: Path, torchaudio_pitch: bool) -> list[np.ndarray]:
+def prepare(train: Sequence[Path], others: Sequence[Path], *, folder: Path, torchaudio_pitch: bool) -> list[np.ndarray]:
     """Return the features of the training clips with their copies and of the other clips, through WAV files."""
     augment = augment_with_torchaudio if torchaudio_pitch else augment_with_librosa
-    saved = [save(folder, path.stem, voiced(path)) for path in (*train, *rest)]
+    saved = [save(folder, path.stem, voiced(path)) for path in (*train, *others)]
     for start in range(0, len(train), BATCH):
         part = saved[: len(train)][start : start + BATCH]
         copies = augment([librosa.load(path, sr=RATE)[0] for path in part])

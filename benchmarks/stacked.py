@@ -109,10 +109,10 @@ class Stopwatch:
         yield
         self._wait()
         self.running.pop()
-        taken = time.perf_counter() - start
-        self.seconds[part] = self.seconds.get(part, 0.0) + taken
+        elapsed = time.perf_counter() - start
+        self.seconds[part] = self.seconds.get(part, 0.0) + elapsed
         if self.running:
-            self.seconds[self.running[-1]] = self.seconds.get(self.running[-1], 0.0) - taken
+            self.seconds[self.running[-1]] = self.seconds.get(self.running[-1], 0.0) - elapsed
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

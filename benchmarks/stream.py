@@ -29,18 +29,18 @@ def measure(model: str, recording: str, *, window: float, hop: float) -> str:
     wave = samples[:, 0]
     classifier = ser.load(model)
     classifier.predict(wave[:rate], rate)  # loads what is loaded on first use
-    given = [0.0]
+    given_at = [0.0]
 
     def chunks() -> Iterator[npt.NDArray[np.float32]]:
         size = round(CHUNK * rate)
         for start in range(0, len(wave), size):
-            given[0] = time.perf_counter()
+            given_at[0] = time.perf_counter()
             yield wave[start : start + size]
 
     latencies, cpu = [], time.process_time()
     for _ in classifier.stream(chunks(), rate, window=window, hop=hop):
-        latencies.append(1000 * (time.perf_counter() - given[0]))
-        given[0] = time.perf_counter()
+        latencies.append(1000 * (time.perf_counter() - given_at[0]))
+        given_at[0] = time.perf_counter()
     cpu = time.process_time() - cpu
     median, high = np.quantile(latencies, [0.5, 0.95])
     return (

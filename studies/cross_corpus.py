@@ -232,8 +232,8 @@ def corpora_of(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
         InputError: a corpus has no speaker folds, or fewer than two corpora are given
 
     """
-    given = [word.removeprefix("corpus=") for word in overrides if word.startswith("corpus=")]
-    corpora = tuple(dict.fromkeys(given[-1].split(","))) if given else CORPORA
+    words = [word.removeprefix("corpus=") for word in overrides if word.startswith("corpus=")]
+    corpora = tuple(dict.fromkeys(words[-1].split(","))) if words else CORPORA
     for corpus in corpora:
         if corpus not in FOLDS:
             raise InputError(f"corpus={corpus}: expected two or more of {', '.join(FOLDS)}, joined by commas")
@@ -256,9 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         corpora, rest = corpora_of(study.overrides)
         for corpus in corpora if not study.table else ():
             train(study.folder, corpus, seeds=study.seeds, rest=rest)
-            for other in corpora:
-                if other != corpus:
-                    measure(study.folder, corpus, other)
+            for tested in corpora:
+                if tested != corpus:
+                    measure(study.folder, corpus, tested)
             write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs)
         print(write(study.folder, corpora, seeds=study.seeds, command=study.command, docs=study.docs))
 

@@ -60,12 +60,12 @@ def answer(systems: Mapping[str, Fairness]) -> str:
     """Return the differences that remain after Holm's adjustment, as Markdown."""
     lines = []
     for title, system in systems.items():
-        held = system.comparisons[system.comparisons.p_holm.astype(float) < LEVEL]
+        significant = system.comparisons[system.comparisons.p_holm.astype(float) < LEVEL]
         texts = [
             f"{row.group} {row.difference:+.1f} points against {row.others} (by {row.attribute})"
             if row.others
             else "single speakers differ"
-            for row in held.itertuples()
+            for row in significant.itertuples()
         ]
         lines.append(f"- `{title}`: {'; '.join(texts) or 'no difference'}.")
     return "\n".join(lines)

@@ -138,8 +138,8 @@ def _audit(protocol: Protocol, leaks: Sequence[str]) -> str:
 
 
 def _corpus(study: Study) -> str:
-    given = (word.removeprefix("corpus=") for word in study.overrides if word.startswith("corpus="))
-    return next(given, "ravdess")
+    corpora = (word.removeprefix("corpus=") for word in study.overrides if word.startswith("corpus="))
+    return next(corpora, "ravdess")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

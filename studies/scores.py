@@ -136,8 +136,8 @@ def write_scores(path: Path, scores: Mapping[str, Score], *, overrides: Sequence
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = {name: asdict(scores[name]) for name in sorted(scores)}
-    write_json(path, {"command": command, "overrides": setting(overrides), "unit": "percent", "scores": shown})
+    content = {name: asdict(scores[name]) for name in sorted(scores)}
+    write_json(path, {"command": command, "overrides": setting(overrides), "unit": "percent", "scores": content})
 
 
 def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
@@ -155,13 +155,13 @@ def read_scores(path: Path, *, overrides: Sequence[str]) -> dict[str, Score]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        had = list(content["overrides"])
+        stored = list(content["overrides"])
         scores = {name: _score(fields) for name, fields in content["scores"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a file of scores ({error!r}). Remove it or restore it from git.") from None
-    if had != setting(overrides):
+    if stored != setting(overrides):
         raise InputError(
-            f"{path} has scores of runs with {' '.join(had) or 'no override'}, but these runs have "
+            f"{path} has scores of runs with {' '.join(stored) or 'no override'}, but these runs have "
             f"{' '.join(setting(overrides)) or 'none'}. Choose another folder with --docs, or remove the file."
         )
     return scores

@@ -128,7 +128,9 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     part = max(1, len(measured) // 4)
     growing = []
     for what in ("memory", "descriptors", "threads", "disk", "files", "folders"):
-        early, late = (_median(getattr(point, what) for point in some) for some in (measured[:part], measured[-part:]))
+        early, late = (
+            _median(getattr(point, what) for point in points) for points in (measured[:part], measured[-part:])
+        )
         slack = SLACK["memory"] * early if what in ("memory", "disk") else SLACK.get(what, 1)
         if late > early + slack:
             growing.append(f"{what} {early:.0f} -> {late:.0f}")
@@ -143,12 +145,12 @@ def _median(values: Iterable[float]) -> float:
 def table(samples: Sequence[Sample]) -> str:
     """Return about ten of the samples as a Markdown table."""
     step = max(1, len(samples) // ROWS)
-    shown = [*samples[:-1:step], samples[-1]] if len(samples) > 1 else list(samples)
+    selected = [*samples[:-1:step], samples[-1]] if len(samples) > 1 else list(samples)
     header = (
         *("runs done", "processes", "memory, MiB", "open files", "threads", "disk a run, KiB", "files a run"),
         "folders of unfinished runs",
     )
-    rows = [tuple(f"{value:.0f}" for value in astuple(point)) for point in shown]
+    rows = [tuple(f"{value:.0f}" for value in astuple(point)) for point in selected]
     return markdown(pd.DataFrame(rows, columns=header))
 
 

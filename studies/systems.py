@@ -302,11 +302,11 @@ def results_table(scores: Scores, systems: Sequence[System]) -> pd.DataFrame:
 
 
 def _parameters(score: Score, published: Score | None) -> str:
-    shown = f"{score.parameters:,}"
+    parameters = f"{score.parameters:,}"
     return (
-        shown
+        parameters
         if published is None or published.parameters == score.parameters
-        else f"{shown}; as published {published.parameters:,}"
+        else f"{parameters}; as published {published.parameters:,}"
     )
 
 

@@ -318,7 +318,7 @@ def differences(expected: Any, actual: Any, name: str = "") -> list[str]:
         return [] if expected.dtype == actual.dtype and torch.equal(expected, actual) else [name]
     if isinstance(expected, list | tuple) and isinstance(actual, list | tuple) and len(expected) == len(actual):
         pairs = enumerate(zip(expected, actual, strict=True))
-        return [line for i, (one, two) in pairs for line in differences(one, two, f"{name}[{i}]")]
+        return [line for i, (first, second) in pairs for line in differences(first, second, f"{name}[{i}]")]
     return [] if type(expected) is type(actual) and expected == actual else [name]
 
 

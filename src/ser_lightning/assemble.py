@@ -93,10 +93,10 @@ def assemble_data(
         )
     if preparation is None:
         preparation = assemble_preparation(config, progress=progress, split=split)
-    given = {"preparation": preparation, "seed": config["seed"]}
+    arguments = {"preparation": preparation, "seed": config["seed"]}
     _, values = _divide(config["data"])
-    check_values("data", SpeechDataModule, values, given)
-    return SpeechDataModule(**values, **given)
+    check_values("data", SpeechDataModule, values, arguments)
+    return SpeechDataModule(**values, **arguments)
 
 
 def assemble_evaluation(config: Mapping[str, Any]) -> Evaluation:

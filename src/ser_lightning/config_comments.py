@@ -93,8 +93,8 @@ def _above(key: yaml.Node, lines: list[str], top: int) -> list[str]:
 
 def _behind(node: yaml.Node, lines: list[str]) -> str:
     mark = node.end_mark
-    rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
-    return "#" + rest.partition("#")[2]
+    behind = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
+    return "#" + behind.partition("#")[2]
 
 
 def _joined(comments: list[str]) -> str:

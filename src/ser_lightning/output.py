@@ -149,9 +149,9 @@ class _Unbuffered:
         self.descriptor = descriptor
 
     def write(self, content: bytes) -> None:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
+        unwritten = memoryview(content)
+        while unwritten:
+            unwritten = unwritten[os.write(self.descriptor, unwritten) :]
 
     def flush(self) -> None:
         pass

@@ -52,8 +52,8 @@ def _format(values: Mapping[str, float]) -> str:
     >>> _format({"train/loss": 1.5, "val/uar": 0.25})
     ', training loss 1.500, validation UAR 25.0 %'
     """
-    shown = (("train/loss", "training loss {:.3f}", 1), ("val/uar", "validation UAR {:.1f} %", 100))
-    return "".join(f", {text.format(factor * values[name])}" for name, text, factor in shown if name in values)
+    columns = (("train/loss", "training loss {:.3f}", 1), ("val/uar", "validation UAR {:.1f} %", 100))
+    return "".join(f", {text.format(factor * values[name])}" for name, text, factor in columns if name in values)
 
 
 def duration_text(seconds: float) -> str:

@@ -97,13 +97,13 @@ def run_app(
 
 def _first_screen(app: typer.Typer, command: str, first: Sequence[str]) -> NoReturn:
     """Print the help with the first options and examples only, and exit."""
-    shown = typer.main.get_command(app)
-    examples = (shown.epilog or "").split("\n\n")[0].splitlines()[:EXAMPLES]
-    shown.epilog = "\n".join([*examples, "", "\b", f"{command} --help all explains every option."])
-    for option in shown.params:
+    screen = typer.main.get_command(app)
+    examples = (screen.epilog or "").split("\n\n")[0].splitlines()[:EXAMPLES]
+    screen.epilog = "\n".join([*examples, "", "\b", f"{command} --help all explains every option."])
+    for option in screen.params:
         if option.param_type_name == "option":
             option.hidden = option.name not in first  # type: ignore[attr-defined]
-    shown(args=["--help"], prog_name=command)
+    screen(args=["--help"], prog_name=command)
     sys.exit(0)
 
 

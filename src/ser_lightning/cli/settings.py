@@ -137,12 +137,12 @@ def parse_value(key: str, text: str) -> Any:
     if is_text(key, None if text.lower() == "null" else text):
         return text if key.rpartition(".")[2] in NAMES else expand_user(text)
     try:
-        given = OverridesParser.create().parse_override(f"x={text}")
+        override = OverridesParser.create().parse_override(f"x={text}")
     except HydraException:
         return text
-    if given.is_sweep_override():
+    if override.is_sweep_override():
         raise InputError(f"--set {printable(key)}={printable(text)} gives several values; expected one, or a [list]")
-    return given.value()
+    return override.value()
 
 
 def _split(setting: str, refused: Mapping[str, str]) -> tuple[str, str]:

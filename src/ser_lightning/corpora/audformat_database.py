@@ -79,8 +79,8 @@ class AudformatCorpus(RowCorpus):
         return rows, []
 
     def _column(self, database: Any, field: str) -> "pd.Series[Any]":
-        table, _, rest = self._columns[field].partition("/")
-        column, _, mapped = rest.partition("/")
+        table, _, column_and_mapped = self._columns[field].partition("/")
+        column, _, mapped = column_and_mapped.partition("/")
         if table not in database.tables or column not in database[table].columns:
             known = [f"{name}/{each}" for name in database.tables for each in database[name].columns]
             raise InputError(

@@ -116,5 +116,5 @@ def cached_contents(
 
 
 def _parse(read: Any) -> Contents:
-    near = tuple((one, other, correlation) for one, other, correlation in read["near"])
+    near = tuple((first, second, correlation) for first, second, correlation in read["near"])
     return Contents(samples=dict(read["samples"]), near=near, unread={})

@@ -164,7 +164,11 @@ def _duplicates(
     for utterance in utterances:
         if utterance.content in contents.samples:
             ids[contents.samples[utterance.content]].append(utterance.id)
-    near = [(ids[one][0], ids[other][0], value) for one, other, value in contents.near if one in ids and other in ids]
+    near = [
+        (ids[first][0], ids[second][0], value)
+        for first, second, value in contents.near
+        if first in ids and second in ids
+    ]
     return [group for group in ids.values() if len(group) > 1], near
 
 

@@ -124,9 +124,9 @@ def choose_clips(errors: Sequence[ClipError], counts: Mapping[Pair, int], *, mos
         seen[error.pair] += 1
     confident = list(errors[: (most + 1) // 2])
     others = sorted(errors[len(confident) :], key=rank.__getitem__)
-    taken = set(confident + others[: most - len(confident)])
+    selected = set(confident + others[: most - len(confident)])
     chosen: dict[Pair, list[ClipError]] = {pair: [] for pair in counts}
     for error in errors:
-        if error in taken:
+        if error in selected:
             chosen[error.pair].append(error)
     return {pair: clips for pair, clips in chosen.items() if clips}

@@ -34,8 +34,8 @@ def recording_folders(corpus: str, config: Mapping[str, Any]) -> dict[str, Path]
     folders = {}
     for name in names:
         variable = f"{name.upper()}_ROOT"
-        given = config.get("parts", {}).get(name, config).get("root")
-        roots = [root for root in map(expand_path, (given, os.environ.get(variable))) if root is not None]
+        root_given = config.get("parts", {}).get(name, config).get("root")
+        roots = [root for root in map(expand_path, (root_given, os.environ.get(variable))) if root is not None]
         folder = next((root for root in roots if root.is_dir()), None)
         if folder is None:
             where = " and ".join(printable(root) for root in roots) or "no folder is known"

@@ -67,8 +67,8 @@ class CRNNAttention(nn.Module):
         check_sizes({"planes": planes, "channels": channels, "kernel_size": kernel_size, "pool_size": pool_size})
         check_sizes({"linear": linear, "hidden": hidden, "attention": attention, "mlp": mlp})
         check_probabilities({"dropout": dropout})
-        rows, rest = divmod(features, planes)
-        if rest:
+        rows, remainder = divmod(features, planes)
+        if remainder:
             raise ValueError(f"there are {features} features, which model.planes = {planes} does not divide")
         if len(kernel_size) != 2 or len(pool_size) != 2 or not all(k % 2 for k in kernel_size):
             raise ValueError(

@@ -27,7 +27,7 @@ def embed(model: nn.Module, features: Tensor, lengths: Tensor, *, classes: int) 
         if not outputs:
             raise InputError(f"a {type(network).__name__} has no linear output layer, and thus no embedding")
         inputs: list[Tensor] = []
-        hook = outputs[-1].register_forward_pre_hook(lambda _, given, inputs=inputs: inputs.append(given[0]))
+        hook = outputs[-1].register_forward_pre_hook(lambda _, args, inputs=inputs: inputs.append(args[0]))
         try:
             network(features, lengths)
         finally:

@@ -49,9 +49,9 @@ def flatten_batch(
         frames = prepare(x[0].clone())
         blank = frames.new_zeros(1, x.size(2)).expand(as_size(rows[0] - lengths[0]), -1)
         return FlatBatch(torch.cat([frames, blank]), torch.zeros_like(rows), rows)
-    taken = torch.div(rows + multiple - 1, multiple, rounding_mode="floor") * multiple
-    starts = taken.cumsum(0) - taken
-    clip = torch.repeat_interleave(taken)  # (R,)
+    rounded = torch.div(rows + multiple - 1, multiple, rounding_mode="floor") * multiple
+    starts = rounded.cumsum(0) - rounded
+    clip = torch.repeat_interleave(rounded)  # (R,)
     time = torch.arange(len(clip), device=x.device) - starts[clip]  # (R,)
     real = time < lengths[clip]
     frames = x.reshape(-1, x.size(2))  # (B * T, C)

@@ -127,9 +127,9 @@ def _clock(seconds: float, *, digits: int) -> str:
     '01:02:03.040'
     """
     units = round(seconds * 10**digits)
-    minutes, rest = divmod(units, 60 * 10**digits)
+    minutes, remainder = divmod(units, 60 * 10**digits)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 10**digits:02}.{rest % 10**digits:0{digits}}"
+    return f"{hours:02}:{minutes:02}:{remainder // 10**digits:02}.{remainder % 10**digits:0{digits}}"
 
 
 def _rttm(rows: Rows, emotions: Emotions, first: bool) -> str:

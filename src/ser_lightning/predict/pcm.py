@@ -65,14 +65,14 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 def _decode(chunks: Iterable[bytes], sample_format: str, name: str) -> Iterator[npt.NDArray[np.float32]]:
     """Yield blocks (n, 1); a chunk may end within a sample."""
     kind, scale = FORMATS[sample_format]
-    size, rest = np.dtype(kind).itemsize, b""
+    size, incomplete = np.dtype(kind).itemsize, b""
     for chunk in chunks:
-        data = rest + chunk
+        data = incomplete + chunk
         whole = len(data) - len(data) % size
-        rest = data[whole:]
+        incomplete = data[whole:]
         if whole:
             block = np.multiply(np.frombuffer(data[:whole], kind), np.float32(scale), dtype=np.float32)[:, None]
             check_loudness(block, Path(name))
             yield block
-    if rest:
+    if incomplete:
         raise InputError(f"{name} ends within a sample of {sample_format}; is it raw PCM of this format?")

@@ -193,8 +193,8 @@ class SpeechSegmenter:
         if at is None:
             at = half + self._quietest(first + half)
         spans = self._spans(first - self.margin, first + at, voiced=sum(self.flags[:at]))
-        self.floor, rest = first + at, self.flags[at:]
-        self.flags = rest[rest.index(True) :] if True in rest else []
+        self.floor, later = first + at, self.flags[at:]
+        self.flags = later[later.index(True) :] if True in later else []
         return spans
 
     def _longest_gap(self, half: int) -> int | None:

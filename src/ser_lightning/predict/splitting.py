@@ -217,8 +217,8 @@ class Splitter:
         if samples <= self._longest * sound.rate or self.splitting.mode == "whole":
             yield from self.split(path, lambda: nullcontext(Sound(sound.rate, 1, iter(head))))
             return
-        rest = Sound(sound.rate, 1, chain(head, sound.blocks))
-        yield from self._divide(rest, [Channel("mono", 0, warnings=self.warnings)], path, seconds=math.inf)
+        remaining = Sound(sound.rate, 1, chain(head, sound.blocks))
+        yield from self._divide(remaining, [Channel("mono", 0, warnings=self.warnings)], path, seconds=math.inf)
 
     @property
     def _longest(self) -> float:

@@ -153,8 +153,8 @@ def document_outputs(
 
     """
     folder = Path(expand_user(output))
-    one = len(recordings) == 1 and not output.endswith("/") and not folder.is_dir()
-    if one:
+    to_file = len(recordings) == 1 and not output.endswith("/") and not folder.is_dir()
+    if to_file:
         suffix = Path(output).suffix.lower() or _suffix(ending)
         target = check_output(output, formats=(suffix,), default=ending)
         return {valid_text(recordings[0].path): target}, target.name

@@ -112,8 +112,8 @@ def clock(seconds: float) -> str:
     >>> clock(62.4), clock(3600)
     ('1:02', '1:00:00')
     """
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    minutes, remainder = divmod(int(seconds), 60)
+    return f"{minutes}:{remainder:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{remainder:02}"
 
 
 def _draw_waveform(

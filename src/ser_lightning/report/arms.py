@@ -191,13 +191,13 @@ def _check_shared(runs: pd.DataFrame, arm: str) -> None:
     baseline, *others = pairs.values()
     if others and not any(set(baseline) & set(arm_pairs) for arm_pairs in others):
         what = "seed and fold" if (runs.fold != "").any() else "seed"
-        held = "; ".join(
+        texts = "; ".join(
             f"{name} has {', '.join(map(_pair, members.head(6).itertuples()))}"
             + (f" and {len(members) - 6} more" if len(members) > 6 else "")
             for name, members in runs.groupby("arm", sort=False)
         )
         raise InputError(
-            f"The arms of {arm} share no {what}, so nothing can be paired: {held}. Train the same ones in every arm; "
+            f"The arms of {arm} share no {what}, so nothing can be paired: {texts}. Train the same ones in every arm; "
             "to describe one arm alone, give the folder of its runs."
         )
 
@@ -216,7 +216,7 @@ def _check_settings(
             continue
         for _, members in values.groupby(runs.arm, sort=False):
             _check_equal(members, arm)
-        if key == "result.emotions" or (arm_keys and not any(values.equals(settings[mine]) for mine in arm_keys)):
+        if key == "result.emotions" or (arm_keys and not any(values.equals(settings[arm_key]) for arm_key in arm_keys)):
             _check_equal(values, arm)
         varied[key] = values.groupby(runs.arm, sort=False).first().to_dict()
     return varied, nuisance

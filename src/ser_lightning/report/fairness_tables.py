@@ -40,12 +40,12 @@ def groups_table(fairness: Fairness) -> pd.DataFrame:
     """Tabulate all groups with their intervals, the 30 with the lowest UAR where an attribute has more."""
     if fairness.groups.empty:
         return fairness.groups
-    shown = fairness.groups.groupby("attribute", sort=False).head(MOST_ROWS)
+    rows = fairness.groups.groupby("attribute", sort=False).head(MOST_ROWS)
     return pd.DataFrame(
         [
             {"by": row.attribute, "group": row.group, "speakers": _count(row.speakers), "clips": str(row.clips)}
             | {"accuracy (%)": f"{row.accuracy:.1f}", **_metrics(row)}
-            for _, row in shown.iterrows()
+            for _, row in rows.iterrows()
         ]
     )
 

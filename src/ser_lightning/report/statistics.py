@@ -269,7 +269,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     if len(known) < 2:  # nothing to adjust, and the library runs the garbage collector at every call
         return list(p_values)
     adjusted = multipletests([p_values[number] for number in known], method="holm")[1]
-    found: list[float | None] = [None] * len(p_values)
+    aligned: list[float | None] = [None] * len(p_values)
     for number, p in zip(known, adjusted, strict=True):
-        found[number] = float(p)
-    return found
+        aligned[number] = float(p)
+    return aligned

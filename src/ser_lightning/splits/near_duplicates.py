@@ -114,8 +114,8 @@ def near_duplicates(
     for first, second in _likely_pairs(signatures):
         correlation = correlate(unit(first), unit(second))
         if correlation >= SAME:
-            one, other = sorted((names[first], names[second]))
-            pairs.append((one, other, round(correlation, 3)))
+            first_name, second_name = sorted((names[first], names[second]))
+            pairs.append((first_name, second_name, round(correlation, 3)))
     return tuple(sorted(pairs))
 
 

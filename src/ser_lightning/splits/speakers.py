@@ -90,13 +90,13 @@ def _balance_emotions(
     while swapped:
         swapped = False
         for speaker in range(len(fold_of)):
-            given = shares - shares[speaker]  # what the fold of ``speaker`` receives from each other speaker instead
-            change = (given * (totals[fold_of[speaker]] - totals[fold_of] + given)).sum(axis=1)
+            gain = shares - shares[speaker]  # what the fold of ``speaker`` receives from each other speaker instead
+            change = (gain * (totals[fold_of[speaker]] - totals[fold_of] + gain)).sum(axis=1)
             change[(gender_of != gender_of[speaker]) | (fold_of == fold_of[speaker])] = 0
             partner = int(np.argmin(change.round(DECIMALS)))
             if change[partner] < -(10**-DECIMALS):
-                totals[fold_of[speaker]] += given[partner]
-                totals[fold_of[partner]] -= given[partner]
+                totals[fold_of[speaker]] += gain[partner]
+                totals[fold_of[partner]] -= gain[partner]
                 fold_of[speaker], fold_of[partner] = fold_of[partner], fold_of[speaker]
                 swapped = True
 

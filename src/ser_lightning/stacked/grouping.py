@@ -80,7 +80,7 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
         **{f"trainer.{name}": True for name in _unsupported_options(config["trainer"])},
         **{f"callbacks.{name}": True for name in _unsupported_callbacks(config["callbacks"])},
     }
-    unsupported = [key for key, given in is_set.items() if given]
+    unsupported = [key for key, problem in is_set.items() if problem]
     return f"{', '.join(unsupported)} is set to what a stack does not have" if unsupported else None
 
 

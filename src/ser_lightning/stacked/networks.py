@@ -145,12 +145,12 @@ class StackedCNNBiLSTM(CNNBiLSTM):
 
     def _flatten(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> FlatBatch:
         """Concatenate the clips along time, with the same number of rows for each run."""
-        taken = (torch.div(rows + self.stride - 1, self.stride, rounding_mode="floor") * self.stride).clone()
-        taken = taken.view(self.clips.runs, -1)
-        total = taken.sum(1)
-        taken[:, -1] += total.max() - total
+        rounded = (torch.div(rows + self.stride - 1, self.stride, rounding_mode="floor") * self.stride).clone()
+        rounded = rounded.view(self.clips.runs, -1)
+        total = rounded.sum(1)
+        rounded[:, -1] += total.max() - total
         prepare = nn.Identity() if self.standardize is None else self.standardize
-        flat = flatten_batch(features, lengths, rows=taken.flatten(), multiple=self.stride, prepare=prepare)
+        flat = flatten_batch(features, lengths, rows=rounded.flatten(), multiple=self.stride, prepare=prepare)
         return flat._replace(lengths=rows)
 
     def _convolve_rows(self, layer: nn.Module, values: Tensor, *, stride: int) -> Tensor:

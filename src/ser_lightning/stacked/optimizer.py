@@ -131,8 +131,8 @@ class StackedOptimizer:
         lr, decay, beta1, beta2, eps, momentum, count = columns
         scale, root = lr / (1 - beta1**count), (1 - beta2**count).sqrt()
         # Differences from 1 are computed in double precision, where they lose no digits.
-        given = [lr, decay, 1 - lr * decay, 1 - beta1, beta2, 1 - beta2, eps, momentum, scale, root]
-        lr, decay, decayed, new1, beta2, new2, eps, momentum, scale, root = torch.stack(given).to(values)
+        scalars = [lr, decay, 1 - lr * decay, 1 - beta1, beta2, 1 - beta2, eps, momentum, scale, root]
+        lr, decay, decayed, new1, beta2, new2, eps, momentum, scale, root = torch.stack(scalars).to(values)
         if self.kind == "AdamW":
             values.mul_(decayed)
         else:
