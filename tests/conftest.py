@@ -153,7 +153,13 @@ def refused(command: Callable[..., Outcome]) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
+def small(small_with_logs: list[str]) -> list[str]:
+    """Overrides that shorten any experiment to a second or two; without TensorBoard and calibration."""
+    return [*small_with_logs, "logger=[]", "calibrate=false"]
+
+
+@pytest.fixture(scope="session")
+def small_with_logs(synthetic_root: Path, shared_folder: Path) -> list[str]:
     """Overrides that shorten any experiment to a few seconds."""
     return [
         "corpus=synthetic_small",
@@ -167,12 +173,14 @@ def small(synthetic_root: Path, shared_folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(small: list[str], shared_folder: Path) -> Path:
+def trained(small_with_logs: list[str], shared_folder: Path) -> Path:
     """Folder of a finished run of ``corrected``, shared by all workers: read only."""
     folder = shared_folder / "trained" / "corrected" / "dropout-p25" / "seed-0"
     with FileLock(shared_folder / "trained.lock"):
         if not (folder / "result.json").exists():
-            code, _ = run_command("train", "experiment=corrected", *small, f"output_root={shared_folder / 'trained'}")
+            code, _ = run_command(
+                "train", "experiment=corrected", *small_with_logs, f"output_root={shared_folder / 'trained'}"
+            )
             assert code == 0
     return folder
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ser_lightning.task import EmotionTask
-from tests.cli.run_files import LEAN
 from tests.cli.test_resume import stop
 
 BATCHES = 5
@@ -19,7 +18,7 @@ def run(succeed, small, root, *words: str) -> dict:
 
 
 def line(small, root, *words: str) -> list[str]:
-    return ["experiment=corrected", *small, *LEAN, f"output_root={root}", "run_id=run", *words]
+    return ["experiment=corrected", *small, f"output_root={root}", "run_id=run", *words]
 
 
 def logged(root) -> list[dict]:

@@ -142,8 +142,8 @@ def test_teacher_changes_training_and_is_named(distilled, trained, teacher):
     assert all(count["of"] == result["counts"][subset] for subset, count in finding["counts"].items())
 
 
-def test_share_of_zero_equals_no_teacher(small, teacher, trained, tmp_path):
-    assert run_command("train", *student(small, teacher, tmp_path, "data.teacher_share=0"))[0] == 0
+def test_share_of_zero_equals_no_teacher(small_with_logs, teacher, trained, tmp_path):
+    assert run_command("train", *student(small_with_logs, teacher, tmp_path, "data.teacher_share=0"))[0] == 0
     result, alone = result_of(tmp_path), json.loads((trained / "result.json").read_text())
     for key in ("metrics", "history", "confusion_matrix", "calibration"):
         assert result[key] == alone[key]

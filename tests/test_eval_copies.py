@@ -15,6 +15,12 @@ from tests.conftest import run_command, settings
 
 
 @pytest.fixture(scope="module")
+def small(small_with_logs: list[str]) -> list[str]:
+    """Overrides of short runs with TensorBoard and calibration, which the tests of this module compare."""
+    return small_with_logs
+
+
+@pytest.fixture(scope="module")
 def run(small, tmp_path_factory):
     """Folder of a finished run with averaged copies."""
     root = tmp_path_factory.mktemp("copies")

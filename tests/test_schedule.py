@@ -37,8 +37,8 @@ def made(option: str, lr: float, **values):
     return build("scheduler", part | values)(optimizer), optimizer
 
 
-def test_cosine_restarts_match_torch(succeed, small, tmp_path):
-    result = run(succeed, small, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
+def test_cosine_restarts_match_torch(succeed, small_with_logs, tmp_path):
+    result = run(succeed, small_with_logs, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
     expected = rates(*made("cosine_restarts", 0.01, T_0=3), [None] * EPOCHS)
     assert result["history"]["train/learning_rate"] == expected
     assert expected[0] == expected[3] == expected[6] == 0.01

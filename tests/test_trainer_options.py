@@ -12,7 +12,6 @@ import torch
 
 from ser_lightning.errors import InputError
 from ser_lightning.train import train
-from tests.cli.run_files import LEAN
 from tests.configs import changed, composed
 
 TRAIN = Path(sys.executable).parent / "ser-train"
@@ -20,7 +19,7 @@ BATCHES = 5  # 144 clips in batches of 32
 
 
 def run(succeed, small, root, *words: str) -> dict:
-    succeed("train", "experiment=corrected", *small, *LEAN, f"output_root={root}", "run_id=run", *words)
+    succeed("train", "experiment=corrected", *small, f"output_root={root}", "run_id=run", *words)
     return json.loads((root / "corrected" / "run" / "result.json").read_text())
 
 
@@ -92,7 +91,7 @@ def test_run_is_evaluated_after_max_time(succeed, small, tmp_path):
 
 @pytest.mark.slow
 def test_profiler_prints_its_report_and_keeps_the_results(command, small, tmp_path, plain):
-    done = command("train", "experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", "trainer.profiler=simple")
+    done = command("train", "experiment=corrected", *small, f"output_root={tmp_path}", "trainer.profiler=simple")
     assert "optimizer_step" in done.out + done.err
     (path,) = tmp_path.rglob("result.json")
     assert json.loads(path.read_text())["history"] == plain["history"]
@@ -171,7 +170,7 @@ def test_unsupported_options_are_refused(small, tmp_path, words, names):
 @pytest.mark.slow
 def test_ddp_counts_every_clip_once(small, tmp_path):
     """With DDP on two CPU processes, validation metrics equal those computed by one process."""
-    words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", "run_id=run"]
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "run_id=run"]
     ddp = ["trainer.devices=2", "trainer.strategy=ddp"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(

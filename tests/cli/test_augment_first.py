@@ -18,6 +18,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("augment_first")]  # one
 COPIES = ("", "gain+6", "gain-6")
 
 
+@pytest.fixture(scope="module")
+def small(small_with_logs: list[str]) -> list[str]:
+    """Overrides of short runs with TensorBoard and calibration, which the tests of this module compare."""
+    return small_with_logs
+
+
 def words(small: list[str], root: Path, *more: str) -> list[str]:
     return ["experiment=corrected", *small, "augment=gain", "data.batch_size=16", f"output_root={root}", *more]
 

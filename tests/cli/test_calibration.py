@@ -60,8 +60,8 @@ def test_checkpoints_hold_their_own_calibration(trained):
     assert (best.calibration == last.calibration) == same_epoch
 
 
-def test_calibrate_false_changes_nothing_else(command, trained, small, tmp_path):
-    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "calibrate=false"]
+def test_calibrate_false_changes_nothing_else(command, trained, small_with_logs, tmp_path):
+    words = ["experiment=corrected", *small_with_logs, f"output_root={tmp_path}", "calibrate=false"]
     assert command("train", *words).code == 0
     folder = tmp_path / "corrected" / "dropout-p25" / "seed-0"
     result, calibrated = result_of(folder), result_of(trained)

@@ -31,6 +31,12 @@ QUICK = {
 ELSEWHERE = ("seconds", "overrides", "config")  # keys of a result that depend on where and when the run was made
 
 
+@pytest.fixture(scope="module")
+def small(small_with_logs: list[str]) -> list[str]:
+    """Overrides of short runs with TensorBoard and calibration, which the tests of this module compare."""
+    return small_with_logs
+
+
 def words(small: list[str], root: Path, experiment: str) -> list[str]:
     return [f"experiment={experiment}", *without_epochs(small), *QUICK[experiment], f"output_root={root}"]
 

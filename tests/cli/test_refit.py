@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.run_files import LEAN, result_of
+from tests.cli.run_files import result_of
 from tests.cli.test_resume import assert_same_end, stop
 from tests.conftest import run_command
 
@@ -72,7 +72,7 @@ def networks(train) -> dict[str, Path]:
     return {
         "drawn": drawn,
         "relabeled": train("relabeled", "relabeled", *NETWORK, "split.refit=true", "logger=[]"),
-        "merged": train("merged", "merged", *NETWORK, "checkpoint=last", f"trainer.max_epochs={epochs}", *LEAN),
+        "merged": train("merged", "merged", *NETWORK, "checkpoint=last", f"trainer.max_epochs={epochs}"),
     }
 
 
@@ -175,7 +175,6 @@ def test_network_is_refitted_for_the_chosen_epochs(networks):
 @pytest.mark.slow
 def test_early_stopping_and_last_checkpoint_determine_the_epochs(train):
     words = ["scheduler=warmup_cosine", "callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=1"]
-    words += LEAN
     folder = train(
         "stopped",
         "drawn",

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from studies.torture import contents, epoch_lines, events
-from tests.cli.run_files import LEAN
 from tests.conftest import run_command
 
 from ser_lightning import evaluate
@@ -25,6 +24,12 @@ EPOCHS, DONE = 4, 2
 
 class Stop(BaseException):
     """Simulates a kill, because the package does not catch it."""
+
+
+@pytest.fixture(scope="module")
+def small(small_with_logs: list[str]) -> list[str]:
+    """Overrides of short runs with TensorBoard and calibration, which the tests of this module compare."""
+    return small_with_logs
 
 
 def words(small: list[str], root: Path) -> list[str]:
@@ -246,7 +251,6 @@ def test_run_stopped_while_writing_its_result_resumes(succeed, small, tmp_path, 
 def test_resume_does_not_train_after_early_stopping(command, small, tmp_path):
     """A resumed run must not train the epochs that early stopping skipped."""
     early = [
-        *LEAN,
         *("+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/loss"),
         *("+callbacks.early.mode=max", "+callbacks.early.patience=1", "+callbacks.early.min_delta=9"),
     ]

@@ -17,7 +17,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from studies.soak import descendants
-from tests.cli.run_files import LEAN, wait_for
+from tests.cli.run_files import wait_for
 
 from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
@@ -26,7 +26,7 @@ TRAIN = Path(sys.executable).parent / "ser-train"
 
 
 def sweep(small: list[str], root: Path, *words: str) -> list[str]:
-    return [str(TRAIN), "--multirun", *small, *LEAN, f"output_root={root}", "name=sweep", *words]
+    return [str(TRAIN), "--multirun", *small, f"output_root={root}", "name=sweep", *words]
 
 
 def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedPro
 def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
     """Run the jobs of a sweep one after another in this process, without a launcher."""
     for seed in seeds:
-        assert command("train", *small, *LEAN, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
+        assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
 
 
 def results(root: Path) -> dict[str, dict]:

@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.cli.run_files import LEAN, result_of
+from tests.cli.run_files import result_of
 from tests.conftest import run_command
 
 from ser_lightning.errors import InputError
@@ -133,8 +133,8 @@ def test_tensorboard_contains_curves_images_hparams_and_audio(trained):
     assert b"dropout.p" in raw
 
 
-def test_finished_run_is_not_repeated_or_overwritten(command, succeed, trained, small):
-    words = ["experiment=corrected", *small, f"output_root={trained.parents[2]}"]
+def test_finished_run_is_not_repeated_or_overwritten(command, succeed, trained, small_with_logs):
+    words = ["experiment=corrected", *small_with_logs, f"output_root={trained.parents[2]}"]
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != "train.log"}
     done = succeed("train", *words)
     assert "already finished" in done.err
@@ -157,7 +157,7 @@ def same(one: dict, two: dict) -> bool:
 
 @pytest.mark.slow
 def test_same_seed_gives_identical_results_for_any_worker_count(command, trained, small, tmp_path):
-    words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", "data.feature_workers=1"]
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", "data.feature_workers=1"]
     words = [
         w for w in words if not w.startswith("data.feature_cache")
     ]  # use a separate feature cache, built by one process
@@ -179,7 +179,7 @@ def test_same_seed_gives_identical_results_for_any_worker_count(command, trained
     ],
 )
 def test_swept_values_change_the_result(command, trained, small, tmp_path, change):
-    words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", change, "run_id=other"]
+    words = ["experiment=corrected", *small, f"output_root={tmp_path}", change, "run_id=other"]
     assert command("train", *words).code == 0
     assert not same(result_of(tmp_path / "corrected" / "other"), result_of(trained))
 
@@ -196,10 +196,10 @@ def test_unfinished_run_without_a_valid_checkpoint_restarts(command, trained, sm
 
 
 @pytest.fixture(scope="module")
-def studied(small, tmp_path_factory) -> Path:
+def studied(small_with_logs, tmp_path_factory) -> Path:
     """The folder of a finished run of ``released``."""
     root = tmp_path_factory.mktemp("studied")
-    code, _ = run_command("train", "experiment=released", *small, f"output_root={root}")
+    code, _ = run_command("train", "experiment=released", *small_with_logs, f"output_root={root}")
     assert code == 0
     return root / "released" / "dropout-p25" / "seed-0"
 
@@ -238,7 +238,7 @@ def _words(metrics: dict) -> str:
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
     """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""
-    assert command("train", "experiment=released", *small, *LEAN, f"output_root={tmp_path}", change).code == 0
+    assert command("train", "experiment=released", *small, f"output_root={tmp_path}", change).code == 0
     retrained = result_of(tmp_path / "released" / "dropout-p25" / "seed-0")["metrics"]
     assert command("evaluate", str(studied), "--output", f"{tmp_path}/again.json", "--set", change).code == 0
     assert json.loads((tmp_path / "again.json").read_text())["metrics"]["test"] == retrained["test"]
@@ -257,7 +257,7 @@ def test_study_style_validation_does_not_change_the_weights(succeed, trained, sm
     """Only running statistics change, on request, and two runs are identical."""
     states, results = [], []
     for name in ("one", "two"):
-        words = ["experiment=corrected", *small, *LEAN, f"output_root={tmp_path}", f"run_id={name}", *switches]
+        words = ["experiment=corrected", *small, f"output_root={tmp_path}", f"run_id={name}", *switches]
         succeed("train", *words)
         results.append(result_of(tmp_path / "corrected" / name))
         path = tmp_path / "corrected" / name / "checkpoints" / "last.ckpt"

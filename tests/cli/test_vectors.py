@@ -9,12 +9,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import without_calibration
 
 
-def test_train_predict_and_features_with_one_vector_per_clip(command, small, synthetic_root, tmp_path):
+def test_train_predict_and_features_with_one_vector_per_clip(command, small_with_logs, synthetic_root, tmp_path):
     words = [
         "audio=kaggle",
         "features=kaggle",
         "augment=none",
-        *small,
+        *small_with_logs,
         "trainer.max_epochs=1",
         "name=vectors",
         "run_id=a",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.run_files import LEAN
 from tests.features.test_backends import BOUNDS
 
 from ser_lightning.build import config_folder
@@ -60,7 +59,6 @@ def words(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[st
     root = tmp_path_factory.mktemp("runs")
     return [
         *small,
-        *LEAN,
         "trainer.max_epochs=1",
         "augment.pitch_steps=[12]",
         f"output_root={root}",
