@@ -56,8 +56,8 @@ test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROO
 	$(PYTEST) -n 2 -m 'not slow'
 
 test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
-	@# Three at once on two cores, since some tests wait for other processes; those that share costly fixtures run together.
-	$(PYTEST) -n 3 --dist loadgroup -m slow
+	@# Three at once on two cores, since some tests wait for other processes; one worker runs all tests of a file, which share runs.
+	$(PYTEST) -n 3 --dist loadfile -m slow
 
 coverage: setup  ## run the fast tests with coverage; fails below 93 %. Measuring costs a third of the time, so the slow tests run without
 	$(PYTEST) -n 2 -m 'not slow' --cov --cov-report=term

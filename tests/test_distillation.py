@@ -291,7 +291,6 @@ def test_student_that_cannot_have_the_teacher_is_refused(command, small, teacher
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("distillation")
 def test_resumed_run_is_equal(small, teacher, distilled, tmp_path):
     from ser_lightning.task import EmotionTask
     from tests.cli.test_resume import stop
@@ -306,7 +305,6 @@ def test_resumed_run_is_equal(small, teacher, distilled, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("distillation")
 def test_refit_has_probabilities_for_validation_clips_too(small, teacher, tmp_path):
     assert run_command("train", *student(small, teacher, tmp_path, "split.refit=true"))[0] == 0
     result = result_of(tmp_path)

@@ -21,8 +21,6 @@ from hatch_build import Kernels
 import ser_lightning as ser
 from tests import pythons
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one worker makes what the tests share
-
 ROOT = Path(__file__).parents[1]
 SOURCES = ("src", "conf", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -13,7 +13,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.report.runs import read_runs
 from ser_lightning.train import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("augment_first")]  # one worker makes the shared runs
+pytestmark = pytest.mark.slow
 
 COPIES = ("", "gain+6", "gain-6")
 

@@ -19,7 +19,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.labels import RAVDESS
 from ser_lightning.train import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fit")]  # one worker makes the shared runs
+pytestmark = pytest.mark.slow
 
 # Overrides that make each experiment quick.
 QUICK = {

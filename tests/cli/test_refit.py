@@ -15,8 +15,6 @@ from ser_lightning.checkpoint import load_plain
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.task import EmotionTask
 
-pytestmark = pytest.mark.xdist_group("refit")  # one worker makes what the tests share
-
 NETWORK = ["experiment=corrected", "trainer.max_epochs=3", "optim.lr=0.01"]
 BASELINE = ["experiment=logistic", "model.c=[0.01,0.1]"]
 SELECTED = ("metrics", "confusion_matrix", "per_class_recall")

@@ -17,7 +17,7 @@ from ser_lightning.results import science_digest
 from ser_lightning.run_folder import Unfinished, check_same_data, find_unfinished
 from ser_lightning.task import EmotionTask
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]  # one worker makes the shared runs
+pytestmark = pytest.mark.slow
 
 EPOCHS, DONE = 4, 2
 

@@ -10,8 +10,6 @@ from tests.conftest import run_command, settings
 import ser_lightning
 from ser_lightning.errors import InputError
 
-pytestmark = pytest.mark.xdist_group("speaker_normalization")  # one worker makes what the tests share
-
 
 @pytest.fixture(scope="module")
 def runs(small, tmp_path_factory) -> Path:

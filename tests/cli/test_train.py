@@ -234,7 +234,6 @@ def _words(metrics: dict) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("studied")
 @pytest.mark.parametrize("change", ["evaluation.training_mode=false", "evaluation.update_statistics=false"])
 def test_evaluate_with_a_changed_setting_equals_retraining(command, small, studied, tmp_path, change):
     """``make bugs`` relies on this: evaluation settings of ``released`` do not affect training."""

@@ -16,7 +16,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.kernels.backend import FEATURES_COST, PITCH_COST, resolve_backend
 from ser_lightning.kernels.library import library
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("without_libraries")]  # one worker trains the shared run
+pytestmark = pytest.mark.slow
 
 SOURCE = Path(__file__).parents[2] / "src" / "ser_lightning"
 TRAIN = "import sys; sys.argv[0] = 'ser-train'; from ser_lightning.cli.train import main; main()"

@@ -13,7 +13,7 @@ from ser_lightning.report.report import make_report
 from ser_lightning.report.runs import HEADLINE, read_runs
 from ser_lightning.report.statistics import paired_difference
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("answer")]  # one worker makes the shared runs
+pytestmark = pytest.mark.slow
 
 HIGHER = dict(zip(range(6), (3.0, 4.0, 3.5, 3.2, 3.8, 3.6), strict=True))
 BETTER = paired_difference(HIGHER, dict.fromkeys(range(6), 1.0))

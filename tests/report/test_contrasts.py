@@ -20,7 +20,7 @@ from ser_lightning.report.contrasts import (
 from ser_lightning.report.runs import HEADLINE, read_runs
 from ser_lightning.report.statistics import holm, permutation_p, wilcoxon_p
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contrasts")]  # one worker makes the shared runs
+pytestmark = pytest.mark.slow
 
 UAR, TRAIN = "test/uar", "train/accuracy"
 
