@@ -57,7 +57,7 @@ test: setup  ## run the fast tests; with RAVDESS_ROOT, REFERENCE_ROOT, EMODB_ROO
 
 test-slow: setup  ## run the slow tests: sweeps, other launchers, kills and resumes, wheels, intervals, fuzzing
 	@# Three at once on two cores, since some tests wait for other processes; one worker runs all tests of a file, which share runs.
-	$(PYTEST) -n 3 --dist loadfile -m slow
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m slow
 
 coverage: setup  ## run the fast tests with coverage; fails below 93 %. Measuring costs a third of the time, so the slow tests run without
 	$(PYTEST) -n 2 -m 'not slow' --cov --cov-report=term
