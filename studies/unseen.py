@@ -431,8 +431,8 @@ def transfer_section(transfers: Mapping[str, Transfer]) -> list[str]:
     return [
         "## Trained on other corpora",
         "All speakers of the training corpora but the first, refitted, one seed; tested on all clips of the other"
-        " corpus with an emotion that the training corpora have. Predictions are restricted to these emotions; chance is"
-        " 100 divided by their number. Compare [cross_corpus.md](cross_corpus.md) for the network of the study.",
+        " corpus with an emotion that the training corpora have. Predictions are restricted to these emotions; chance"
+        " is 100 divided by their number. Compare [cross_corpus.md](cross_corpus.md) for the network of the study.",
         *paragraphs,
     ]
 
