@@ -50,23 +50,28 @@ def dataset() -> FeatureDataset:
 def test_mixup_mixes_soft_targets(dataset):
     sampler = BatchSampler(lengths=[3] * 4, batch_size=4, shuffle=False, reshuffle=False, bucket=False, seed=0)
     augment, rows = Mixup(alpha=1.0), [2, 0, 3, 1]
-    mixed = AugmentedBatches(dataset=dataset, sampler=sampler, augment=augment, seed=0, classes=3).__getitems__(rows)
-    drawn = augment.augment_batch(
-        dataset.__getitems__(rows).features.numpy(),
-        np.full(4, 3),
-        mean=dataset.statistics()[0].numpy(),
-        generator=np.random.default_rng([0, 0, *rows]),
-    )
-    own = dataset.shares[rows]
-    torch.testing.assert_close(
-        mixed.shares, drawn.share * own + (1 - drawn.share) * own[torch.from_numpy(drawn.partner)]
-    )
+    batches = AugmentedBatches(dataset=dataset, source=dataset, sampler=sampler, augment=augment, seed=0, classes=3)
+    mixed = batches.__getitems__(rows)
+    drawn = augment.draw(np.full(4, 3), rows=2, generator=np.random.default_rng([0, 0, *rows]))
+    own, share = dataset.shares[rows], drawn.shares[0]
+    torch.testing.assert_close(mixed.shares, share * own + (1 - share) * own[torch.from_numpy(drawn.partners)])
     assert torch.equal(mixed.row, torch.tensor(rows))
 
 
 def test_soft_targets_follow_the_clips_to_the_device(dataset):
     resident = ResidentDataset(dataset, device=torch.device("cpu"))
     for one, two in zip(resident.__getitems__([3, 0]), dataset.__getitems__([3, 0]), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_batches_are_augmented_on_the_device(dataset):
+    sampler = BatchSampler(lengths=[3] * 4, batch_size=4, shuffle=False, reshuffle=False, bucket=False, seed=0)
+    sources = (dataset, ResidentDataset(dataset, device=torch.device("cpu")))
+    batches = [
+        AugmentedBatches(dataset=dataset, source=source, sampler=sampler, augment=Mixup(alpha=1.0), seed=0, classes=3)
+        for source in sources
+    ]
+    for one, two in zip(*(each.__getitems__([3, 0, 1]) for each in batches), strict=True):
         assert torch.equal(one, two)
 
 

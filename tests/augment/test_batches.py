@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.augment.mixup import Mixup
 from ser_lightning.augment.spec_augment import SpecAugment
 from ser_lightning.errors import InputError
@@ -19,23 +21,33 @@ def batch(clips: int = 64) -> tuple[np.ndarray, np.ndarray]:
     lengths[0] = LONGEST
     frames = rng.standard_normal((clips, LONGEST, ROWS)).astype(np.float32)
     frames *= np.arange(LONGEST)[:, None] < lengths[:, None, None]
-    frames.flags.writeable = lengths.flags.writeable = False
+    frames.flags.writeable = False
     return frames, lengths
 
 
-def augment_batch(augment, seed: int = 0, clips: int = 64):
-    return augment.augment_batch(*batch(clips), mean=MEAN, generator=np.random.default_rng(seed))
+def augment_batch(augment, seed: int = 0, clips: int = 64) -> AugmentedBatch:
+    return call(augment, *batch(clips), mean=MEAN, seed=seed)
+
+
+def call(augment, frames: np.ndarray, lengths: np.ndarray, *, mean: np.ndarray, seed: int) -> AugmentedBatch:
+    """Return an augmented batch with its features as an array."""
+    before = torch.from_numpy(frames.copy())
+    augmented = augment.augment_batch(
+        before, lengths, mean=torch.from_numpy(mean), generator=np.random.default_rng(seed)
+    )
+    np.testing.assert_array_equal(before.numpy(), frames)
+    return augmented._replace(features=augmented.features.numpy())
 
 
 BOTH = pytest.mark.parametrize("augment", [SpecAugment(**MASKS), Mixup(alpha=0.5)], ids=["spec_augment", "mixup"])
 
 
 @BOTH
-def test_batch_is_not_modified_and_result_depends_on_generator(augment):
+def test_result_depends_on_generator(augment):
     one, two, other = augment_batch(augment), augment_batch(augment), augment_batch(augment, seed=1)
-    np.testing.assert_array_equal(one.frames, two.frames)
-    assert not np.array_equal(one.frames[:, : other.frames.shape[1]], other.frames[:, : one.frames.shape[1]])
-    assert one.frames.dtype == np.float32
+    np.testing.assert_array_equal(one.features, two.features)
+    assert not np.array_equal(one.features[:, : other.features.shape[1]], other.features[:, : one.features.shape[1]])
+    assert one.features.dtype == np.float32
     assert one.lengths.dtype == np.int64
 
 
@@ -43,8 +55,8 @@ def test_batch_is_not_modified_and_result_depends_on_generator(augment):
 def test_padding_stays_zero(augment):
     for seed in range(5):
         augmented = augment_batch(augment, seed)
-        assert augmented.frames.shape[1] == augmented.lengths.max()
-        for clip, length in zip(augmented.frames, augmented.lengths, strict=True):
+        assert augmented.features.shape[1] == augmented.lengths.max()
+        for clip, length in zip(augmented.features, augmented.lengths, strict=True):
             assert not clip[length:].any()
             assert clip[:length].any()
 
@@ -56,10 +68,10 @@ def masks(augment: SpecAugment, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
     """Return the fully masked rows (B, F), the fully masked frames (B, K) and all masked values (B, K, F)."""
     frames, lengths = batch()
     augmented = augment_batch(augment, seed)
-    assert augmented.partner is None
+    assert augmented.partners is None
     np.testing.assert_array_equal(augmented.lengths, lengths)
-    changed = augmented.frames != frames
-    assert np.array_equal(augmented.frames[changed], np.broadcast_to(MEAN, frames.shape)[changed])
+    changed = augmented.features != frames
+    assert np.array_equal(augmented.features[changed], np.broadcast_to(MEAN, frames.shape)[changed])
     real = np.arange(LONGEST) < lengths[:, None]
     rows = (changed | ~real[:, :, None]).all(1)
     return rows, changed.all(2), changed
@@ -103,20 +115,16 @@ def test_masks_differ_between_clips_of_a_batch():
 
 
 def test_spec_augment_keeps_torch_random_state():
-    import torch
-
     before = torch.random.get_rng_state()
     augment_batch(SpecAugment(**MASKS))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_spec_augment_ignores_torch_seed():
-    import torch
-
     torch.manual_seed(1)
-    one = augment_batch(SpecAugment(**MASKS)).frames
+    one = augment_batch(SpecAugment(**MASKS)).features
     torch.manual_seed(2)
-    np.testing.assert_array_equal(augment_batch(SpecAugment(**MASKS)).frames, one)
+    np.testing.assert_array_equal(augment_batch(SpecAugment(**MASKS)).features, one)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
@@ -150,17 +158,17 @@ def test_mean_masked_share_matches_expectation():
 )
 def test_every_spec_augment_parameter_has_an_effect(change):
     assert not np.array_equal(
-        augment_batch(SpecAugment(**MASKS | change)).frames, augment_batch(SpecAugment(**MASKS)).frames
+        augment_batch(SpecAugment(**MASKS | change)).features, augment_batch(SpecAugment(**MASKS)).features
     )
 
 
 def test_zero_masks_leave_batch_unchanged():
     nothing = SpecAugment(**MASKS | {"frequency_masks": 0, "time_masks": 0})
-    np.testing.assert_array_equal(augment_batch(nothing).frames, batch()[0])
+    np.testing.assert_array_equal(augment_batch(nothing).features, batch()[0])
 
 
 def test_frequency_width_may_exceed_number_of_rows():
-    assert np.isfinite(augment_batch(SpecAugment(**MASKS | {"frequency_width": 1000})).frames).all()
+    assert np.isfinite(augment_batch(SpecAugment(**MASKS | {"frequency_width": 1000})).features).all()
 
 
 @pytest.mark.parametrize(
@@ -181,38 +189,40 @@ def test_invalid_spec_augment_values_raise_input_error(change, message):
 def test_mixup_matches_manual_computation():
     frames = np.zeros((2, 4, 1), np.float32)
     frames[0, :, 0], frames[1, :2, 0] = [1, 2, 3, 4], [10, 20]
-    seed = next(s for s in range(99) if (augment_two(frames, s).partner == [1, 0]).all())
+    seed = next(s for s in range(99) if (augment_two(frames, s).partners == [1, 0]).all())
     augmented = augment_two(frames, seed)
-    own, other = augmented.share, 1 - augmented.share
+    own, other = augmented.shares[0], 1 - augmented.shares[0]
     mean = 7.0  # contributed by the second clip after its end
     longest = [own * 1 + other * 10, own * 2 + other * 20, own * 3 + other * mean, own * 4 + other * mean]
     assert augmented.lengths.tolist() == [round(own * 4 + other * 2), round(own * 2 + other * 4)]
-    for clip, length, (one, two) in zip(augmented.frames, augmented.lengths, ((own, other), (other, own)), strict=True):
+    for clip, length, (one, two) in zip(
+        augmented.features, augmented.lengths, ((own, other), (other, own)), strict=True
+    ):
         expected = [one * 1 + two * 10, one * 2 + two * 20, one * 3 + two * mean, one * 4 + two * mean][:length]
         np.testing.assert_allclose(clip[:length, 0], expected, rtol=1e-6)
-    assert longest[0] == pytest.approx(float(augmented.frames[0, 0, 0]))
+    assert longest[0] == pytest.approx(float(augmented.features[0, 0, 0]))
 
 
 def augment_two(frames: np.ndarray, seed: int):
     mean = np.array([7.0], np.float32)
-    return Mixup(alpha=1.0).augment_batch(frames, np.array([4, 2]), mean=mean, generator=np.random.default_rng(seed))
+    return call(Mixup(alpha=1.0), frames, np.array([4, 2]), mean=mean, seed=seed)
 
 
 def test_mixup_mixes_batch_with_its_permutation():
     frames, lengths = batch()
     augmented = augment_batch(Mixup(alpha=0.5))
-    assert sorted(augmented.partner) == list(range(len(frames)))
+    assert sorted(augmented.partners) == list(range(len(frames)))
     whole = np.where(np.arange(LONGEST)[:, None] < lengths[:, None, None], frames, MEAN)
-    expected = augmented.share * whole + (1 - augmented.share) * whole[augmented.partner]
-    for clip, length, sum_ in zip(augmented.frames, augmented.lengths, expected, strict=True):
+    expected = augmented.shares[0] * whole + (1 - augmented.shares[0]) * whole[augmented.partners]
+    for clip, length, sum_ in zip(augmented.features, augmented.lengths, expected, strict=True):
         np.testing.assert_allclose(clip[:length], sum_[:length], rtol=1e-4, atol=1e-4)
-    exact = augmented.share * lengths + (1 - augmented.share) * lengths[augmented.partner]
+    exact = augmented.shares[0] * lengths + (1 - augmented.shares[0]) * lengths[augmented.partners]
     assert np.abs(augmented.lengths - exact).max() <= 0.5
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
 def test_mixup_shares_follow_beta_distribution(alpha):
-    shares = [augment_batch(Mixup(alpha=alpha), seed, clips=2).share for seed in range(400)]
+    shares = [augment_batch(Mixup(alpha=alpha), seed, clips=2).shares[0] for seed in range(400)]
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
     assert stats.kstest(shares, stats.beta(2 * alpha, 2 * alpha).cdf).pvalue < 1e-3
 

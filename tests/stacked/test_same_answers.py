@@ -4,6 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -11,9 +12,8 @@ from tests.configs import changed, composed
 
 from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.folder_guard import FolderGuard
-from ser_lightning.data import datamodule
 from ser_lightning.refit import Stage
-from ser_lightning.stacked import arithmetic
+from ser_lightning.stacked import arithmetic, batches
 from ser_lightning.stacked.runs import StackedRun
 from ser_lightning.stacked.training import Stack
 from ser_lightning.task import EmotionTask
@@ -40,10 +40,6 @@ def losses(monkeypatch) -> dict[int, Losses]:
                 found[task.seed].append(loss)
         batched(self, batch, losses, logits)
 
-    def as_double_batch(batch):
-        return batch._replace(features=batch.features.double())
-
-    monkeypatch.setattr(datamodule, "as_batch", as_double_batch)
     monkeypatch.setattr(EmotionTask, "_record", record_alone)
     monkeypatch.setattr(arithmetic.BatchedArithmetic, "_record", record_together)
     return found
@@ -61,6 +57,8 @@ def prepared(config: dict[str, Any]) -> tuple[EmotionTask, Any]:
     task, _ = build_task(config, data)
     data.prepare_data()
     data.setup()
+    for dataset in data.datasets.values():
+        dataset.frames = dataset.frames.astype(np.float64)  # so that batches are augmented in double precision, too
     return task, data
 
 
@@ -141,7 +139,8 @@ NETWORKS = [
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("words", NETWORKS)
-def test_networks(small, tmp_path, losses, words):
+def test_networks(small, tmp_path, losses, monkeypatch, words):
+    monkeypatch.setattr(batches, "fits", lambda *_: True)  # gather and augment batches as on a GPU
     values = [word for word in words.split() if "." in word.partition("=")[0]]
     options = [word for word in words.split() if word not in values]
     configs = [config_of(small, *options, *values, seed=seed) for seed in range(2)]

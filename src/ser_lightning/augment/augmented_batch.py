@@ -1,23 +1,26 @@
 """The result of augmenting a batch of training clips."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class AugmentedBatch(NamedTuple):
-    """A batch of training clips after masking or mixing.
+    """A batch of training clips after augmentation.
 
     Args:
-        frames: (B, K', F), zero-padded beyond the end of each clip
+        features: (B, K', F), zero-padded beyond the end of each clip
         lengths: (B,), number of valid frames of each clip
-        partner: (B,), index in the batch of the clip with which each clip is mixed; None without mixing
-        share: weight of each clip in its mixture, the rest being the weight of its partner; 1 without mixing
+        partners: (B,), index in the batch of the clip with which each clip is mixed; None without mixing
+        shares: (B,), weight of each clip in its mixture, the rest being the weight of its partner
 
     """
 
-    frames: npt.NDArray[np.float32]
+    features: "Tensor"
     lengths: npt.NDArray[np.int64]
-    partner: npt.NDArray[np.int64] | None
-    share: float
+    partners: npt.NDArray[np.int64] | None
+    shares: npt.NDArray[np.float64]

@@ -1,17 +1,16 @@
 """Mixtures of two training clips."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from ser_lightning.augment.augmented_batch import AugmentedBatch
+from ser_lightning.augment.batch_changes import BatchChanges, DrawnAugment, Ints
 from ser_lightning.errors import check_value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixup:
+class Mixup(DrawnAugment):
     """Mix each clip of a batch with another clip of the batch: features, label and length.
 
     For each batch, a share lambda ~ Beta(alpha, alpha) and a random partner for each clip are drawn. The mixture is
@@ -35,21 +34,10 @@ class Mixup:
     def __post_init__(self) -> None:
         check_value("augment.alpha", self.alpha, valid=0 < self.alpha < math.inf, expected="a positive number")
 
-    def augment_batch(
-        self,
-        frames: npt.NDArray[np.float32],
-        lengths: npt.NDArray[np.int64],
-        *,
-        mean: npt.NDArray[np.float32],
-        generator: np.random.Generator,
-    ) -> AugmentedBatch:
-        """Return the mixed batch; ``frames`` is not modified; see ``ser_lightning.data.augmentation.BatchAugment``."""
+    def draw(self, lengths: Ints, *, rows: int, generator: np.random.Generator) -> BatchChanges:
+        """Draw the share of the batch and the partner of each clip."""
         share = float(generator.beta(self.alpha, self.alpha))
-        partner = generator.permutation(len(frames))
-        mixed_lengths = np.rint(share * lengths + (1 - share) * lengths[partner]).astype(np.int64)
-        time = np.arange(mixed_lengths.max())[:, None]  # (K', 1)
-        # (B, K', F), padded with the mean
-        padded: npt.NDArray[np.float32] = np.where(time < lengths[:, None, None], frames[:, : len(time)], mean)
-        mixed = share * padded + (1 - share) * padded[partner]
-        mixed *= time < mixed_lengths[:, None, None]
-        return AugmentedBatch(mixed, mixed_lengths, partner, share)
+        partners = generator.permutation(len(lengths))
+        mixed_lengths = np.rint(share * lengths + (1 - share) * lengths[partners]).astype(np.int64)
+        shares = np.full(len(lengths), share)
+        return replace(BatchChanges.none(lengths), partners=partners, shares=shares, mixed_lengths=mixed_lengths)

@@ -1,17 +1,19 @@
 """SpecAugment: masks over the features of training clips."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ser_lightning.augment.augmented_batch import AugmentedBatch
+from ser_lightning.augment.batch_changes import BatchChanges, DrawnAugment, Ints
 from ser_lightning.errors import check_value
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpecAugment:
-    """Mask random feature rows and frames of each clip, newly drawn for each batch by torchaudio.
+class SpecAugment(DrawnAugment):
+    """Mask random feature rows and frames of each clip, newly drawn for each batch as torchaudio draws them.
 
     A frequency mask is narrower than ``frequency_width`` rows. A time mask is shorter than ``time_width`` frames and
     than ``time_share`` of the valid frames of the clip, and lies within them. Widths are uniform. Positions are uniform
@@ -49,38 +51,44 @@ class SpecAugment:
         valid = 0 <= self.time_share <= 1
         check_value("augment.time_share", self.time_share, valid=valid, expected="a number from 0 to 1")
 
-    def augment_batch(
-        self,
-        frames: npt.NDArray[np.float32],
-        lengths: npt.NDArray[np.int64],
-        *,
-        mean: npt.NDArray[np.float32],
-        generator: np.random.Generator,
-    ) -> AugmentedBatch:
-        """Return the masked batch; ``frames`` is not modified; see ``ser_lightning.data.augmentation.BatchAugment``.
-
-        The generator seeds torchaudio's random numbers; the global random state of torch is restored afterward.
-        """
-        # The masks are drawn over ones instead of the features, because torchaudio fills all masks with one number, not
-        # with the mean of each row, and does not know the length of each clip.
+    def draw(self, lengths: Ints, *, rows: int, generator: np.random.Generator) -> BatchChanges:
+        """Draw the masks of each clip."""
         import torch
-        from torchaudio.functional import mask_along_axis_iid
 
-        clips, longest, rows = frames.shape
-        kept_rows, kept_frames = torch.ones(clips, rows, 1), torch.ones(clips, 1, longest)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(generator.integers(2**63)))
-            for _ in range(self.frequency_masks):
-                kept_rows = mask_along_axis_iid(kept_rows, self.frequency_width, 0.0, axis=1)
-            for length in np.unique(lengths).tolist():
-                clips_of_length = torch.from_numpy(np.flatnonzero(lengths == length))
-                part = torch.ones(len(clips_of_length), 1, length)
-                for _ in range(self.time_masks):
-                    part = mask_along_axis_iid(part, self.time_width, 0.0, axis=2, p=self.time_share)
-                kept_frames[clips_of_length, :, :length] = part
-        masked_rows = kept_rows.numpy()[:, None, :, 0] == 0  # (B, 1, F)
-        masked_frames = kept_frames.numpy()[:, 0, :, None] == 0  # (B, K, 1)
-        real = (np.arange(longest) < lengths[:, None])[:, :, None]  # (B, K, 1)
-        augmented = frames.copy()
-        np.copyto(augmented, mean, where=(masked_rows & real) | masked_frames)
-        return AugmentedBatch(augmented, lengths, None, 1.0)
+        clips = len(lengths)
+        widths = np.full(clips, self.time_width)
+        if self.time_share < 1:
+            widths = np.minimum(widths, (lengths * self.time_share).astype(np.int64))
+        order = np.argsort(lengths, kind="stable")
+        order = order[widths[order] > 0]  # nothing is drawn for the other clips
+        numbers_of_rows = 2 * clips * self.frequency_masks if self.frequency_width else 0
+        source = torch.Generator().manual_seed(int(generator.integers(2**63)))
+        numbers = torch.rand(numbers_of_rows + 2 * len(order) * self.time_masks, generator=source).numpy()
+        by_mask = numbers[:numbers_of_rows].reshape(-1, 2, clips)  # (M, 2, B)
+        masked_rows = _masks(by_mask[:, 0], by_mask[:, 1], width=self.frequency_width, size=rows)
+        # torchaudio draws the numbers of one mask for all clips of one length in one call, the shortest clips first.
+        length = lengths[order]
+        first, end = (np.searchsorted(length, length, side) for side in ("left", "right"))
+        mask = np.arange(self.time_masks)[:, None]
+        index = numbers_of_rows + 2 * (first * self.time_masks + (end - first) * mask) + np.arange(len(order)) - first
+        masked_frames = np.zeros((clips, self.time_masks, 2), np.int64)
+        masked_frames[order] = _masks(numbers[index], numbers[index + end - first], width=widths[order], size=length)
+        return replace(BatchChanges.none(lengths), masked_rows=masked_rows, masked_frames=masked_frames)
+
+
+def _masks(first: Floats, second: Floats, *, width: int | Ints, size: int | Ints) -> Ints:
+    """Return the first value of each mask and the first value after it, as torchaudio computes them.
+
+    Args:
+        first: (masks, B), uniform random numbers for the widths
+        second: (masks, B), uniform random numbers for the positions
+        width: exclusive upper limit of the width
+        size: number of values of a clip
+
+    Returns:
+        (B, masks, 2)
+
+    """
+    widths = first * np.float32(width)
+    start = (second * (np.float32(size) - widths)).astype(np.int64)
+    return np.stack([start, start + widths.astype(np.int64)], axis=-1).swapaxes(0, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ser_lightning.augment.augmented_batch import AugmentedBatch
+from ser_lightning.augment.batch_changes import BatchChanges, DrawnAugment, Ints
 from ser_lightning.augment.mixup import Mixup
 from ser_lightning.errors import check_value
 
@@ -53,7 +53,7 @@ class SpeedCopies:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedSpeedCopies(SpeedCopies):
+class MixedSpeedCopies(SpeedCopies, DrawnAugment):
     """Copies at other speeds, and training batches in which clips and copies are mixed in pairs.
 
     Args:
@@ -75,13 +75,6 @@ class MixedSpeedCopies(SpeedCopies):
     def _mixture(self) -> Mixup:
         return Mixup(alpha=self.mixup)
 
-    def augment_batch(
-        self,
-        frames: npt.NDArray[np.float32],
-        lengths: npt.NDArray[np.int64],
-        *,
-        mean: npt.NDArray[np.float32],
-        generator: np.random.Generator,
-    ) -> AugmentedBatch:
-        """Return the mixed batch, see :meth:`Mixup.augment_batch`."""
-        return self._mixture.augment_batch(frames, lengths, mean=mean, generator=generator)
+    def draw(self, lengths: Ints, *, rows: int, generator: np.random.Generator) -> BatchChanges:
+        """Draw the changes of :class:`Mixup`."""
+        return self._mixture.draw(lengths, rows=rows, generator=generator)

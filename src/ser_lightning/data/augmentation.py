@@ -1,11 +1,14 @@
 """Interfaces of augmentations; a class may implement several of them."""
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from ser_lightning.augment.augmented_batch import AugmentedBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,18 +43,18 @@ class BatchAugment(Protocol):
 
     def augment_batch(
         self,
-        frames: Floats,
+        features: "Tensor",
         lengths: npt.NDArray[np.int64],
         *,
-        mean: Floats,
+        mean: "Tensor",
         generator: np.random.Generator,
     ) -> AugmentedBatch:
-        """Return the augmented batch; ``frames`` is not modified.
+        """Return the augmented batch on the device of ``features``, which is not modified.
 
         Args:
-            frames: (B, K, F), zero-padded beyond the end of each clip
+            features: (B, K, F), zero-padded beyond the end of each clip, on the CPU or on an accelerator
             lengths: (B,), number of valid frames of each clip
-            mean: (F,), mean of each feature over the training set
+            mean: (F,), mean of each feature over the training set, on the same device
             generator: source of the random numbers
 
         """

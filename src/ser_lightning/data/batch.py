@@ -113,7 +113,8 @@ class FeatureDataset(BatchDataset):
         index = torch.as_tensor(rows, dtype=torch.int64)
         lengths = self.lengths[index]  # (B,)
         # Same memory order as the cache, frame by frame, so that each clip is one copy.
-        frames = np.zeros((len(rows), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)  # (B, K, F)
+        shape = (len(rows), int(lengths.max()), self.frames.shape[1])
+        frames = np.zeros(shape, dtype=self.frames.dtype)  # (B, K, F)
         for clip, offset, length in zip(frames, self.offsets[index].tolist(), lengths.tolist(), strict=True):
             clip[:length] = self.frames[offset : offset + length]
         shares = None if self.shares is None else self.shares[index]

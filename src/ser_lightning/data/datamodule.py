@@ -7,10 +7,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ser_lightning.data.augmentation import BatchAugment
-from ser_lightning.data.batch import Batch, FeatureDataset, TrainingClips, as_batch
+from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset, TrainingClips, as_batch
 from ser_lightning.data.batch_augmentation import AugmentedBatches
 from ser_lightning.data.preparation import Preparation
 from ser_lightning.data.resident import ResidentDataset, fits
@@ -142,12 +142,17 @@ class SpeechDataModule(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        augment = self.preparation.augment
-        if not isinstance(augment, BatchAugment):
-            return DataLoader(self._on_device(dataset), batch_sampler=sampler, collate_fn=as_batch)
-        classes = len(self.preparation.corpus.emotions)
-        augmented = AugmentedBatches(dataset=dataset, sampler=sampler, augment=augment, seed=self.seed, classes=classes)
-        return DataLoader(augmented, batch_sampler=sampler, collate_fn=as_batch)
+        augment, source = self.preparation.augment, self._on_device(dataset)
+        if isinstance(augment, BatchAugment):
+            source = AugmentedBatches(
+                dataset=dataset,
+                source=source,
+                sampler=sampler,
+                augment=augment,
+                seed=self.seed,
+                classes=len(self.preparation.corpus.emotions),
+            )
+        return DataLoader(source, batch_sampler=sampler, collate_fn=as_batch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return batches of validation clips."""
@@ -198,7 +203,7 @@ class SpeechDataModule(pl.LightningDataModule):
         """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def _on_device(self, dataset: FeatureDataset) -> Dataset[Batch]:
+    def _on_device(self, dataset: FeatureDataset) -> BatchDataset:
         """Return a copy of the dataset on the device of the trainer if it fits there, otherwise the dataset itself."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         return ResidentDataset(dataset, device=device) if fits(dataset, device) else dataset

@@ -6,9 +6,12 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ser_lightning.augment.batch_changes import BatchChanges, DrawnAugment, Ints
 from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
+from ser_lightning.data.batch_augmentation import AugmentedBatches, mix_targets
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
 
@@ -44,7 +47,8 @@ def batches_of(loader: DataLoader[Batch], *, epoch: int = 0) -> list[list[int]]:
 class Gatherer:
     """Gather the batches of all runs from their datasets.
 
-    On an accelerator the frames that any run uses are kept there once, if they fit; batches are then gathered there.
+    On an accelerator the frames that any run uses are kept there once, if they fit; batches are then gathered and
+    augmented there.
 
     Args:
         loaders: data loader of each run
@@ -57,24 +61,26 @@ class Gatherer:
         self.datasets = [cast(BatchDataset, loader.dataset) for loader in loaders]
         self.device, self.dtype = device, dtype
         self.union: ResidentDataset | None = None
-        plain = [dataset for dataset in self.datasets if type(dataset) is FeatureDataset]
-        if device.type != "cpu" and len(plain) == len(self.datasets):
-            self._keep_on_device(plain)
+        self.augmented = [dataset for dataset in self.datasets if isinstance(dataset, AugmentedBatches)]
+        plain = [_plain(dataset) for dataset in self.datasets]
+        if plain and None not in plain:
+            self._keep_on_device(cast(list[FeatureDataset], plain))
 
     def _keep_on_device(self, datasets: Sequence[FeatureDataset]) -> None:
         offsets = [dataset.offsets.numpy() for dataset in datasets]
         _, first, inverse = np.unique(np.concatenate(offsets), return_index=True, return_inverse=True)
-        lengths, targets = (torch.cat([getattr(d, name) for d in datasets]).numpy() for name in ("lengths", "targets"))
+        columns = [
+            torch.cat([getattr(d, name) for d in datasets]).numpy()[first] for name in ("offsets", "lengths", "targets")
+        ]
+        # The last clip has one frame; copies of it fill up batches.
+        start, length, target = (np.append(c, last) for c, last in zip(columns, (columns[0][0], 1, 0), strict=True))
         union = FeatureDataset(
-            frames=datasets[0].frames,
-            offsets=np.concatenate(offsets)[first],
-            lengths=lengths[first],
-            targets=targets[first],
-            utterances=[""] * len(first),
+            frames=datasets[0].frames, offsets=start, lengths=length, targets=target, utterances=[""] * len(start)
         )
         if fits(union, self.device):
-            self.union = ResidentDataset(union, device=self.device)
-            self.row_in_union = np.split(inverse, np.cumsum([len(part) for part in offsets])[:-1])
+            self.union, self.lengths = ResidentDataset(union, device=self.device), length
+            self.rows_in_union = np.split(inverse, np.cumsum([len(part) for part in offsets])[:-1])
+            self.mean = torch.stack([dataset.mean for dataset in self.augmented]) if self.augmented else None
 
     def of_one_run(self, run: int, rows: list[int]) -> Batch:
         """Return a batch of one run."""
@@ -93,14 +99,47 @@ class Gatherer:
             return self._fold(
                 [self.datasets[run].__getitems__(run_rows) if run_rows else None for run, run_rows in enumerate(rows)]
             )
-        per_run = max(map(len, rows))
-        in_union = [self.row_in_union[run][run_rows] for run, run_rows in enumerate(rows)]
-        filled = np.stack([np.pad(run_rows, (0, per_run - len(run_rows))) for run_rows in in_union])
-        batch = self.union.__getitems__(filled.flatten().tolist())
-        longest = [max((self.union.longest[row] for row in run_rows), default=1) for run_rows in in_union]
-        target = batch.target.view(len(rows), per_run)
-        features = batch.features.to(self.dtype)
-        return FoldedBatch(features, batch.lengths, target, None, [len(run_rows) for run_rows in rows], longest)
+        in_union = np.full((len(rows), max(map(len, rows))), len(self.lengths) - 1)
+        for run, run_rows in enumerate(rows):
+            in_union[run, : len(run_rows)] = self.rows_in_union[run][run_rows]
+        batch, lengths = self.union.__getitems__(in_union.flatten().tolist()), self.lengths[in_union]
+        if self.augmented:
+            batch, lengths = self._augment(batch, rows, lengths)
+        return FoldedBatch(
+            batch.features.to(self.dtype),
+            batch.lengths,
+            batch.target.view(in_union.shape),
+            None if batch.shares is None else batch.shares.view(*in_union.shape, -1).to(self.dtype),
+            [len(run_rows) for run_rows in rows],
+            lengths.max(1).tolist(),
+        )
+
+    def _augment(self, batch: Batch, rows: Sequence[list[int]], lengths: Ints) -> tuple[Batch, Ints]:
+        """Return the augmented batch and the lengths of its clips, (R, B)."""
+        parts = []
+        for dataset, run_rows, run_lengths in zip(self.augmented, rows, lengths, strict=True):
+            clips, filling = np.split(run_lengths, [len(run_rows)])
+            augment = cast(DrawnAugment, dataset.augment)
+            if run_rows:
+                generator = dataset.generator(run_rows)
+                parts.append(augment.draw(clips, rows=batch.features.size(2), generator=generator))
+            parts.append(BatchChanges.none(filling))
+        changes = BatchChanges.join(parts)
+        mean = cast(Tensor, self.mean).to(self.device).repeat_interleave(lengths.shape[1], 0)[:, None]
+        batch = batch._replace(
+            features=changes.apply(batch.features, mean=mean),
+            lengths=torch.from_numpy(changes.mixed_lengths).to(self.device),
+        )
+        if changes.partners is not None:
+            target, shares = mix_targets(
+                batch.target,
+                batch.shares,
+                partners=changes.partners,
+                weights=changes.shares,
+                classes=self.augmented[0].classes,
+            )
+            batch = batch._replace(target=target, shares=shares)
+        return batch, changes.mixed_lengths.reshape(lengths.shape)
 
     def _fold(self, batches: Sequence[Batch | None]) -> FoldedBatch:
         present = [batch for batch in batches if batch is not None]
@@ -109,14 +148,16 @@ class Gatherer:
         features = first.features.new_zeros(len(batches), per_run, frames, first.features.size(2))
         lengths = first.lengths.new_ones(len(batches), per_run)
         target = first.target.new_zeros(len(batches), per_run)
-        shares = None if first.shares is None else first.shares.new_zeros(*target.shape, first.shares.size(1))
+        mixed = next((batch.shares for batch in present if batch.shares is not None), None)
+        shares = None if mixed is None else mixed.new_zeros(*target.shape, mixed.size(1))
         for run, batch in enumerate(batches):
             if batch is not None:
                 size, longest = batch.features.shape[:2]
                 features[run, :size, :longest] = batch.features
                 lengths[run, :size], target[run, :size] = batch.lengths, batch.target
                 if shares is not None:
-                    shares[run, :size] = cast(Tensor, batch.shares)
+                    labels = F.one_hot(batch.target, shares.size(2))
+                    shares[run, :size] = labels if batch.shares is None else batch.shares
         return FoldedBatch(
             features.flatten(0, 1).to(self.device, self.dtype),
             lengths.flatten().to(self.device),
@@ -125,3 +166,10 @@ class Gatherer:
             [0 if batch is None else len(batch.lengths) for batch in batches],
             [1 if batch is None else batch.features.size(1) for batch in batches],
         )
+
+
+def _plain(dataset: BatchDataset) -> FeatureDataset | None:
+    """Return the dataset whose clips can be gathered on the device; None if the batches must be assembled elsewhere."""
+    if isinstance(dataset, AugmentedBatches):
+        return dataset.dataset if isinstance(dataset.augment, DrawnAugment) else None
+    return dataset if type(dataset) is FeatureDataset else None
