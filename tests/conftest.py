@@ -1,5 +1,6 @@
 """Shared fixtures: a small synthetic corpus, commands run in this process and a trained run."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -26,6 +27,12 @@ RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
 REFERENCE_ROOT = os.environ.get("REFERENCE_ROOT")
 EMODB_ROOT = os.environ.get("EMODB_ROOT")
 EMOVO_ROOT = os.environ.get("EMOVO_ROOT")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the objects of all imported modules from garbage collection, which otherwise visits millions of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
