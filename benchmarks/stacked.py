@@ -160,6 +160,7 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
     trainer = run.StackTrainer(
         jobs=jobs,
         batched=True,
+        compiled=False,
         max_runs=None,
         workers_count=8,
         checkpoint=folder / "parts" / ".stacks" / "a.ckpt",

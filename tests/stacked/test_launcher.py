@@ -75,8 +75,8 @@ def test_killed_stack_goes_on(small, tmp_path):
     assert not list(saved.iterdir())
 
 
-@pytest.mark.parametrize("values", [{"n_jobs": 0}, {"max_runs": 1.5}, {"save_every": -1}])
+@pytest.mark.parametrize("values", [{"n_jobs": 0}, {"max_runs": 1.5}, {"compiled": "yes"}, {"save_every": -1}])
 def test_options_are_checked(values):
-    usual = {"n_jobs": 2, "max_runs": None, "batched": None, "save_every": 30}
+    usual = {"n_jobs": 2, "max_runs": None, "batched": None, "compiled": False, "save_every": 30}
     with pytest.raises(InputError, match=f"hydra.launcher.{next(iter(values))}"):
         LauncherSettings(**usual | values)

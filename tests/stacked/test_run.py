@@ -36,7 +36,8 @@ def job(small: list[str], root: Path, name: str, *words: str) -> Job:
 
 def train_stack(jobs: list[Job], root: Path, **options: Any) -> Outcomes:
     outcomes = Outcomes()
-    settings: dict[str, Any] = {"batched": True, "max_runs": None, "workers_count": 0, "save_every": 1e9} | options
+    settings: dict[str, Any] = {"batched": True, "compiled": False, "max_runs": None} | options
+    settings = {"workers_count": 0, "save_every": 1e9} | settings
     StackTrainer(jobs=jobs, checkpoint=root / ".stacks" / "a.ckpt", report=outcomes.report, **settings).train()
     return outcomes
 
@@ -137,6 +138,16 @@ def test_killed_stack_resumes(finished, small, tmp_path, monkeypatch, caplog):
     assert train_stack(jobs, tmp_path) == outcomes
     assert (tmp_path / "train" / "a" / "result.json").stat().st_mtime_ns == stamp
     assert not list((tmp_path / ".stacks").iterdir())
+
+
+def test_step_that_torch_cannot_compile_is_not_compiled(small, tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    jobs = [job(small, tmp_path, name, f"seed={seed}", "trainer.max_epochs=1") for seed, name in enumerate("ab")]
+    assert train_stack(jobs, tmp_path, compiled=True) == {"a": (DONE, ""), "b": (DONE, "")}
+    assert "the step is not compiled, because torch fails: no compiler" in caplog.messages
 
 
 def test_network_without_a_stacked_form_is_left(small, tmp_path):

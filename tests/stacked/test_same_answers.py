@@ -14,6 +14,7 @@ from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.folder_guard import FolderGuard
 from ser_lightning.refit import Stage
 from ser_lightning.stacked import arithmetic, batches
+from ser_lightning.stacked.compiled import LENGTHS
 from ser_lightning.stacked.runs import StackedRun
 from ser_lightning.stacked.training import Stack
 from ser_lightning.task import EmotionTask
@@ -73,7 +74,7 @@ def train_alone(config: dict[str, Any]) -> EmotionTask:
     return task
 
 
-def train_stacked(configs: list[dict[str, Any]], folder: Path, *, batched: bool) -> list[EmotionTask]:
+def train_stacked(configs: list[dict[str, Any]], folder: Path, *, batched: bool, compiled: bool) -> list[EmotionTask]:
     runs = []
     for config in configs:
         task, data = prepared(config)
@@ -82,15 +83,22 @@ def train_stacked(configs: list[dict[str, Any]], folder: Path, *, batched: bool)
         stage = Stage(log_file=folder / "train.log")
         parts = {"config": config, "folder": folder, "stage": stage, "guard": guard, "initialization": None}
         runs.append(StackedRun(**parts, identity={}, data=data, task=task.double()))
-    stack = Stack(runs, device=CPU, batched=batched)
+    stack = Stack(runs, device=CPU, batched=batched, compiled=compiled)
     for _ in range(EPOCHS):
         assert all(isinstance(outcome, bool) for outcome in stack.train_epoch())
     stack.weights.release()
     return [run.task for run in runs]
 
 
-def check(losses: dict[int, Losses], configs: list[dict[str, Any]], folder: Path, *, batched: bool = True) -> None:
-    tasks = train_stacked(configs, folder, batched=batched)
+def check(
+    losses: dict[int, Losses],
+    configs: list[dict[str, Any]],
+    folder: Path,
+    *,
+    batched: bool = True,
+    compiled: bool = False,
+) -> None:
+    tasks = train_stacked(configs, folder, batched=batched, compiled=compiled)
     stacked = {seed: list(values) for seed, values in losses.items()}
     losses.clear()
     for config, task in zip(configs, tasks, strict=True):
@@ -124,6 +132,12 @@ def test_values_that_may_differ(small, tmp_path, losses, batched):
     check(losses, configs, tmp_path, batched=batched)
 
 
+def configs_of(small: list[str], words: str) -> list[dict[str, Any]]:
+    values = [word for word in words.split() if "." in word.partition("=")[0]]
+    options = [word for word in words.split() if word not in values]
+    return [config_of(small, *options, *values, seed=seed) for seed in range(2)]
+
+
 NETWORKS = [
     "experiment=released optim.lr=0.0003",  # unstandardized features amplify rounding errors at a higher rate
     "experiment=released features=logmel data.eval_batch_size=5 evaluation.training_mode=false",
@@ -141,7 +155,18 @@ NETWORKS = [
 @pytest.mark.parametrize("words", NETWORKS)
 def test_networks(small, tmp_path, losses, monkeypatch, words):
     monkeypatch.setattr(batches, "fits", lambda *_: True)  # gather and augment batches as on a GPU
-    values = [word for word in words.split() if "." in word.partition("=")[0]]
-    options = [word for word in words.split() if word not in values]
-    configs = [config_of(small, *options, *values, seed=seed) for seed in range(2)]
-    check(losses, configs, tmp_path)
+    check(losses, configs_of(small, words), tmp_path)
+
+
+COMPILED = [
+    "experiment=corrected dropout.p=0.25",
+    *(words for words in NETWORKS if "head" in words or "generalist" in words),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("words", COMPILED)
+def test_compiled_step(small, tmp_path, losses, words):
+    check(losses, configs_of(small, words), tmp_path, compiled=True)
+    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= LENGTHS  # of other steps, none is compiled

@@ -16,12 +16,16 @@ class StackedLauncher(Launcher):
         n_jobs: number of processes at a time, on a CPU also of stacks
         max_runs: largest number of runs of a stack; None for as many as fit
         batched: whether a stack is computed in the same operations; None for an accelerator only
+        compiled: whether the training step of these operations is compiled
         save_every: seconds between two resume checkpoints of a stack
 
     """
 
-    def __init__(self, *, n_jobs: int, max_runs: int | None, batched: bool | None, save_every: float) -> None:
-        self.n_jobs, self.max_runs, self.batched, self.save_every = n_jobs, max_runs, batched, save_every
+    def __init__(
+        self, *, n_jobs: int, max_runs: int | None, batched: bool | None, compiled: bool, save_every: float
+    ) -> None:
+        self.n_jobs, self.max_runs, self.save_every = n_jobs, max_runs, save_every
+        self.batched, self.compiled = batched, compiled
         self.config: DictConfig
         self.task_function: TaskFunction
         self.hydra_context: HydraContext
@@ -35,7 +39,11 @@ class StackedLauncher(Launcher):
         from ser_lightning.cli.stacks import LauncherSettings, launch  # Hydra imports this module in every command
 
         settings: Any = LauncherSettings(
-            n_jobs=self.n_jobs, max_runs=self.max_runs, batched=self.batched, save_every=self.save_every
+            n_jobs=self.n_jobs,
+            max_runs=self.max_runs,
+            batched=self.batched,
+            compiled=self.compiled,
+            save_every=self.save_every,
         )
         return launch(
             job_overrides,

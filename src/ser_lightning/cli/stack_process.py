@@ -28,6 +28,7 @@ def main() -> None:
     trainer = StackTrainer(
         jobs=[Job(**job) for job in request["jobs"]],
         batched=request["batched"],
+        compiled=request["compiled"],
         max_runs=request["max_runs"],
         workers_count=request["workers_count"],
         checkpoint=Path(request["checkpoint"]),

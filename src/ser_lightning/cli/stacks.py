@@ -36,12 +36,15 @@ class LauncherSettings:
     n_jobs: int
     max_runs: int | None
     batched: bool | None
+    compiled: bool
     save_every: float
 
     def __post_init__(self) -> None:
         for name, value in (("n_jobs", self.n_jobs), ("max_runs", self.max_runs)):
             if value is not None and (type(value) is not int or value < 1):
                 raise InputError(f"hydra.launcher.{name} is {value!r}; expected a whole number of at least 1")
+        if type(self.compiled) is not bool:
+            raise InputError(f"hydra.launcher.compiled is {self.compiled!r}; expected true or false")
         if isinstance(self.save_every, bool) or not isinstance(self.save_every, int | float) or self.save_every < 0:
             raise InputError(f"hydra.launcher.save_every is {self.save_every!r}; expected a number of seconds")
 
@@ -189,6 +192,7 @@ def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: LauncherSe
         "answer": str(path.with_suffix(".jsonl")),
         "checkpoint": str(sweep / FOLDER / f"{name}.ckpt"),
         "batched": settings.batched,
+        "compiled": settings.compiled,
         "max_runs": settings.max_runs,
         "workers_count": settings.n_jobs,
         "save_every": settings.save_every,

@@ -68,7 +68,8 @@ def standardized_frames(
     """
     if is_exporting():
         return _frames_of_one_clip(features, lengths, standardize=standardize, min_length=min_length)
-    longest = int(lengths.max())
+    # A compiled network knows sizes only: it computes the padding, too.
+    longest = features.size(1) if torch.compiler.is_compiling() else int(lengths.max())
     total = max(longest, min_length)
     x = features.new_empty(features.size(0), total, features.size(2))  # (B, T, F)
     x[:, :longest] = features[:, :longest]

@@ -1,7 +1,9 @@
 """Steps of several runs: all in one operation each on an accelerator, or one run after another on a CPU."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -9,16 +11,20 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ser_lightning.data.batch import Batch
+from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.epoch_metrics import epoch_values
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import DRAW, evaluation_batches
 from ser_lightning.losses import EmotionLoss, describe_divergence
 from ser_lightning.random_state import seed_generators, torch_seed
 from ser_lightning.stacked.batches import FoldedBatch, Gatherer, batches_of
+from ser_lightning.stacked.compiled import CompiledLosses
 from ser_lightning.stacked.layers import Clips, by_run
 from ser_lightning.stacked.networks import stack_networks
 from ser_lightning.stacked.weights import NotStackableError, SharedWeights
 from ser_lightning.task import EmotionTask
+
+log = logging.getLogger(__name__)
 
 Loaders = Sequence[DataLoader[Batch]]
 Values = dict[str, float] | str  # logged values of an epoch, or the reason why the run ends
@@ -113,12 +119,21 @@ class SequentialArithmetic(Arithmetic):
 class BatchedArithmetic(Arithmetic):
     """Computes all runs in the same operations.
 
+    Args:
+        tasks: as of :class:`Arithmetic`, like the next arguments
+        weights: weights of the networks
+        train: training batches of each run
+        val: validation batches of each run
+        compiled: compile the training step
+
     Raises:
         NotStackableError: a network or a loss has no stacked form
 
     """
 
-    def __init__(self, tasks: Sequence[EmotionTask], weights: SharedWeights, *, train: Loaders, val: Loaders) -> None:
+    def __init__(
+        self, tasks: Sequence[EmotionTask], weights: SharedWeights, *, train: Loaders, val: Loaders, compiled: bool
+    ) -> None:
         super().__init__(tasks, weights, train=train, val=val)
         runs = len(self.tasks)
         self.clips = Clips(runs=runs)
@@ -135,6 +150,15 @@ class BatchedArithmetic(Arithmetic):
             ones = like.new_ones(self.classes)
             self.class_weights = torch.stack([ones if x.weights is None else x.weights.to(like) for x in losses])
         self._reset()
+        self.compiled: CompiledLosses | None = None
+        if compiled and not all(getattr(task.model, "masked", True) for task in tasks):
+            log.info("the step is not compiled: with model.masked=false the results depend on the padding")
+        elif compiled:
+            lengths = [cast(BatchSampler, loader.batch_sampler).lengths.max() for loader in train]
+            size = max(len(rows) for loader in train for rows in batches_of(loader))
+            self.compiled = CompiledLosses(
+                self._losses, clips=self.clips, size=size, longest=int(max(lengths)), device=self.device
+            )
 
     def train_step(self, rows: Sequence[list[int]], keys: Sequence[Sequence[int]]) -> None:
         """Compute the gradients of a batch of each run."""
@@ -142,7 +166,11 @@ class BatchedArithmetic(Arithmetic):
         for generator, key in zip(self.generators, keys, strict=True):
             generator.manual_seed(torch_seed(key))
         self.network.train()
-        losses, logits = self._losses(batch)
+        self.clips.describe(batch, generators=self.generators)
+        if self.compiled is None:
+            losses, logits = self._losses(batch)
+        else:
+            batch, losses, logits = self.compiled(batch)
         self._record(batch, losses.detach(), logits.detach())
         self.weights.backward(losses.sum())
 
@@ -158,11 +186,13 @@ class BatchedArithmetic(Arithmetic):
             self._seed_evaluation()
             self.network.train()
             for batch in self._val_batches():
-                self._logits(batch)
+                self.clips.describe(batch, generators=self.generators)
+                self.network(batch.features, batch.lengths)
         buffers = [(task.model, {n: b.clone() for n, b in task.model.named_buffers()}) for task in self.tasks]
         self.network.train(evaluation.training_mode)
         self._seed_evaluation()
         for batch in self._val_batches():
+            self.clips.describe(batch, generators=self.generators)
             losses, logits = self._losses(batch, plain=True)
             self._record(batch, losses, logits)
         if evaluation.training_mode and not evaluation.update_statistics:
@@ -187,26 +217,22 @@ class BatchedArithmetic(Arithmetic):
             if self.device.type == "cpu":
                 torch.empty((), dtype=torch.int64).random_(generator=generator)  # alone, the data loader draws it
 
-    def _logits(self, batch: FoldedBatch) -> Tensor:
-        """Return the logits (R, B, classes)."""
-        self.clips.sizes, self.clips.longest, self.clips.generators = batch.sizes, batch.longest, self.generators
-        return by_run(self.network(batch.features, batch.lengths), self.clips.runs)
-
     def _losses(self, batch: FoldedBatch, *, plain: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the mean loss of each run (R,) and the logits; ``plain`` without weights and smoothing."""
-        logits = self._logits(batch)
+        """Return the mean loss of each run (R,) and the logits (R, B, classes).
+
+        Args:
+            batch: the batch, which :attr:`clips` describes
+            plain: without class weights and label smoothing
+
+        """
+        logits = by_run(self.network(batch.features, batch.lengths), self.clips.runs)
         shares = F.one_hot(batch.target, self.classes).to(logits) if batch.shares is None else batch.shares
         if not plain:
             shares = (1 - self.smoothing) * shares + self.smoothing / self.classes
             if self.class_weights is not None:
                 shares = shares * self.class_weights[:, None]
         each = -(logits.log_softmax(-1) * shares).sum(-1)  # (R, B)
-        real = self._real(batch, each)
-        return torch.where(real, each, 0.0).sum(1) / real.sum(1).clamp(min=1), logits
-
-    def _real(self, batch: FoldedBatch, like: Tensor) -> Tensor:
-        sizes = torch.tensor(batch.sizes, device=like.device)[:, None]
-        return torch.arange(like.size(1), device=like.device) < sizes
+        return torch.where(batch.real, each, 0.0).sum(1) / batch.real.sum(1).clamp(min=1), logits
 
     def _reset(self) -> None:
         runs, like = self.clips.runs, self.weights.values
@@ -215,11 +241,10 @@ class BatchedArithmetic(Arithmetic):
 
     def _record(self, batch: FoldedBatch, losses: Tensor, logits: Tensor) -> None:
         """Add a batch to the metrics."""
-        real = self._real(batch, logits[..., 0])
-        true = F.one_hot(batch.target, self.classes).to(logits) * real[:, :, None]
+        true = F.one_hot(batch.target, self.classes).to(logits) * batch.real[:, :, None]
         predicted = F.one_hot(logits.argmax(-1), self.classes).to(logits)
         self.confusion += true.transpose(1, 2) @ predicted
-        self.loss_sum += losses * torch.tensor(batch.sizes, device=losses.device)
+        self.loss_sum += losses * batch.real.sum(1)
         self.count = [before + size for before, size in zip(self.count, batch.sizes, strict=True)]
 
     def _values(self, subset: str) -> list[Values]:

@@ -24,6 +24,7 @@ class FoldedBatch(NamedTuple):
         lengths: (R * B,), number of real frames of each clip, at least 1
         target: (R, B), class index of each clip
         shares: (R, B, classes), share of each class in mixtures; None if no clips are mixed
+        real: (R, B), whether a clip does not fill up the batch
         sizes: number of clips of each run, 0 for a run without a batch
         longest: number of frames of the longest clip of each run, at least 1
 
@@ -33,6 +34,7 @@ class FoldedBatch(NamedTuple):
     lengths: Tensor
     target: Tensor
     shares: Tensor | None
+    real: Tensor
     sizes: list[int]
     longest: list[int]
 
@@ -105,13 +107,15 @@ class Gatherer:
         batch, lengths = self.union.__getitems__(in_union.flatten().tolist()), self.lengths[in_union]
         if self.augmented:
             batch, lengths = self._augment(batch, rows, lengths)
+        sizes = [len(run_rows) for run_rows in rows]
         return FoldedBatch(
-            batch.features.to(self.dtype),
-            batch.lengths,
-            batch.target.view(in_union.shape),
-            None if batch.shares is None else batch.shares.view(*in_union.shape, -1).to(self.dtype),
-            [len(run_rows) for run_rows in rows],
-            lengths.max(1).tolist(),
+            features=batch.features.to(self.dtype),
+            lengths=batch.lengths,
+            target=batch.target.view(in_union.shape),
+            shares=None if batch.shares is None else batch.shares.view(*in_union.shape, -1).to(self.dtype),
+            real=_real(sizes, in_union.shape[1], device=self.device),
+            sizes=sizes,
+            longest=lengths.max(1).tolist(),
         )
 
     def _augment(self, batch: Batch, rows: Sequence[list[int]], lengths: Ints) -> tuple[Batch, Ints]:
@@ -158,14 +162,20 @@ class Gatherer:
                 if shares is not None:
                     labels = F.one_hot(batch.target, shares.size(2))
                     shares[run, :size] = labels if batch.shares is None else batch.shares
+        sizes = [0 if batch is None else len(batch.lengths) for batch in batches]
         return FoldedBatch(
-            features.flatten(0, 1).to(self.device, self.dtype),
-            lengths.flatten().to(self.device),
-            target.to(self.device),
-            None if shares is None else shares.to(self.device, self.dtype),
-            [0 if batch is None else len(batch.lengths) for batch in batches],
-            [1 if batch is None else batch.features.size(1) for batch in batches],
+            features=features.flatten(0, 1).to(self.device, self.dtype),
+            lengths=lengths.flatten().to(self.device),
+            target=target.to(self.device),
+            shares=None if shares is None else shares.to(self.device, self.dtype),
+            real=_real(sizes, per_run, device=self.device),
+            sizes=sizes,
+            longest=[1 if batch is None else batch.features.size(1) for batch in batches],
         )
+
+
+def _real(sizes: list[int], per_run: int, *, device: torch.device) -> Tensor:
+    return torch.arange(per_run, device=device) < torch.tensor(sizes, device=device)[:, None]
 
 
 def _plain(dataset: BatchDataset) -> FeatureDataset | None:

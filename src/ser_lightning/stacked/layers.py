@@ -4,6 +4,7 @@ The batches of all runs are one batch: clips of run 0, then those of run 1 and s
 weights process it as they process any batch; the layers of this module apply the weights of each run to its clips.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser_lightning.stacked.batches import FoldedBatch
 from ser_lightning.stacked.recurrence import run_lstm
 from ser_lightning.stacked.weights import NotStackableError, SharedWeights
 
@@ -23,21 +25,23 @@ class Clips:
         runs: number of runs, R
         sizes: number of clips of each run; the others of its B clips fill up the batch
         longest: number of frames of the longest clip of each run
+        real: (R, B), whether a clip does not fill up the batch; None if none does
         generators: source of the dropout masks of each run
+        dropped: layers that have drawn dropout masks, and the shapes of their inputs
 
     """
 
     runs: int
     sizes: list[int] = field(default_factory=list)
     longest: list[int] = field(default_factory=list)
+    real: Tensor | None = None
     generators: list[torch.Generator] = field(default_factory=list)
+    dropped: list[tuple["StackedDropout", torch.Size]] = field(default_factory=list)
 
-    def real(self, x: Tensor) -> Tensor | None:
-        """Return which clips (R, B) of a batch (R * B, ...) do not fill it up; None if none does."""
-        per_run = len(x) // self.runs
-        if min(self.sizes) == per_run:
-            return None
-        return torch.arange(per_run, device=x.device) < torch.tensor(self.sizes, device=x.device)[:, None]
+    def describe(self, batch: FoldedBatch, *, generators: list[torch.Generator]) -> None:
+        """Set the clips of a batch."""
+        self.sizes, self.longest, self.generators, self.dropped = batch.sizes, batch.longest, generators, []
+        self.real = None if min(batch.sizes) == batch.target.size(1) else batch.real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,10 @@ class StackedBatchNorm(nn.Module):
 
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         layer = cast(nn.BatchNorm1d, source.modules()[0])
@@ -144,16 +152,16 @@ class StackedBatchNorm(nn.Module):
             raise NotStackableError("a BatchNorm has no momentum, weights or running statistics")
         self.clips, self.momentum, self.eps = source.clips, layer.momentum, layer.eps
         self.weight, self.bias = source.parameter("weight"), source.parameter("bias")
-        self.mean, self.variance = source.buffer("running_mean"), source.buffer("running_var")  # (R, C)
-        self.batches = source.buffer("num_batches_tracked")
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, source.buffer(name))  # (R, C), (R, C) and (R,)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (R * B, C)."""
-        return self.normalize(by_run(x, self.clips.runs), self.clips.real(x)).flatten(0, 1)
+        return self.normalize(by_run(x, self.clips.runs), self.clips.real).flatten(0, 1)
 
     def normalize(self, x: Tensor, real: Tensor | None) -> Tensor:
         """Normalize rows (R, N, C), of which only those in ``real`` (R, N) count; None if all do."""
-        mean, variance = self._statistics(x, real) if self.training else (self.mean, self.variance)
+        mean, variance = self._statistics(x, real) if self.training else (self.running_mean, self.running_var)
         scale = cast(Tensor, self.weight) * (variance + self.eps).rsqrt()
         return (x - mean[:, None]) * scale[:, None] + cast(Tensor, self.bias)[:, None]
 
@@ -173,9 +181,9 @@ class StackedBatchNorm(nn.Module):
             if real is not None:
                 weight *= number > 0  # a run without a batch keeps its statistics
             unbiased = variance * (count / (count - 1).clamp(min=1))
-            self.mean.add_((mean - self.mean) * weight)
-            self.variance.add_((unbiased - self.variance) * weight)
-            self.batches.add_((weight[:, 0] > 0).to(self.batches))
+            self.running_mean.add_((mean - self.running_mean) * weight)
+            self.running_var.add_((unbiased - self.running_var) * weight)
+            self.num_batches_tracked.add_((weight[:, 0] > 0).to(self.num_batches_tracked))
         return mean, variance
 
 
@@ -189,9 +197,8 @@ class StackedMaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalize (R * B, T, C) or (R * B, T, F, C), given the mask of the real frames, (R * B, T)."""
         runs = self.clips.runs
-        real = self.clips.real(x)
-        if real is not None:
-            mask = mask & real.flatten()[:, None]
+        if self.clips.real is not None:
+            mask = mask & self.clips.real.flatten()[:, None]
         frames = x.flatten(2, -2) if x.dim() == 4 else x[:, :, None]  # (R * B, T, F, C)
         each = mask[:, :, None].expand(frames.shape[:3]).reshape(runs, -1)
         normal = self.norm.normalize(frames.reshape(runs, -1, x.size(-1)), each)
@@ -215,29 +222,42 @@ class StackedStandardize(nn.Module):
 
 
 class StackedDropout(nn.Module):
-    """Dropout with the probability and the masks of each run, as it would draw them alone."""
+    """Dropout with the probability and the masks of each run, as it would draw them alone.
+
+    Attributes:
+        mask: the masks of the next forward pass; None to draw them there
+
+    """
 
     def __init__(self, source: ModulesOfRuns) -> None:
         super().__init__()
         self.clips = source.clips
         self.p = [cast(nn.Dropout, layer).p for layer in source.modules()]
+        self.mask: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Set values of (R * B, ...) to zero and scale the others."""
         if not self.training or not any(self.p):
             return x
+        if self.mask is not None:
+            return x * self.mask
+        if x.dim() > 2 and x.size(1) != max(self.clips.longest):
+            raise NotStackableError("a dropout layer follows a layer with a stride over time")
+        self.clips.dropped.append((self, x.shape))
+        return x * self.draw(x.shape, like=x)
+
+    def draw(self, shape: Sequence[int], *, like: Tensor) -> Tensor:
+        """Draw the masks for an input of a shape, with the type and device of a tensor."""
         clips = self.clips
-        mask = torch.ones(clips.runs, len(x) // clips.runs, *x.shape[1:], dtype=x.dtype, device=x.device)
+        mask = torch.ones(clips.runs, shape[0] // clips.runs, *shape[1:], dtype=like.dtype, device=like.device)
         for run, (size, p) in enumerate(zip(clips.sizes, self.p, strict=True)):
             if p and size:
                 run_mask = mask[run, :size]
-                if x.dim() > 2:  # frames; alone, the batch would end with the longest clip of the run
-                    if x.size(1) != max(clips.longest):
-                        raise NotStackableError("a dropout layer follows a layer with a stride over time")
+                if len(shape) > 2:  # frames; alone, the batch would end with the longest clip of the run
                     run_mask = run_mask[:, : clips.longest[run]]
-                drawn = torch.empty(run_mask.shape, dtype=x.dtype, device=x.device)
+                drawn = torch.empty(run_mask.shape, dtype=like.dtype, device=like.device)
                 run_mask.copy_(drawn.bernoulli_(1 - p, generator=clips.generators[run]).div_(1 - p))
-        return x * mask.flatten(0, 1)
+        return mask.flatten(0, 1)
 
 
 class StackedLSTM(nn.Module):
@@ -249,12 +269,16 @@ class StackedLSTM(nn.Module):
         if layer.num_layers != 1 or layer.bidirectional or not layer.bias or layer.proj_size:
             raise NotStackableError("an LSTM has several layers, two directions, no bias or a projection")
         self.runs, self.batch_first = source.clips.runs, layer.batch_first
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        self.parameters_of_runs = nn.ParameterList([cast(nn.Parameter, source.parameter(name)) for name in names])
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = (source.parameter(f"{name}_l0") for name in names)
+
+    def weights(self) -> list[Tensor]:
+        """Return the weights and biases as the arguments of :func:`run_lstm`."""
+        return [cast(Tensor, each) for each in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """Return the outputs (R * B, T, H), or (T, R * B, H) if time comes first."""
         if self.batch_first:
             x = x.transpose(0, 1)
-        y = run_lstm(x.reshape(len(x), self.runs, -1, x.size(2)), *self.parameters_of_runs).flatten(1, 2)
+        y = run_lstm(x.reshape(len(x), self.runs, -1, x.size(2)), *self.weights()).flatten(1, 2)
         return (y.transpose(0, 1) if self.batch_first else y), None

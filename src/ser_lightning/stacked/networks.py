@@ -6,11 +6,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ser_lightning.models.cnn_bilstm import CNNBiLSTM
 from ser_lightning.models.encoder_head import EncoderHead
 from ser_lightning.models.flat_batch import FlatBatch, flatten_batch
-from ser_lightning.models.layers import MaskedBatchNorm, Standardize, valid_length
+from ser_lightning.models.layers import MaskedBatchNorm, Standardize, standardized_frames, valid_length
 from ser_lightning.models.lstm import BiLSTM
 from ser_lightning.models.mlp import MLP
 from ser_lightning.models.res_lstm import ResLSTM
@@ -82,7 +83,8 @@ class StackedBiLSTM(nn.Module):
     def forward(self, rows: FlatBatch) -> Tensor:
         """Return the pooled outputs of each clip, (R * B, 4H)."""
         lengths = rows.lengths
-        time = torch.arange(int(lengths.max()), device=lengths.device)[:, None]  # (T, 1)
+        steps = len(rows.values) // len(lengths) if torch.compiler.is_compiling() else int(lengths.max())
+        time = torch.arange(steps, device=lengths.device)[:, None]  # (T, 1)
         read = torch.stack([time.minimum(lengths - 1), (lengths - 1 - time).clamp(min=0)])  # (2, T, R * B)
         x = rows.values.index_select(0, (rows.starts + read).flatten()).view(*read.shape, -1)
         return self._pool(x, lengths, time)
@@ -110,7 +112,9 @@ class StackedBiLSTM(nn.Module):
         runs = self.clips.runs
         steps, channels = x.size(1), x.size(3)
         each = x.transpose(0, 1).reshape(steps, 2 * runs, -1, channels)  # (T, 2R, B, C)
-        both = [torch.cat(pair) for pair in zip(*(lstm.parameters_of_runs for lstm in self.lstms), strict=True)]
+        both = [
+            torch.cat(pair) for pair in zip(*(cast(StackedLSTM, lstm).weights() for lstm in self.lstms), strict=True)
+        ]
         y = run_lstm(each, *both).reshape(steps, 2, x.size(2), -1)  # (T, 2, R * B, H)
         padding = (time >= lengths)[:, None, :, None]
         maxima = y.masked_fill(padding, -torch.inf).amax(0)
@@ -145,6 +149,11 @@ class StackedCNNBiLSTM(CNNBiLSTM):
 
     def _flatten(self, features: Tensor, lengths: Tensor, *, rows: Tensor) -> FlatBatch:
         """Concatenate the clips along time, with the same number of rows for each run."""
+        if torch.compiler.is_compiling():
+            frames = max(features.size(1), self.receptive_field)
+            frames += -frames % self.stride
+            x, _ = standardized_frames(features, lengths, standardize=self.standardize, min_length=frames)
+            return FlatBatch(x.flatten(0, 1), torch.arange(len(x), device=x.device) * frames, rows)
         rounded = (torch.div(rows + self.stride - 1, self.stride, rounding_mode="floor") * self.stride).clone()
         rounded = rounded.view(self.clips.runs, -1)
         total = rounded.sum(1)
@@ -163,7 +172,11 @@ class StackedCNNBiLSTM(CNNBiLSTM):
 
         No such row is read, but it would carry a NaN of one run into the gradients of another.
         """
-        pooled = super()._pool_rows(values, size, stride)
+        if torch.compiler.is_compiling():
+            pooled = F.max_pool1d(values.t()[None], size, stride)[0].t()
+            pooled = F.pad(pooled, (0, 0, 0, len(values) // stride - len(pooled)))
+        else:
+            pooled = super()._pool_rows(values, size, stride)
         by_run(pooled, self.clips.runs)[:, valid_length(len(values) // self.clips.runs, size, stride) :] = 0.0
         return pooled
 

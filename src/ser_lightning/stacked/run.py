@@ -49,6 +49,7 @@ class StackTrainer:
     Args:
         jobs: the jobs, which agree in their networks, data options and device
         batched: compute all runs in the same operations; None for an accelerator only
+        compiled: compile the training step of these operations
         max_runs: largest number of runs at once; None for as many as fit
         workers_count: processes that write results while other runs train; without ``batched``, none
         checkpoint: the resume checkpoint; others in its folder are read, too
@@ -59,6 +60,7 @@ class StackTrainer:
 
     jobs: Sequence[Job]
     batched: bool | None
+    compiled: bool
     max_runs: int | None
     workers_count: int
     checkpoint: Path
@@ -193,8 +195,9 @@ class StackTrainer:
         while remaining:
             part = remaining[:size]
             try:
-                stack = Stack(part, device=self.device, batched=bool(self.batched))
-                if self.device.type != "cpu":
+                compiled = bool(self.batched) and self.compiled
+                stack = Stack(part, device=self.device, batched=bool(self.batched), compiled=compiled)
+                if self.device.type != "cpu" or compiled:
                     stack.try_step()
             except NotStackableError as error:
                 for run in remaining:
@@ -208,6 +211,12 @@ class StackTrainer:
                     for run in remaining:
                         self._close(run.key_of_job, LEFT, f"two runs do not fit into the memory of {self.device}")
                     return
+                continue
+            except RuntimeError as error:
+                if not compiled:
+                    raise
+                log.warning("the step is not compiled, because torch fails: %s", str(error).partition("\n")[0])
+                self.compiled = False
                 continue
             log.info("%d runs at once on %s", len(part), self.device)
             self._train_stack(stack)

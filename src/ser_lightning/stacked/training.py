@@ -18,39 +18,45 @@ class Stack:
         runs: the runs
         device: device on which they are trained
         batched: compute all runs in the same operations instead of one after another
+        compiled: compile the training step of these operations
 
     Raises:
         NotStackableError: the networks differ, or have no stacked form
 
     """
 
-    def __init__(self, runs: Sequence[StackedRun], *, device: torch.device, batched: bool) -> None:
-        self.runs, self.device, self.batched = list(runs), device, batched
+    def __init__(self, runs: Sequence[StackedRun], *, device: torch.device, batched: bool, compiled: bool) -> None:
+        self.runs, self.device, self.batched, self.compiled = list(runs), device, batched, compiled
         for run in self.runs:
             run.task.to(device)
         self.weights = SharedWeights([run.task.model for run in self.runs])
         self.optimizer = StackedOptimizer(
             self.weights, [run.schedule for run in self.runs], clip=[run.clip for run in self.runs]
         )
-        arithmetic: type[Arithmetic] = BatchedArithmetic if batched else SequentialArithmetic
-        self.arithmetic = arithmetic(
-            [run.task for run in self.runs],
-            self.weights,
-            train=[run.train_loader for run in self.runs],
-            val=[run.data.val_dataloader() for run in self.runs if run.validates],
-        )
+        self.arithmetic = self._arithmetic()
+
+    def _arithmetic(self) -> Arithmetic:
+        tasks, train = [run.task for run in self.runs], [run.train_loader for run in self.runs]
+        val = [run.data.val_dataloader() for run in self.runs if run.validates]
+        if self.batched:
+            return BatchedArithmetic(tasks, self.weights, train=train, val=val, compiled=self.compiled)
+        return SequentialArithmetic(tasks, self.weights, train=train, val=val)
 
     def try_step(self) -> None:
         """Compute the gradients of one step and forget them, to find out whether the memory suffices.
 
+        A stack whose step is compiled computes a second one, because the first is not compiled.
+
         Raises:
             torch.OutOfMemoryError: it does not
+            RuntimeError: the step cannot be compiled
 
         """
         buffers = [{name: b.clone() for name, b in run.task.model.named_buffers()} for run in self.runs]
         largest = [max(run.rows_of_epoch(), key=len) for run in self.runs]
         try:
-            self.arithmetic.train_step(largest, [run.key(0) for run in self.runs])
+            for _ in range(2 if self.compiled else 1):
+                self.arithmetic.train_step(largest, [run.key(0) for run in self.runs])
         finally:
             for run, before in zip(self.runs, buffers, strict=True):
                 for name, buffer in run.task.model.named_buffers():
@@ -93,7 +99,9 @@ class Stack:
         kept = [row for row, run in enumerate(self.runs) if run.name not in names]
         if not kept:
             return None
-        stack = Stack([self.runs[row] for row in kept], device=self.device, batched=self.batched)
+        stack = Stack(
+            [self.runs[row] for row in kept], device=self.device, batched=self.batched, compiled=self.compiled
+        )
         for row, before in enumerate(kept):
             stack.optimizer.load_state_of(row, self.optimizer.state_of(before))
         return stack
