@@ -24,6 +24,7 @@ from ser_lightning.cli.processes import JobProcess, processor_cores, run_process
 from ser_lightning.cli.sweep import DONE, FAILED, RUNNING, WAITING, JobFailedError, report_state
 from ser_lightning.errors import InputError
 from ser_lightning.interrupts import InterruptedRunError, end_with_parent, signals_as_exceptions
+from ser_lightning.memory import permanent_imports
 from ser_lightning.results import finished, with_checkpoint_digest
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ def start(config: DictConfig, *, command: Command) -> float:
     """
     hydra: Any = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
-        from ser_lightning.train import train  # imports torch, which a sweep itself does not need
+        with permanent_imports("ser_lightning.train"):
+            from ser_lightning.train import train  # imports torch, which a sweep itself does not need
 
         result = train(
             hydra_app.plain(config),

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 from ser_lightning.interrupts import run_as_job
+from ser_lightning.memory import permanent_imports
 
 
 def main() -> None:
     """Train the runs of a request."""
-    from ser_lightning.stacked.finish import log_to_terminal
-    from ser_lightning.stacked.jobs import Job
-    from ser_lightning.stacked.run import StackTrainer
+    with permanent_imports("ser_lightning.stacked.run"):
+        from ser_lightning.stacked.finish import log_to_terminal
+        from ser_lightning.stacked.jobs import Job
+        from ser_lightning.stacked.run import StackTrainer
 
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     answer = Path(request["answer"])
