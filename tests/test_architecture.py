@@ -93,7 +93,10 @@ ALLOWED = {
     "distillation": {"assemble", "build", "checkpoint", "corpora", "data", "evaluation", "results", "splits"},
     "result_log": {"build"},
     "train": {*TRAINING, "distillation", "fine_tuning", "fit", "result_log", "task"},
-    "stacked": {*TRAINING, "augment", "checkpoint", "epoch_metrics", "losses", "models", "result_log", "task", "train"},
+    "stacked": {
+        *(*TRAINING, "augment", "checkpoint", "distillation", "epoch_metrics", "fine_tuning", "losses", "models"),
+        *("result_log", "splits", "task", "train"),
+    },
     "refit": {"assemble", "build", "data", "results", "run_folder", "splits", "trainer_options"},
     "reevaluate": {"assemble", "build", "checkpoint", "data", "evaluation", "results", "splits"},
     "robustness": {"audio", "augment", "corpora"},

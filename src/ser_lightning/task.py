@@ -224,6 +224,7 @@ class EmotionTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Reset the metrics, record the learning rate and seed the random numbers of the epoch."""
+        set_frozen_mode(self.frozen)  # Lightning does not call train()
         self.train_metrics.reset()  # a learning rate search may have stopped in the middle of an epoch
         self.history.begin_epoch(lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]))
         self._seed(step=0)

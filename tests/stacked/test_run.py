@@ -140,6 +140,23 @@ def test_killed_stack_resumes(finished, small, tmp_path, monkeypatch, caplog):
     assert not list((tmp_path / ".stacks").iterdir())
 
 
+@pytest.mark.slow
+def test_stacked_students_learn_from_their_teacher(small, tmp_path):
+    teacher = job(small, tmp_path, "teacher", "trainer.max_epochs=1")
+    train(teacher.config, choices=CHOICES, overrides=[])
+    words = ("trainer.max_epochs=2", f"data.teacher={tmp_path / 'train' / 'teacher'}", "data.normalize=speaker")
+    shares = {"a": ("data.teacher_share=0.9",), "b": ("seed=1",)}
+    students = [job(small, tmp_path, name, *words, *own) for name, own in shares.items()]
+    assert train_stack(students, tmp_path) == dict.fromkeys(shares, (DONE, ""))
+    alone = job(small, tmp_path / "alone", "a", *words, *shares["a"])
+    train(alone.config, choices=CHOICES, overrides=[])
+    ours, theirs = result(tmp_path, "a"), result(tmp_path / "alone", "a")
+    assert ours["teacher"] == theirs["teacher"]
+    assert ours["audit"] == theirs["audit"]
+    assert ours["history"]["train/loss"] == pytest.approx(theirs["history"]["train/loss"], abs=1e-5)
+    assert result(tmp_path, "b")["teacher"]["share"] == 0.5
+
+
 def test_step_that_torch_cannot_compile_is_not_compiled(small, tmp_path, monkeypatch, caplog):
     def fail(*_):
         raise RuntimeError("no compiler\nat all")

@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from tests.configs import changed, composed
+from torch.nn import functional as F
 
 from ser_lightning.assemble import assemble_data
 from ser_lightning.callbacks.folder_guard import FolderGuard
@@ -59,8 +60,24 @@ def prepared(config: dict[str, Any]) -> tuple[EmotionTask, Any]:
     data.prepare_data()
     data.setup()
     for dataset in data.datasets.values():
-        dataset.frames = dataset.frames.astype(np.float64)  # so that batches are augmented in double precision, too
+        dataset.frames = DoubleFrames(dataset.frames)  # so that batches are augmented in double precision, too
+    if config["data"]["teacher"] is not None:
+        targets = data.datasets["train"].targets
+        soft = np.random.default_rng(0).dirichlet(np.ones(8), len(targets))
+        data.datasets["train"].shares = (0.6 * F.one_hot(targets, 8) + 0.4 * torch.from_numpy(soft)).float()
     return task, data
+
+
+class DoubleFrames:
+    """Frames of a feature cache in double precision."""
+
+    dtype, itemsize = np.dtype(np.float64), 8
+
+    def __init__(self, frames: Any) -> None:
+        self.frames, self.shape = frames, frames.shape
+
+    def __getitem__(self, clip: slice) -> np.ndarray:
+        return self.frames[clip].astype(np.float64)
 
 
 def train_alone(config: dict[str, Any]) -> EmotionTask:
@@ -97,7 +114,7 @@ def check(
     *,
     batched: bool = True,
     compiled: bool = False,
-) -> None:
+) -> list[EmotionTask]:
     tasks = train_stacked(configs, folder, batched=batched, compiled=compiled)
     stacked = {seed: list(values) for seed, values in losses.items()}
     losses.clear()
@@ -115,6 +132,7 @@ def check(
             assert list(ours["values"]) == list(theirs["values"]) == list(names)
             assert ours["values"] == pytest.approx(theirs["values"], abs=1e-6)
     assert len({tuple(values) for values in losses.values()}) == len(configs), "the runs differ"
+    return tasks
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -136,6 +154,28 @@ def configs_of(small: list[str], words: str) -> list[dict[str, Any]]:
     values = [word for word in words.split() if "." in word.partition("=")[0]]
     options = [word for word in words.split() if word not in values]
     return [config_of(small, *options, *values, seed=seed) for seed in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_frozen_modules_and_rates_of_modules(small, tmp_path, losses):
+    """One of the frozen modules is a BatchNorm, and one is a dropout layer."""
+    words = "experiment=corrected freeze=[convolutions,classifier.0,classifier.3] lr_factors={lstm:0.1,classifier:3}"
+    more = "optim=adamw scheduler=warmup_cosine dropout.p=0.2 trainer.gradient_clip_val=0.3"
+    for task in check(losses, configs_of(small, f"{words} {more}"), tmp_path):
+        assert task.model.get_buffer("classifier.0.num_batches_tracked") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_soft_targets_and_features_normalized_by_speaker(small, tmp_path, losses, monkeypatch):
+    """The runs have other folds, and one of them has a teacher."""
+    monkeypatch.setattr(batches, "fits", lambda *_: True)
+    configs = [config_of(small, "split=kfold", seed=seed, **{"split.fold": seed}) for seed in range(2)]
+    for config in configs:
+        config["data"]["normalize"] = "speaker"
+    configs[1]["data"]["teacher"] = "by hand"
+    check(losses, configs, tmp_path)
 
 
 NETWORKS = [

@@ -18,7 +18,7 @@ class JoinedFrames:
 
     def __init__(self, parts: Sequence[npt.NDArray[np.float32]]) -> None:
         self.parts = parts
-        self.starts = list(accumulate(map(len, parts), initial=0))
+        self.starts = list(accumulate((part.shape[0] for part in parts), initial=0))
         self.shape = (self.starts[-1], parts[0].shape[1])
         self.dtype, self.itemsize = parts[0].dtype, parts[0].itemsize
 

@@ -15,6 +15,7 @@ from ser_lightning.data.sampler import BatchSampler
 from ser_lightning.epoch_metrics import epoch_values
 from ser_lightning.errors import InputError
 from ser_lightning.evaluation import DRAW, evaluation_batches
+from ser_lightning.fine_tuning import set_frozen_mode
 from ser_lightning.losses import EmotionLoss, describe_divergence
 from ser_lightning.random_state import seed_generators, torch_seed
 from ser_lightning.stacked.batches import FoldedBatch, Gatherer, batches_of
@@ -138,6 +139,8 @@ class BatchedArithmetic(Arithmetic):
         runs = len(self.tasks)
         self.clips = Clips(runs=runs)
         self.network = stack_networks(weights, self.clips)
+        frozen = {name for name, module in tasks[0].model.named_modules() if module in tasks[0].frozen}
+        self.frozen = [module for name, module in self.network.named_modules() if name in frozen]
         self.generators = [torch.Generator(self.device) for _ in range(runs)]
         self.classes = int(tasks[0].train_metrics.confusion.num_classes)
         losses = [task.loss for task in tasks]
@@ -166,6 +169,7 @@ class BatchedArithmetic(Arithmetic):
         for generator, key in zip(self.generators, keys, strict=True):
             generator.manual_seed(torch_seed(key))
         self.network.train()
+        set_frozen_mode(self.frozen)
         self.clips.describe(batch, generators=self.generators)
         if self.compiled is None:
             losses, logits = self._losses(batch)

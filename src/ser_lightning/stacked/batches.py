@@ -1,7 +1,7 @@
 """Batches of several runs as one batch, each run with its own clips in its own order."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader
 from ser_lightning.augment.batch_changes import BatchChanges, DrawnAugment, Ints
 from ser_lightning.data.batch import Batch, BatchDataset, FeatureDataset
 from ser_lightning.data.batch_augmentation import AugmentedBatches, mix_targets
+from ser_lightning.data.frames import Frames, JoinedFrames
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.data.sampler import BatchSampler
+from ser_lightning.data.speaker_normalization import NormalizedFrames
 
 
 class FoldedBatch(NamedTuple):
@@ -69,20 +71,23 @@ class Gatherer:
             self._keep_on_device(cast(list[FeatureDataset], plain))
 
     def _keep_on_device(self, datasets: Sequence[FeatureDataset]) -> None:
-        offsets = [dataset.offsets.numpy() for dataset in datasets]
-        _, first, inverse = np.unique(np.concatenate(offsets), return_index=True, return_inverse=True)
-        columns = [
-            torch.cat([getattr(d, name) for d in datasets]).numpy()[first] for name in ("offsets", "lengths", "targets")
-        ]
+        parts = {_identity(dataset.frames): dataset.frames for dataset in datasets}
+        frames = JoinedFrames(cast(Any, list(parts.values())))
+        starts = dict(zip(parts, frames.starts, strict=False))
+        offsets = [starts[_identity(dataset.frames)] + dataset.offsets.numpy() for dataset in datasets]
+        start, first, inverse = np.unique(np.concatenate(offsets), return_index=True, return_inverse=True)
+        columns = ([dataset.lengths for dataset in datasets], [dataset.targets for dataset in datasets])
+        length, target = (torch.cat(column).numpy()[first] for column in columns)
         # The last clip has one frame; copies of it fill up batches.
-        start, length, target = (np.append(c, last) for c, last in zip(columns, (columns[0][0], 1, 0), strict=True))
+        start, length, target = np.append(start, start[0]), np.append(length, 1), np.append(target, 0)
         union = FeatureDataset(
-            frames=datasets[0].frames, offsets=start, lengths=length, targets=target, utterances=[""] * len(start)
+            frames=frames, offsets=start, lengths=length, targets=target, utterances=[""] * len(start)
         )
         if fits(union, self.device):
             self.union, self.lengths = ResidentDataset(union, device=self.device), length
             self.rows_in_union = np.split(inverse, np.cumsum([len(part) for part in offsets])[:-1])
             self.mean = torch.stack([dataset.mean for dataset in self.augmented]) if self.augmented else None
+            self.soft_targets = [dataset.shares for dataset in datasets]
 
     def of_one_run(self, run: int, rows: list[int]) -> Batch:
         """Return a batch of one run."""
@@ -105,6 +110,7 @@ class Gatherer:
         for run, run_rows in enumerate(rows):
             in_union[run, : len(run_rows)] = self.rows_in_union[run][run_rows]
         batch, lengths = self.union.__getitems__(in_union.flatten().tolist()), self.lengths[in_union]
+        batch = batch._replace(shares=self._soft_targets(batch.target.view(in_union.shape), rows))
         if self.augmented:
             batch, lengths = self._augment(batch, rows, lengths)
         sizes = [len(run_rows) for run_rows in rows]
@@ -117,6 +123,17 @@ class Gatherer:
             sizes=sizes,
             longest=lengths.max(1).tolist(),
         )
+
+    def _soft_targets(self, target: Tensor, rows: Sequence[list[int]]) -> Tensor | None:
+        """Return the soft targets (R * B, classes) of a batch, given its classes (R, B); None if no run has any."""
+        classes = next((shares.size(1) for shares in self.soft_targets if shares is not None), None)
+        if classes is None:
+            return None
+        soft = F.one_hot(target, classes).float()
+        for run, (shares, run_rows) in enumerate(zip(self.soft_targets, rows, strict=True)):
+            if shares is not None:
+                soft[run, : len(run_rows)] = shares[run_rows].to(soft)
+        return soft.flatten(0, 1)
 
     def _augment(self, batch: Batch, rows: Sequence[list[int]], lengths: Ints) -> tuple[Batch, Ints]:
         """Return the augmented batch and the lengths of its clips, (R, B)."""
@@ -176,6 +193,13 @@ class Gatherer:
 
 def _real(sizes: list[int], per_run: int, *, device: torch.device) -> Tensor:
     return torch.arange(per_run, device=device) < torch.tensor(sizes, device=device)[:, None]
+
+
+def _identity(frames: Frames | NormalizedFrames) -> Hashable:
+    """Return what frames with the same values have in common: their file, if they are all from one."""
+    if isinstance(frames, JoinedFrames):
+        return tuple(_identity(part) for part in frames.parts)
+    return str(frames.filename) if isinstance(frames, np.memmap) else id(frames)
 
 
 def _plain(dataset: BatchDataset) -> FeatureDataset | None:

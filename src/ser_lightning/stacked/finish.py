@@ -17,12 +17,14 @@ import torch
 from ser_lightning.assemble import assemble_data
 from ser_lightning.data.datamodule import SpeechDataModule
 from ser_lightning.data.preparation import Preparation
+from ser_lightning.distillation import read_teacher
 from ser_lightning.evaluate import evaluate_and_save
 from ser_lightning.interrupts import end_with_parent, set_worker_signals
 from ser_lightning.process import prepare_process
 from ser_lightning.progress import show_progress
 from ser_lightning.refit import Stage, Training
 from ser_lightning.result_log import log_result
+from ser_lightning.splits.findings import Finding
 from ser_lightning.task import EmotionTask
 from ser_lightning.trainer_options import build_loggers
 
@@ -57,19 +59,25 @@ class SharedData:
     """Data modules of runs, which share the preparation of the same data."""
 
     def __init__(self) -> None:
-        self.preparations: dict[str, Preparation] = {}
+        self.preparations: dict[str, tuple[Preparation, list[Finding]]] = {}
 
     def of_run(self, config: dict[str, Any], stage: Stage) -> SpeechDataModule:
-        """Return the data module of a run, set up."""
+        """Return the data module of a run, set up, with the training targets of its teacher, if it has one."""
+        teacher = read_teacher(config)
         key = json.dumps([stage.name, stage.result, *(config[name] for name in SECTIONS)], sort_keys=True)
         progress = show_progress(f"features of {config['corpus'].get('name', 'the corpus')}")
-        data = assemble_data(config, progress=progress, split=stage.split, preparation=self.preparations.get(key))
-        if key not in self.preparations:
+        preparation, findings = self.preparations.get(key, (None, []))
+        data = assemble_data(config, progress=progress, split=stage.split, preparation=preparation)
+        if preparation is None:
             data.preparation.scan()
             data.preparation.require(stage.subsets)
+            findings = [] if teacher is None else teacher.check(data.preparation)
             data.prepare_data()
-            self.preparations[key] = data.preparation
+            self.preparations[key] = (data.preparation, findings)
         data.setup()
+        if teacher is not None:
+            data.teacher, data.teacher_findings = teacher.facts, findings
+            teacher.soften(data, config)
         return data
 
 

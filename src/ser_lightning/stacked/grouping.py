@@ -11,6 +11,7 @@ from ser_lightning.config_files import read_file
 MAY_DIFFER = (
     *("name", "run_id", "folder", "seed", "split", "dropout", "init_from", "init_from_sha256", "logger", "callbacks"),
     *("loss", "scheduler", "checkpoint", "monitor", "mode", "calibrate", "study_metric"),
+    *("data.teacher", "data.teacher_sha256", "data.teacher_share", "data.teacher_temperature"),
     *("optim.lr", "optim.weight_decay", "trainer.max_epochs", "trainer.min_epochs", "trainer.gradient_clip_val"),
 )
 OPTIMIZERS = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
@@ -70,11 +71,7 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
         return "a classical model is fitted once, without epochs"
     is_set = {
         "ensemble": config["ensemble"] != 1,
-        "freeze": bool(config["freeze"]),
-        "lr_factors": bool(config["lr_factors"]),
         "trust": bool(config["trust"]),
-        "data.teacher": config["data"]["teacher"] is not None,
-        "data.normalize": config["data"]["normalize"] != "none",
         "optim": config["optim"].get("_target_") not in OPTIMIZERS or not config["optim"].keys() <= OPTIMIZER_KEYS,
         "loss": config["loss"].get("_target_") != LOSS,
         **{f"trainer.{name}": True for name in _unsupported_options(config["trainer"])},

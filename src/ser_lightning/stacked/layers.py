@@ -70,7 +70,8 @@ class ModulesOfRuns:
     def parameter(self, name: str) -> nn.Parameter | None:
         """Return a parameter of the modules of all runs, (R, ...), or None if they have none of this name."""
         full = f"{self.name}.{name}".strip(".")
-        return self.weights.stacked(full) if full in self.weights.spans else None
+        names = (name for name, _ in self.weights.models[0].named_parameters())
+        return self.weights.stacked(full) if full in names else None
 
     def buffer(self, name: str) -> Tensor:
         """Return a buffer of the modules of all runs, (R, ...)."""

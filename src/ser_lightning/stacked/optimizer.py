@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from ser_lightning.fine_tuning import parameter_groups
 from ser_lightning.stacked.weights import SharedWeights
 from ser_lightning.task import EmotionTask
 
@@ -19,7 +20,7 @@ AFTER_NORM = 1e-6  # added to the norm of the gradient, as in torch.nn.utils.cli
 class Schedule:
     """Optimizer settings of one run over time.
 
-    They are read from an optimizer of torch with a single number as its parameter, whose schedule is stepped when
+    They are read from an optimizer of torch with a single number in each of its groups, whose schedule is stepped when
     Lightning would step it.
 
     Args:
@@ -27,11 +28,15 @@ class Schedule:
         epochs: number of epochs of the schedule
         steps: number of optimizer steps in an epoch
 
+    Attributes:
+        parameters: trained parameters of the network in each group; ``lr_factors`` gives groups their own rates
+
     """
 
     def __init__(self, task: EmotionTask, *, epochs: int, steps: int) -> None:
-        group: dict[str, Any] = {"params": [nn.Parameter(torch.zeros(1))]}
-        self.optimizer = task.make_optimizer([group if task.lr is None else {**group, "lr": task.lr}])
+        groups = parameter_groups(task.model.named_parameters(), lr=task.lr, factors=task.lr_factors)
+        self.parameters: list[list[nn.Parameter]] = [group["params"] for group in groups]
+        self.optimizer = task.make_optimizer([{**group, "params": [nn.Parameter(torch.zeros(1))]} for group in groups])
         self.config = task.scheduler
         self.scheduler = None
         if self.config is not None:
@@ -45,15 +50,17 @@ class Schedule:
 
     @property
     def lr(self) -> float:
-        """Current learning rate."""
+        """Current learning rate of the first group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def values(self) -> list[float]:
-        """Return the current values of :data:`STEP_SIZES`; 0 for those that the optimizer does not have."""
-        group = self.optimizer.param_groups[0]
-        beta1, beta2 = group.get("betas", (0.0, 0.0))
-        values = {**group, "beta1": beta1, "beta2": beta2}
-        return [float(values.get(name, 0.0)) for name in STEP_SIZES]
+    def values(self) -> list[list[float]]:
+        """Return the current values of :data:`STEP_SIZES` in each group; 0 for those that it does not have."""
+        table = []
+        for group in self.optimizer.param_groups:
+            beta1, beta2 = group.get("betas", (0.0, 0.0))
+            values = {**group, "beta1": beta1, "beta2": beta2}
+            table.append([float(values.get(name, 0.0)) for name in STEP_SIZES])
+        return table
 
     def after_step(self, index: int) -> None:
         """Step the schedule after an optimizer step, the number ``index`` of its epoch."""
@@ -105,6 +112,11 @@ class StackedOptimizer:
         self.first = torch.zeros_like(like)  # momentum of SGD, first moment of Adam
         self.second = torch.zeros_like(like) if self.kind != "SGD" else like.new_zeros(len(like), 0)
         self.steps = [0] * len(like)
+        members = {p: group for group, parameters in enumerate(schedules[0].parameters) for p in parameters}
+        groups = torch.empty(like.size(1), dtype=torch.int64)
+        for name, span in weights.spans.items():
+            groups[span] = members[weights.models[0].get_parameter(name)]
+        self.groups = groups.to(like.device) if groups.any() else slice(1)  # (P,), or the only group
         self.clip = None
         if any(norm is not None for norm in clip):
             self.clip = like.new_tensor([math.inf if norm is None else norm for norm in clip])[:, None]
@@ -126,13 +138,18 @@ class StackedOptimizer:
 
     def _update(self, gradients: Tensor) -> None:
         values = self.weights.values
-        table = [[*schedule.values(), max(1, n)] for schedule, n in zip(self.schedules, self.steps, strict=True)]
-        columns = torch.tensor(table, dtype=torch.float64).T[:, :, None]  # (settings, R, 1)
+        table = [
+            [[*row, max(1, n)] for row in schedule.values()]
+            for schedule, n in zip(self.schedules, self.steps, strict=True)
+        ]
+        columns = torch.tensor(table, dtype=torch.float64).permute(2, 0, 1)  # (settings, R, groups)
         lr, decay, beta1, beta2, eps, momentum, count = columns
         scale, root = lr / (1 - beta1**count), (1 - beta2**count).sqrt()
         # Differences from 1 are computed in double precision, where they lose no digits.
         scalars = [lr, decay, 1 - lr * decay, 1 - beta1, beta2, 1 - beta2, eps, momentum, scale, root]
-        lr, decay, decayed, new1, beta2, new2, eps, momentum, scale, root = torch.stack(scalars).to(values)
+        of_groups = torch.stack(scalars).to(values)
+        lr, decayed, scale = (of_groups[index][:, self.groups] for index in (0, 2, 8))
+        decay, new1, beta2, new2, eps, momentum, root = of_groups[[1, 3, 4, 5, 6, 7, 9], :, :1]
         if self.kind == "AdamW":
             values.mul_(decayed)
         else:

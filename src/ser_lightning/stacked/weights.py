@@ -16,13 +16,13 @@ class SharedWeights:
     """Weights, gradients and buffers of networks in common arrays, whose row r belongs to network r.
 
     The parameters and buffers of each network become views of its row, so that every network can still be used and
-    saved alone, and always has the current weights.
+    saved alone, and always has the current weights. Frozen parameters stay with their networks.
 
     Args:
         models: the networks, on the same device
 
     Raises:
-        NotStackableError: the networks differ in the names or shapes of their weights, or a weight is not trained
+        NotStackableError: the networks differ in the names or shapes of their weights, or in what is frozen
 
     """
 
@@ -31,23 +31,26 @@ class SharedWeights:
         shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in models]
         if any(shape != shapes[0] for shape in shapes):
             raise NotStackableError("their networks differ in shape")
-        if not all(parameter.requires_grad for model in models for parameter in model.parameters()):
-            raise NotStackableError("a part of the network is not trained")
+        if any(list(_trained(model)) != list(_trained(models[0])) for model in models):
+            raise NotStackableError("their networks differ in what is frozen")
         self.values = torch.stack([_flat(model) for model in models])  # (R, P)
         self.gradients = torch.zeros_like(self.values)
         self.spans: dict[str, slice] = {}
         self.parameters: dict[str, nn.Parameter] = {}  # those of all networks, (R, ...)
         start = 0
-        for name, parameter in models[0].named_parameters():
+        for name, parameter in _trained(models[0]).items():
             self.spans[name] = slice(start, start + parameter.numel())
             start += parameter.numel()
         for row, model in enumerate(models):
-            for name, parameter in model.named_parameters():
+            for name, parameter in _trained(model).items():
                 parameter.data = self.values[row, self.spans[name]].view(parameter.shape)
                 parameter.grad = self.gradients[row, self.spans[name]].view(parameter.shape)
 
     def stacked(self, name: str) -> nn.Parameter:
-        """Return one parameter of all networks, (R, ...), as a view."""
+        """Return one parameter of all networks, (R, ...), as a view; a copy if it is frozen."""
+        if name not in self.spans:
+            stack = torch.stack([model.get_parameter(name).detach() for model in self.models])
+            return nn.Parameter(stack, requires_grad=False)
         shape = (len(self.models), *self.models[0].get_parameter(name).shape)
         self.parameters[name] = nn.Parameter(self.values[:, self.spans[name]].view(shape))
         return self.parameters[name]
@@ -81,5 +84,9 @@ class SharedWeights:
                     module.flatten_parameters()
 
 
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def _flat(model: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach()
+    return nn.utils.parameters_to_vector(_trained(model).values()).detach()
