@@ -5,11 +5,15 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from ser_lightning.atomic import write_atomically
@@ -138,9 +142,13 @@ def save(figure: Figure, path: str | Path) -> None:
         path: target file; its parent folders are created
 
     """
+    _fix_layout(figure)
+    figure.patch.set_facecolor("white")
+    figure.dpi = DPI
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     with write_atomically(path, "wb") as file:
-        # Without the matplotlib version in the metadata, equal figures give equal bytes.
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+        # Unlike savefig, it draws once. Without matplotlib's version in the metadata, equal figures give equal bytes.
+        canvas.print_png(file, metadata={"Software": None})
 
 
 def svg(figure: Figure, *, name: str, title: str) -> str:
@@ -152,10 +160,14 @@ def svg(figure: Figure, *, name: str, title: str) -> str:
         title: description of the figure for screen readers
 
     """
+    _fix_layout(figure)
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_facecolor("none")
+    canvas: Any = FigureCanvasSVG(figure)
     file = io.StringIO()
     # Keep text as text; the fixed salt makes equal figures give equal SVG.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(file, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)', f"{name}-", text)
@@ -165,3 +177,11 @@ def svg(figure: Figure, *, name: str, title: str) -> str:
     for color, variable in INKS.items():
         text = text.replace(color, f"var({variable})")
     return text.strip()
+
+
+def _fix_layout(figure: Figure) -> None:
+    """Compute the layout of a figure, which takes as long as drawing it, once for all formats."""
+    layout = figure.get_layout_engine()
+    if isinstance(layout, ConstrainedLayoutEngine):
+        layout.execute(figure)
+        figure.set_layout_engine("none")
