@@ -28,7 +28,8 @@ def test_runs_that_differ_in_values_are_grouped():
 
 
 @pytest.mark.parametrize(
-    "word", ["features=mfcc", "model.hidden=40", "data.batch_size=32", "model.masked=false", "freeze=[lstm]"]
+    "word",
+    ["features=mfcc", "model.hidden=40", "data.batch_size=32", "model.masked=false", "freeze=[lstm]", "ensemble=2"],
 )
 def test_runs_of_other_shapes_are_not_grouped(word):
     groups = group_runs(runs("seed=0", "seed=1", word))
@@ -49,7 +50,6 @@ def test_strength_of_batch_augmentation_may_differ_and_copies_may_not():
         ("trainer.devices=2", "trainer.devices"),
         ("trainer.accelerator=tpu", "trainer.accelerator"),
         ("callbacks=[default,weight_averaging]", "callbacks.weight_averaging"),
-        ("ensemble=2", "ensemble"),
     ],
 )
 def test_reason_names_what_a_stack_does_not_have(word, named):

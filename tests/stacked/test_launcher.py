@@ -45,12 +45,14 @@ def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_p
 
 @pytest.mark.slow
 def test_runs_that_are_not_stacked_are_trained_one_by_one(small, tmp_path):
-    done = launch(small, tmp_path, *STACKED, "model.hidden=4", "trainer.max_epochs=1", "ensemble=1,2")
+    done = launch(
+        small, tmp_path, *STACKED, "model.hidden=4", "trainer.max_epochs=1", "trainer.accumulate_grad_batches=1,2"
+    )
     assert done.returncode == 0, done.stderr
     assert len(results(tmp_path)) == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("ser-train: not stacked: ")]
     assert len(lines) == 2
-    assert "ensemble" in lines[1]
+    assert "accumulate_grad_batches" in lines[1]
 
 
 @pytest.mark.slow

@@ -168,6 +168,13 @@ def test_frozen_modules_and_rates_of_modules(small, tmp_path, losses):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_ensembles(small, tmp_path, losses):
+    words = "experiment=corrected model.hidden=8 dropout.p=0.2 loss.label_smoothing=0.1 ensemble=2"
+    check(losses, configs_of(small, words), tmp_path, compiled=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_soft_targets_and_features_normalized_by_speaker(small, tmp_path, losses, monkeypatch):
     """The runs have other folds, and one of them has a teacher."""
     monkeypatch.setattr(batches, "fits", lambda *_: True)

@@ -17,6 +17,7 @@ from ser_lightning.errors import InputError
 from ser_lightning.evaluation import DRAW, evaluation_batches
 from ser_lightning.fine_tuning import set_frozen_mode
 from ser_lightning.losses import EmotionLoss, describe_divergence
+from ser_lightning.models.ensemble import mean_logits, members_of
 from ser_lightning.random_state import seed_generators, torch_seed
 from ser_lightning.stacked.batches import FoldedBatch, Gatherer, batches_of
 from ser_lightning.stacked.compiled import CompiledLosses
@@ -154,7 +155,7 @@ class BatchedArithmetic(Arithmetic):
             self.class_weights = torch.stack([ones if x.weights is None else x.weights.to(like) for x in losses])
         self._reset()
         self.compiled: CompiledLosses | None = None
-        if compiled and not all(getattr(task.model, "masked", True) for task in tasks):
+        if compiled and not getattr(members_of(tasks[0].model)[0], "masked", True):
             log.info("the step is not compiled: with model.masked=false the results depend on the padding")
         elif compiled:
             lengths = [cast(BatchSampler, loader.batch_sampler).lengths.max() for loader in train]
@@ -175,7 +176,7 @@ class BatchedArithmetic(Arithmetic):
             losses, logits = self._losses(batch)
         else:
             batch, losses, logits = self.compiled(batch)
-        self._record(batch, losses.detach(), logits.detach())
+        self._record(batch, losses.detach().mean(0), logits.detach())
         self.weights.backward(losses.sum())
 
     def train_values(self) -> list[Values]:
@@ -198,7 +199,7 @@ class BatchedArithmetic(Arithmetic):
         for batch in self._val_batches():
             self.clips.describe(batch, generators=self.generators)
             losses, logits = self._losses(batch, plain=True)
-            self._record(batch, losses, logits)
+            self._record(batch, losses[0], logits)
         if evaluation.training_mode and not evaluation.update_statistics:
             for model, before in buffers:
                 for name, buffer in model.named_buffers():
@@ -222,21 +223,27 @@ class BatchedArithmetic(Arithmetic):
                 torch.empty((), dtype=torch.int64).random_(generator=generator)  # alone, the data loader draws it
 
     def _losses(self, batch: FoldedBatch, *, plain: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the mean loss of each run (R,) and the logits (R, B, classes).
+        """Return the mean losses of each run (networks, R) and the logits (R, B, classes).
 
         Args:
             batch: the batch, which :attr:`clips` describes
-            plain: without class weights and label smoothing
+            plain: one loss for the networks of an ensemble together, without class weights and label smoothing
 
         """
-        logits = by_run(self.network(batch.features, batch.lengths), self.clips.runs)
+        each = [by_run(m(batch.features, batch.lengths), self.clips.runs) for m in members_of(self.network)]
+        logits = mean_logits(each)
+        losses = [self._loss(x, batch, plain=plain) for x in ([logits] if plain else each)]
+        return torch.stack(losses), logits
+
+    def _loss(self, logits: Tensor, batch: FoldedBatch, *, plain: bool) -> Tensor:
+        """Return the mean loss of each run, (R,)."""
         shares = F.one_hot(batch.target, self.classes).to(logits) if batch.shares is None else batch.shares
         if not plain:
             shares = (1 - self.smoothing) * shares + self.smoothing / self.classes
             if self.class_weights is not None:
                 shares = shares * self.class_weights[:, None]
         each = -(logits.log_softmax(-1) * shares).sum(-1)  # (R, B)
-        return torch.where(batch.real, each, 0.0).sum(1) / batch.real.sum(1).clamp(min=1), logits
+        return torch.where(batch.real, each, 0.0).sum(1) / batch.real.sum(1).clamp(min=1)
 
     def _reset(self) -> None:
         runs, like = self.clips.runs, self.weights.values

@@ -22,7 +22,7 @@ class CompiledLosses:
     not compiled.
 
     Args:
-        losses: from a batch to the loss of each run and the logits
+        losses: from a batch to the losses of each run and the logits
         clips: description of the batch, for the layers
         size: number of clips of the largest batch of a run
         longest: number of frames of the longest clip
@@ -41,7 +41,7 @@ class CompiledLosses:
         self.lengths: set[int] = set()
 
     def __call__(self, batch: FoldedBatch) -> tuple[FoldedBatch, Tensor, Tensor]:
-        """Return the batch, padded, the loss of each run (R,), and the logits (R, B, classes)."""
+        """Return the batch, padded, the losses (networks, R), and the logits (R, B, classes)."""
         if self.dropped is None:
             result = self.losses(batch)
             self.dropped = self.clips.dropped

@@ -70,7 +70,6 @@ def reason_against(config: Mapping[str, Any]) -> str | None:
     if is_baseline(config["model"]):
         return "a classical model is fitted once, without epochs"
     is_set = {
-        "ensemble": config["ensemble"] != 1,
         "trust": bool(config["trust"]),
         "optim": config["optim"].get("_target_") not in OPTIMIZERS or not config["optim"].keys() <= OPTIMIZER_KEYS,
         "loss": config["loss"].get("_target_") != LOSS,

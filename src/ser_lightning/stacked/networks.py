@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ser_lightning.models.cnn_bilstm import CNNBiLSTM
 from ser_lightning.models.encoder_head import EncoderHead
+from ser_lightning.models.ensemble import members_of
 from ser_lightning.models.flat_batch import FlatBatch, flatten_batch
 from ser_lightning.models.layers import MaskedBatchNorm, Standardize, standardized_frames, valid_length
 from ser_lightning.models.lstm import BiLSTM
@@ -49,7 +50,7 @@ def stack_networks(weights: SharedWeights, clips: Clips) -> nn.Module:
         NotStackableError: a network, or a layer of it, has no stacked form
 
     """
-    network = type(weights.models[0])
+    network = type(members_of(weights.models[0])[0])
     if network not in NETWORKS:
         raise NotStackableError(f"{network.__name__} has no stacked form")
     return _stack(ModulesOfRuns(weights=weights, clips=clips))
