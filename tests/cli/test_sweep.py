@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from studies.soak import descendants
 from tests.cli.run_files import wait_for
+from tests.conftest import run_command
 
 from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
@@ -36,10 +37,10 @@ def launch(small: list[str], root: Path, *words: str) -> subprocess.CompletedPro
     )
 
 
-def one_by_one(command: Callable, small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
+def one_by_one(small: list[str], root: Path, *words: str, seeds: Iterable[int]) -> None:
     """Run the jobs of a sweep one after another in this process, without a launcher."""
     for seed in seeds:
-        assert command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}").code == 0
+        assert run_command("train", *small, f"output_root={root}", "name=sweep", *words, f"seed={seed}")[0] == 0
 
 
 def results(root: Path) -> dict[str, dict]:
@@ -84,10 +85,10 @@ def in_a_terminal(words: list[str]) -> tuple[int, str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 @pytest.mark.slow
-def test_rerunning_a_sweep_resumes_a_killed_job(small, command, tmp_path):
+def test_rerunning_a_sweep_resumes_a_killed_job(small, tmp_path):
     """Finished jobs are skipped, and the results equal those of an uninterrupted sweep."""
     values = ("model.hidden=4", "trainer.max_epochs=6")
-    one_by_one(command, small, tmp_path / "undisturbed", *values, seeds=range(2))
+    one_by_one(small, tmp_path / "undisturbed", *values, seeds=range(2))
     words = (*values, "seed=0,1")
     root = tmp_path / "killed"
     with subprocess.Popen(sweep(small, root, *words), stderr=subprocess.PIPE, text=True) as process:

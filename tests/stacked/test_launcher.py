@@ -17,7 +17,7 @@ STACKED = ("hydra/launcher=stacked", "hydra.launcher.n_jobs=1")
 
 
 @pytest.mark.slow
-def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_path):
+def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, tmp_path):
     """Four runs in two stacks, one of which fails; later, two finished runs and two with another network."""
     run_id = "run_id='model.hidden-${model.hidden}/optim.lr-${optim.lr}'"
     words = (*STACKED, "trainer.max_epochs=1", run_id)
@@ -35,7 +35,7 @@ def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, command, tmp_p
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert "not stacked" not in again.stderr
     assert list(results(tmp_path)) == [*folders, *(f"model.hidden-5/optim.lr-{lr}" for lr in (0.001, 0.002))]
-    one_by_one(command, small, tmp_path / "here", "model.hidden=4", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
+    one_by_one(small, tmp_path / "here", "model.hidden=4", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
     (expected,) = results(tmp_path / "here").values()
     found = json.loads((tmp_path / "sweep" / folders[1] / "result.json").read_text())
     assert found["metrics"]["test"] == pytest.approx(expected["test"], abs=1e-5)
