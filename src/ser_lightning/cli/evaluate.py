@@ -10,6 +10,7 @@ import typer
 from ser_lightning import config_files
 from ser_lightning.cli.line import Json, Settings, Trust, make_app, run_app
 from ser_lightning.errors import InputError, printable
+from ser_lightning.memory import permanent_imports
 from ser_lightning.output import STANDARD_OUTPUT, expand_user
 from ser_lightning.output_checks import check_output
 
@@ -100,11 +101,12 @@ def evaluate(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> int:
     """Evaluate a finished run from its checkpoint alone and compare with its result.json, or on another corpus."""
-    from ser_lightning.checkpoint import read_checkpoint
-    from ser_lightning.cli.checkpoint_config import config_of_run
-    from ser_lightning.cli.robustness import Options, divide
-    from ser_lightning.reevaluate import FinishedRun
-    from ser_lightning.results import check_checkpoint, read_result
+    with permanent_imports("ser_lightning.reevaluate"):
+        from ser_lightning.checkpoint import read_checkpoint
+        from ser_lightning.cli.checkpoint_config import config_of_run
+        from ser_lightning.cli.robustness import Options, divide
+        from ser_lightning.reevaluate import FinishedRun
+        from ser_lightning.results import check_checkpoint, read_result
 
     options = Options(settings=[], only=condition or [], noise=noise, rooms=rooms, again=again)
     options.check(robustness=robustness, corpora=corpus or [])

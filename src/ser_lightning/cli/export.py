@@ -10,6 +10,7 @@ import typer
 from ser_lightning.cli.exported import exported_path
 from ser_lightning.cli.line import Json, Trust, make_app, run_app
 from ser_lightning.errors import InputError
+from ser_lightning.memory import permanent_imports
 from ser_lightning.output import Output, expand_user, json_lines
 from ser_lightning.output_checks import check_output, check_path
 from ser_lightning.predict.defaults import DEFAULT_MODEL, ONNX_SUFFIX, ONNX_TOLERANCE
@@ -115,9 +116,10 @@ def _exported(
     path: Path, recordings: Sequence[Path], *, trust: Sequence[str], only_features: bool, tolerance: float, int8: bool
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the ONNX file of a checkpoint, and the facts to print."""
-    from ser_lightning.checkpoint import read_checkpoint
-    from ser_lightning.export.clips import at_ten_lengths
-    from ser_lightning.export.export import compare, export_checkpoint, open_content, quantize
+    with permanent_imports("torch"):
+        from ser_lightning.checkpoint import read_checkpoint
+        from ser_lightning.export.clips import at_ten_lengths
+        from ser_lightning.export.export import compare, export_checkpoint, open_content, quantize
 
     exported = export_checkpoint(
         read_checkpoint(path, trust=trust), path=path, trust=trust, only_features=only_features, tolerance=tolerance

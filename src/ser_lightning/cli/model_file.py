@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ser_lightning.audio.audio import Audio
 from ser_lightning.cli.exported import check_answers_for, exported_path
 from ser_lightning.errors import InputError
+from ser_lightning.memory import permanent_imports
 from ser_lightning.predict.defaults import ONNX_SUFFIX
 from ser_lightning.predict.onnx_scorer import OnnxScorer
 from ser_lightning.predict.scorer import Scorer
@@ -116,14 +117,15 @@ def _open_checkpoint(
     refused: Mapping[str, str],
     force: bool,
 ) -> Opened:
-    import torch
+    with permanent_imports("torch"):
+        import torch
 
-    from ser_lightning.build import build, usable_backends
-    from ser_lightning.checkpoint import read_checkpoint
-    from ser_lightning.cli.checkpoint_config import config_of, require_parts
-    from ser_lightning.cli.settings import require_int
-    from ser_lightning.cli.trained_values import check_trained_values
-    from ser_lightning.predict.torch_scorer import TorchScorer
+        from ser_lightning.build import build, usable_backends
+        from ser_lightning.checkpoint import read_checkpoint
+        from ser_lightning.cli.checkpoint_config import config_of, require_parts
+        from ser_lightning.cli.settings import require_int
+        from ser_lightning.cli.trained_values import check_trained_values
+        from ser_lightning.predict.torch_scorer import TorchScorer
 
     checkpoint = read_checkpoint(path, trust=trust)
     # Not applicable here: "checkpoint" selects which checkpoint is reported, and prediction is always in eval mode.
