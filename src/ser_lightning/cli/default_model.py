@@ -4,6 +4,7 @@ import sys
 
 from ser_lightning.cli.exported import exported_path
 from ser_lightning.errors import InputError
+from ser_lightning.memory import permanent_imports
 from ser_lightning.predict.defaults import DEFAULT_MODEL
 
 TRAINED_ON = "EmoDB, 535 acted recordings of 10 German speakers"
@@ -30,7 +31,8 @@ def default_model(command: str) -> str:
 
 
 def _check_encoder() -> None:
-    from ser_lightning.features.encoders.smart_turn import find_model  # imports torch
+    with permanent_imports("torch"):
+        from ser_lightning.features.encoders.smart_turn import find_model  # imports torch
 
     try:
         find_model()

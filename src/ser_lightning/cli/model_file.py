@@ -117,7 +117,7 @@ def _open_checkpoint(
     refused: Mapping[str, str],
     force: bool,
 ) -> Opened:
-    with permanent_imports("torch"):
+    with permanent_imports("ser_lightning.predict.torch_scorer"):
         import torch
 
         from ser_lightning.build import build, usable_backends
@@ -136,6 +136,7 @@ def _open_checkpoint(
     warnings = check_trained_values(usable_backends(checkpoint.config), config, force=force)
     torch.set_num_threads(require_int("threads", config["threads"], least=1))
     batch_size = require_int("data.batch_size", config["data"].get("batch_size"), least=1)
-    scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker, workers=available_cores())
+    with permanent_imports("sklearn"):  # by the models that need it
+        scorer = TorchScorer(checkpoint, config, path=path, one_speaker=one_speaker, workers=available_cores())
     audio = build("audio", config["audio"], trust=config["trust"])
     return Opened(Path(path), scorer, audio, batch_size, warnings, checkpoint.training_data)
