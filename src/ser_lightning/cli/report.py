@@ -9,6 +9,7 @@ import typer
 
 from ser_lightning.cli.line import Json, make_app, run_app
 from ser_lightning.errors import InputError
+from ser_lightning.memory import permanent_imports
 from ser_lightning.output import STANDARD_OUTPUT, expand_user
 from ser_lightning.output_checks import check_folder, check_output
 
@@ -80,8 +81,9 @@ def report(  # noqa: PLR0917 - Typer passes options by name
     json: Json = False,
 ) -> None:
     """Compare the runs of a sweep: an answer in words, tables, intervals, tests and figures."""
-    from ser_lightning.report.export import export_runs
-    from ser_lightning.report.report import make_report
+    with permanent_imports("ser_lightning.report.report"):
+        from ser_lightning.report.export import export_runs
+        from ser_lightning.report.report import make_report
 
     if clips is not None and not with_audio:
         raise InputError("--clips limits the clips of --with-audio; give --with-audio too, or leave out --clips")
