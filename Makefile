@@ -101,7 +101,7 @@ load: setup  ## send recordings to ser-serve from 50 clients; MODEL=checkpoint R
 stream: setup  ## measure the latency and real-time factor of a stream; MODEL=checkpoint RECORDING=talk.wav
 	$(BIN)/python -m benchmarks.stream $(MODEL) $(RECORDING)
 
-bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and sweeps by hydra/launcher=stacked
+bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and stacked sweeps, also compiled
 	$(BIN)/python -m benchmarks.accelerator
 	$(BIN)/python -m benchmarks.stacked
 

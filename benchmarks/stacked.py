@@ -21,8 +21,15 @@ import torch
 
 TRAIN = str(Path(sys.executable).with_name("ser-train"))
 CORPUS = ["corpus=synthetic", "corpus.speakers=24"]  # 1440 clips, 3456 training clips with copies
-STACKED, LOCAL = "hydra/launcher=stacked", "hydra/launcher=local"
+STACKED, LOCAL = ["hydra/launcher=stacked"], ["hydra/launcher=local"]
+COMPILED = [*STACKED, "hydra.launcher.compiled=true"]
 GENERALIST = ["experiment=generalist", "split.folds=6", "split.fold=range(6)", "seed=0,1,2"]
+# Stacks whose time is divided into parts: name, overrides, largest number of runs, and whether the step is compiled.
+PARTS = (
+    ("corrected", ["experiment=corrected"], 40, False),
+    ("corrected, compiled", ["experiment=corrected"], 40, True),
+    ("generalist", [*GENERALIST[:2], "split.fold=0"], 18, False),
+)
 
 
 class Sweep(NamedTuple):
@@ -47,12 +54,15 @@ def sweeps(runs: list[int], *, epochs: int, whole: int) -> list[Sweep]:
     corrected = ["experiment=corrected"]
     arms = [*corrected, "dropout=none,p25", "seed=range(20)"]
     return [
-        Sweep("40 runs of corrected, stacked", [*arms, STACKED], whole, 120),
-        *(Sweep(f"{n} runs at once", [*corrected, f"seed=range({n})", STACKED], epochs, 60) for n in runs),
-        Sweep("40 runs of released, stacked", ["experiment=released", *arms[1:], STACKED], epochs, 60),
-        Sweep("18 runs of generalist, stacked", [*GENERALIST, STACKED], 1, 120),
-        Sweep("40 runs of corrected, one by one", [*arms, LOCAL], whole, 300),
-        Sweep("18 runs of generalist, one by one", [*GENERALIST, LOCAL], 1, 120),
+        Sweep("40 runs of corrected, stacked", [*arms, *STACKED], whole, 90),
+        Sweep("40 runs of corrected, compiled", [*arms, *COMPILED], whole, 90),
+        Sweep("18 runs of generalist, stacked", [*GENERALIST, *STACKED], epochs, 90),
+        Sweep("18 runs of generalist, compiled", [*GENERALIST, *COMPILED], epochs, 90),
+        *(Sweep(f"{n} runs at once", [*corrected, f"seed=range({n})", *STACKED], epochs, 40) for n in runs),
+        *(Sweep(f"{n} at once, compiled", [*corrected, f"seed=range({n})", *COMPILED], epochs, 50) for n in runs),
+        Sweep("40 runs of released, stacked", ["experiment=released", *arms[1:], *STACKED], epochs, 60),
+        Sweep("18 runs of generalist, one by one", [*GENERALIST, *LOCAL], 1, 60),
+        Sweep("40 runs of corrected, one by one", [*arms, *LOCAL], whole, 240),
     ]
 
 
@@ -88,6 +98,7 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds, self.running = device, {}, []  # type: ignore[var-annotated]
+        self.wrapped: list[tuple[Any, str, Callable[..., Any]]] = []
 
     def wrap(self, owner: Any, name: str, part: str) -> None:
         """Measure a method of a class."""
@@ -98,7 +109,13 @@ class Stopwatch:
             with self.measure(part):
                 return inner(*args, **options)
 
+        self.wrapped.append((owner, name, inner))
         setattr(owner, name, timed)
+
+    def restore(self) -> None:
+        """Stop measuring methods."""
+        for owner, name, inner in self.wrapped:
+            setattr(owner, name, inner)
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
@@ -119,40 +136,28 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
 
 
-def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: torch.device) -> dict[str, float]:
+def parts(
+    folder: Path, words: list[str], *, runs: int, epochs: int, device: torch.device, compiled: bool
+) -> dict[str, float]:
     """Train a stack in this process and return the seconds of its parts."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from ser_lightning.build import config_folder
+    jobs = _jobs(folder, words, runs=runs, epochs=epochs, device=device)
     from ser_lightning.stacked import arithmetic, batches, layers, networks, optimizer, run, training
-    from ser_lightning.stacked.jobs import Job
+    from ser_lightning.stacked.compiled import CompiledLosses
 
-    jobs = []
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        for seed in range(runs):
-            words = [
-                *corpus,
-                "experiment=corrected",
-                f"seed={seed}",
-                f"run_id={seed:03}x",
-                f"output_root={folder / 'parts'}",
-            ]
-            words += [f"data.feature_cache={folder / 'cache'}", f"corpus.root={folder / 'corpus'}"]
-            words += [
-                f"trainer.max_epochs={epochs}",
-                f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
-            ]
-            config: Any = OmegaConf.to_container(compose("train", overrides=words), resolve=True)
-            jobs.append(Job(config=config, choices={"split": "random"}, overrides=[]))
     shutil.rmtree(folder / "parts", ignore_errors=True)
+    outcomes: list[tuple[str, str, str]] = []
     watch = Stopwatch(device)
     watch.wrap(run.StackTrainer, "_next_stage", "building runs, waiting for results")
     watch.wrap(batches.Gatherer, "of_all_runs", "gathering batches")
+    watch.wrap(batches.Gatherer, "_augment", "batch augmentation")
+    watch.wrap(training.Stack, "try_step", "trying the memory, first compilation")
     watch.wrap(arithmetic.BatchedArithmetic, "train_step", "backward pass and launches")
-    watch.wrap(arithmetic.BatchedArithmetic, "_losses", "forward pass, without LSTM and dropout")
-    watch.wrap(networks.StackedBiLSTM, "_pool", "LSTM, forward pass")
-    watch.wrap(layers.StackedDropout, "forward", "dropout masks")
+    if compiled:
+        watch.wrap(CompiledLosses, "__call__", "forward pass, without dropout masks")
+    else:
+        watch.wrap(arithmetic.BatchedArithmetic, "_losses", "forward pass, without LSTM and dropout masks")
+        watch.wrap(networks.StackedBiLSTM, "_pool", "LSTM, forward pass")
+    watch.wrap(layers.StackedDropout, "draw", "dropout masks")
     watch.wrap(arithmetic.BatchedArithmetic, "validate", "validation")
     watch.wrap(optimizer.StackedOptimizer, "step", "optimizer")
     watch.wrap(training.Stack, "train_epoch", "schedules, metrics and history")
@@ -160,16 +165,43 @@ def parts(folder: Path, corpus: list[str], *, runs: int, epochs: int, device: to
     trainer = run.StackTrainer(
         jobs=jobs,
         batched=True,
-        compiled=False,
+        compiled=compiled,
         max_runs=None,
-        workers_count=8,
+        workers_count=8 if device.type == "cuda" else 1,
         checkpoint=folder / "parts" / ".stacks" / "a.ckpt",
         save_every=30,
-        report=lambda *_: None,
+        report=lambda *outcome: outcomes.append(outcome),
     )
     with watch.measure("start of workers and the rest"):
         trainer.train()
+    watch.restore()
+    if any(state != run.DONE for _, state, _ in outcomes):
+        sys.exit(f"bench-gpu: {outcomes}")
     return dict(sorted(watch.seconds.items(), key=lambda item: -item[1]))
+
+
+def _jobs(folder: Path, words: list[str], *, runs: int, epochs: int, device: torch.device) -> list[Any]:
+    """Return the jobs of a stack that differ in their seeds."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from ser_lightning.build import config_folder
+    from ser_lightning.stacked.jobs import Job
+
+    jobs = []
+    common = [
+        f"output_root={folder / 'parts'}",
+        f"data.feature_cache={folder / 'cache'}",
+        f"corpus.root={folder / 'corpus'}",
+        f"trainer.max_epochs={epochs}",
+        f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
+    ]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for seed in range(runs):
+            overrides = [*words, *common, f"seed={seed}", f"run_id={seed:03}x"]
+            config: Any = OmegaConf.to_container(compose("train", overrides=overrides), resolve=True)
+            jobs.append(Job(config=config, choices={"split": "random"}, overrides=[]))
+    return jobs
 
 
 def main() -> None:
@@ -179,7 +211,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[8, 40, 120], help="runs at once")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of a row")
     parser.add_argument("--whole", type=int, default=80, help="epochs of the rows with 40 runs of corrected")
-    parser.add_argument("--minutes", type=float, default=10, help="time for all rows")
+    parser.add_argument("--minutes", type=float, default=9, help="time for all rows")
     parser.add_argument("--jobs", type=int, default=14, help="processes of the ordinary launcher, and for results")
     parser.add_argument("--corpus", nargs="+", default=CORPUS, help="overrides that choose the corpus")
     parser.add_argument("words", nargs="*", help="overrides of every run, such as trainer.accelerator=cpu")
@@ -188,15 +220,22 @@ def main() -> None:
     if device.type == "cpu" and "trainer.accelerator=cpu" not in chosen.words:
         sys.exit("bench-gpu: torch finds no CUDA device; trainer.accelerator=cpu tries the benchmark without")
     folder, end = chosen.folder.absolute(), time.monotonic() + 60 * chosen.minutes
-    first = Sweep("preparation", ["experiment=corrected", LOCAL], 1, 0)
+    first = Sweep("preparation", ["experiment=corrected", *LOCAL], 1, 0)
     table: dict[str, Any] = {
         first.name: measure(first, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=1)
     }
-    part_seconds = parts(
-        folder, chosen.corpus, runs=min(40, max(chosen.runs)), epochs=max(2, chosen.epochs // 2), device=device
-    )
-    for name, seconds in part_seconds.items():
-        print(f"{name:40} {seconds:8.2f} s")
+    part_seconds: dict[str, dict[str, float]] = {}
+    for name, words, most, compiled in PARTS:
+        found = parts(
+            folder,
+            [*chosen.corpus, *words],
+            runs=min(most, max(chosen.runs)),
+            epochs=max(2, chosen.epochs // 2),
+            device=device,
+            compiled=compiled,
+        )
+        part_seconds[name] = found
+        print(name, *(f"{part:46} {seconds:8.2f} s" for part, seconds in found.items()), sep="\n  ", flush=True)
     for sweep in sweeps(chosen.runs, epochs=chosen.epochs, whole=chosen.whole):
         if time.monotonic() + sweep.expected > end:
             print(f"{sweep.name:40} skipped: too little time is left")

@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
+from ser_lightning.augment.spectrogram import SpectrogramAugment
 from ser_lightning.data.batch import FeatureDataset
 from ser_lightning.data.resident import ResidentDataset, fits
 from ser_lightning.task import EmotionTask
 from tests.cli.test_resume import stop
+from tests.cli.test_sweep import launch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
@@ -37,6 +39,38 @@ def test_resident_batches_equal_host_batches():
     assert ours.features.device.type == "cuda"
     assert torch.equal(ours.features.cpu(), theirs.features)
     assert torch.equal(ours.lengths.cpu(), theirs.lengths)
+
+
+def test_batches_are_augmented_on_the_device():
+    import numpy as np
+
+    lengths = np.array([60, 41, 41, 7])
+    masks = {"frequency_masks": 2, "frequency_width": 9, "time_masks": 2, "time_width": 20, "time_share": 0.2}
+    augment = SpectrogramAugment(time_warp=0.2, frequency_warp=0.1, gain_db=6.0, masks=masks, mixup=0.3)
+    changes = augment.draw(lengths, rows=40, generator=np.random.default_rng(0))
+    features = torch.randn(4, 60, 40)
+    device = torch.device("cuda")
+    found = changes.apply(features.to(device), mean=torch.zeros(40, device=device))
+    assert found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), changes.apply(features, mean=torch.zeros(40)), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", [["experiment=corrected"], ["experiment=generalist"]])
+def test_compiled_stack_has_the_losses_of_a_stack(small, tmp_path, words):
+    """Without dropout and augmentation, whose random numbers would be the same, but not their rounding."""
+    losses = []
+    for compiled in ("false", "true"):
+        root = tmp_path / compiled
+        launcher = ["hydra/launcher=stacked", f"hydra.launcher.compiled={compiled}", "trainer.accelerator=gpu"]
+        more = ["dropout=none", "augment=none", "seed=0,1", "trainer.max_epochs=2"]
+        done = launch(small, root, *words, *more, *launcher)
+        assert done.returncode == 0, done.stderr
+        assert "not stacked" not in done.stderr
+        assert "not compiled" not in done.stderr
+        results = [json.loads(path.read_text()) for path in sorted(root.rglob("result.json"))]
+        losses.append([loss for found in results for loss in found["history"]["train/loss"]])
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
 
 
 def test_run_is_reproducible_and_records_the_device(command, small, tmp_path):

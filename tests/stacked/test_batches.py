@@ -1,10 +1,14 @@
 """Batches of several runs that are gathered and augmented on the device, and those that each run assembles."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from ser_lightning.augment.augmented_batch import AugmentedBatch
 from ser_lightning.augment.mixup import Mixup
 from ser_lightning.augment.spec_augment import SpecAugment
 from ser_lightning.augment.spectrogram import SpectrogramAugment
@@ -73,11 +77,19 @@ def test_batches_on_the_device_are_those_of_each_run(monkeypatch, augments):
 
 
 def test_own_augmentations_are_computed_by_each_run(monkeypatch):
-    """An augmentation that does not draw its random numbers apart."""
-
-    class Louder:
-        def augment_batch(self, features, lengths, *, mean, generator):
-            return Mixup(alpha=1.0).augment_batch(features + 1, lengths, mean=mean, generator=generator)
-
+    """The augmentation of docs/own_code.md, which does not draw its random numbers apart."""
+    page = (Path(__file__).parents[2] / "docs" / "own_code.md").read_text()
+    names = {"torch": torch, "numpy": np, "AugmentedBatch": AugmentedBatch}
+    exec(re.search(r"```python\n(class Louder:.*?)```", page, re.DOTALL)[1], names)  # noqa: S102 - of this repository
     monkeypatch.setattr(batches, "fits", lambda *_: True)
-    assert Gatherer(loaders([Louder()] * 3), device=CPU, dtype=torch.float32).union is None
+    louder, plain = (
+        Gatherer(loaders([augment] * 3), device=CPU, dtype=torch.float32) for augment in (names["Louder"](), None)
+    )
+    assert louder.union is None
+    rows = [[1, 0], [2], [0]]
+    before, after = plain.of_all_runs(rows), louder.of_all_runs(rows)
+    gains = after.features - before.features
+    for clip, length in zip(gains[[0, 1, 2, 4]], before.lengths[[0, 1, 2, 4]], strict=True):
+        assert clip[:length].std() < 1e-4
+        assert 0.01 < clip[:length].mean().abs() < 6
+        assert not clip[length:].any()

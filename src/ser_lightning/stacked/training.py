@@ -45,7 +45,7 @@ class Stack:
     def try_step(self) -> None:
         """Compute the gradients of one step and forget them, to find out whether the memory suffices.
 
-        A stack whose step is compiled computes a second one, because the first is not compiled.
+        A compiled step is computed several times: first without compiling it, and later to record its CUDA graph.
 
         Raises:
             torch.OutOfMemoryError: it does not
@@ -55,7 +55,7 @@ class Stack:
         buffers = [{name: b.clone() for name, b in run.task.model.named_buffers()} for run in self.runs]
         largest = [max(run.rows_of_epoch(), key=len) for run in self.runs]
         try:
-            for _ in range(2 if self.compiled else 1):
+            for _ in range(4 if self.compiled else 1):
                 self.arithmetic.train_step(largest, [run.key(0) for run in self.runs])
         finally:
             for run, before in zip(self.runs, buffers, strict=True):
