@@ -7,6 +7,7 @@ folder. A run is killed up to three times before it is allowed to finish. Linux 
 
 import argparse
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -388,6 +389,7 @@ def _import_all() -> None:
         "torch.utils.tensorboard",
     ):
         importlib.import_module(name)
+    gc.freeze()  # forked processes share these objects; garbage collection would visit and so copy them
 
 
 if __name__ == "__main__":

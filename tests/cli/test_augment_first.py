@@ -104,6 +104,7 @@ def test_evaluate_reproduces_the_metrics(command, leaky):
     assert (done.code, done.out.splitlines()[-1]) == (0, "The metrics are equal to the last digit."), done.err
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_report_compares_both_arms(command, sweep, tmp_path):
     words = [str(sweep / "corrected"), "--arm", "data.augment_first"]
     assert command("report", *words, "--output", f"{tmp_path}/report").code == 0
@@ -123,6 +124,7 @@ def test_report_compares_both_arms(command, sweep, tmp_path):
     assert predictions.prediction.tolist() == again.predictions.prediction.tolist()
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_report_of_leaky_runs_states_the_test_set(command, sweep, tmp_path):
     assert command("report", str(sweep / "corrected" / "first-true"), "--output", str(tmp_path)).code == 0
     assert "on the same 45 clips and augmented copies of 2 speakers" in (tmp_path / "report.md").read_text()

@@ -51,7 +51,13 @@ def test_table_trains_like_the_corpus_it_was_written_from(succeed, emodb_made_up
 @pytest.mark.parametrize("name", ["emodb", "emovo"])
 def test_real_corpora_train_the_same_as_tables(succeed, request, tmp_path, name: str) -> None:
     root = request.getfixturevalue(f"{name}_root")
-    words = ["split=speaker", "split.folds=3", "trainer.max_epochs=1", f"data.feature_cache={tmp_path}/cache"]
+    words = [
+        "split=speaker",
+        "split.folds=3",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=2",
+        f"data.feature_cache={tmp_path}/cache",
+    ]
     own = train(succeed, tmp_path / "own", f"corpus={name}", f"corpus.root={root}", *words)
     path = write_table(name, root, tmp_path / "t.csv")
     downmix = f"corpus.downmix={own['config']['corpus']['downmix']}"

@@ -189,6 +189,7 @@ def test_early_stopping_and_last_checkpoint_determine_the_epochs(train):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_refitted_run_can_be_evaluated_again_and_reported(networks, command, succeed, tmp_path):
     again = succeed("evaluate", str(networks["drawn"]))
     assert "test" in again.out

@@ -37,6 +37,7 @@ def test_result_says_that_it_is_transductive(runs):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_report_names_the_transductive_arms(command, runs):
     assert command("report", str(runs), "--arm", "data.normalize").code == 0
     report = json.loads((runs / "report.json").read_text())

@@ -89,7 +89,7 @@ def test_run_without_a_compiler_uses_the_references_and_warns_once(done, words):
 def test_sweep_without_a_compiler_warns_once(done, uncompiled, words):
     assert done.returncode == 0  # the features are cached
     words = [word for word in words if not word.startswith("run_id=")]
-    sweep = run(TRAIN, "--multirun", *words, "name=sweep", "seed=0,1", env=uncompiled)
+    sweep = run(TRAIN, "--multirun", *words, "name=sweep", "seed=0,1", "trainer.fast_dev_run=true", env=uncompiled)
     assert sweep.returncode == 0, sweep.stderr
     assert (sweep.stdout + sweep.stderr).count(COST) == 1
 
