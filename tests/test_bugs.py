@@ -205,19 +205,21 @@ def calls(monkeypatch) -> list[tuple[str, ...]]:
 
 @pytest.mark.slow
 def test_main_runs_both_bases_with_every_bug(folder, calls, capsys):
-    bugs.main([str(folder), "--seeds", "3", "corpus=ravdess", "trainer.max_epochs=80"])
+    for path in [*folder.glob("*/*/seed-[12]"), *folder.glob("*/*/seed-[12].json")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    bugs.main([str(folder), "--seeds", "1", "corpus=ravdess", "trainer.max_epochs=80"])
     trained = [words for words in calls if words[0] == "ser-train"]
     assert len(trained) == 2 + sum(bug.how[base] == TRAINED for bug in BUGS for base in BASES)
     assert trained[0] == (
         *("ser-train", "--multirun", "experiment=released", f"name={folder.name}", f"output_root={folder.parent}"),
-        *("run_id=released/base/seed-${seed}", "seed=range(3)", "corpus=ravdess", "trainer.max_epochs=80"),
+        *("run_id=released/base/seed-${seed}", "seed=range(1)", "corpus=ravdess", "trainer.max_epochs=80"),
     )
     # Existing results of ser-evaluate are not computed again.
     again = {(words[1], words[4:]) for words in calls if words[0] == "ser-evaluate"}
     assert (str(folder / "released/base/seed-0"), ("--set", "checkpoint=best")) in again
     assert not any("evaluation.training_mode=false" in words for _, words in again)
     measured = sum(bug.how[base] == EVALUATED for bug in BUGS for base in BASES)
-    assert len(again) == 3 * (measured - 1)
+    assert len(again) == measured - 1
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / "bugs.md")
 
 

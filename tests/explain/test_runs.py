@@ -141,8 +141,9 @@ def test_command_writes_importance_and_embeddings(succeed, trained, tmp_path):
     assert other["embeddings"]["places"] != found["embeddings"]["places"]
 
 
-@pytest.mark.slow  # umap compiles its code, which takes half a minute
-def test_umap_draws_another_map(succeed, trained, tmp_path):
+@pytest.mark.slow
+def test_umap_draws_another_map(succeed, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # compiling umap's code takes half a minute
     found = explained(succeed, tmp_path / "a", str(trained), "--embeddings", "--map", "umap")
     assert np.isfinite(found["embeddings"]["places"]["embedding"]).all()
 
