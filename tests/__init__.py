@@ -2,5 +2,5 @@
 
 import gc
 
-# With the default threshold, importing all test modules takes a third more time: their objects are visited again and again.
+# With the default threshold, importing all test modules takes a third longer: it visits their objects over and over.
 gc.set_threshold(50_000, 10, 10)

@@ -167,7 +167,9 @@ def _train_stack(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep:
     outcomes: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="ser_lightning-") as folder:
         requests = [
-            _write_request(part, Path(folder) / f"{index}.json", settings=settings, sweep=sweep)
+            _write_request(
+                part, Path(folder) / f"{index}.json", settings=settings, sweep=sweep, workers=settings.n_jobs // parts
+            )
             for index, part in enumerate(divided)
         ]
         cwd = str(jobs[0].config.hydra.runtime.cwd)
@@ -184,8 +186,10 @@ def _train_stack(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep:
     return outcomes
 
 
-def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: LauncherSettings, sweep: Path) -> Path:
-    """Write the request for a process that trains a stack."""
+def _write_request(
+    jobs: Sequence[SweepJob], path: Path, *, settings: LauncherSettings, sweep: Path, workers: int
+) -> Path:
+    """Write the request for a process that trains a stack, with the number of its processes that write results."""
     name = hashlib.sha256(json.dumps([_folder(job) for job in jobs]).encode()).hexdigest()[:16]
     request = {
         "jobs": [{"config": _plain(job), "choices": _choices(job), "overrides": _overrides(job)} for job in jobs],
@@ -194,7 +198,7 @@ def _write_request(jobs: Sequence[SweepJob], path: Path, *, settings: LauncherSe
         "batched": settings.batched,
         "compiled": settings.compiled,
         "max_runs": settings.max_runs,
-        "workers_count": settings.n_jobs,
+        "workers_count": min(workers, len(jobs)),
         "save_every": settings.save_every,
     }
     path.write_text(json.dumps(request), encoding="utf-8")
