@@ -1,5 +1,7 @@
 """Dataset kept in the memory of an accelerator."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,20 +23,24 @@ class ResidentDataset(BatchDataset):
         frames = dataset.all_frames()
         padding = frames.new_zeros(1, frames.size(1))
         self.frames = torch.cat([frames, padding]).to(device)  # (R + 1, F)
-        self.longest = dataset.lengths.tolist()
+        self.lengths_on_host = dataset.lengths.numpy()
         self.lengths, self.targets = dataset.lengths.to(device), dataset.targets.to(device)
         self.shares = None if dataset.shares is None else dataset.shares.to(device)
         self.offsets = self.lengths.cumsum(0) - self.lengths
         self.device = device
 
     def __len__(self) -> int:
-        return len(self.longest)
+        return len(self.lengths_on_host)
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return the rows as a batch, in the given order."""
-        index = _to_device(torch.as_tensor(rows, dtype=torch.int64), self.device)
+        return self.gather(np.asarray(rows, dtype=np.int64))
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the rows (B,) as a batch."""
+        index = _to_device(torch.from_numpy(rows), self.device)
         lengths = self.lengths[index]  # (B,)
-        time = torch.arange(max(self.longest[row] for row in rows), device=self.device)  # (K,)
+        time = torch.arange(int(self.lengths_on_host[rows].max()), device=self.device)  # (K,)
         source = (self.offsets[index][:, None] + time).where(time < lengths[:, None], len(self.frames) - 1)  # (B, K)
         features = self.frames.index_select(0, source.flatten()).view(*source.shape, -1)  # (B, K, F)
         shares = None if self.shares is None else self.shares[index]

@@ -86,7 +86,8 @@ class Gatherer:
         if fits(union, self.device):
             self.union, self.lengths = ResidentDataset(union, device=self.device), length
             self.rows_in_union = np.split(inverse, np.cumsum([len(part) for part in offsets])[:-1])
-            self.mean = torch.stack([dataset.mean for dataset in self.augmented]) if self.augmented else None
+            means = [dataset.mean for dataset in self.augmented]
+            self.mean = torch.stack(means).to(self.device) if means else None
             self.soft_targets = [dataset.shares for dataset in datasets]
 
     def of_one_run(self, run: int, rows: list[int]) -> Batch:
@@ -109,7 +110,7 @@ class Gatherer:
         in_union = np.full((len(rows), max(map(len, rows))), len(self.lengths) - 1)
         for run, run_rows in enumerate(rows):
             in_union[run, : len(run_rows)] = self.rows_in_union[run][run_rows]
-        batch, lengths = self.union.__getitems__(in_union.flatten().tolist()), self.lengths[in_union]
+        batch, lengths = self.union.gather(in_union.flatten()), self.lengths[in_union]
         batch = batch._replace(shares=self._soft_targets(batch.target.view(in_union.shape), rows))
         if self.augmented:
             batch, lengths = self._augment(batch, rows, lengths)
@@ -146,7 +147,7 @@ class Gatherer:
                 parts.append(augment.draw(clips, rows=batch.features.size(2), generator=generator))
             parts.append(BatchChanges.none(filling))
         changes = BatchChanges.join(parts)
-        mean = cast(Tensor, self.mean).to(self.device).repeat_interleave(lengths.shape[1], 0)[:, None]
+        mean = cast(Tensor, self.mean).repeat_interleave(lengths.shape[1], 0)[:, None]
         batch = batch._replace(
             features=changes.apply(batch.features, mean=mean),
             lengths=torch.from_numpy(changes.mixed_lengths).to(self.device),

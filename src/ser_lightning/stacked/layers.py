@@ -250,15 +250,18 @@ class StackedDropout(nn.Module):
     def draw(self, shape: Sequence[int], *, like: Tensor) -> Tensor:
         """Draw the masks for an input of a shape, with the type and device of a tensor."""
         clips = self.clips
-        mask = torch.ones(clips.runs, shape[0] // clips.runs, *shape[1:], dtype=like.dtype, device=like.device)
+        mask = like.new_ones(clips.runs, shape[0] // clips.runs, *shape[1:])
         for run, (size, p) in enumerate(zip(clips.sizes, self.p, strict=True)):
             if p and size:
                 run_mask = mask[run, :size]
                 if len(shape) > 2:  # frames; alone, the batch would end with the longest clip of the run
                     run_mask = run_mask[:, : clips.longest[run]]
-                drawn = torch.empty(run_mask.shape, dtype=like.dtype, device=like.device)
-                run_mask.copy_(drawn.bernoulli_(1 - p, generator=clips.generators[run]).div_(1 - p))
-        return mask.flatten(0, 1)
+                if run_mask.is_contiguous():
+                    run_mask.bernoulli_(1 - p, generator=clips.generators[run])
+                else:
+                    run_mask.copy_(like.new_empty(run_mask.shape).bernoulli_(1 - p, generator=clips.generators[run]))
+        kept = like.new_tensor([1 - p for p in self.p]).view(-1, *[1] * len(shape))
+        return mask.div_(kept).flatten(0, 1)
 
 
 class StackedLSTM(nn.Module):

@@ -42,6 +42,7 @@ class Schedule:
         if self.config is not None:
             intervals = epochs if self.config.interval == "epoch" else epochs * steps
             self.scheduler = self.config.build(self.optimizer, intervals=max(1, intervals))
+            self.optimizer.step()  # has no gradient and moves nothing; the schedule expects it
 
     @property
     def kind(self) -> str:
@@ -64,7 +65,6 @@ class Schedule:
 
     def after_step(self, index: int) -> None:
         """Step the schedule after an optimizer step, the number ``index`` of its epoch."""
-        self.optimizer.step()  # has no gradient and moves nothing; the schedule expects it
         if self._is_due("step", index):
             self.scheduler.step()  # type: ignore[union-attr]
 

@@ -71,22 +71,25 @@ def _run_back(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of the gates and of the weight, given that of the outputs."""
     size = outputs.size(-1)
+    i, f, g, o = activations.chunk(4, -1)
+    squashed = cells[1:].tanh()
+    of_squashed = o * (1 - squashed.square())
+    # What does not depend on the next step is computed for all steps at once: the gradients of the gates are these
+    # factors, the first three times the gradient of the cell and the last times that of the output.
+    factors = activations * (1 - activations)
+    factors[..., :size] *= g
+    factors[..., size : 2 * size] *= cells[:-1]
+    factors[..., 2 * size : 3 * size] = i * (1 - g.square())
+    factors[..., 3 * size :] *= squashed
     of_gates = torch.empty_like(activations)
     of_output, of_cell = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0])
     for t in reversed(range(len(activations))):
-        i, f, g, o = activations[t].chunk(4, -1)
-        squashed = cells[t + 1].tanh()
         of_output = of_output + gradient[t + 1]
-        of_cell = of_cell + of_output * o * (1 - squashed.square())
-        now = of_gates[t]
-        now[..., :size] = of_cell * g
-        now[..., size : 2 * size] = of_cell * cells[t]
-        now[..., 2 * size : 3 * size] = of_cell * i * (1 - g.square())
-        now[..., 3 * size :] = of_output * squashed
-        for part in (slice(0, 2 * size), slice(3 * size, 4 * size)):
-            a = activations[t][..., part]
-            now[..., part] *= a * (1 - a)
-        of_output, of_cell = now @ weight, of_cell * f
+        of_cell = torch.addcmul(of_cell, of_output, of_squashed[t])
+        now, factor = (x[t].view(*of_output.shape[:-1], 4, size) for x in (of_gates, factors))
+        torch.mul(of_cell[..., None, :], factor[..., :3, :], out=now[..., :3, :])
+        torch.mul(of_output, factor[..., 3, :], out=now[..., 3, :])
+        of_output, of_cell = of_gates[t] @ weight, of_cell * f[t]
     runs = weight.size(0)
     before = outputs[:-1].transpose(0, 1).reshape(runs, -1, size)
     of_weight = of_gates.transpose(0, 1).reshape(runs, -1, 4 * size).transpose(1, 2) @ before
