@@ -18,29 +18,30 @@ STACKED = ("hydra/launcher=stacked", "hydra.launcher.n_jobs=1")
 
 @pytest.mark.slow
 def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, tmp_path):
-    """Four runs in two stacks, one of which fails; later, two finished runs and two with another network."""
+    """Four runs in two processes, one of which fails; later, two finished runs and two in one operation."""
     run_id = "run_id='model.hidden-${model.hidden}/optim.lr-${optim.lr}'"
     words = (*STACKED, "trainer.max_epochs=1", run_id)
     first = ("model.hidden=4", "optim.lr=0.001,0.002,0.003,1e30")
-    done = launch(small, tmp_path, *words, *first, "hydra.launcher.batched=true", "hydra.launcher.n_jobs=2")
+    done = launch(small, tmp_path, *words, *first, "hydra.launcher.n_jobs=2")
     folders = [f"model.hidden-4/optim.lr-{lr}" for lr in (0.001, 0.002, 0.003)]
     assert list(results(tmp_path)) == folders, done.stderr
     assert done.returncode == 1
     assert done.stderr.count("lower optim.lr") == 1
     assert "ser-train: 1 of 4 jobs failed." in done.stderr
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*.ckpt")}
-    again = launch(small, tmp_path, *words, "model.hidden=4,5", "optim.lr=0.001,0.002")
+    again = launch(small, tmp_path, *words, "model.hidden=4,5", "optim.lr=0.001,0.002", "hydra.launcher.batched=true")
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("already finished") == 4
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert "not stacked" not in again.stderr
     assert list(results(tmp_path)) == [*folders, *(f"model.hidden-5/optim.lr-{lr}" for lr in (0.001, 0.002))]
-    one_by_one(small, tmp_path / "here", "model.hidden=4", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
+    one_by_one(small, tmp_path / "here", "model.hidden=5", "optim.lr=0.002", "trainer.max_epochs=1", seeds=[0])
     (expected,) = results(tmp_path / "here").values()
-    found = json.loads((tmp_path / "sweep" / folders[1] / "result.json").read_text())
+    folder = "model.hidden-5/optim.lr-0.002"
+    found = json.loads((tmp_path / "sweep" / folder / "result.json").read_text())
     assert found["metrics"]["test"] == pytest.approx(expected["test"], abs=1e-5)
     assert found["choices"]["hydra/launcher"] == "stacked"
-    assert found["overrides"][-1] == f"run_id='{folders[1]}'"
+    assert found["overrides"][-1] == f"run_id='{folder}'"
 
 
 @pytest.mark.slow
