@@ -23,6 +23,7 @@ from ser_lightning.cli.overrides import quote_text, restore_typed_text, typed_ov
 from ser_lightning.cli.processes import JobProcess, run_processes
 from ser_lightning.cli.sweep import RUNNING, report_state
 from ser_lightning.errors import InputError
+from ser_lightning.results import finished, with_checkpoint_digest
 from ser_lightning.stacked.grouping import group_runs
 
 FOLDER = ".stacks"  # resume checkpoints, in the folder of the sweep
@@ -132,10 +133,10 @@ def _hydra_config(composed: DictConfig) -> Iterator[None]:
 
 def _train_stacks(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep: Path) -> set[int]:
     """Train what can be stacked; return the numbers of the jobs that have ended."""
-    resolved = [job for job in jobs if job.plain is not None]
+    ended = {job.number for job in jobs if job.plain is not None and _is_finished(job)}
+    resolved = [job for job in jobs if job.plain is not None and job.number not in ended]
     groups = group_runs([_plain(job) for job in resolved])
     _print_others({_plain(resolved[index])["run_id"]: reason for index, reason in groups.others.items()})
-    ended: set[int] = set()
     for stack in groups.stacks:
         members = [resolved[index] for index in stack]
         outcomes = _train_stack(members, settings=settings, sweep=sweep)
@@ -146,6 +147,14 @@ def _train_stacks(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep
         )
         ended |= {job.number for job in members if not _is(job, outcomes, LEFT)}
     return ended
+
+
+def _is_finished(job: SweepJob) -> bool:
+    """Return whether the result of a job exists; its stack or its own command reports one that cannot be used."""
+    try:
+        return finished(Path(_folder(job)), with_checkpoint_digest(_plain(job))) is not None
+    except InputError:
+        return False
 
 
 def _print_others(others: Mapping[str, str]) -> None:
