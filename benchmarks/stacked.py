@@ -66,8 +66,16 @@ def sweeps(runs: list[int], *, epochs: int, whole: int) -> list[Sweep]:
     ]
 
 
-def measure(sweep: Sweep, *, folder: Path, corpus: list[str], words: list[str], jobs: int) -> dict[str, float]:
-    """Run a sweep; return its wall time, and the seconds of training per run and epoch, as its results state them."""
+def measure(
+    sweep: Sweep, *, folder: Path, corpus: list[str], words: list[str], jobs: int, end: float
+) -> dict[str, float]:
+    """Run a sweep; return its wall time, and the seconds of training per run and epoch, as its results state them.
+
+    Raises:
+        RuntimeError: the sweep fails
+        TimeoutExpired: it has not ended at the time ``end``
+
+    """
     root = folder / "runs"
     shutil.rmtree(root, ignore_errors=True)
     line = [TRAIN, "--multirun", *corpus, *sweep.words, f"trainer.max_epochs={sweep.epochs}", f"output_root={root}"]
@@ -77,12 +85,14 @@ def measure(sweep: Sweep, *, folder: Path, corpus: list[str], words: list[str], 
         f"hydra.launcher.n_jobs={jobs}",
     ]
     start = time.perf_counter()
-    process = subprocess.run([*line, *words], capture_output=True, text=True, check=False)  # noqa: S603
+    process = subprocess.run(  # noqa: S603
+        [*line, *words], capture_output=True, text=True, check=False, timeout=max(1, end - time.monotonic())
+    )
     wall = time.perf_counter() - start
     results = [json.loads(path.read_text()) for path in root.rglob("result.json")]
     if process.returncode or not results:
-        sys.exit(f"bench-gpu: {sweep.name}: {process.stderr.strip().splitlines()[-1:]}")
-    alone = [line for line in process.stderr.splitlines() if "not stacked" in line]
+        raise RuntimeError(" ".join(process.stderr.strip().splitlines()[-1:]))
+    alone = [line for line in process.stderr.splitlines() if "not stacked" in line or "not compiled" in line]
     print("\n".join(alone), end="\n" if alone else "")
     epochs = [result["seconds"]["train"] / result["epochs"] for result in results]
     return {"runs": len(results), "wall": wall, "epoch_of_a_run": statistics.mean(epochs)}
@@ -222,9 +232,11 @@ def main() -> None:
     folder, end = chosen.folder.absolute(), time.monotonic() + 60 * chosen.minutes
     first = Sweep("preparation", ["experiment=corrected", *LOCAL], 1, 0)
     table: dict[str, Any] = {
-        first.name: measure(first, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=1)
+        first.name: measure(first, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=1, end=end)
     }
     part_seconds: dict[str, dict[str, float]] = {}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    content = {"device": name, "torch": torch.__version__, "rows": table, "parts": part_seconds}
     for name, words, most, compiled in PARTS:
         found = parts(
             folder,
@@ -240,12 +252,14 @@ def main() -> None:
         if time.monotonic() + sweep.expected > end:
             print(f"{sweep.name:40} skipped: too little time is left")
             continue
-        row = measure(sweep, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=chosen.jobs)
-        table[sweep.name] = row
-        print(f"{sweep.name:40} {row['wall']:8.1f} s, {row['epoch_of_a_run']:.4f} s an epoch of a run", flush=True)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    content = {"device": name, "torch": torch.__version__, "rows": table, "parts": part_seconds}
-    (folder / "stacked.json").write_text(json.dumps(content, indent=2) + "\n")
+        try:
+            row = measure(sweep, folder=folder, corpus=chosen.corpus, words=chosen.words, jobs=chosen.jobs, end=end)
+            print(f"{sweep.name:40} {row['wall']:8.1f} s, {row['epoch_of_a_run']:.4f} s an epoch of a run", flush=True)
+            table[sweep.name] = row
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            print(f"{sweep.name:40} failed: {error}", flush=True)
+            table[sweep.name] = {"failed": str(error)}
+        (folder / "stacked.json").write_text(json.dumps(content, indent=2) + "\n")  # after each row, to lose none
 
 
 if __name__ == "__main__":
