@@ -34,11 +34,12 @@ def folder_of(root: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def sweep(small, tmp_path_factory) -> Path:
-    """Two seeds of each arm."""
+    """Two seeds of each arm; the first run is logged to TensorBoard."""
     root = tmp_path_factory.mktemp("first")
     for first in ("true", "false"):
         for seed in (0, 1):
             more = [f"data.augment_first={first}", f"seed={seed}", f"run_id=first-{first}/seed-{seed}"]
+            more += ["logger=[]"] if seed or first == "false" else []
             assert run_command("train", *words(small, root, *more))[0] == 0
     return root
 

@@ -17,6 +17,7 @@ from ser_lightning.task import EmotionTask
 
 NETWORK = ["experiment=corrected", "trainer.max_epochs=3", "optim.lr=0.01"]
 BASELINE = ["experiment=logistic", "model.c=[0.01,0.1]"]
+PLAIN = ("logger=[]", "calibrate=false")  # for runs of which only the weights and metrics are compared
 SELECTED = ("metrics", "confusion_matrix", "per_class_recall")
 
 
@@ -70,7 +71,7 @@ def networks(train) -> dict[str, Path]:
     return {
         "drawn": drawn,
         "relabeled": train("relabeled", "relabeled", *NETWORK, "split.refit=true", "logger=[]"),
-        "merged": train("merged", "merged", *NETWORK, "checkpoint=last", f"trainer.max_epochs={epochs}"),
+        "merged": train("merged", "merged", *NETWORK, *PLAIN, "checkpoint=last", f"trainer.max_epochs={epochs}"),
     }
 
 
@@ -78,8 +79,8 @@ def networks(train) -> dict[str, Path]:
 def baselines(train) -> dict[str, Path]:
     return {
         "drawn": train("logistic", "drawn", *BASELINE, "split.refit=true"),
-        "relabeled": train("logistic-relabeled", "relabeled", *BASELINE, "split.refit=true"),
-        "merged": train("logistic-merged", "merged", *BASELINE),
+        "relabeled": train("logistic-relabeled", "relabeled", *BASELINE, "split.refit=true", "logger=[]"),
+        "merged": train("logistic-merged", "merged", *BASELINE, *PLAIN),
     }
 
 
@@ -177,6 +178,7 @@ def test_early_stopping_and_last_checkpoint_determine_the_epochs(train):
         "stopped",
         "drawn",
         *NETWORK,
+        *PLAIN,
         "split.refit=true",
         "checkpoint=last",
         *words,

@@ -253,6 +253,7 @@ def test_resume_does_not_train_after_early_stopping(command, small, tmp_path):
     early = [
         *("+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.early.monitor=val/loss"),
         *("+callbacks.early.mode=max", "+callbacks.early.patience=1", "+callbacks.early.min_delta=9"),
+        *("logger=[]", "calibrate=false"),
     ]
     assert command("train", *words(small, tmp_path / "whole"), *early).code == 0
     stop([*words(small, tmp_path), *early], evaluate, "write_json", lambda *_: True)
