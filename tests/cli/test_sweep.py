@@ -24,6 +24,7 @@ from ser_lightning.cli import processes
 from ser_lightning.cli.sweep import listing_failures
 
 TRAIN = Path(sys.executable).parent / "ser-train"
+IN_TURN = ("hydra.launcher.n_jobs=1",)  # without worker processes
 
 
 def sweep(small: list[str], root: Path, *words: str) -> list[str]:
@@ -296,7 +297,7 @@ def test_optuna_trials_have_distinct_folders(small, tmp_path):
     search = ("direction=maximize", "n_trials=3", "n_jobs=1", "max_failure_rate=1.0", "sampler.seed=1")
     words = ("hydra/sweeper=optuna", *(f"hydra.sweeper.{word}" for word in search))
     words += ("model.hidden=choice(0,4)", "optim.lr=interval(0.001,0.01)")
-    done = launch(small, tmp_path, *words, "trainer.max_epochs=1")
+    done = launch(small, tmp_path, *words, *IN_TURN, "trainer.max_epochs=1")
     found = {path.parent.relative_to(tmp_path / "sweep"): path for path in tmp_path.rglob("result.json")}
     failed = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
     assert len(found) + len(failed) == 3
@@ -355,7 +356,7 @@ def test_synthetic_corpus_reports_a_full_disk(command, full_disk, tmp_path):
 @pytest.mark.slow
 def test_full_disk_is_the_failure_reason_of_sweep_jobs(small, full_disk):
     (full_disk / "fill").write_bytes(bytes(128 << 10))
-    done = launch(small, full_disk, "seed=0")
+    done = launch(small, full_disk, *IN_TURN, "seed=0")
     assert done.returncode == 1
     (failure,) = [line for line in done.stderr.splitlines() if line.startswith("ser-train: failed: ")]
     assert "No space left on device" in failure
