@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -28,21 +27,6 @@ RAVDESS_ROOT = os.environ.get("RAVDESS_ROOT")
 REFERENCE_ROOT = os.environ.get("REFERENCE_ROOT")
 EMODB_ROOT = os.environ.get("EMODB_ROOT")
 EMOVO_ROOT = os.environ.get("EMOVO_ROOT")
-
-
-MEASURED_CASES = 2  # the first of each parametrized test, of which coverage is measured
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out later cases of a parametrized test from coverage: tests are half again as slow while it is measured."""
-    if not config.pluginmanager.hasplugin("_cov"):
-        return
-    cases: Counter[str] = Counter()
-    for item in items:
-        name = item.nodeid.partition("[")[0]
-        cases[name] += 1
-        if cases[name] > MEASURED_CASES:
-            item.add_marker("no_cover")
 
 
 def pytest_collection_finish() -> None:

@@ -184,6 +184,7 @@ def test_measurements_of_known_waves() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_card_of_emodb(succeed, emodb_root, tmp_path) -> None:
     _, card, _ = prepare(succeed, tmp_path, "corpus=emodb", f"corpus.root={emodb_root}")
     assert (card["rows"], card["speakers"], len(card["emotions"])) == (535, 10, 7)

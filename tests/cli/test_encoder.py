@@ -29,6 +29,7 @@ def words(small: list[str], root: Path, folder: Path) -> list[str]:
     return ["experiment=encoder", *given, f"output_root={root}", "features=huggingface", f"features.encoder={folder}"]
 
 
+@pytest.mark.slow
 def test_result_report_and_audit_state_the_encoder(command, succeed, small, tmp_path, encoder):
     succeed("train", *words(small, tmp_path, encoder), "augment=speed")
     folder = tmp_path / "encoder" / "dropout-none" / "seed-0"

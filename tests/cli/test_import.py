@@ -132,6 +132,7 @@ def test_config_of_imported_weights_can_be_changed(command, succeed, weights, tm
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_released_weights_give_the_released_predictions(succeed, reference_root, tmp_path):
     """The released model is right on 155 of 360 clips one at a time, and on 228 in one batch."""
 

@@ -66,6 +66,7 @@ def test_real_corpora_train_the_same_as_tables(succeed, request, tmp_path, name:
     assert len(list((tmp_path / "cache").glob("*/index.json"))) == 1  # both use one feature cache
 
 
+@pytest.mark.slow
 def test_table_without_speakers(command, succeed, emodb_made_up, emodb_small, tmp_path, monkeypatch) -> None:
     """The result says that leakage over speakers cannot be checked; a split that needs them names the column."""
     monkeypatch.chdir(tmp_path)

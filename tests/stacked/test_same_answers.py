@@ -136,7 +136,7 @@ def check(
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("batched", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_values_that_may_differ(small, tmp_path, losses, batched):
     values = [
         {"dropout.p": 0.0, "optim.lr": 0.003},
