@@ -101,9 +101,10 @@ load: setup  ## send recordings to ser-serve from 50 clients; MODEL=checkpoint R
 stream: setup  ## measure the latency and real-time factor of a stream; MODEL=checkpoint RECORDING=talk.wav
 	$(BIN)/python -m benchmarks.stream $(MODEL) $(RECORDING)
 
-bench-gpu: setup  ## benchmark a CUDA device: clips in host or device memory, and stacked sweeps, also compiled
-	$(BIN)/python -m benchmarks.accelerator
+bench-gpu: setup  ## benchmark a CUDA device: stacked sweeps, also compiled, in nine minutes; then clips in host or device memory
+	@# The sweeps end after nine minutes.
 	$(BIN)/python -m benchmarks.stacked
+	$(BIN)/python -m benchmarks.accelerator
 
 ablation: setup  ## does dropout help? one sweep and its report; CORPUS=ravdess SEEDS=3 EXPERIMENT=corrected
 	$(BIN)/ser-train --multirun 'experiment=[$(EXPERIMENT),ablation_dropout]' name=ablation_$(EXPERIMENT)_$(CORPUS) corpus=$(CORPUS) 'seed=range($(SEEDS))' $(if $(EPOCHS),trainer.max_epochs=$(EPOCHS))

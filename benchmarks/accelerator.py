@@ -1,4 +1,4 @@
-"""``make bench-gpu``: training speed on a CUDA device; ``benchmarks.stacked`` measures many runs at once.
+"""``make bench-gpu``, second part: training speed on a CUDA device; ``benchmarks.stacked`` measures many runs at once.
 
 Uses the network of ``corrected`` on random clips with the number and lengths of RAVDESS's training clips.
 """

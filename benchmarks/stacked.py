@@ -1,4 +1,4 @@
-"""``make bench-gpu``, second part: sweeps by ``hydra/launcher=stacked`` and by the ordinary launcher.
+"""``make bench-gpu``, first part: sweeps by ``hydra/launcher=stacked`` and by the ordinary launcher.
 
 Every row is a whole command with its start and results, on synthetic speech of the size of RAVDESS. The most important
 rows come first; a row that does not fit into the time that is left is skipped and named.
