@@ -23,6 +23,10 @@ TRAIN = str(Path(sys.executable).with_name("ser-train"))
 CORPUS = ["corpus=synthetic", "corpus.speakers=24"]  # 1440 clips, 3456 training clips with copies
 STACKED, LOCAL = ["hydra/launcher=stacked"], ["hydra/launcher=local"]
 COMPILED = [*STACKED, "hydra.launcher.compiled=true"]
+SPEAKERS = [
+    *("experiment=corrected", "dropout=none,p25", "seed=0,1,2"),
+    *("split=speaker", "split.folds=6", "split.fold=range(6)"),
+]
 GENERALIST = ["experiment=generalist", "split.folds=6", "split.fold=range(6)", "seed=0,1,2"]
 # Stacks whose time is divided into parts: name, overrides, largest number of runs, and whether the step is compiled.
 PARTS = (
@@ -50,17 +54,18 @@ class Sweep(NamedTuple):
 
 
 def sweeps(runs: list[int], *, epochs: int, whole: int) -> list[Sweep]:
-    """Return the sweeps of the table, the most important first."""
+    """Return the sweeps of the table, the most important first; the first three have the cost of ``make dropout``."""
     corrected = ["experiment=corrected"]
     arms = [*corrected, "dropout=none,p25", "seed=range(20)"]
     return [
         Sweep("40 runs of corrected, stacked", [*arms, *STACKED], whole, 90),
+        Sweep("40 runs of released, stacked", ["experiment=released", *arms[1:], *STACKED], whole, 90),
+        Sweep("36 runs of corrected on speakers, stacked", [*SPEAKERS, *STACKED], whole, 90),
         Sweep("40 runs of corrected, compiled", [*arms, *COMPILED], whole, 90),
         Sweep("18 runs of generalist, stacked", [*GENERALIST, *STACKED], epochs, 90),
         Sweep("18 runs of generalist, compiled", [*GENERALIST, *COMPILED], epochs, 90),
         *(Sweep(f"{n} runs at once", [*corrected, f"seed=range({n})", *STACKED], epochs, 40) for n in runs),
         *(Sweep(f"{n} at once, compiled", [*corrected, f"seed=range({n})", *COMPILED], epochs, 50) for n in runs),
-        Sweep("40 runs of released, stacked", ["experiment=released", *arms[1:], *STACKED], epochs, 60),
         Sweep("18 runs of generalist, one by one", [*GENERALIST, *LOCAL], 1, 60),
         Sweep("40 runs of corrected, one by one", [*arms, *LOCAL], whole, 240),
     ]
@@ -220,7 +225,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("outputs/bench/stacked"))
     parser.add_argument("--runs", type=int, nargs="+", default=[8, 40, 120], help="runs at once")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of a row")
-    parser.add_argument("--whole", type=int, default=80, help="epochs of the rows with 40 runs of corrected")
+    parser.add_argument("--whole", type=int, default=80, help="epochs of the rows with 36 and 40 runs")
     parser.add_argument("--minutes", type=float, default=9, help="time for all rows")
     parser.add_argument("--jobs", type=int, default=14, help="processes of the ordinary launcher, and for results")
     parser.add_argument("--corpus", nargs="+", default=CORPUS, help="overrides that choose the corpus")
