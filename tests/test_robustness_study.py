@@ -68,7 +68,7 @@ def test_page_of_robustness_names_what_is_missing(runs, tmp_path):
     assert robustness.main([str(tmp_path), "--docs", str(tmp_path), "--table"]) is None
     text = (tmp_path / "robustness.md").read_text()
     assert "200 test clips of 10 speakers" in text
-    assert "Not measured yet: svm_egemaps, corrected-snr" in text
+    assert "Not measured yet: generalist, svm_egemaps, corrected-snr" in text
     assert (tmp_path / "figures" / "robustness-1.png").exists()
     without = copy.deepcopy(runs)
     del without["corrected-none"]
