@@ -68,6 +68,7 @@ class SweepCallback(Callback):
 
         Jobs are composed with the overrides stored in the sweep's ``hydra`` config, so they are passed there.
         """
+        _silence_resource_trackers()
         if AUTO in (OmegaConf.select(config, "features.backend"), OmegaConf.select(config, "augment.backend")):
             native_is_available()  # warns about a missing compiler once for all jobs
         words = quote_text_values(typed_overrides(config.hydra.overrides.task))
@@ -86,6 +87,16 @@ class SweepCallback(Callback):
             config.hydra.overrides.hydra = [*hydra_words, *added]
         if journal is not None:
             _sweeps.append(Progress(journal))
+
+
+def _silence_resource_trackers() -> None:
+    """Ignore the warnings of joblib's and Python's cleanup processes, which would follow the last line of the sweep.
+
+    Those processes remove what an interrupted or killed sweep left in shared memory, and warn about it although the
+    user can do nothing. They inherit the environment.
+    """
+    filters = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, filters))
 
 
 def _begin_journal(folder: Path) -> Path | None:
