@@ -154,6 +154,7 @@ def test_ogg_file_without_its_last_page_is_noted(tmp_path, subtype):
         assert len(sound.damage) == 1
 
 
+@needs_ffmpeg
 def test_ffmpeg_reads_no_file_that_a_playlist_names(wav, tmp_path):
     encode(wav, tmp_path / "a.aac")
     for text in ("#EXTM3U\n#EXTINF:1\na.aac\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile a.aac\n"):

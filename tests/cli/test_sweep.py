@@ -151,7 +151,7 @@ def test_killed_sweep_leaves_no_shared_memory_and_prints_nothing_after_its_end(s
     words = sweep([w for w in small if not w.startswith("trainer.max_epochs")], tmp_path, *long)
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(lambda: len(list(tmp_path.rglob("last.ckpt"))) == 2 or process.poll() is not None)
-        semaphores = list(Path("/dev/shm").glob(f"sem.loky-{process.pid}-*"))
+        semaphores = list(Path("/dev/shm").glob(f"sem.loky-{process.pid}-*"))  # noqa: S108 - where Linux keeps them
         semaphores[0].unlink()
         process.kill()
         _, err = process.communicate(timeout=120)  # until the cleanup process has closed its end of the pipe
