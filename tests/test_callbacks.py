@@ -33,6 +33,7 @@ def test_early_stopping_ends_training(succeed, small, tmp_path):
 
 
 @pytest.mark.parametrize("interval", ["epoch", "step"])
+@pytest.mark.slow
 def test_learning_rate_monitor_logs_the_schedule(succeed, small, tmp_path, interval):
     words = [
         "callbacks=[default,learning_rate_monitor]",

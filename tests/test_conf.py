@@ -108,6 +108,7 @@ def test_run_id_is_defined_only_in_train_yaml():
     assert [path.name for path in files if "run_id:" in path.read_text()] == ["train.yaml"]
 
 
+@pytest.mark.slow
 def test_every_corpus_can_be_pooled():
     parts = sorted(path.stem for path in (CONF / "corpus" / "parts").glob("*.yaml"))
     assert parts == [option for option in options("corpus") if option != "pooled"]

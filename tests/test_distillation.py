@@ -131,6 +131,7 @@ def distilled(small, teacher, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_teacher_changes_training_and_is_named(distilled, trained, teacher):
     result, alone = result_of(distilled), json.loads((trained / "result.json").read_text())
     assert result["history"]["train/loss"] != alone["history"]["train/loss"]

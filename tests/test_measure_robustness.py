@@ -52,6 +52,7 @@ def test_levels_are_measured_on_the_test_clips(run):
     assert "| white noise | -20 dB SNR |" in (run / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_finished_levels_are_skipped_unless_asked(run, command, succeed):
     first = content(run)
     changed = content(run)

@@ -12,6 +12,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
+@pytest.mark.slow
 def test_arms_differ_in_one_part(sweep):
     words = [word for word in sweep.overrides if not word.startswith("run_id=")]
     first, second = (composed(*words, "corpus=ravdess", "split.fold=0", f"{sweep.arm}={arm}") for arm in sweep.arms)

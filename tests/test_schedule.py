@@ -37,6 +37,7 @@ def made(option: str, lr: float, **values):
     return build("scheduler", part | values)(optimizer), optimizer
 
 
+@pytest.mark.slow
 def test_cosine_restarts_match_torch(succeed, small_with_logs, tmp_path):
     result = run(succeed, small_with_logs, tmp_path, "scheduler=cosine_restarts", "scheduler.T_0=3")
     expected = rates(*made("cosine_restarts", 0.01, T_0=3), [None] * EPOCHS)

@@ -103,6 +103,7 @@ def test_folder_without_complete_system_exits_with_error(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+@pytest.mark.slow
 def test_train_overrides_compose_and_run_ids_name_each_run(system, monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(systems, "call", lambda *words: called.append(words))

@@ -171,6 +171,7 @@ def test_own_package_is_trained_and_used(installed, synthetic_root, tmp_path):
     assert "other code of my_emotions" in run(*train, "trust=[my_emotions]", code=1)
 
 
+@pytest.mark.slow
 def test_installed_commands_show_their_help(installed, tmp_path):
     kind, _, binaries = installed
     assert {path.name for path in binaries.glob("ser-*")} == set(PROJECT["scripts"])

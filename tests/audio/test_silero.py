@@ -35,7 +35,7 @@ def flags_of(wave: np.ndarray, *, rate: int = RATE, block: int) -> list[bool]:
 
 
 @needs_silero
-@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("rate", [8000, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (16000, 44100))])
 def test_frames_do_not_depend_on_the_blocks(speech, rate):
     wave = soxr.resample(speech, RATE, rate)
     whole = flags_of(wave, rate=rate, block=len(wave))

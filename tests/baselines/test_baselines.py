@@ -260,6 +260,7 @@ def test_fit_keeps_global_random_state_and_input(cls):
     ],
     ids=lambda of: of.__name__ if isinstance(of, type) else str(of),
 )
+@pytest.mark.slow
 def test_every_parameter_has_an_effect(cls, change):
     clips, usual = fitted(cls, tuple(COUNTS["rare"]), 4)
     changed = clips.fit(cls, **change)

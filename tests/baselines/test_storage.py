@@ -42,7 +42,7 @@ def to_tensor(data: bytes) -> torch.Tensor:
 
 @every
 @of_each_kind
-@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("frames", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_loaded_baseline_makes_identical_predictions(cls, counts, frames):
     clips, new = Clips(counts, frames=frames), Clips([7] * CLASSES, frames=frames, seed=1)
     model = clips.fit(cls)

@@ -106,6 +106,7 @@ def test_run_on_another_corpus_uses_its_labels(command, succeed, emodb_small, tm
     assert command("evaluate", str(folder)).out.splitlines()[-1] == "The metrics are equal to the last digit."
 
 
+@pytest.mark.slow
 def test_run_on_a_pool(pooled):
     result = json.loads((pooled / "result.json").read_text())
     assert result["corpus"]["name"] == "synthetic_small+emodb"

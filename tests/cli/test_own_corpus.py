@@ -36,6 +36,7 @@ def table_words(path: Path) -> list[str]:
     return ["corpus=table", f"corpus.path={path}", "corpus.columns.path=file", "corpus.columns.emotion=emo"]
 
 
+@pytest.mark.slow
 def test_table_trains_like_the_corpus_it_was_written_from(succeed, emodb_made_up, emodb_small, tmp_path) -> None:
     own = train(succeed, tmp_path / "own", *emodb_small)
     path = write_table("emodb", emodb_made_up, tmp_path / "t.csv")

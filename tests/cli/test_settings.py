@@ -79,6 +79,7 @@ def test_option_replaces_the_whole_group():
 
 
 @pytest.mark.parametrize("group", stored_groups("experiment", "callbacks", "logger", "split"))
+@pytest.mark.slow
 def test_options_of_every_group_can_be_selected(group):
     # The interpolations of an option must resolve in the config of a checkpoint; options with the same ones are alike.
     used = {option: frozenset(re.findall(r"\${[^}]*}", str(values_of(group, option)))) for option in options(group)}

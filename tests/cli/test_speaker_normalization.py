@@ -22,6 +22,7 @@ def runs(small, tmp_path_factory) -> Path:
     return root / "logistic"
 
 
+@pytest.mark.slow
 def test_result_says_that_it_is_transductive(runs):
     found = {path.parent.name[3:]: result_of(path.parent) for path in runs.glob("*/result.json")}
     assert found["none"]["normalization"] is None

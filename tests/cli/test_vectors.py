@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import without_calibration
 
 
+@pytest.mark.slow
 def test_train_predict_and_features_with_one_vector_per_clip(command, small_with_logs, synthetic_root, tmp_path):
     words = [
         "audio=kaggle",

@@ -68,7 +68,10 @@ def test_cache_contains_features_of_every_copy(tmp_path, utterances):
             np.testing.assert_array_equal(frames[row.offset : row.offset + row.frames], s.features(copy))
 
 
-@pytest.mark.parametrize("option", options("augment"))
+@pytest.mark.parametrize(
+    "option",
+    [pytest.param(name, marks=() if name == "paper" else pytest.mark.slow) for name in options("augment")],
+)
 def test_cached_augmentations_do_not_depend_on_workers(tmp_path, utterances, option):
     augment = build("augment", composed(f"augment={option}")["augment"])
     wanted = dict.fromkeys("abcd", ("", *copy_names(augment)))

@@ -23,7 +23,10 @@ FEATURES = {
 }
 SMALLER = {"lim_tdcnn": {"hidden": 8}, "drcnn": {"hidden": [16]}, "crnn_attention": {"linear": 16, "channels": [4, 4]}}
 NETWORKS = [name for name in options("model") if not is_baseline(values_of("model", name))]
-CASES = [(name, {}) for name in NETWORKS] + [("cnn_bilstm", {"masked": False, "conv_activation": "relu"})]
+CASES = [
+    ("cnn_bilstm", {"masked": False, "conv_activation": "relu"}),
+    *(pytest.param(name, {}, marks=() if name == "cnn_bilstm" else pytest.mark.slow) for name in NETWORKS),
+]
 
 
 def untrained(name: str, change: dict) -> tuple[torch.nn.Module, int]:

@@ -159,6 +159,7 @@ def test_spectral162_matches_reference_on_real_clips(reference_root, option, pai
 
 @pytest.mark.real
 @pytest.mark.parametrize("option", SETTINGS)
+@pytest.mark.slow
 def test_tuning_matches_librosa_on_real_clips(reference_root, option):
     rate = features_of(option).analysis_rate
     for path in released_clips(reference_root):

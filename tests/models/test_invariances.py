@@ -134,6 +134,7 @@ def assert_same(got: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.slow
 def test_values_of_every_experiment_fit_its_network(experiment):
     build_untrained(composed(f"experiment={experiment}"))
 

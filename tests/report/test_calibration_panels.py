@@ -14,6 +14,7 @@ def calibration(trained) -> dict:
     return read_result(trained)["calibration"]
 
 
+@pytest.mark.slow
 def test_report_shows_calibration_if_all_runs_have_it(calibration, few_draws, tmp_path):
     sweep = write_sweep(tmp_path, seeds=2, calibration=calibration)
     page = make_report(sweep).write()
