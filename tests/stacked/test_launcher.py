@@ -31,7 +31,7 @@ def test_sweep_leaves_the_results_of_the_ordinary_launcher(small, tmp_path):
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*.ckpt")}
     again = launch(small, tmp_path, *words, "model.hidden=4,5", "optim.lr=0.001,0.002", "hydra.launcher.batched=true")
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("already finished") == 4
+    assert again.stderr.count("already finished") == 2
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert "not stacked" not in again.stderr
     assert list(results(tmp_path)) == [*folders, *(f"model.hidden-5/optim.lr-{lr}" for lr in (0.001, 0.002))]

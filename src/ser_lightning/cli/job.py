@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 # Hydra's own options that are passed on to a job's command; launcher and sweeper belong to the sweep.
 PASSED_ON = ("hydra.searchpath=", "hydra.verbose=")
-STACK_FAILURES: dict[str, str] = {}  # folder of a run -> why it ended in its stack, for the launcher that ran it
+# Folder of a run that this process trained in a stack -> why it failed; empty if it did not.
+STACK_REASONS: dict[str, str] = {}
 TRIAL = {"metrics": {"val": {"uar": math.nan}}}
 
 
@@ -83,8 +84,8 @@ def run_job(config: DictConfig, *, command: Command) -> float:
         with signals_as_exceptions():
             _check_names(config, job)
             result = _existing_result(config, folder=Path(folder))
-            if result is None and folder in STACK_FAILURES:
-                raise JobFailedError(STACK_FAILURES[folder])
+            if result is None and STACK_REASONS.get(folder):
+                raise JobFailedError(STACK_REASONS[folder])
             if result is None:
                 with processor_cores(threads, sweep=str(job.sweep.dir)):
                     report(RUNNING)
@@ -133,7 +134,7 @@ def _existing_result(config: DictConfig, *, folder: Path) -> dict[str, Any] | No
         result = finished(folder, with_checkpoint_digest(plain))
     except InputError:
         return None  # the job's own command reports the error
-    if result is not None:
+    if result is not None and str(folder) not in STACK_REASONS:
         log.info("already finished: %s", folder)
     return result
 

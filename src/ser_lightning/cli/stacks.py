@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ser_lightning.cli import hydra_app
-from ser_lightning.cli.job import STACK_FAILURES
+from ser_lightning.cli.job import STACK_REASONS
 from ser_lightning.cli.overrides import quote_text, restore_typed_text, typed_overrides
 from ser_lightning.cli.processes import JobProcess, run_processes
 from ser_lightning.cli.sweep import RUNNING, report_state
@@ -142,10 +142,11 @@ def _train_stacks(jobs: Sequence[SweepJob], *, settings: LauncherSettings, sweep
         outcomes = _train_stack(members, settings=settings, sweep=sweep)
         left = {_plain(job)["run_id"]: outcomes[_folder(job)]["reason"] for job in members if _is(job, outcomes, LEFT)}
         _print_others(left)
-        STACK_FAILURES.update(
-            {_folder(job): outcomes[_folder(job)]["reason"] for job in members if _is(job, outcomes, FAILED)}
+        trained = [job for job in members if not _is(job, outcomes, LEFT)]
+        STACK_REASONS.update(
+            {_folder(job): outcomes[_folder(job)]["reason"] if _is(job, outcomes, FAILED) else "" for job in trained}
         )
-        ended |= {job.number for job in members if not _is(job, outcomes, LEFT)}
+        ended |= {job.number for job in trained}
     return ended
 
 
