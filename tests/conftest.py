@@ -88,7 +88,12 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def synthetic_root(shared_folder: Path) -> Path:
-    return shared_folder / "synthetic"
+    """Return the folder of the corpus ``synthetic_small``, which the first worker creates."""
+    from ser_lightning import load_corpus
+
+    root = shared_folder / "synthetic"
+    load_corpus("synthetic_small", root=root)
+    return root
 
 
 def run_command(command: str, *words: str) -> tuple[int, None]:
