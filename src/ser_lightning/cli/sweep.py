@@ -95,8 +95,8 @@ def _silence_resource_trackers() -> None:
     Those processes remove what an interrupted or killed sweep left in shared memory, and warn about it although the
     user can do nothing. They inherit the environment.
     """
-    filters = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, filters))
+    filters = [name for name in os.environ.get("PYTHONWARNINGS", "").split(",") if name]
+    os.environ["PYTHONWARNINGS"] = ",".join(dict.fromkeys([*filters, "ignore:resource_tracker:UserWarning"]))
 
 
 def _begin_journal(folder: Path) -> Path | None:
