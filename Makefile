@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q --dist worksteal
 
+# Set-up compiles all modules, since Python does not where it cannot write; BYTECODE= leaves it to the first imports.
+BYTECODE ?= --compile-bytecode
 CORPUS ?= synthetic
 CORPORA ?= ravdess,emodb,emovo
 SEEDS_dropout := 20
@@ -39,11 +41,11 @@ $(VENV)/.done: pyproject.toml constraints.txt hatch_build.py $(wildcard src/ser_
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed; say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet $(BYTECODE) --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
 	@# The package holds the file of features=encoder; its dependencies are large and not needed.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps pipecat-ai
 	@# Compile librosa's functions in one process: two at once can leave a cache that crashes its readers (numba issue 10128).
-	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils'
+	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.util.utils, ser_lightning.train'
 	@# Report what is slower without a C compiler.
 	@$(BIN)/python -m ser_lightning.kernels.backend
 	@touch $@

@@ -54,7 +54,7 @@ def test_workflows_call_make_targets_on_the_declared_pythons():
 
 def test_ci_runs_what_the_workflows_run():
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
-    ran = [word for line in lines for word in line.split()[1:] if not word.startswith("-")]
+    ran = [word for line in lines for word in line.split()[1:] if not word.startswith("-") and "=" not in word]
     assert ran == ["setup", "lint", "docs", "coverage", "test-slow"]
 
 
