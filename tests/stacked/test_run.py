@@ -20,9 +20,11 @@ CHOICES = {"split": "random"}
 STOPPING = ("callbacks=[default,early_stopping]", "callbacks.early_stopping.patience=1")
 
 
-# In single precision, rounding depends on the processor (measured: 1.5e-5 of a loss of 2.04). In double precision, losses
-# are compared to 1e-9 in test_same_answers.py.
+# In single precision, rounding depends on the processor and on addresses in memory, and sometimes decides which of two
+# values is the largest: 1.5e-5 of a loss of 2.04 and 6e-4 of a weight were measured, less than one step of Adam. In
+# double precision, losses are compared to 1e-9 in test_same_answers.py.
 CLOSE = {"rel": 1e-4, "abs": 1e-5}
+STEP = 1e-3
 
 
 class Outcomes(dict[str, tuple[str, str]]):
@@ -98,7 +100,7 @@ def test_stacked_runs_leave_the_results_of_runs_alone(finished, small, tmp_path,
         path = Path("train") / name / "checkpoints" / f"{which}.ckpt"
         stacked_, alone_ = read_checkpoint(root / path), read_checkpoint(tmp_path / path)
         assert stacked_.epoch == alone_.epoch
-        assert all(torch.allclose(alone_.state[tensor], value, atol=1e-4) for tensor, value in stacked_.state.items())
+        assert all(torch.allclose(alone_.state[tensor], value, atol=STEP) for tensor, value in stacked_.state.items())
 
 
 def test_run_whose_loss_is_not_finite_ends_alone(finished):
@@ -158,7 +160,7 @@ def test_stacked_students_learn_from_their_teacher(small, tmp_path):
     ours, theirs = result(tmp_path, "a"), result(tmp_path / "alone", "a")
     assert ours["teacher"] == theirs["teacher"]
     assert ours["audit"] == theirs["audit"]
-    assert ours["history"]["train/loss"] == pytest.approx(theirs["history"]["train/loss"], abs=1e-5)
+    assert ours["history"]["train/loss"] == pytest.approx(theirs["history"]["train/loss"], **CLOSE)
     assert result(tmp_path, "b")["teacher"]["share"] == 0.5
 
 
