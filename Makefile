@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q --dist worksteal
 
-# Set-up compiles all modules, since Python does not where it cannot write; BYTECODE= leaves it to the first imports.
+# make setup compiles all modules, because Python cannot store them later in a read-only folder; BYTECODE= skips this.
 BYTECODE ?= --compile-bytecode
 CORPUS ?= synthetic
 CORPORA ?= ravdess,emodb,emovo

@@ -48,7 +48,7 @@ def both(option):
 def differences(native, reference, wave):
     """Return the largest difference and the largest value of each block of features.
 
-    The deviation of equal values is zero but for the rounding of the values, so their mean counts as well.
+    Where the deviation is zero because all values are equal, the largest value is that of the rounding of their mean.
     """
     ours, expected = native(wave), reference(wave)
     assert ours.shape == expected.shape
@@ -59,7 +59,7 @@ def differences(native, reference, wave):
     largest = {block: np.abs(expected[:, columns]).max() for block, columns in blocks.items()}
     rounding = {block: ROUNDING * largest.get(f"{block.removesuffix('_std')}_mean", 0) for block in blocks}
     return {
-        block: (np.abs(ours[:, columns] - expected[:, columns]).max(), max(largest[block], rounding[block]))
+        block: (np.abs(ours[:, columns] - expected[:, columns]).max(), largest[block] or rounding[block])
         for block, columns in blocks.items()
     }
 
