@@ -23,6 +23,7 @@ from ser_lightning.train import build_task
 
 CPU = torch.device("cpu")
 EPOCHS = 3
+TINY = "model.channels=[6,4] model.hidden=8 model.mlp=[12,10]"  # CNN-BiLSTM-MLP; double precision is slow
 Losses = list[float]
 
 
@@ -143,7 +144,8 @@ def test_values_that_may_differ(small, tmp_path, losses, batched):
         {"dropout.p": 0.3, "loss.label_smoothing": 0.1, "split.seed": 4},
         {"dropout.p": 0.5, "loss.class_weights": True, "trainer.gradient_clip_val": 0.5, "data.balance": "classes"},
     ]
-    configs = [config_of(small, "optim=adamw", "scheduler=warmup_cosine", seed=seed) for seed in range(3)]
+    words = ("optim=adamw", "scheduler=warmup_cosine", *TINY.split())
+    configs = [config_of(small, *words, seed=seed) for seed in range(3)]
     for config, own in zip(configs, values, strict=True):
         changed(config, *(f"{key}={value}" for key, value in own.items()))
         config["model"]["dropout"] = config["dropout"]["p"]
@@ -162,14 +164,14 @@ def test_frozen_modules_and_rates_of_modules(small, tmp_path, losses):
     """One of the frozen modules is a BatchNorm, and one is a dropout layer."""
     words = "experiment=corrected freeze=[convolutions,classifier.0,classifier.3] lr_factors={lstm:0.1,classifier:3}"
     more = "optim=adamw scheduler=warmup_cosine dropout.p=0.2 trainer.gradient_clip_val=0.3"
-    for task in check(losses, configs_of(small, f"{words} {more}"), tmp_path):
+    for task in check(losses, configs_of(small, f"{words} {more} {TINY}"), tmp_path):
         assert task.model.get_buffer("classifier.0.num_batches_tracked") == 0
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_ensembles(small, tmp_path, losses):
-    words = "experiment=corrected model.hidden=8 dropout.p=0.2 loss.label_smoothing=0.1 ensemble=2"
+    words = f"experiment=corrected {TINY} dropout.p=0.2 loss.label_smoothing=0.1 ensemble=2"
     check(losses, configs_of(small, words), tmp_path, compiled=True)
 
 
@@ -178,7 +180,7 @@ def test_ensembles(small, tmp_path, losses):
 def test_soft_targets_and_features_normalized_by_speaker(small, tmp_path, losses, monkeypatch):
     """The runs have other folds, and one of them has a teacher."""
     monkeypatch.setattr(batches, "fits", lambda *_: True)
-    configs = [config_of(small, "split=kfold", seed=seed, **{"split.fold": seed}) for seed in range(2)]
+    configs = [config_of(small, "split=kfold", *TINY.split(), seed=seed, **{"split.fold": seed}) for seed in range(2)]
     for config in configs:
         config["data"]["normalize"] = "speaker"
     configs[1]["data"]["teacher"] = "by hand"
@@ -186,9 +188,9 @@ def test_soft_targets_and_features_normalized_by_speaker(small, tmp_path, losses
 
 
 NETWORKS = [
-    "experiment=released optim.lr=0.0003",  # unstandardized features amplify rounding errors at a higher rate
-    "experiment=released features=logmel data.eval_batch_size=5 evaluation.training_mode=false",
-    "experiment=paper model.conv_activation=leaky_relu model.pool_strides=[2,1] optim=sgd scheduler=plateau",
+    f"experiment=released {TINY} optim.lr=0.0003",  # unstandardized features amplify rounding errors at a higher rate
+    f"experiment=released {TINY} features=logmel data.eval_batch_size=5 evaluation.training_mode=false",
+    f"experiment=paper {TINY} model.conv_activation=leaky_relu model.pool_strides=[2,1] optim=sgd scheduler=plateau",
     "model=mlp features=functionals split=kfold optim=adamw scheduler=one_cycle",
     "model=encoder_head loss.class_weights=true",
     "model=res_lstm features=mfcc_chroma model.hidden=16 scheduler=cosine_restarts",
