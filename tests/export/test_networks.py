@@ -21,7 +21,12 @@ FEATURES = {
     "attention_fcn": 200,
     "res_lstm": 46,
 }
-SMALLER = {"lim_tdcnn": {"hidden": 8}, "drcnn": {"hidden": [16]}, "crnn_attention": {"linear": 16, "channels": [4, 4]}}
+SMALLER = {
+    "lim_tdcnn": {"hidden": 8},
+    "lim_lstm": {"hidden": 8},
+    "drcnn": {"hidden": [16]},
+    "crnn_attention": {"linear": 16, "channels": [4, 4]},
+}
 NETWORKS = [name for name in options("model") if not is_baseline(values_of("model", name))]
 CASES = [
     ("cnn_bilstm", {"masked": False, "conv_activation": "relu"}),
